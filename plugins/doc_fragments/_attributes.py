@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What the attributes of a module mean. A module says which support it has."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments: the attributes of every module, and the membership in the collection's action groups."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return the changed status that a real run would have, without changing anything.
+  diff_mode:
+    description: Returns what changes or would change, when in diff mode.
+  idempotent:
+    description: When run twice in a row outside of check mode with the same arguments, the second run changes nothing.
+  platform:
+    description: The systems that a managed host of this module may run.
+"""
+
+    ACTIONGROUP_PARALLELS = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/macops.parallels.parallels) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - macops.parallels.parallels
+"""
+
+    ACTIONGROUP_STORES = r"""
+options: {}
+attributes:
+  action_group:
+    description: >-
+      Use C(group/macops.parallels.parallels) or C(group/macops.parallels.stores) in C(module_defaults) to set defaults
+      for this module. The latter suits the options of the store, which only its members have.
+    support: full
+    membership:
+      - macops.parallels.parallels
+      - macops.parallels.stores
+"""

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Small things about files that several layers need: identity, free space, bytes on disk, durable writing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+
+# st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
+_STAT_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What tells cheaply whether a file is still the one that was seen before."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: str) -> FileIdentity:
+        """Return the identity of the file at C(path). Raises OSError."""
+        return cls.from_stat(os.stat(path))
+
+    @classmethod
+    def from_stat(cls, status: os.stat_result) -> FileIdentity:
+        """Return the identity from the result of C(os.stat) or C(os.fstat)."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def free_bytes(path: str) -> int:
+    """Return how many bytes the user may still write where C(path) is or would be made."""
+    folder = os.path.abspath(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def bytes_on_disk(path: str) -> int:
+    """Return what a file, or a folder with all that is in it, takes on the disk: holes take nothing."""
+    return sum(_blocks(path, seen=set()))
+
+
+def _blocks(path: str, seen: set[tuple[int, int]]) -> list[int]:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:  # a running VM makes and removes files at any time
+        return []
+    if (status.st_dev, status.st_ino) in seen:
+        return []
+    seen.add((status.st_dev, status.st_ino))
+    taken = [status.st_blocks * _STAT_BLOCK]
+    if stat.S_ISDIR(status.st_mode):
+        for entry in os.listdir(path):
+            taken.extend(_blocks(os.path.join(path, entry), seen))
+    return taken
+
+
+def flush_file(descriptor: int) -> None:
+    """Return when the bytes of an open file are on the disk itself."""
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS, fsync alone leaves them in the drive's cache
+    if full_sync is not None:
+        try:
+            fcntl.fcntl(descriptor, full_sync)
+            return
+        except OSError:  # network file systems do not know it
+            pass
+    os.fsync(descriptor)
+
+
+def flush_folder(path: str) -> None:
+    """Return when the names in a folder are on the disk: to be called after a rename that must last."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems refuse it for folders; the rename itself is done
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def atomic_write(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Write a small file so that any reader, at any time, finds either the old content or the whole new one."""
+    folder = os.path.dirname(path) or "."
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            os.fchmod(handle.fileno(), mode)
+            handle.write(data)
+            handle.flush()
+            flush_file(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    flush_folder(folder)
