@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job on a simulated Mac: build_image.yml for a running VM with three snapshots, twice.
+
+Everything is made below one folder: the simulated Mac, an HTTPS store with a certificate authority of its own, and what
+the playbook hands over. The example project is used as it stands; only the connection, the store and the version are
+given from outside, as an admin would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SIMULATE = ROOT / "tests" / "simulator" / "simulate"
+PROJECT = ROOT / "examples" / "image-project"
+HOST = "mac-arm64"
+SOURCE_VM = "Windows 11"
+VERSION = "2026.11.0"
+
+sys.path.insert(0, str(ROOT / "tests"))
+from support.https_store import https_store  # noqa: E402
+
+
+def simulate(*args: str | Path) -> str:
+    """Run the simulator's command and return what it prints."""
+    return subprocess.run(
+        [sys.executable, str(SIMULATE), *map(str, args)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def make_mac(folder: Path, data: str) -> None:
+    """Make a simulated Mac with a running Windows VM that has three snapshots."""
+    simulate("create", folder, "--version", "26", "--edition", "enterprise", "--arch", "arm64")
+    simulate(
+        "vm", folder, "--name", SOURCE_VM, "--arch", "arm64", "--os", "win-11", "--state", "running",
+        "--data", data, "--disk", "64G", "--snapshots", "clean install(updates(office))",
+    )  # fmt: skip
+
+
+def write_inventory(path: Path, mac: Path) -> None:
+    """Say how to reach the simulated Mac, and replace the example's hosts by it."""
+    host = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "image_executable": str(mac / "bin" / "prlctl"),
+        "image_work_dir": str(mac / "Parallels"),
+    }
+    path.write_text(json.dumps({"build_macs": {"hosts": {HOST: host}}}, indent=2))
+
+
+def play(inventory: Path, variables: Path, collections: Path) -> subprocess.CompletedProcess:
+    """Run the example project's playbook, its output on the terminal as it comes."""
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOWS": "1"}
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "build_image.yml", "--inventory", str(inventory), "--limit", HOST, "--extra-vars", f"@{variables}",
+        ],
+        cwd=PROJECT,
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Run the demonstration; the exit code is that of the playbook."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--collections", type=Path, required=True, help="folder that holds ansible_collections")
+    parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "demo", help="folder that is made anew")
+    parser.add_argument("--data", default="64M", help="bytes on the VM's disk, such as 64M or 2G")
+    arguments = parser.parse_args()
+    output = arguments.output.resolve()
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+
+    mac = output / "mac"
+    print(f"A simulated Mac with the running VM '{SOURCE_VM}' and its three snapshots is made in {mac}", flush=True)
+    make_mac(mac, arguments.data)
+    before = simulate("fingerprint", mac, SOURCE_VM)
+    inventory = output / "inventory.json"
+    write_inventory(inventory, mac)
+    with https_store(output / "store") as store:
+        variables = {
+            "image_version": VERSION,
+            "image_destination": f"{store.url}/",
+            "image_store_username": store.username,
+            "vault_image_store_password": store.password,
+            "image_store_ca_path": str(store.ca_path),
+            "image_output_dir": str(output / "build"),
+        }
+        variables_path = output / "variables.json"
+        variables_path.write_text(json.dumps(variables, indent=2))
+        for title in ("First run: from the running VM to a proven link", "Second run: nothing is left to do"):
+            print(f"\n=== {title} ===", flush=True)
+            started = time.monotonic()
+            run = play(inventory, variables_path, arguments.collections)
+            print(f"=== {time.monotonic() - started:.1f} s, exit code {run.returncode} ===", flush=True)
+            if run.returncode:
+                return run.returncode
+    if simulate("fingerprint", mac, SOURCE_VM) != before:
+        print("The source VM is not what it was before.", file=sys.stderr)
+        return 1
+    sheet = next((output / "build").glob("*.md"))
+    print(f"\nThe source VM is what it was before. The golden image sheet, {sheet}:\n\n{sheet.read_text()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
