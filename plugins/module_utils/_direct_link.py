@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The direct form of a share link: the one that gives the file, where the link that people copy gives a web page.
+
+Nothing here opens a connection: a link is judged by its host, its path and its query alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import Callable, Optional
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+
+
+@dataclass(frozen=True)
+class ShareLink:
+    """A link of a sharing service that is known: C(direct) is its direct form, or C(advice) says why there is none."""
+
+    service: str
+    direct: Optional[str] = None
+    advice: str = ""
+
+
+def share_link(url: str) -> Optional[ShareLink]:
+    """Return what is known about a share link, None for a link that is none, or that is direct as it stands."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return None
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        return None
+    for belongs, read in _SERVICES:
+        if belongs(host):
+            found = read(parts)
+            return None if found is not None and found.direct == url else found
+    return None
+
+
+def _on(*domains: str) -> Callable[[str], bool]:
+    return lambda host: any(host == domain or host.endswith("." + domain) for domain in domains)
+
+
+def _with_query(parts: SplitResult, query: str, path: Optional[str] = None) -> str:
+    return urlunsplit(("https", parts.netloc, parts.path if path is None else path, query, ""))
+
+
+def _query(parts: SplitResult) -> dict[str, str]:
+    return dict(parse_qsl(parts.query, keep_blank_values=True))
+
+
+_SHAREPOINT_LINK = re.compile(r"^/:(?P<kind>[a-z]):/(?P<form>[a-z])/.")
+_SHAREPOINT_FOLDER = "f"
+_SHAREPOINT_EXISTING_ACCESS = "r"
+
+
+def _sharepoint(parts: SplitResult) -> Optional[ShareLink]:
+    name = "SharePoint"
+    link = _SHAREPOINT_LINK.match(parts.path)
+    if link:
+        if link["kind"] == _SHAREPOINT_FOLDER:
+            return ShareLink(
+                name, advice="This link shares a folder of SharePoint: share the image file itself with 'Copy link'."
+            )
+        if link["form"] == _SHAREPOINT_EXISTING_ACCESS:
+            return ShareLink(
+                name,
+                advice="This link works only for people who are signed in and have access already: make one with "
+                "'Copy link' for 'Anyone with the link', and replace what follows its '?' by download=1.",
+            )
+        # What the administrators' guide of Parallels tells: replace the text after the '?'.
+        return ShareLink(name, direct=_with_query(parts, "download=1"))
+    if parts.path.lower().endswith("/_layouts/15/download.aspx"):
+        return None
+    return ShareLink(
+        name,
+        advice="This address of SharePoint is a page or needs a signed-in user: make a link with 'Copy link' for "
+        "'Anyone with the link', and replace what follows its '?' by download=1.",
+    )
+
+
+def _onedrive(parts: SplitResult) -> Optional[ShareLink]:
+    shared = parts._replace(scheme="https", fragment="").geturl()
+    token = base64.urlsafe_b64encode(shared.encode()).decode().rstrip("=")
+    return ShareLink("OneDrive", direct=f"https://api.onedrive.com/v1.0/shares/u!{token}/root/content")
+
+
+_DROPBOX_FOLDER = re.compile(r"^/(sh|scl/fo)/")
+_DROPBOX_FILE = re.compile(r"^/(s|scl/fi)/")
+
+
+def _dropbox(parts: SplitResult) -> Optional[ShareLink]:
+    name = "Dropbox"
+    if _DROPBOX_FOLDER.match(parts.path):
+        return ShareLink(
+            name, advice="This link shares a folder of Dropbox, which is sent as a ZIP file: share the image file itself."
+        )
+    if not _DROPBOX_FILE.match(parts.path):
+        return ShareLink(name, advice="This address of Dropbox is a page: make a link to the file with 'Copy link'.")
+    # The key (rlkey) has to stay, or the file is not found.
+    kept = {key: value for key, value in _query(parts).items() if key not in ("dl", "raw")}
+    return ShareLink(name, direct=_with_query(parts, urlencode({**kept, "dl": "1"})))
+
+
+def _google_drive(_parts: SplitResult) -> Optional[ShareLink]:
+    return ShareLink(
+        "Google Drive",
+        advice="Google Drive has no direct link for a large file, it answers with a warning page: "
+        "publish the image to another store.",
+    )
+
+
+def _box(parts: SplitResult) -> Optional[ShareLink]:
+    if parts.path.startswith("/shared/static/"):
+        return None
+    return ShareLink(
+        "Box",
+        advice="This link of Box shows a page: take the 'Direct link' from the link's settings, "
+        "it looks like https://ORGANISATION.box.com/shared/static/....",
+    )
+
+
+_NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,})(?P<rest>/download)?/?$")
+
+
+def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
+    # Nextcloud and ownCloud have no host of their own: the shape of the path is all that tells.
+    share = _NEXTCLOUD_SHARE.match(parts.path)
+    if not share or share["rest"]:
+        return None
+    kept = {key: value for key, value in _query(parts).items() if key in ("path", "files")}
+    return ShareLink("Nextcloud", direct=_with_query(parts, urlencode(kept), path=share["share"] + "/download"))
+
+
+_Service = Callable[[SplitResult], Optional[ShareLink]]
+_SERVICES: tuple[tuple[Callable[[str], bool], _Service], ...] = (
+    (_on("sharepoint.com", "sharepoint.us", "sharepoint.de", "sharepoint.cn"), _sharepoint),
+    (_on("1drv.ms", "onedrive.live.com"), _onedrive),
+    (_on("dropboxusercontent.com"), lambda parts: None),
+    (_on("dropbox.com"), _dropbox),
+    (_on("drive.google.com", "docs.google.com"), _google_drive),
+    (_on("box.com"), _box),
+    (lambda host: True, _nextcloud),
+)
