@@ -1,0 +1,29 @@
+# Python 3.11 or newer; everything else is fetched into .cache.
+PYTHON ?= python3
+# Narrow 'make test' down: STAGES="units lint", or 'make test-units ONLY=tests/unit/... PYTHONS=3.9,3.13'.
+STAGES ?=
+PYTHONS ?= 3.9,3.10,3.11,3.12,3.13
+ONLY ?=
+
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help demo test clean
+
+help:
+	@echo "make demo         run the whole pipeline here, against a simulated Mac and an HTTPS store (no root)"
+	@echo "make test         run all tests"
+	@echo "make test-STAGE   run one stage of them:"
+	@$(PYTHON) tests/tools/run_tests.py --list
+	@echo "make clean        remove everything that was generated"
+
+demo:
+	@$(PYTHON) tests/tools/in_venv.py tests/tools/demo.py
+
+test:
+	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $(STAGES)
+
+test-%:
+	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $*
+
+clean:
+	rm -rf .cache tests/output

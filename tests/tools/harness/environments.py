@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual environments, made once for each content of their requirements."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import time
+
+from . import pythons
+from .layout import ROOT, TARGET_PYTHONS, TOOLS, VENVS, CONTROLLER_PYTHON, ToolError, clean_environment, locked
+
+UNUSED_FOR = 7 * 24 * 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A virtual environment: its Python and its requirements files."""
+
+    name: str
+    python: str
+    requirements: tuple[pathlib.Path, ...]
+
+    def ready(self) -> pathlib.Path:
+        """Make the environment unless it is there, and return its folder."""
+        interpreter = pythons.find_python(self.python)
+        with locked(VENVS / f"{self.name}.lock"):
+            folder = VENVS / f".{self.name}-{self._hash(interpreter)}"
+            if not (folder / "ready").exists():
+                _build(folder, interpreter, self.requirements)
+            (folder / "ready").touch()
+            _point(VENVS / self.name, folder)
+            _forget_unused(self.name, folder)
+        return folder
+
+    def _hash(self, interpreter: pathlib.Path) -> str:
+        digest = hashlib.sha256(f"{interpreter}\n".encode())
+        for path in self.requirements:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+def _build(folder: pathlib.Path, interpreter: pathlib.Path, requirements: tuple[pathlib.Path, ...]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _run([str(interpreter), "-m", "venv", str(folder)], folder)
+    files = [argument for path in requirements for argument in ("-r", str(path))]
+    _run([str(folder / "bin" / "python"), "-m", "pip", "install", "-q", *files], folder)
+
+
+def _run(command: list[str], folder: pathlib.Path) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=clean_environment()
+    )
+    if done.returncode:
+        raise ToolError(f"The virtual environment {folder} could not be made: {' '.join(command)} said:\n{done.stdout[-4000:]}")
+
+
+def _point(link: pathlib.Path, folder: pathlib.Path) -> None:
+    """Give the environment a name without a hash, for people."""
+    fresh = link.with_name(f".{link.name}.link")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(folder.name)
+    fresh.replace(link)
+
+
+def _forget_unused(name: str, current: pathlib.Path) -> None:
+    for folder in VENVS.glob(f".{name}-" + "[0-9a-f]" * 12):
+        ready = folder / "ready"
+        if folder != current and ready.exists() and time.time() - ready.stat().st_mtime > UNUSED_FOR:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tool(name: str) -> pathlib.Path:
+    return TOOLS / f"requirements-{name}.txt"
+
+
+UNIT_LIBRARIES = ROOT / "tests" / "unit" / "requirements.txt"
+
+# ansible-core as the newest one, with what the scenarios and their servers need.
+CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), UNIT_LIBRARIES))
+LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
+IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
+UNITS = {v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES)) for v in TARGET_PYTHONS}
+# The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, one between, the newest.
+CORES = {
+    "2.16": Environment("core-2.16", "3.11", (_tool("core-2.16"), UNIT_LIBRARIES)),
+    "2.18": Environment("core-2.18", "3.12", (_tool("core-2.18"), UNIT_LIBRARIES)),
+    "2.21": CONTROLLER,
+}

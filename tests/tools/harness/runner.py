@@ -1,0 +1,204 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs stages side by side, writes a log for each, and reports."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from . import packages
+from .layout import CACHE, LOGS, ToolError, clean_environment
+from .results import Counts
+
+COMMAND_TIMEOUT = 40 * 60
+TAIL_LINES = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the caller narrowed the run down to."""
+
+    pythons: tuple[str, ...]
+    only: tuple[str, ...]
+    jobs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One part of the tests, which can run alone."""
+
+    name: str
+    what: str
+    work: Callable[[StageRun], Counts]
+    programs: tuple[packages.Program, ...] = ()
+
+
+class StageRun:
+    """One run of a stage: its log, its scratch folder, the programs it starts."""
+
+    def __init__(self, stage: Stage, options: Options, scratch: pathlib.Path, children: Children) -> None:
+        self.stage = stage
+        self.options = options
+        self.scratch = scratch / stage.name
+        self.log_path = LOGS / f"{stage.name}.log"
+        self._children = children
+        self._log: IO[str] | None = None
+
+    def execute(self) -> tuple[Counts, float]:
+        """Do the stage's work; a mistake in it, or something that is missing, is a failure with a sentence."""
+        started = time.monotonic()
+        self.scratch.mkdir(parents=True)
+        LOGS.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("w", encoding="utf-8", errors="replace") as log:
+            self._log = log
+            try:
+                counts = self.stage.work(self)
+            except ToolError as error:
+                counts = Counts()
+                counts.fail(str(error))
+                self.note(str(error))
+        if not counts.passed + counts.failed + counts.skipped:
+            counts.fail(f"{self.stage.name} ran no test")
+        return counts, time.monotonic() - started
+
+    def note(self, text: str) -> None:
+        """Write a line into the log."""
+        assert self._log is not None
+        self._log.write(f"{text}\n")
+        self._log.flush()
+
+    def run(
+        self,
+        command: Sequence[object],
+        cwd: pathlib.Path,
+        path: tuple[pathlib.Path, ...] = (),
+        variables: Mapping[str, object] | None = None,
+    ) -> int:
+        """Run a command, its output into the log, and return its exit code."""
+        words = [str(word) for word in command]
+        environment = {**clean_environment(path), **{k: str(v) for k, v in (variables or {}).items()}}
+        self.note(f"$ {' '.join(words)}")
+        code = self._children.run(words, cwd, environment, self._log)
+        self.note(f"# exit code {code}\n")
+        return code
+
+    def output(self) -> str:
+        """Return the log so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+
+class Children:
+    """The programs that run at the moment, so that an interrupted run leaves none behind."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def run(self, command: list[str], cwd: pathlib.Path, environment: dict[str, str], log: IO[str] | None) -> int:
+        """Run a command in a process group of its own, within the time limit."""
+        with self._lock:
+            if self._ended:
+                raise ToolError("The run was interrupted.")
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            return process.wait(timeout=COMMAND_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{command[0]} was still running after {COMMAND_TIMEOUT // 60} minutes and was ended.") from None
+        finally:
+            _end_group(process)
+            with self._lock:
+                self._running.discard(process)
+
+    def end_all(self) -> None:
+        """End what still runs, and start nothing more."""
+        with self._lock:
+            self._ended = True
+            running = list(self._running)
+        for process in running:
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the command and what it left behind in its group."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sign)
+        except (ProcessLookupError, PermissionError):
+            break
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+    process.wait()
+
+
+def run_stages(stages: Sequence[Stage], options: Options) -> Counts:
+    """Run the stages, report each as it ends, and return the sum."""
+    total = Counts()
+    children = Children()
+    (CACHE / "run").mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(dir=CACHE / "run"))
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _install(stages)
+        with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as pool:
+            try:
+                runs = [StageRun(stage, options, scratch, children) for stage in stages]
+                futures = {pool.submit(run.execute): run for run in runs}
+                for future in concurrent.futures.as_completed(futures):
+                    counts, seconds = future.result()
+                    _report(futures[future], counts, seconds)
+                    total.add(counts)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                children.end_all()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return total
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _install(stages: Sequence[Stage]) -> None:
+    """Install missing programs once, before anything runs beside anything."""
+    wanted = dict.fromkeys(program for stage in stages for program in stage.programs)
+    installed = packages.install_missing(tuple(wanted))
+    if installed:
+        print(f"installed {' '.join(installed)}", flush=True)
+
+
+def _report(run: StageRun, counts: Counts, seconds: float) -> None:
+    verdict = "FAILED" if counts.failed else "ok"
+    print(f"{run.stage.name:<12} {seconds:6.0f} s  {verdict:<6}  {counts.closing_line()}", flush=True)
+    for reason in counts.skips:
+        print(f"    skipped: {reason}", flush=True)
+    for name in counts.failures:
+        print(f"    failed: {name}", flush=True)
+    if counts.failed:
+        tail = run.output().splitlines()[-TAIL_LINES:]
+        print(f"    the end of {run.log_path}:", *(f"    | {line}" for line in tail), sep="\n", flush=True)

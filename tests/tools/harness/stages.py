@@ -1,0 +1,233 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stages of C(make test), in the order in which they start."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+
+from . import environments, packages, pythons
+from .layout import CONTROLLER_PYTHON, MAC_PYTHON, ToolError
+from .pip_seed import seed_pip
+from .results import Counts, find_warnings, read_junit
+from .runner import Stage, StageRun
+from .staging import stage, stage_for_ansible_test
+
+# Warnings of Ansible's that a run may show. Each entry says why it cannot be avoided.
+ALLOWED_WARNINGS: tuple[re.Pattern[str], ...] = ()
+
+COLOR = ("--color", "no")
+
+
+def lint(run: StageRun) -> Counts:
+    """Read the sources: Python, YAML, Ansible, documentation, changelog, shell."""
+    tools = environments.LINT.ready() / "bin"
+    tree = stage_for_ansible_test(run.scratch)
+    variables = {"ANSIBLE_COLLECTIONS_PATH": run.scratch}
+    commands: dict[str, list[object]] = {
+        "ruff": ["ruff", "check", "--no-cache", "."],
+        "yamllint": ["yamllint", "--strict", "."],
+        "ansible-lint": ["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor"],
+        "antsibull-docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
+        "antsibull-changelog": ["antsibull-changelog", "lint"],
+        "shellcheck": ["shellcheck", *_shell_scripts(tree)],
+    }
+    counts = Counts()
+    for name, command in commands.items():
+        if not run.options.only or name in run.options.only:
+            counts.check(name, run.run(command, tree, (tools,), variables) == 0)
+    return counts
+
+
+def _shell_scripts(tree: pathlib.Path) -> list[pathlib.Path]:
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--others", "--exclude-standard"], cwd=tree, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    files = [tree / name for name in names if name]
+    return [path for path in files if re.match(rb"#!.*\b(ba|da|z|k)?sh\b", path.read_bytes()[:100])]
+
+
+def sanity(run: StageRun) -> Counts:
+    """Run all of ansible-test sanity, on every Python that it supports and we have."""
+    controller, tree = _prepare_ansible_test(run)
+    tests = [word for name in run.options.only for word in ("--test", name)]
+    command = ["ansible-test", "sanity", "--junit", *COLOR, *tests]
+    code = run.run(command, tree, (controller / "bin", *pythons.python_folders()))
+    return _with_exit_code(read_junit(tree.glob("tests/output/junit/*.xml")), code, "ansible-test sanity")
+
+
+def units(run: StageRun) -> Counts:
+    """Run the unit tests on each Python of the build Macs and the controllers."""
+    controller, tree = _prepare_ansible_test(run)
+    counts = Counts()
+    for version in run.options.pythons:
+        counts.add(_units_on(run, version, controller, tree))
+    return counts
+
+
+def _units_on(run: StageRun, version: str, controller: pathlib.Path, tree: pathlib.Path) -> Counts:
+    python = environments.UNITS[version].ready() / "bin" / "python"
+    where = (*_controller(controller), "--target-python", f"{version}@{python}")
+    command = ["ansible-test", "units", *COLOR, *where, *run.options.only]
+    code = run.run(command, tree, (controller / "bin",))
+    found = read_junit(tree.glob(f"tests/output/junit/python{version}-*.xml"))
+    return _with_exit_code(found, code, f"ansible-test units, Python {version}")
+
+
+def integration(run: StageRun) -> Counts:
+    """Run the integration targets, their modules under the Python of a Mac."""
+    controller, tree = _prepare_ansible_test(run)
+    python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
+    options = ["--continue-on-error", *_controller(controller), "--target", f"controller:python={MAC_PYTHON}@{python}"]
+    code = run.run(["ansible-test", "integration", *COLOR, *options, *run.options.only], tree, (controller / "bin",))
+    return _with_exit_code(_count_targets(run.output()), code, "ansible-test integration")
+
+
+def _count_targets(output: str) -> Counts:
+    """Count one test a target; the tasks in them are not worth a count of their own."""
+    counts = Counts()
+    failed = set()
+    listed = re.search(r"integration test\(s\) listed below .* failed[^\n]*\n((?:\S+\n)+)", output)
+    if listed:
+        failed = set(listed.group(1).split())
+    names = re.findall(r"^Running (\S+) integration test", output, re.MULTILINE)
+    for name in dict.fromkeys(names):
+        counts.check(name, name not in failed)
+    for reason in re.findall(r"^WARNING: ((?:Excluding|Skipping) .*)", output, re.MULTILINE):
+        counts.skip(reason)
+    for warning in find_warnings(output, ALLOWED_WARNINGS):
+        counts.fail(f"a warning in the output: {warning}")
+    return counts
+
+
+def simulator(run: StageRun) -> Counts:
+    """Run the simulated Mac's own tests."""
+    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), "tests/simulator")
+
+
+def scenario(run: StageRun) -> Counts:
+    """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
+    controller = environments.CONTROLLER.ready()
+    python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
+    return _pytest(run, controller, stage(run.scratch), "tests/scenario", {"MACOPS_TARGET_PYTHON": python})
+
+
+def importer(run: StageRun) -> Counts:
+    """Build the collection and let Galaxy's importer judge it."""
+    tarball = _build(run)
+    tools = environments.IMPORTER.ready() / "bin"
+    settings = {
+        "RUN_ANSIBLE_TEST": False,
+        "RUN_FLAKE8": True,
+        "CHECK_REQUIRED_TAGS": True,
+        "CHECK_CHANGELOG": True,
+        "OFFLINE_ANSIBLE_LINT": True,
+    }
+    config = run.scratch / "galaxy-importer.cfg"
+    config.write_text("[galaxy-importer]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
+    code = run.run(
+        ["python", "-m", "galaxy_importer.main", tarball], run.scratch, (tools,), {"GALAXY_IMPORTER_CONFIG": config}
+    )
+    counts = Counts()
+    counts.check("galaxy-importer", code == 0)
+    for line in re.findall(r"^(?:ERROR|WARNING):? .*", run.output(), re.MULTILINE):
+        counts.fail(line)
+    return counts
+
+
+def smoke(core: str) -> Stage:
+    """Return the stage that runs the installed collection with one version of ansible-core."""
+
+    def work(run: StageRun) -> Counts:
+        collections = _install_pruned(run)
+        tree = stage(run.scratch / "source")
+        return _pytest(run, environments.CORES[core].ready(), tree, "tests/smoke", {"MACOPS_COLLECTIONS": collections})
+
+    return Stage(f"smoke-{core}", f"the installed collection with ansible-core {core}", work)
+
+
+def _install_pruned(run: StageRun) -> pathlib.Path:
+    """Install the built collection with nothing in it but what runs."""
+    tarball = _build(run)
+    tools = environments.CONTROLLER.ready() / "bin"
+    target = run.scratch / "installed"
+    code = run.run(["ansible-galaxy", "collection", "install", "--offline", tarball, "-p", target], run.scratch, (tools,))
+    if code:
+        raise ToolError("The built collection could not be installed.")
+    _prune(target / "ansible_collections" / "macops" / "parallels")
+    return target
+
+
+def _prune(folder: pathlib.Path) -> None:
+    keep = {"meta", "plugins", "roles", "playbooks", "MANIFEST.json", "FILES.json"}
+    for entry in list(folder.iterdir()):
+        if entry.name not in keep:
+            _remove(entry)
+
+
+def _remove(entry: pathlib.Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        for inner in list(entry.iterdir()):
+            _remove(inner)
+        entry.rmdir()
+    else:
+        entry.unlink()
+
+
+def _build(run: StageRun) -> pathlib.Path:
+    tools = environments.CONTROLLER.ready() / "bin"
+    tree = stage(run.scratch / "build")
+    code = run.run(["ansible-galaxy", "collection", "build", "--output-path", run.scratch, tree], run.scratch, (tools,))
+    tarballs = list(run.scratch.glob("*.tar.gz"))
+    if code or not tarballs:
+        raise ToolError("The collection could not be built.")
+    return tarballs[0]
+
+
+def _pytest(
+    run: StageRun,
+    environment: pathlib.Path,
+    tree: pathlib.Path,
+    folder: str,
+    variables: dict[str, object] | None = None,
+) -> Counts:
+    report = run.scratch / "junit.xml"
+    chosen = run.options.only or (folder,)
+    command = ["python", "-m", "pytest", "-n", 2, "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}", *chosen]
+    code = run.run(command, tree, (environment / "bin",), variables)
+    return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {folder}")
+
+
+def _prepare_ansible_test(run: StageRun) -> tuple[pathlib.Path, pathlib.Path]:
+    controller = environments.CONTROLLER.ready()
+    seed_pip(controller)
+    return controller, stage_for_ansible_test(run.scratch)
+
+
+def _controller(controller: pathlib.Path) -> tuple[str, str]:
+    return "--controller", f"origin:python={CONTROLLER_PYTHON}@{controller / 'bin' / 'python'}"
+
+
+def _with_exit_code(counts: Counts, code: int, name: str) -> Counts:
+    """Let a command that failed without a failed test count as one, and a command that ran no test, too."""
+    if code and not counts.failed:
+        counts.fail(f"{name} ended with exit code {code}")
+    elif not counts.passed + counts.failed:
+        counts.fail(f"{name} ran no test")
+    return counts
+
+
+# The long ones first, so that the short ones fill the gaps.
+STAGES = (
+    Stage("sanity", "ansible-test sanity, all tests", sanity, (packages.GIT, packages.SHELLCHECK)),
+    Stage("scenario", "whole playbooks over OpenSSH and HTTPS", scenario, (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH)),
+    Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
+    Stage("units", "ansible-test units on Python 3.9 to 3.13", units, (packages.GIT,)),
+    Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
+    *(smoke(core) for core in environments.CORES),
+    Stage("lint", "ruff, yamllint, ansible-lint, antsibull, shellcheck", lint, (packages.GIT, packages.SHELLCHECK)),
+    Stage("importer", "galaxy-importer on the built collection", importer, (packages.GIT,)),
+)

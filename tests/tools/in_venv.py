@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a program in the virtual environment of the demo, with the collection where Ansible finds it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "make demo needs Python 3.11 or newer, and this is Python %d.%d. Install one, then run "
+        "'make demo PYTHON=/path/to/it'." % sys.version_info[:2]
+    )
+
+from harness.environments import Environment
+from harness.layout import CACHE, TOOLS, ToolError, clean_environment
+from harness.staging import stage
+
+
+def main() -> None:
+    """Become the program, in its environment."""
+    version = "%d.%d" % sys.version_info[:2]
+    environment = Environment(f"demo-{version}", version, (TOOLS / "requirements-demo.txt",))
+    collections = CACHE / "demo" / "collections"
+    folder = environment.ready()
+    stage(collections)
+    variables = {**clean_environment((folder / "bin",)), "ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    os.execvpe(str(folder / "bin" / "python"), ["python", *sys.argv[1:]], variables)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ToolError as error:
+        sys.exit(str(error))

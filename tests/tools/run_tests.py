@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the tests: C(make test), or one stage of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "make test needs Python 3.11 or newer to start, and this is Python %d.%d. Install one, then run "
+        "'make test PYTHON=/path/to/it'." % sys.version_info[:2]
+    )
+
+from harness.layout import TARGET_PYTHONS, ToolError
+from harness.runner import Options, run_stages
+from harness.stages import STAGES
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the stages to run, and what they are narrowed down to."""
+    names = [stage.name for stage in STAGES]
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Stages: " + ", ".join(names))
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="the stages to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the stages and end")
+    parser.add_argument("--pythons", default=",".join(TARGET_PYTHONS), help="Pythons of the unit tests, with commas between")
+    parser.add_argument("--only", default="", help="files, targets or sanity tests of a single stage, with blanks between")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="stages side by side")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.stages if name not in names]
+    if unknown:
+        parser.error(f"there is no stage {', '.join(unknown)}; the stages are: {', '.join(names)}")
+    if arguments.only and len(arguments.stages) != 1:
+        parser.error("--only needs exactly one stage")
+    wrong = [version for version in arguments.pythons.split(",") if version not in TARGET_PYTHONS]
+    if wrong:
+        parser.error(f"the tests do not know Python {', '.join(wrong)}; they know {', '.join(TARGET_PYTHONS)}")
+    return arguments
+
+
+def main() -> int:
+    """Run what was asked for; the exit code says whether all of it passed."""
+    arguments = parse_arguments()
+    if arguments.list:
+        print(*(f"{stage.name:<12} {stage.what}" for stage in STAGES), sep="\n")
+        return 0
+    chosen = [stage for stage in STAGES if not arguments.stages or stage.name in arguments.stages]
+    options = Options(tuple(arguments.pythons.split(",")), tuple(arguments.only.split()), arguments.jobs)
+    try:
+        counts = run_stages(chosen, options)
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    print(f"tests: {counts.closing_line()}", flush=True)
+    return 1 if counts.failed or not counts.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of all unit tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable
+
+import pytest
+from ansible.module_utils import basic
+
+try:
+    from ansible.module_utils.testing import patch_module_args
+except ImportError:  # ansible-core before 2.19
+    patch_module_args = None
+
+
+class ModuleEnd(Exception):
+    """How a module ended: its result, and whether it failed."""
+
+    def __init__(self, failed: bool, result: dict[str, Any]) -> None:
+        super().__init__(result.get("msg", "") if failed else "")
+        self.failed = failed
+        self.result = result
+
+
+@pytest.fixture
+def run_module_main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleEnd]:
+    """Return a function that calls a module's C(main) with arguments, and returns how it ended.
+
+    Options of Ansible's own go by their names: C(_ansible_check_mode=True), C(_ansible_diff=True).
+    """
+
+    def end(failed: bool) -> Callable[..., None]:
+        def ended(module: basic.AnsibleModule, *args: Any, **result: Any) -> None:
+            if args:
+                result["msg"] = args[0]
+            raise ModuleEnd(failed, result)
+
+        return ended
+
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", end(False))
+    monkeypatch.setattr(basic.AnsibleModule, "fail_json", end(True))
+
+    def call(main: Callable[[], None], **arguments: Any) -> ModuleEnd:
+        with pytest.raises(ModuleEnd) as caught:
+            _call_with_arguments(main, arguments, monkeypatch)
+        return caught.value
+
+    return call
+
+
+def _call_with_arguments(main: Callable[[], None], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if patch_module_args is not None:
+        with patch_module_args(arguments):
+            main()
+    else:
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
+        main()
