@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts, stops and suspends a virtual machine of Parallels Desktop."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_power
+short_description: Start, stop and suspend a virtual machine of Parallels Desktop
+version_added: 1.0.0
+description:
+  - Brings a virtual machine into a state, and returns how it got there.
+  - A running guest is shut down gracefully. It is asked again while it runs on, because Windows may finish an update by starting
+    anew. The module waits for the state, not for the command.
+  - The plug is pulled only when O(force=true) says so, and only after O(timeout).
+extends_documentation_fragment:
+  - macops.parallels._attributes
+  - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._parallels
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  platform:
+    platforms: macos
+    support: full
+options:
+  name:
+    description: Name or UUID of the virtual machine.
+    type: str
+    required: true
+  state:
+    description: The wanted state.
+    type: str
+    choices: [running, stopped, suspended]
+    required: true
+  timeout:
+    description: Seconds that a step (a shutdown, a start) may take.
+    type: int
+    default: 300
+  force:
+    description:
+      - Whether a guest that did not shut down within O(timeout) is switched off, as if the plug had been pulled.
+    type: bool
+    default: false
+  suspended:
+    description:
+      - What to do with a virtual machine that is suspended or paused and so has something in its memory.
+      - V(fail) touches nothing and says so.
+      - V(resume) lets it go on from there, and then shuts it down gracefully when it is to be stopped.
+      - V(discard) throws the memory away. What the guest had not yet written to its disk is lost.
+    type: str
+    choices: [fail, resume, discard]
+    default: fail
+author:
+  - The macops.parallels developers (@macops)
+"""
+
+EXAMPLES = r"""
+- name: Shut the VM down, whatever it takes
+  macops.parallels.vm_power:
+    name: Windows 11
+    state: stopped
+    timeout: 600
+    force: true
+
+- name: Start the VM, also when it is suspended
+  macops.parallels.vm_power:
+    name: Windows 11
+    state: running
+    suspended: resume
+"""
+
+RETURN = r"""
+state:
+  description: The state of the virtual machine now. In check mode, the one that it would have.
+  returned: success
+  type: str
+  sample: stopped
+previous_state:
+  description: The state before. A state in which Parallels was at work on it is waited out first.
+  returned: success
+  type: str
+  sample: running
+method:
+  description:
+    - The step that brought it there, V(none) when it was there already. Of two steps, such as resuming and then shutting down,
+      the last.
+    - One of V(none), V(start), V(resume), V(stop) (a graceful shutdown), V(kill) (the plug), V(drop_state) (a suspended memory
+      thrown away), V(suspend).
+  returned: success
+  type: str
+  sample: stop
+cmd:
+  description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
+  returned: when a command of Parallels failed
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._vm_power import NOTHING, set_power
+
+
+def bring(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the virtual machine into the wanted state."""
+    prl = Prlctl(module.run_command, module.params["executable"])
+    vm = get_vm(prl, module.params["name"])
+    done = set_power(
+        prl,
+        vm,
+        module.params["state"],
+        timeout=module.params["timeout"],
+        force=module.params["force"],
+        suspended=module.params["suspended"],
+        dry=module.check_mode,
+    )
+    return {
+        "changed": done.method != NOTHING,
+        "state": done.state,
+        "previous_state": done.previous_state,
+        "method": done.method,
+        "diff": {"before": {"state": done.previous_state}, "after": {"state": done.state}},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["running", "stopped", "suspended"], "required": True},
+            "timeout": {"type": "int", "default": 300},
+            "force": {"type": "bool", "default": False},
+            "suspended": {"type": "str", "choices": ["fail", "resume", "discard"], "default": "fail"},
+            "executable": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, bring)
+
+
+if __name__ == "__main__":
+    main()

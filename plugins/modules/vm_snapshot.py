@@ -1,0 +1,210 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes and removes snapshots of a virtual machine of Parallels Desktop."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_snapshot
+short_description: Make and remove snapshots of a virtual machine of Parallels Desktop
+version_added: 1.0.0
+description:
+  - Makes a snapshot, or removes one, one with all that grew from it, or all. What the virtual machine has now on its disks stays.
+  - Several snapshots are removed one by one, the youngest first. Each removal is proven by a new list, and is tried again while
+    Parallels still synchronizes data of the one before.
+extends_documentation_fragment:
+  - macops.parallels._attributes
+  - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._parallels
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - With O(state=present), a snapshot of that name is enough; another description is not a difference, because Parallels
+        cannot change the description of a snapshot from the command line.
+  platform:
+    platforms: macos
+    support: full
+options:
+  name:
+    description: Name or UUID of the virtual machine.
+    type: str
+    required: true
+  state:
+    description: Whether the snapshot should be there.
+    type: str
+    choices: [present, absent]
+    default: present
+  snapshot:
+    description:
+      - Name of the snapshot; to remove one, its id will do as well.
+      - Required unless O(all=true), with which it cannot be combined.
+    type: str
+  description:
+    description: Description of a snapshot that is made.
+    type: str
+    default: ""
+  children:
+    description: Whether what grew from the snapshot is removed with it.
+    type: bool
+    default: false
+  all:
+    description: Whether all snapshots are removed.
+    type: bool
+    default: false
+  force:
+    description:
+      - Whether to remove a snapshot on which linked clones stand. Their disks are lost with it. Without it, that is an error.
+      - A snapshot that was made for a linked clone which no longer exists is removed like any other.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds that making or removing one snapshot may take.
+    type: int
+    default: 3600
+author:
+  - The macops.parallels developers (@macops)
+"""
+
+EXAMPLES = r"""
+- name: Make a snapshot before the updates
+  macops.parallels.vm_snapshot:
+    name: Windows 11
+    snapshot: before updates
+    description: Made by the monthly update play
+
+- name: Remove it, and what grew from it
+  macops.parallels.vm_snapshot:
+    name: Windows 11
+    state: absent
+    snapshot: before updates
+    children: true
+
+- name: Remove all snapshots of the build VM
+  macops.parallels.vm_snapshot:
+    name: win11-2026.11.0-arm64
+    state: absent
+    all: true
+"""
+
+RETURN = r"""
+snapshots:
+  description:
+    - The snapshots of the virtual machine now, each after the one that it grew from. In check mode, those that would be left; one
+      that would be made is not among them.
+    - The keys are those of the snapshots of M(macops.parallels.vm_info).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: 64d481bb-ce04-45b1-8328-49e4e4c43ddf
+      name: before updates
+      date: "2026-11-15 12:15:03"
+      state: poweroff
+      current: true
+      parent: ""
+      depth: 0
+removed:
+  description: The snapshots that are gone, with the same keys.
+  returned: success
+  type: list
+  elements: dict
+linked_clones:
+  description: UUIDs of the linked clones that would be lost.
+  returned: when linked clones stand on a snapshot that is to be removed
+  type: list
+  elements: str
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
+    chosen,
+    create_snapshot,
+    find_snapshots,
+    refuse_needed,
+    remove_snapshots,
+)
+
+
+def ensure(module: AnsibleModule) -> dict[str, Any]:
+    """Make or remove what is asked for."""
+    if module.params["all"] and module.params["snapshot"] is not None:
+        raise TaskError("Give either the snapshot to remove, or all: true to remove every one.")
+    prl = Prlctl(module.run_command, module.params["executable"])
+    vm = get_vm(prl, module.params["name"])
+    if module.params["state"] == "present":
+        return _ensure_present(module, prl, vm)
+    return _ensure_absent(module, prl, vm)
+
+
+def _ensure_present(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any]:
+    name = module.params["snapshot"]
+    if find_snapshots(vm, name):
+        return _result(vm, vm.snapshots, changed=False)
+    if module.check_mode:
+        return _result(vm, vm.snapshots, changed=True, planned=[name])
+    now = create_snapshot(prl, vm, name, module.params["description"], module.params["timeout"])
+    return _result(vm, now, changed=True)
+
+
+def _ensure_absent(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any]:
+    victims = chosen(vm, module.params["snapshot"], module.params["children"])
+    if not victims:
+        return _result(vm, vm.snapshots, changed=False)
+    if not module.params["force"]:
+        refuse_needed(prl, vm, victims)
+    if module.check_mode:
+        now = [snapshot for snapshot in vm.snapshots if snapshot not in victims]
+    else:
+        now = remove_snapshots(prl, vm, victims, module.params["timeout"])
+    return _result(vm, now, changed=True)
+
+
+def _result(vm: Vm, now: list[Snapshot], *, changed: bool, planned: Any = ()) -> dict[str, Any]:
+    left = {snapshot.id for snapshot in now}
+    return {
+        "changed": changed,
+        "snapshots": [asdict(snapshot) for snapshot in now],
+        "removed": [asdict(snapshot) for snapshot in vm.snapshots if snapshot.id not in left],
+        "diff": {
+            "before": {"snapshots": [snapshot.name for snapshot in vm.snapshots]},
+            "after": {"snapshots": [*(snapshot.name for snapshot in now), *planned]},
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "snapshot": {"type": "str"},
+            "description": {"type": "str", "default": ""},
+            "children": {"type": "bool", "default": False},
+            "all": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 3600},
+            "executable": {"type": "path"},
+        },
+        required_if=[("all", False, ["snapshot"]), ("state", "present", ["snapshot"])],
+        supports_check_mode=True,
+    )
+    run_module(module, ensure)
+
+
+if __name__ == "__main__":
+    main()
