@@ -17,7 +17,7 @@ help:
 	@echo "make clean        remove everything that was generated"
 
 demo:
-	@$(PYTHON) tests/tools/in_venv.py tests/tools/demo.py
+	@$(PYTHON) tests/tools/in_venv.py tests/tools/demo.py --collections "$(CURDIR)/.cache/stage"
 
 test:
 	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $(STAGES)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a program in the virtual environment of the demo, with the collection where Ansible finds it."""
+"""Runs a program in the virtual environment of the demo, and puts the collection below .cache/stage."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ def main() -> None:
     """Become the program, in its environment."""
     version = "%d.%d" % sys.version_info[:2]
     environment = Environment(f"demo-{version}", version, (TOOLS / "requirements-demo.txt",))
-    collections = CACHE / "demo" / "collections"
     folder = environment.ready()
-    stage(collections)
-    variables = {**clean_environment((folder / "bin",)), "ANSIBLE_COLLECTIONS_PATH": str(collections)}
-    os.execvpe(str(folder / "bin" / "python"), ["python", *sys.argv[1:]], variables)
+    stage(CACHE / "stage")
+    python = str(folder / "bin" / "python")
+    os.execve(python, [python, *sys.argv[1:]], clean_environment((folder / "bin",)))
 
 
 if __name__ == "__main__":

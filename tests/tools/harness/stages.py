@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 import subprocess
@@ -43,11 +44,21 @@ def lint(run: StageRun) -> Counts:
 
 
 def _shell_scripts(tree: pathlib.Path) -> list[pathlib.Path]:
+    """Return the files that a shell runs, except for those that are Python from their second line on."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--others", "--exclude-standard"], cwd=tree, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     files = [tree / name for name in names if name]
-    return [path for path in files if re.match(rb"#!.*\b(ba|da|z|k)?sh\b", path.read_bytes()[:100])]
+    scripts = [path for path in files if re.match(rb"#!.*\b(ba|da|z|k)?sh\b", path.read_bytes()[:100])]
+    return [path for path in scripts if not _is_python(path)]
+
+
+def _is_python(path: pathlib.Path) -> bool:
+    try:
+        ast.parse(path.read_bytes())
+    except SyntaxError:
+        return False
+    return True
 
 
 def sanity(run: StageRun) -> Counts:

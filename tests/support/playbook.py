@@ -1,0 +1,207 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a playbook with the real ansible-playbook, and tells what each task did."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+CALLBACKS = pathlib.Path(__file__).with_name("callbacks")
+WARNING = re.compile(r"^.*\[(?:DEPRECATION )?WARNING\].*$", re.MULTILINE)
+
+Hosts = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What one task did on one host."""
+
+    host: str
+    name: str
+    action: str
+    status: str
+    changed: bool
+    item: bool
+    result: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaybookRun:
+    """A run that ended."""
+
+    rc: int
+    output: str
+    seconds: float
+    tasks: list[Task]
+    stats: dict[str, dict[str, int]]
+    # What set_stats handed on.
+    custom_stats: dict[str, Any]
+
+    @property
+    def changed(self) -> list[Task]:
+        """Return the tasks that changed something."""
+        return [task for task in self.tasks if task.changed and not task.item]
+
+    @property
+    def failed(self) -> list[Task]:
+        """Return the tasks that ended the run of a host."""
+        return [task for task in self.tasks if task.status in ("failed", "unreachable") and not task.item]
+
+    @property
+    def messages(self) -> str:
+        """Return the messages of the failed tasks."""
+        return "\n".join(str(task.result.get("msg", "")) for task in self.failed)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return Ansible's warnings, each once."""
+        return list(dict.fromkeys(match.group(0).strip() for match in WARNING.finditer(self.output)))
+
+    def results_of(self, name: str, host: str | None = None) -> list[dict[str, Any]]:
+        """Return the results of the tasks with this name (without the role's), or with this action."""
+        return [
+            task.result
+            for task in self.tasks
+            if (task.name.rpartition(" : ")[2] == name or task.action == name)
+            and host in (None, task.host)
+            and not task.item
+            and task.status != "skipped"
+        ]
+
+    def assert_ok(self) -> PlaybookRun:
+        """Hold that the run ended well, with no warning, and every host was in it."""
+        assert self.rc == 0, f"exit code {self.rc}: {self.messages}\n{self.output[-6000:]}"
+        assert self.stats, f"no host ran\n{self.output}"
+        self.assert_no_warnings()
+        return self
+
+    def assert_failed(self, *words: str) -> PlaybookRun:
+        """Hold that the run failed, for a reason in which these words are, and without a traceback."""
+        assert self.rc != 0, f"the run did not fail\n{self.output[-6000:]}"
+        assert self.failed, f"no task failed\n{self.output[-6000:]}"
+        for word in words:
+            assert word.lower() in self.messages.lower(), f"{word!r} is not in: {self.messages}"
+        assert "Traceback" not in self.output, self.output
+        return self
+
+    def assert_unchanged(self) -> PlaybookRun:
+        """Hold that nothing was changed."""
+        assert not self.changed, f"changed: {[(task.host, task.name) for task in self.changed]}"
+        return self
+
+    def assert_changed(self, count: int) -> PlaybookRun:
+        """Hold that so many tasks changed something."""
+        assert len(self.changed) == count, f"changed: {[(task.host, task.name) for task in self.changed]}"
+        return self
+
+    def assert_no_warnings(self) -> PlaybookRun:
+        """Hold that Ansible warned of nothing."""
+        assert not self.warnings, "\n".join(self.warnings)
+        return self
+
+    def assert_no_secret(self, *secrets: str) -> PlaybookRun:
+        """Hold that none of these is in the output, nor in any task's result."""
+        seen = self.output + json.dumps([task.result for task in self.tasks], default=str)
+        for number, secret in enumerate(secrets):
+            assert secret, "an empty secret is in everything"
+            assert secret not in seen, f"secret number {number} was shown"
+        return self
+
+
+def run_playbook(
+    playbook: Union[str, pathlib.Path],
+    hosts: Hosts,
+    extra_vars: Mapping[str, Any] | None = None,
+    *,
+    collections: pathlib.Path,
+    group: str = "build_macs",
+    check: bool = False,
+    diff: bool = False,
+    tags: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    cwd: pathlib.Path | None = None,
+    timeout: float = 900,
+) -> PlaybookRun:
+    """Run a playbook: a path, or a name such as C(macops.parallels.build_image).
+
+    C(hosts): the variables of each host of the group. C(collections): the folder that holds C(ansible_collections).
+    The ansible-core is that of the Python which runs the tests.
+    """
+    with tempfile.TemporaryDirectory(prefix="play-") as name:
+        folder = pathlib.Path(name)
+        lines = folder / "results.jsonl"
+        lines.touch()
+        (folder / "inventory.json").write_text(json.dumps({group: {"hosts": hosts}}), encoding="utf-8")
+        (folder / "variables.json").write_text(json.dumps(extra_vars or {}), encoding="utf-8")
+        command = [
+            str(pathlib.Path(sys.executable).with_name("ansible-playbook")),
+            str(playbook),
+            f"--inventory={folder / 'inventory.json'}",
+            f"--extra-vars=@{folder / 'variables.json'}",
+            *(["--check"] if check else []),
+            *(["--diff"] if diff else []),
+            *([f"--tags={','.join(tags)}"] if tags else []),
+            *arguments,
+        ]
+        variables = {**_environment(folder, collections, lines), **(environment or {})}
+        started = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=cwd or folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout,
+        )
+        seconds = time.monotonic() - started
+        events = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    return _read(done.returncode, done.stdout, seconds, events)
+
+
+def _environment(folder: pathlib.Path, collections: pathlib.Path, lines: pathlib.Path) -> dict[str, str]:
+    """Return an environment in which nothing of the developer's own Ansible has a part."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
+    # The name of a socket in it must not be longer than about 100 characters.
+    sockets = folder / "cp"
+    return {
+        **kept,
+        "ANSIBLE_CALLBACKS_ENABLED": "result_lines",
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false",
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_NOCOWS": "1",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RESULT_LINES_FILE": str(lines),
+    }
+
+
+def _read(rc: int, output: str, seconds: float, events: list[dict[str, Any]]) -> PlaybookRun:
+    tasks = [
+        Task(e["host"], e["task"], e["action"], e["status"], e["changed"], e["item"], e["result"])
+        for e in events
+        if e["event"] == "result"
+    ]
+    stats = next((event for event in events if event["event"] == "stats"), {"hosts": {}, "custom": {}})
+    custom = stats["custom"].get("_run", {})
+    return PlaybookRun(rc, output, seconds, tasks, stats["hosts"], custom)
