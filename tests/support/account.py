@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The user of a build Mac: an account with an empty home, and a Python that it can run.
 
-As root a real account is made for it, and removed afterwards. Without root it is the user who runs the tests, with another
-home.
+As root a real account is made for it, and removed afterwards. Without root it is the user who runs the tests, with
+another home.
 """
 
 from __future__ import annotations
@@ -57,7 +57,14 @@ class Account:
         words = [str(word) for word in command]
         environment = {"HOME": str(self.home), "PATH": MAC_PATH, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            words, cwd=self.work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **options
+            words,
+            cwd=self.work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
         )
         if done.returncode:
             raise AssertionError(f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}")

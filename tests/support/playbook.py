@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 CALLBACKS = pathlib.Path(__file__).with_name("callbacks")
 WARNING = re.compile(r"^.*\[(?:DEPRECATION )?WARNING\].*$", re.MULTILINE)
@@ -120,7 +120,7 @@ class PlaybookRun:
 
 
 def run_playbook(
-    playbook: Union[str, pathlib.Path],
+    playbook: str | pathlib.Path,
     hosts: Hosts,
     extra_vars: Mapping[str, Any] | None = None,
     *,

@@ -15,7 +15,18 @@ import subprocess
 import sys
 
 # Parts of the standard library that no module needs, and site-packages, which the virtual environment replaces.
-LEFT_OUT = ("__pycache__", "config-*", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tests", "tkinter", "turtledemo")
+LEFT_OUT = (
+    "__pycache__",
+    "config-*",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "site-packages",
+    "test",
+    "tests",
+    "tkinter",
+    "turtledemo",
+)
 
 DESCRIBE = """
 import json, sys, sysconfig

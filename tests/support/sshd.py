@@ -60,7 +60,9 @@ class SshServer:
             "ansible_port": self.port,
             "ansible_user": self.account.name,
             "ansible_ssh_private_key_file": str(self.folder / "client_key"),
-            "ansible_ssh_common_args": " ".join(["-F /dev/null", *(f"-o {name}={value}" for name, value in options.items())]),
+            "ansible_ssh_common_args": " ".join(
+                ["-F /dev/null", *(f"-o {name}={value}" for name, value in options.items())]
+            ),
             "ansible_ssh_pipelining": True,
             "ansible_python_interpreter": str(self.account.python),
         }
@@ -69,7 +71,9 @@ class SshServer:
 @contextlib.contextmanager
 def ssh_server(account: Account) -> Iterator[SshServer]:
     """Run a server that lets this account in, by key."""
-    program = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]))
+    program = shutil.which(
+        "sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    )
     assert program, "sshd is missing: install the package openssh-server"
     folder = account.base / "sshd"
     folder.mkdir(mode=0o755)
@@ -99,7 +103,9 @@ def _start(program: str, folder: pathlib.Path, account: Account) -> tuple[subpro
         key = (folder / "host_key.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
         with log.open("ab") as stderr:
-            process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stdin=subprocess.DEVNULL, stderr=stderr)
+            process = subprocess.Popen(
+                [program, "-D", "-e", "-f", str(folder / "config")], stdin=subprocess.DEVNULL, stderr=stderr
+            )
         if _answers(process, port):
             return process, port
         process.kill()

@@ -10,8 +10,8 @@ import sys
 
 if sys.version_info < (3, 11):
     sys.exit(
-        "make demo needs Python 3.11 or newer, and this is Python %d.%d. Install one, then run "
-        "'make demo PYTHON=/path/to/it'." % sys.version_info[:2]
+        "make demo needs Python 3.11 or newer, and this is Python {}.{}. Install one, then run "
+        "'make demo PYTHON=/path/to/it'.".format(*sys.version_info[:2])
     )
 
 from harness.environments import Environment
@@ -21,7 +21,7 @@ from harness.staging import stage
 
 def main() -> None:
     """Become the program, in its environment."""
-    version = "%d.%d" % sys.version_info[:2]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = Environment(f"demo-{version}", version, (TOOLS / "requirements-demo.txt",))
     folder = environment.ready()
     stage(CACHE / "stage")

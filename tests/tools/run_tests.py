@@ -11,8 +11,8 @@ import sys
 
 if sys.version_info < (3, 11):
     sys.exit(
-        "make test needs Python 3.11 or newer to start, and this is Python %d.%d. Install one, then run "
-        "'make test PYTHON=/path/to/it'." % sys.version_info[:2]
+        "make test needs Python 3.11 or newer to start, and this is Python {}.{}. Install one, then run "
+        "'make test PYTHON=/path/to/it'.".format(*sys.version_info[:2])
     )
 
 from harness.layout import TARGET_PYTHONS, ToolError
@@ -26,8 +26,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog="Stages: " + ", ".join(names))
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="the stages to run (default: all)")
     parser.add_argument("--list", action="store_true", help="list the stages and end")
-    parser.add_argument("--pythons", default=",".join(TARGET_PYTHONS), help="Pythons of the unit tests, with commas between")
-    parser.add_argument("--only", default="", help="files, targets or sanity tests of a single stage, with blanks between")
+    parser.add_argument("--pythons", default=",".join(TARGET_PYTHONS), help="Pythons of the unit tests, with commas")
+    parser.add_argument("--only", default="", help="files, targets or tests of a single stage, with blanks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="stages side by side")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.stages if name not in names]

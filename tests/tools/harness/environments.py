@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from . import pythons
-from .layout import ROOT, TARGET_PYTHONS, TOOLS, VENVS, CONTROLLER_PYTHON, ToolError, clean_environment, locked
+from .layout import CONTROLLER_PYTHON, ROOT, TARGET_PYTHONS, TOOLS, VENVS, ToolError, clean_environment, locked
 
 UNUSED_FOR = 7 * 24 * 3600
 
@@ -57,7 +57,8 @@ def _run(command: list[str], folder: pathlib.Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=clean_environment()
     )
     if done.returncode:
-        raise ToolError(f"The virtual environment {folder} could not be made: {' '.join(command)} said:\n{done.stdout[-4000:]}")
+        said = done.stdout[-4000:]
+        raise ToolError(f"The virtual environment {folder} could not be made: {' '.join(command)} said:\n{said}")
 
 
 def _point(link: pathlib.Path, folder: pathlib.Path) -> None:

@@ -74,8 +74,8 @@ def _install(missing: list[Program]) -> list[str]:
             _run(["brew", "install", *wanted])
     else:
         raise ToolError(
-            f"These programs are missing: {', '.join(program.name for program in missing)}. Neither apt-get nor brew is "
-            "here to install them: install them by hand, then run the same command again."
+            f"These programs are missing: {', '.join(program.name for program in missing)}. Neither apt-get nor brew "
+            "is here to install them: install them by hand, then run the same command again."
         )
     return wanted
 

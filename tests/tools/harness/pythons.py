@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def python_folders() -> tuple[pathlib.Path, ...]:
     return tuple(dict.fromkeys(find_python(version).parent for version in reversed(TARGET_PYTHONS)))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _find_python(version: str) -> pathlib.Path:
     found = _first_working(version)
     if found is None:
@@ -66,7 +67,10 @@ def _candidates(version: str) -> Iterator[pathlib.Path]:
 
 
 def _newest_first(paths: Iterator[pathlib.Path]) -> list[pathlib.Path]:
-    return sorted(paths, key=lambda path: [int(n) if n.isdigit() else 0 for n in path.parts[-3].split(".")], reverse=True)
+    def version(path: pathlib.Path) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", path.parts[-3])]
+
+    return sorted(paths, key=version, reverse=True)
 
 
 def _pyenv_versions() -> pathlib.Path:
@@ -78,7 +82,12 @@ def _probe(candidate: pathlib.Path, version: str) -> pathlib.Path | None:
         return None
     try:
         answer = subprocess.run(
-            [str(candidate), "-c", PROBE], capture_output=True, text=True, timeout=60, check=False, env=clean_environment()
+            [str(candidate), "-c", PROBE],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=clean_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

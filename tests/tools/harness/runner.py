@@ -126,7 +126,8 @@ class Children:
         try:
             return process.wait(timeout=COMMAND_TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise ToolError(f"{command[0]} was still running after {COMMAND_TIMEOUT // 60} minutes and was ended.") from None
+            minutes = COMMAND_TIMEOUT // 60
+            raise ToolError(f"{command[0]} was still running after {minutes} minutes and was ended.") from None
         finally:
             _end_group(process)
             with self._lock:

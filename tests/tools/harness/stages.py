@@ -46,7 +46,11 @@ def lint(run: StageRun) -> Counts:
 def _shell_scripts(tree: pathlib.Path) -> list[pathlib.Path]:
     """Return the files that a shell runs, except for those that are Python from their second line on."""
     names = subprocess.run(
-        ["git", "ls-files", "-z", "--others", "--exclude-standard"], cwd=tree, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z", "--others", "--exclude-standard"],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split("\0")
     files = [tree / name for name in names if name]
     scripts = [path for path in files if re.match(rb"#!.*\b(ba|da|z|k)?sh\b", path.read_bytes()[:100])]
@@ -165,7 +169,9 @@ def _install_pruned(run: StageRun) -> pathlib.Path:
     tarball = _build(run)
     tools = environments.CONTROLLER.ready() / "bin"
     target = run.scratch / "installed"
-    code = run.run(["ansible-galaxy", "collection", "install", "--offline", tarball, "-p", target], run.scratch, (tools,))
+    code = run.run(
+        ["ansible-galaxy", "collection", "install", "--offline", tarball, "-p", target], run.scratch, (tools,)
+    )
     if code:
         raise ToolError("The built collection could not be installed.")
     _prune(target / "ansible_collections" / "macops" / "parallels")
@@ -207,7 +213,19 @@ def _pytest(
 ) -> Counts:
     report = run.scratch / "junit.xml"
     chosen = run.options.only or (folder,)
-    command = ["python", "-m", "pytest", "-n", 2, "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}", *chosen]
+    command = [
+        "python",
+        "-m",
+        "pytest",
+        "-n",
+        2,
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        f"--junitxml={report}",
+        *chosen,
+    ]
     code = run.run(command, tree, (environment / "bin",), variables)
     return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {folder}")
 
@@ -234,7 +252,12 @@ def _with_exit_code(counts: Counts, code: int, name: str) -> Counts:
 # The long ones first, so that the short ones fill the gaps.
 STAGES = (
     Stage("sanity", "ansible-test sanity, all tests", sanity, (packages.GIT, packages.SHELLCHECK)),
-    Stage("scenario", "whole playbooks over OpenSSH and HTTPS", scenario, (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH)),
+    Stage(
+        "scenario",
+        "whole playbooks over OpenSSH and HTTPS",
+        scenario,
+        (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
+    ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     Stage("units", "ansible-test units on Python 3.9 to 3.13", units, (packages.GIT,)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),

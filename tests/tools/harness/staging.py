@@ -47,7 +47,18 @@ def _source_files() -> Iterable[str]:
             for path in sorted(ROOT.rglob("*"))
             if path.is_file() and not NOT_SOURCES.intersection(path.relative_to(ROOT).parts)
         ]
-    command = ["git", "-C", str(ROOT), "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(f"git could not list the files of {ROOT}: {done.stderr.strip()}")

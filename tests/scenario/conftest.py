@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the scenarios: build Macs behind a real sshd, and real servers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+from support.account import mac_account
+from support.fixtures import collections, https_store, make_mac, play, simulated_mac
+from support.simulated_mac import SimulatedMac
+from support.sshd import SshServer, ssh_server
+
+__all__ = ["collections", "https_store", "make_mac", "play", "simulated_mac"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SshMac:
+    """A simulated Mac, and what an inventory says to work on it over SSH."""
+
+    mac: SimulatedMac
+    host_vars: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def mac_sshd() -> Iterator[SshServer]:
+    """Run one sshd, with an account of its own, for all the Macs of this process."""
+    python = pathlib.Path(os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable)
+    with mac_account(python) as account, ssh_server(account) as server:
+        yield server
+
+
+@pytest.fixture
+def make_ssh_mac(mac_sshd: SshServer) -> Iterator[Callable[..., SshMac]]:
+    """Return a function that makes a simulated Mac owned by the account that Ansible logs in to."""
+    folders: list[pathlib.Path] = []
+    numbers = itertools.count(1)
+
+    def make(**options: str) -> SshMac:
+        folder = mac_sshd.account.work / f"mac {next(numbers)}"
+        folders.append(folder)
+        mac = SimulatedMac.create(folder, mac_sshd.account, **options)
+        return SshMac(mac, {**mac_sshd.host_vars, **mac.host_vars})
+
+    yield make
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ssh_mac(make_ssh_mac: Callable[..., SshMac]) -> SshMac:
+    """Return a simulated Mac behind SSH."""
+    return make_ssh_mac()
