@@ -24,7 +24,7 @@ COLOR = ("--color", "no")
 
 
 def lint(run: StageRun) -> Counts:
-    """Read the sources: Python, YAML, Ansible, documentation, changelog, shell."""
+    """Read the sources: Python, YAML, Ansible, documentation, changelog, the needs of an execution environment, shell."""
     tools = environments.LINT.ready() / "bin"
     tree = stage_for_ansible_test(run.scratch)
     variables = {"ANSIBLE_COLLECTIONS_PATH": run.scratch}
@@ -34,6 +34,7 @@ def lint(run: StageRun) -> Counts:
         "ansible-lint": ["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor"],
         "antsibull-docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
         "antsibull-changelog": ["antsibull-changelog", "lint"],
+        "ansible-builder": ["ansible-builder", "introspect", "--sanitize", run.scratch],
         "shellcheck": ["shellcheck", *_shell_scripts(tree)],
     }
     counts = Counts()
