@@ -1,0 +1,230 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The proofs that read more than the beginning of a link: samples, and all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Callable, Iterator
+
+from ._deps import load
+from ._http import BLOCK
+from ._link_route import Route, Unfit
+from ._retry import Attempts, RetryLater
+
+SAMPLE_BLOCK = 64 * 1024
+_RANDOM_SAMPLES = 3
+
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the headers of an answer say that its body is: the bytes from C(start) on, C(length) of C(total)."""
+
+    start: int
+    length: int | None
+    total: int | None
+    ranged: bool
+
+
+def part_of(response: Any) -> Part:
+    """Read which part of the file an answer of status 200 or 206 brings. Raises Unfit for one that makes no sense."""
+    length = response.headers.get("Content-Length", "").strip()
+    known = int(length) if length.isdigit() else None
+    if response.status_code != 206:
+        return Part(0, known, known, ranged=False)
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if not found or int(found[2]) < int(found[1]):
+        raise Unfit("unreachable", "The server answers 206 without saying which bytes it sends.")
+    total = None if found[3] == "*" else int(found[3])
+    return Part(int(found[1]), int(found[2]) - int(found[1]) + 1, total, ranged=True)
+
+
+@dataclass(frozen=True)
+class Validators:
+    """What tells whether two answers bring the same bytes."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+    @classmethod
+    def of(cls, response: Any) -> Validators:
+        return cls(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+
+    @property
+    def strong_etag(self) -> str:
+        """The ETag where it may be used with If-Range, which a weak one may not."""
+        return "" if self.etag.startswith("W/") else self.etag
+
+
+def read_blocks(response: Any, size: int = BLOCK) -> Iterator[bytes]:
+    """Give the body of an answer as it comes, in blocks; raise RetryLater when the connection breaks."""
+    errors = load("urllib3.exceptions")
+    try:
+        while True:
+            block = response.raw.read(size, decode_content=False)
+            if not block:
+                return
+            yield block
+    except errors.ReadTimeoutError as error:
+        raise RetryLater("The server stopped sending in the middle of the file.") from error
+    except (errors.HTTPError, OSError) as error:
+        # urllib3 2 tells of an answer that ends before its length, urllib3 1.26 does not: the caller counts.
+        if "IncompleteRead" in f"{type(error).__name__} {error}" and "Content-Length" in response.headers:
+            return
+        raise RetryLater("The connection broke in the middle of the file.") from error
+
+
+def read_up_to(response: Any, limit: int, patience: float) -> bytes:
+    """Return the first bytes of what is left of an answer, which may be fewer; C(patience) is how long it may take.
+
+    Raises RetryLater when the connection breaks, or when that time is over.
+    """
+    until = time.monotonic() + patience
+    data = b""
+    # In small pieces, because each may take as long as the server may stay silent.
+    for piece in read_blocks(response, size=16):
+        data += piece
+        if len(data) >= limit:
+            break
+        if time.monotonic() > until:
+            raise RetryLater(f"The server sent {len(data)} bytes within {patience:g} seconds, which is too slow.")
+    return data[:limit]
+
+
+def read_what_comes(response: Any, limit: int, patience: float) -> bytes:
+    """Like C(read_up_to), for a text that helps to understand an answer: nothing is lost when it cannot be had."""
+    try:
+        return read_up_to(response, limit, patience)
+    except RetryLater:
+        return b""
+
+
+class LocalFile:
+    """The file that a link is compared with."""
+
+    def __init__(self, handle: BinaryIO, path: str) -> None:
+        self._handle = handle
+        self.path = path
+
+    def compare(self, start: int, block: bytes) -> None:
+        """Raise Unfit when the file has other bytes from C(start) on."""
+        self._handle.seek(start)
+        if self._handle.read(len(block)) != block:
+            raise Unfit(
+                "wrong_checksum",
+                f"Between the bytes {start} and {start + len(block)}, the link has other bytes than {self.path}.",
+            )
+
+
+def sample_ranges(total: int, choose: random.Random) -> list[tuple[int, int]]:
+    """Return which bytes to look at: the first, the last, and some between, which are others each time."""
+    last = max(0, total - SAMPLE_BLOCK)
+    starts = {0, last, *(choose.randrange(last + 1) for _each in range(_RANDOM_SAMPLES))}
+    return [(start, min(start + SAMPLE_BLOCK, total)) for start in sorted(starts)]
+
+
+def read_sample(route: Route, start: int, stop: int, total: int, validators: Validators) -> bytes:
+    """Return the bytes of an answer to a request for them alone. Raises Unfit, RetryLater."""
+    with closing(route):
+        part = part_of(route.response)
+        if not part.ranged or part.start != start or part.length != stop - start or part.total not in (total, None):
+            raise Unfit("wrong_size", f"Asked for the bytes {start} to {stop} of {total}, the server sends others.")
+        if Validators.of(route.response) != validators:
+            raise RetryLater("The file was changed on the server while it was looked at.")
+        data = b"".join(read_blocks(route.response))
+    if len(data) != stop - start:
+        raise RetryLater(f"The answer ends after {start + len(data)} of {total} bytes.", truncated=True)
+    return data
+
+
+class WholeDownload:
+    """Reads all of a link, to hash it, and goes on where a connection broke. Nothing is kept but the digest."""
+
+    def __init__(
+        self,
+        open_route: Callable[[dict[str, str]], Route],
+        begin_attempts: Callable[[], Attempts],
+        size: int | None,
+        local: LocalFile | None,
+        each: Callable[[int, int | None], None],
+    ) -> None:
+        self._open = open_route
+        self._begin_attempts = begin_attempts
+        self._size = size
+        self._local = local
+        self._each = each
+        self._hasher = hashlib.sha256()
+        self._validators = Validators()
+        self.count = 0
+        self.total: int | None = None
+        self.resumed = 0
+        self.restarted = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hasher.hexdigest()
+
+    def run(self) -> None:
+        """Read to the end. Raises Unfit, TaskError."""
+        attempts = self._begin_attempts()
+        furthest = 0
+        while True:
+            try:
+                self._read_on()
+                return
+            except RetryLater as error:
+                if self.count > furthest + BLOCK:  # it gets on: a long download may break more often than a short one
+                    attempts = self._begin_attempts()
+                furthest = max(furthest, self.count)
+                attempts.pause(error)
+
+    def _read_on(self) -> None:
+        route = self._open(self._range_headers())
+        with closing(route):
+            self._take_up(route.response)
+            for block in read_blocks(route.response):
+                self._add(block)
+        if self.total is not None and self.count < self.total:
+            raise RetryLater(f"The download ends after {self.count} of {self.total} bytes.", truncated=True)
+
+    def _add(self, block: bytes) -> None:
+        if self._local:
+            self._local.compare(self.count, block)
+        self._hasher.update(block)
+        self.count += len(block)
+        if self._size is not None and self.count > self._size:
+            raise Unfit("wrong_size", f"The download goes on after {self._size} bytes, where it should end.")
+        self._each(self.count, self.total)
+
+    def _range_headers(self) -> dict[str, str]:
+        if not self.count:
+            return {}
+        headers = {"Range": f"bytes={self.count}-"}
+        if self._validators.strong_etag:
+            headers["If-Range"] = self._validators.strong_etag
+        return headers
+
+    def _take_up(self, response: Any) -> None:
+        """Go on with the digest when the answer goes on where the last one broke, else begin anew."""
+        part, validators = part_of(response), Validators.of(response)
+        # Where the server gives nothing to tell by, the second half may be that of another file.
+        same = validators == self._validators != Validators() and part.total == self.total
+        if self.count and same and part.ranged and part.start == self.count:
+            self.resumed += 1
+            return
+        if self.count:
+            self.restarted += 1
+            self._hasher = hashlib.sha256()
+            self.count = 0
+        self._validators, self.total = validators, part.total
+        if part.start != 0:
+            raise RetryLater("The file was changed on the server while it was read.")
