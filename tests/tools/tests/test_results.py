@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What counts as a test that passed, failed or was skipped."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.results import Counts, find_warnings, read_junit
+
+JUNIT = """<?xml version="1.0"?>
+<testsuites><testsuite name="units">
+  <testcase classname="a" name="good"/>
+  <testcase classname="a" name="bad"><failure message="1 is not 2">where</failure></testcase>
+  <testcase classname="a" name="broken"><error>no such fixture</error></testcase>
+  <testcase classname="a" name="left out"><skipped message="no Mac here"/></testcase>
+  <testcase name="empty"><skipped>No tests applicable.</skipped></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_junit_files_are_added_up(tmp_path):
+    for name in ("one.xml", "two.xml"):
+        (tmp_path / name).write_text(JUNIT)
+    counts = read_junit(tmp_path.glob("*.xml"))
+    assert counts.closing_line() == "2 passed, 4 failed, 2 skipped"
+    assert counts.failures[:2] == ["a::bad: 1 is not 2", "a::broken: no such fixture"]
+    assert counts.skips == ["a::left out: no Mac here"] * 2
+
+
+def test_counts_add_up():
+    total = Counts(passed=1)
+    part = Counts()
+    part.check("held", True)
+    part.check("did not hold", False)
+    part.skip("a reason")
+    total.add(part)
+    assert (total.passed, total.failed, total.skipped) == (2, 1, 1)
+    assert total.failures == ["did not hold"]
+    assert total.skips == ["a reason"]
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("ok: [mac]\nWARNING: Excluding tests", []),
+        ("[WARNING]: old\n[WARNING]: old\n", ["[WARNING]: old"]),
+        ("x [DEPRECATION WARNING]: gone in 2.24", ["[DEPRECATION WARNING]: gone in 2.24"]),
+        ("[WARNING]: this one is known\n[WARNING]: new", ["[WARNING]: new"]),
+    ],
+)
+def test_warnings_of_ansible_are_found(output, expected):
+    assert find_warnings(output, [re.compile("is known")]) == expected
