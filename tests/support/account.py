@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The user of a build Mac: an account with an empty home, and a Python that it can run.
 
-As root a real account is made for it, and removed afterwards. Without root it is the user who runs the tests, with
-another home.
+As root on Linux a real account is made for it, and removed afterwards. Elsewhere it is the user who runs the tests,
+with another home.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def mac_account(python: pathlib.Path) -> Iterator[Account]:
     base = pathlib.Path(tempfile.mkdtemp(prefix="macops-", dir=_folder_for_all()))
     base.chmod(0o755)
     try:
-        if os.geteuid() == 0:
+        if _can_add_users():
             with _new_user(base, python) as account:
                 yield account
         else:
@@ -86,9 +87,13 @@ def mac_account(python: pathlib.Path) -> Iterator[Account]:
         shutil.rmtree(base, ignore_errors=True)
 
 
+def _can_add_users() -> bool:
+    return os.geteuid() == 0 and sys.platform == "linux"
+
+
 def _folder_for_all() -> str | None:
     """Return a folder for temporary files that another user can enter."""
-    if os.geteuid() != 0 or can_enter(pathlib.Path(tempfile.gettempdir())):
+    if not _can_add_users() or can_enter(pathlib.Path(tempfile.gettempdir())):
         return None
     return "/tmp"
 

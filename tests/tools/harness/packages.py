@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -35,6 +36,15 @@ class Program:
         )
 
 
+class Ensurepip(Program):
+    """What Python makes virtual environments with, which Debian has in a package of its own."""
+
+    def is_there(self) -> bool:
+        """Tell whether the Python that runs this can make environments."""
+        return importlib.util.find_spec("ensurepip") is not None
+
+
+ENSUREPIP = Ensurepip("ensurepip", (f"python3.{sys.version_info.minor}-venv",), ())
 GIT = Program("git", ("git",), ("git",))
 SHELLCHECK = Program("shellcheck", ("shellcheck",), ("shellcheck",))
 NGINX = Program(
@@ -48,12 +58,13 @@ SSH = Program("ssh", ("openssh-client",), ())
 
 
 def install_missing(programs: tuple[Program, ...]) -> list[str]:
-    """Install what is not there, and return the packages that were installed."""
+    """Install what is not there, and what makes environments; return the packages that were installed."""
     with locked(CACHE / "packages.lock"):
-        missing = [program for program in programs if not program.is_there()]
+        missing = [program for program in (ENSUREPIP, *programs) if not program.is_there()]
         if not missing:
             return []
         wanted = _install(missing)
+        importlib.invalidate_caches()
         still = [program.name for program in missing if not program.is_there()]
     if still:
         raise ToolError(

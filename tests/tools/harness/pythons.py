@@ -40,8 +40,8 @@ def _find_python(version: str) -> pathlib.Path:
     if found is None:
         raise ToolError(
             f"No working Python {version} was found on PATH, under pyenv or Homebrew, and uv could not install one. "
-            f"Install Python {version} (with its venv and ensurepip modules), so that python{version} is on PATH, "
-            "then run the same command again."
+            f"Install Python {version}, so that python{version} is on PATH (on Debian and Ubuntu with its package "
+            f"python{version}-venv), then run the same command again."
         )
     return found
 

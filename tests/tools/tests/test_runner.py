@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import pathlib
-import subprocess
 import sys
 
 import pytest
@@ -76,26 +76,25 @@ def test_a_stage_without_a_test_is_a_failure(capsys):
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "COMMAND_TIMEOUT", 2)
-    pid_file = tmp_path / "pid"
-    code = (
-        "import subprocess, sys, time; "
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
-        f"open({str(pid_file)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    lock = tmp_path / "lock"
+    lock.touch()
+    # A child that holds a lock for as long as it lives.
+    child = (
+        f"import fcntl, time; lock = open({str(lock)!r}); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "print('locked'); time.sleep(600)"
     )
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-uc', {child!r}]); time.sleep(600)"
 
     def hangs(stage_run):
-        stage_run.run(python(code), tmp_path)
+        stage_run.run(python(parent), tmp_path)
         raise AssertionError("not reached")
 
     counts, out = run(capsys, hangs=hangs)
     assert counts.failed == 1
     assert "was ended" in out
-    assert not is_running(int(pid_file.read_text()))
-
-
-def is_running(pid):
-    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(listed.strip()) and not listed.strip().startswith("Z")
+    assert "locked" in out
+    with lock.open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_commands_get_neither_the_callers_ansible_nor_its_python(monkeypatch):
