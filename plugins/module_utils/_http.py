@@ -13,7 +13,7 @@ import os
 import ssl
 import time
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Iterator
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
@@ -150,6 +150,31 @@ class Http:
                 authorize = False
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
         raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Give the address where it ends.")
+
+    def blocks(self, response: Any) -> Iterator[bytes]:
+        """Read the body of a streamed answer as it is on the wire, in big blocks, to its end.
+
+        Raises RetryLater when it is shorter than the server said: not every version of the libraries below does.
+        """
+        announced = response.headers.get("Content-Length")
+        count = 0
+        try:
+            while True:
+                block = response.raw.read(BLOCK, decode_content=False)
+                if not block:
+                    break
+                count += len(block)
+                yield block
+        except (load("urllib3.exceptions").HTTPError, OSError) as error:
+            raise self._broke_off(response, count, _said(_innermost(error))) from error
+        finally:
+            response.close()
+        if announced is not None and count != int(announced):
+            raise self._broke_off(response, count, f"it should have sent {announced} bytes")
+
+    @staticmethod
+    def _broke_off(response: Any, count: int, why: str) -> RetryLater:
+        return RetryLater(f"{urlsplit(response.url).netloc} broke off after {count} bytes of the download ({why}).")
 
     def _proxies(self, url: str) -> dict[str, str]:
         """Return the proxy for a URL: the given one, else the environment's, as others understand its variables.

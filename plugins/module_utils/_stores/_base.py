@@ -59,6 +59,8 @@ class StoreOptions:
     token: str | None = None
     ca_path: str | None = None
     proxy: str | None = None
+    # Bytes a second.
+    rate_limit: int | None = None
     timeout: float = 60.0
     https_method: str = "auto"
 
@@ -87,8 +89,11 @@ class Store(ABC):
         """Return what is there under a name, or None."""
 
     @abstractmethod
-    def send(self, name: str, body: Body) -> Sent:
-        """Send a body, under a temporary name where the store has a way to rename, and prove its size."""
+    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
+        """Send a body, under a temporary name where the store has a way to rename, and prove its size.
+
+        Where it has none, raises Conflict when the store says that there is a file and not C(overwrite).
+        """
 
     @abstractmethod
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The options of a destination: the same words in every module, as the documentation fragment C(_store) says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.common.text.formatters import human_to_bytes
+
+from .._errors import TaskError
+from .._retry import Retries
+from ._base import StoreOptions
+
+STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "destination": {"type": "str", "required": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "token": {"type": "str", "no_log": True},
+    "ca_path": {"type": "path"},
+    "proxy": {"type": "str", "no_log": True},
+    "rate_limit": {"type": "str"},
+    "timeout": {"type": "int", "default": 60},
+    "retries": {"type": "int", "default": 4},
+    "https_method": {"type": "str", "choices": ["auto", "webdav", "put"], "default": "auto"},
+}
+
+# For AnsibleModule, beside the arguments.
+STORE_RULES: dict[str, Any] = {
+    "required_by": {"password": ["username"]},
+    "required_together": [["username", "password"]],
+    "mutually_exclusive": [["username", "token"]],
+}
+
+
+def store_options(params: dict[str, Any]) -> StoreOptions:
+    """Return the options of the store from a module's parameters."""
+    if params["timeout"] < 1:
+        raise TaskError("timeout must be at least 1 second.")
+    return StoreOptions(
+        username=params["username"],
+        password=params["password"],
+        token=params["token"],
+        ca_path=params["ca_path"],
+        proxy=params["proxy"],
+        rate_limit=_bytes(params["rate_limit"]),
+        timeout=float(params["timeout"]),
+        https_method=params["https_method"],
+    )
+
+
+def store_retries(params: dict[str, Any]) -> Retries:
+    """Return how often what may pass is tried again, from a module's parameters."""
+    if params["retries"] < 0:
+        raise TaskError("retries must not be negative.")
+    return Retries(params["retries"])
+
+
+def _bytes(value: str | None) -> int | None:
+    if not value:
+        return None
+    try:
+        rate = human_to_bytes(value)
+    except ValueError as error:
+        raise TaskError(f"rate_limit cannot be '{value}': give bytes a second, such as 5000000 or 20M.") from error
+    if rate < 1024:
+        raise TaskError(f"rate_limit cannot be '{value}': less than 1K a second is not supported.")
+    return rate

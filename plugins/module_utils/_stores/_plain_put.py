@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Writing to a server that can only C(PUT): repositories such as Artifactory and Nexus, or nginx without WebDAV."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable
+
+from .._errors import TaskError
+from .._retry import RetryLater
+from ._base import Conflict, Sent, Stored, part_name
+from ._body import Body
+from ._http_folder import GONE, HttpFolder
+
+
+class PlainPutWriter:
+    """How a server is written to directly under the final name.
+
+    Most servers show a file only when all of it has arrived, but not all of them do, and none says so.
+    """
+
+    atomic = False
+
+    def __init__(
+        self,
+        folder: HttpFolder,
+        look: Callable[[str], Stored | None],
+        version: Callable[[str], str | None],
+    ) -> None:
+        self._folder = folder
+        self._look = look
+        self._version = version
+
+    def check(self, name: str, size: int, write: bool) -> None:
+        """Send an empty file and remove it again, where it can be removed: else the answer to C(Expect) has to do.
+
+        Asking to remove a name that is not there tells both whether the credentials are good and whether removing is
+        allowed. Repositories often let a user write but not remove.
+        """
+        if not write:
+            response = self._folder.get("HEAD", "")
+            response.close()
+            if response.status_code == 401:
+                self._folder.judge(response, "reading of the folder")
+            return
+        probe = part_name(name)
+        response = self._folder.request("DELETE", probe)
+        if response.status_code == 401:
+            self._folder.judge(response, "upload")
+        if response.status_code not in (200, 204, *GONE):
+            return
+        try:
+            self._folder.judge(self._folder.put(probe, b""), "upload")
+        finally:
+            with contextlib.suppress(RetryLater, TaskError):
+                self._folder.request("DELETE", probe)
+
+    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
+        # Not to be relied on: nginx ignores it, Apache does not.
+        response = self._folder.put_body(name, body, {} if overwrite else {"If-None-Match": "*"})
+        if response.status_code == 412:
+            raise Conflict(name)
+        self._folder.judge(response, "upload")
+        kept = self._look(name)
+        if kept is None or kept.size != body.size:
+            raise RetryLater(
+                f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
+            )
+        return Sent(name, body.size)
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        """It has its name already."""
+
+    def discard(self, sent: Sent) -> None:
+        """It has its name already, and others may have seen it."""
+
+    def write(self, name: str, data: bytes, content_type: str, conditional: bool, expected: str | None) -> None:
+        """Write a small file: compared just before, and with the conditions of HTTP for the servers that know them."""
+        headers = {"Content-Type": content_type}
+        if conditional:
+            if self._version(name) != expected:
+                raise Conflict(name)
+            headers.update(self._condition(name, expected))
+        response = self._folder.put(name, data, headers)
+        if response.status_code == 412:
+            raise Conflict(name)
+        self._folder.judge(response, "upload")
+
+    def _condition(self, name: str, expected: str | None) -> dict[str, str]:
+        if expected is None:
+            return {"If-None-Match": "*"}
+        stored = self._look(name)
+        if stored is None or not stored.version or stored.version.startswith("W/"):
+            return {}
+        return {"If-Match": stored.version}
+
+    def is_being_written(self, name: str) -> bool:
+        return False
+
+    def list(self) -> Any:
+        raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}, because it is no WebDAV server.")
