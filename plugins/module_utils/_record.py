@@ -109,6 +109,7 @@ def new_record(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "title": given.get("name"),
+        "file": "{name}-{version}-{arch}.pvmp".format_map({**dict.fromkeys(IDENTITY), **given}),
         "description": "",
         "published_at": now.astimezone(timezone.utc).strftime(TIME_FORMAT),
         "state": "published",
