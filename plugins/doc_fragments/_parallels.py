@@ -14,13 +14,14 @@ class ModuleDocFragment:
 options:
   executable:
     description:
-      - Path of C(prlctl), when it is not where it is looked for. C(prlsrvctl) and C(prl_disk_tool) are expected beside it.
+      - Path of C(prlctl), when it is not where it is looked for. C(prlsrvctl) and C(prl_disk_tool) are expected beside
+        it.
       - Without it the programs are looked for on E(PATH), in C(/usr/local/bin), then in C(Contents/MacOS) of
         C(/Applications/Parallels Desktop.app).
     type: path
 requirements:
   - Parallels Desktop for Mac, an edition with command-line tools (Pro, Business or Enterprise).
 notes:
-  - Run it as the macOS user who owns the virtual machines, not as root, because Parallels keeps a list of virtual machines
-    for each user.
+  - Run it as the macOS user who owns the virtual machines, not as root, because Parallels keeps a list of virtual
+    machines for each user.
 """

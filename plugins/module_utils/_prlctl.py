@@ -9,6 +9,7 @@ The rule for every change: what the program says does not count. After it, a fre
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,8 +17,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Optional
 
 from ._errors import TaskError
 
@@ -78,7 +80,8 @@ class Remedy:
 REMEDIES = (
     Remedy(
         r"Data synchronization is currently in progress",
-        "Parallels is still merging snapshot files. Wait until the disk activity of the Mac calms down, then run again.",
+        "Parallels is still merging snapshot files. Wait until the disk activity of the Mac calms down, then run "
+        "again.",
         passes=True,
     ),
     Remedy(
@@ -196,8 +199,8 @@ class Prlctl:
             if _is_program(path):
                 return path
             raise TaskError(
-                f"There is no program {path}. Let the option executable name the path of prlctl, with {name} beside it, "
-                "or leave it out so that the programs are looked for.",
+                f"There is no program {path}. Let the option executable name the path of prlctl, with {name} beside "
+                "it, or leave it out so that the programs are looked for.",
                 path=path,
             )
         folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_FOLDERS]
@@ -353,10 +356,9 @@ class _Watch:
 
 
 def _signal_group(pid: int, number: int) -> None:
-    try:
+    # It may have ended by itself in this moment; macOS calls a dead group not permitted.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):  # it ended by itself in this moment; macOS refuses dead groups
-        pass
 
 
 def _is_program(path: str) -> bool:
@@ -375,7 +377,9 @@ def without_progress(text: str) -> str:
 
 
 _PROGRESS = re.compile(r".{0,80}?\d{1,3}\s?%\s*")
-_NOISE_LINE = re.compile(r"^(?:This feature is not available.*|\r?.{0,80}?progress.{0,20}\d{1,3}\s?%)\s*$", re.MULTILINE)
+_NOISE_LINE = re.compile(
+    r"^(?:This feature is not available.*|\r?.{0,80}?progress.{0,20}\d{1,3}\s?%)\s*$", re.MULTILINE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 

@@ -10,8 +10,9 @@ import os
 import re
 import unicodedata
 import uuid as uuid_module
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterable, Optional
+from typing import Any, Optional
 from xml.etree import ElementTree
 
 from ._errors import TaskError
@@ -31,9 +32,9 @@ ARM64 = "arm64"
 X86_64 = "x86_64"
 UNKNOWN = "unknown"
 
-_LINUX_SYSTEMS = frozenset(
-    "alma almalinux arch boot2docker centos debian fedora fedora-core gentoo kali linux lin-other mageia mandrake mandriva "
-    "manjaro mint opensuse oracle popos redhat rhel rocky slackware sles suse suse-enterprise ubuntu xandros".split()
+_LINUX = re.compile(
+    r".*linux|lin-|alma|arch|boot2docker|centos|debian|fedora|gentoo|kali|mageia|mandra?[kv]|manjaro|mint|opensuse|oracle"
+    r"|popos|redhat|rhel|rocky|slackware|sles|suse|ubuntu|xandros"
 )
 
 # The platform key of which Parallels says that Windows guests with it will not get new boot loaders after March 2026.
@@ -125,12 +126,21 @@ class Vm:
 
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
-        keys = (
-            "uuid name state os family arch home packed encrypted tools linked_clone secure_boot_key bytes_on_disk".split()
-        )
         return {
             "id": self.uuid,
-            **{key: getattr(self, key) for key in keys},
+            "uuid": self.uuid,
+            "name": self.name,
+            "state": self.state,
+            "os": self.os,
+            "family": self.family,
+            "arch": self.arch,
+            "home": self.home,
+            "packed": self.packed,
+            "encrypted": self.encrypted,
+            "tools": self.tools,
+            "linked_clone": self.linked_clone,
+            "secure_boot_key": self.secure_boot_key,
+            "bytes_on_disk": self.bytes_on_disk,
             **asdict(self.settings),
             "disks": [asdict(disk) for disk in self.disks],
             "snapshots": [asdict(snapshot) for snapshot in self.snapshots],
@@ -251,8 +261,8 @@ def wait_while_busy(prl: Prlctl, uuid: str, timeout: float) -> str:
     state = wait_for_state(prl, uuid, _AT_REST, timeout)
     if is_busy(state):
         raise TaskError(
-            f"The virtual machine {uuid} is '{state}' for {timeout:.0f} seconds now. Wait until Parallels has ended what "
-            "it does (Control Center shows it), then run again."
+            f"The virtual machine {uuid} is '{state}' for {timeout:.0f} seconds now. Wait until Parallels has ended "
+            "what it does (Control Center shows it), then run again."
         )
     return state
 
@@ -262,10 +272,15 @@ def find_linked_clones(prl: Prlctl, vm: Vm) -> list[tuple[Entry, str]]:
     found = []
     for entry in list_entries(prl):
         if entry.uuid != vm.uuid:
-            link = _read_link(_home(_read_info(prl, entry)))
+            link = _read_link(home_of(prl, entry))
             if link.get("vm") == vm.uuid:
                 found.append((entry, link["snapshot"]))
     return found
+
+
+def home_of(prl: Prlctl, entry: Entry) -> str:
+    """Return where a VM's bundle or image is."""
+    return _home(_read_info(prl, entry))
 
 
 def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
@@ -365,7 +380,7 @@ def family_of(system: str) -> str:
         return "windows"
     if name.startswith("mac"):
         return "macos"
-    if name in _LINUX_SYSTEMS or "linux" in name:
+    if _LINUX.match(name):
         return "linux"
     return "other"
 

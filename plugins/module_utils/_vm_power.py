@@ -59,15 +59,13 @@ def steps_to(vm: Vm, state: str, wanted: str, suspended: str) -> tuple[str, ...]
     """Return the steps from one state to another; C(suspended) tells what to do with a suspended or paused VM."""
     if state == INVALID:
         raise TaskError(
-            f"The files of '{vm.name}' are missing or unreadable ({vm.home or 'unknown place'}). Connect the disk they are "
-            "on or restore them, or unregister the virtual machine."
+            f"The files of '{vm.name}' are missing or unreadable ({vm.home or 'unknown place'}). Connect the disk "
+            "they are on or restore them, or unregister the virtual machine."
         )
     if state == wanted:
         return ()
     if wanted != STOPPED and vm.packed:
-        raise TaskError(
-            f"'{vm.name}' is packed. Unpack it first (macops.parallels.image_pack with state: unpacked)."
-        )
+        raise TaskError(f"'{vm.name}' is packed. Unpack it first (macops.parallels.image_pack with state: unpacked).")
     if (state, wanted) in _STEPS:
         return _STEPS[state, wanted]
     told = _TOLD_STEPS.get((state, wanted), {})
@@ -80,8 +78,8 @@ def steps_to(vm: Vm, state: str, wanted: str, suspended: str) -> tuple[str, ...]
         "discard": "suspended: discard throws its memory away, as if the plug had been pulled",
     }
     raise TaskError(
-        f"'{vm.name}' is {state}, and what it has in memory is not thrown away unasked. Resume it and shut it down by hand, "
-        f"or say what to do: {'; '.join(ways[way] for way in told)}."
+        f"'{vm.name}' is {state}, and what it has in memory is not thrown away unasked. Resume it and shut it down by "
+        f"hand, or say what to do: {'; '.join(ways[way] for way in told)}."
     )
 
 
@@ -109,9 +107,9 @@ def _take(prl: Prlctl, vm: Vm, step: str, timeout: float, force: bool) -> str:
         return KILL
     state = state_of(prl, vm.uuid)
     raise TaskError(
-        f"'{vm.name}' did not shut down within {timeout:.0f} seconds: it is '{state}'. Look at its screen (a dialog or an "
-        "update may hold it up) and at its Parallels Tools, give it more time with timeout, or allow to pull the plug with "
-        "force: true.",
+        f"'{vm.name}' did not shut down within {timeout:.0f} seconds: it is '{state}'. Look at its screen (a dialog "
+        "or an update may hold it up) and at its Parallels Tools, give it more time with timeout, or allow to pull "
+        "the plug with force: true.",
         state=state,
         **last.details(),
     )

@@ -77,8 +77,8 @@ def refuse_needed(prl: Prlctl, vm: Vm, victims: list[Snapshot]) -> None:
     if clones:
         names = ", ".join(f"'{clone.name}'" for clone in clones)
         raise TaskError(
-            f"Linked clones stand on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those virtual "
-            "machines first, or accept their loss with force: true.",
+            f"Linked clones stand on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those "
+            "virtual machines first, or accept their loss with force: true.",
             linked_clones=[clone.uuid for clone in clones],
         )
 

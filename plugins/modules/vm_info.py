@@ -84,7 +84,8 @@ vms:
       sample: Windows 11
     state:
       description:
-        - V(stopped), V(running), V(suspended), V(paused), or V(invalid), which means that its files are missing or unreadable.
+        - V(stopped), V(running), V(suspended), V(paused), or V(invalid), which means that its files are missing or
+          unreadable.
         - Anything else, such as V(stopping), means that Parallels is at work on it.
       type: str
       sample: stopped
@@ -123,15 +124,15 @@ vms:
       sample: {"state": "possibly_installed", "version": "20.0.0-55397"}
     linked_clone:
       description:
-        - Whether it is a linked clone, whose disks stand on those of another virtual machine. From the file C(config.pvs) of
-          its bundle, because C(prlctl) does not tell it.
+        - Whether it is a linked clone, whose disks stand on those of another virtual machine. From the file
+          C(config.pvs) of its bundle, because C(prlctl) does not tell it.
       type: bool
     secure_boot_key:
       description:
-        - V(outdated) when the platform key of Secure Boot is the one that Microsoft's and Parallels' updates replace, V(current)
-          for any other key, V(unknown) when no key is recorded.
-        - From the file C(VmInfo.pvi) of its bundle, into which Parallels Tools 26.3.3 and newer write the key. So it is V(unknown)
-          for a packed virtual machine.
+        - V(outdated) when the platform key of Secure Boot is the one that Microsoft's and Parallels' updates replace,
+          V(current) for any other key, V(unknown) when no key is recorded.
+        - From the file C(VmInfo.pvi) of its bundle, into which Parallels Tools 26.3.3 and newer write the key. So it is
+          V(unknown) for a packed virtual machine.
       type: str
       sample: current
     bytes_on_disk:

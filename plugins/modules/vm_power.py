@@ -12,8 +12,8 @@ short_description: Start, stop and suspend a virtual machine of Parallels Deskto
 version_added: 1.0.0
 description:
   - Brings a virtual machine into a state, and returns how it got there.
-  - A running guest is shut down gracefully. It is asked again while it runs on, because Windows may finish an update by starting
-    anew. The module waits for the state, not for the command.
+  - A running guest is shut down gracefully. It is asked again while it runs on, because Windows may finish an update by
+    starting anew. The module waits for the state, not for the command.
   - The plug is pulled only when O(force=true) says so, and only after O(timeout).
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -89,10 +89,10 @@ previous_state:
   sample: running
 method:
   description:
-    - The step that brought it there, V(none) when it was there already. Of two steps, such as resuming and then shutting down,
-      the last.
-    - One of V(none), V(start), V(resume), V(stop) (a graceful shutdown), V(kill) (the plug), V(drop_state) (a suspended memory
-      thrown away), V(suspend).
+    - The step that brought it there, V(none) when it was there already. Of two steps, such as resuming and then
+      shutting down, the last.
+    - One of V(none), V(start), V(resume), V(stop) (a graceful shutdown), V(kill) (the plug), V(drop_state) (a suspended
+      memory thrown away), V(suspend).
   returned: success
   type: str
   sample: stop

@@ -11,9 +11,10 @@ module: vm_snapshot
 short_description: Make and remove snapshots of a virtual machine of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Makes a snapshot, or removes one, one with all that grew from it, or all. What the virtual machine has now on its disks stays.
-  - Several snapshots are removed one by one, the youngest first. Each removal is proven by a new list, and is tried again while
-    Parallels still synchronizes data of the one before.
+  - Makes a snapshot, or removes one, one with all that grew from it, or all. What the virtual machine has now on its
+    disks stays.
+  - Several snapshots are removed one by one, the youngest first. Each removal is proven by a new list, and is tried
+    again while Parallels still synchronizes data of the one before.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -26,8 +27,8 @@ attributes:
   idempotent:
     support: full
     details:
-      - With O(state=present), a snapshot of that name is enough; another description is not a difference, because Parallels
-        cannot change the description of a snapshot from the command line.
+      - With O(state=present), a snapshot of that name is enough; another description is not a difference, because
+        Parallels cannot change the description of a snapshot from the command line.
   platform:
     platforms: macos
     support: full
@@ -60,7 +61,8 @@ options:
     default: false
   force:
     description:
-      - Whether to remove a snapshot on which linked clones stand. Their disks are lost with it. Without it, that is an error.
+      - Whether to remove a snapshot on which linked clones stand. Their disks are lost with it. Without it, that is an
+        error.
       - A snapshot that was made for a linked clone which no longer exists is removed like any other.
     type: bool
     default: false
@@ -96,8 +98,8 @@ EXAMPLES = r"""
 RETURN = r"""
 snapshots:
   description:
-    - The snapshots of the virtual machine now, each after the one that it grew from. In check mode, those that would be left; one
-      that would be made is not among them.
+    - The snapshots of the virtual machine now, each after the one that it grew from. In check mode, those that would be
+      left; one that would be made is not among them.
     - The keys are those of the snapshots of M(macops.parallels.vm_info).
   returned: success
   type: list

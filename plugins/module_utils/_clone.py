@@ -1,0 +1,420 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Cloning a VM so that a kill at any moment can be mended by the next run, and removing such a clone.
+
+A claim lies beside the clone for as long as it lives. Its notes: C(operation) "clone", C(source) and C(source_name),
+C(clone) the clone's UUID once it is proven, C(restart_source) whether the source ran and is still to be started again,
+C(removing) once its removal has begun.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ._claim import Claim, claim_path, read_claim
+from ._errors import TaskError
+from ._files import free_bytes
+from ._prlctl import Prlctl
+from ._vm import (
+    BUNDLE_SUFFIX,
+    INVALID,
+    PACKED_SUFFIX,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    SUSPENDED,
+    Vm,
+    bare_uuid,
+    find_entry,
+    find_vm,
+    get_vm,
+    is_busy,
+    no_such_vm,
+    read_vm,
+    same_name,
+    state_of,
+    wait_while_busy,
+)
+from ._vm_lifecycle import delete, refuse_running
+from ._vm_power import set_power
+
+_OPERATION = "clone"
+_BUSY_TIME = 600
+# Another run may be cloning the same source when ours wants to start it again.
+_RESTART_PATIENCE = 3600
+
+
+@dataclass(frozen=True)
+class CloneOrder:
+    """What is wanted: a full clone of C(source) named C(name) in the folder C(dest)."""
+
+    name: str
+    source: str
+    dest: str
+    stop_source: bool = False
+    stop_timeout: float = 300
+    timeout: float = 14400
+
+
+def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool) -> tuple[Optional[Vm], bool]:
+    """Return the clone and whether something was changed; in a dry run None for a clone that would be made."""
+    _check_order(order)
+    source = find_vm(prl, order.source)
+    existing = find_vm(prl, order.name)
+    if existing is None and source is None:
+        raise no_such_vm(order.source)
+    target = _target(order, source, existing)
+    notes = read_claim(target)
+    if existing is not None:
+        _refuse_foreign(order, existing, notes, source)
+        if _is_finished(existing, notes):
+            _check_folder(order, existing)
+            if not notes.get("restart_source"):
+                return existing, False
+    if source is None:
+        raise no_such_vm(order.source)
+    if dry:
+        return _foresee(order, target, notes, source, existing), True
+    with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
+        # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+        existing = find_vm(prl, order.name)
+        if not _is_finished(existing, claim.notes):
+            _clear_the_way(prl, order, target, claim, source, existing)
+            return _make(prl, order, target, claim, get_vm(prl, source.uuid)), True
+        changed = bool(claim.notes.get("restart_source"))
+        _start_source_again(prl, claim, source)
+        return existing, changed
+
+
+def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
+    """Return what there would be, or raise what a real run would raise."""
+    if _is_finished(existing, notes):
+        return existing
+    _refuse_in_the_way(order, target, notes, existing)
+    _check_source(source, source.state, order)
+    _check_space(source, order)
+    return None
+
+
+def _check_order(order: CloneOrder) -> None:
+    if "/" in order.name or order.name.startswith(".") or not order.name.strip():
+        raise TaskError(f"'{order.name}' is no name for a clone: it must not be empty, begin with '.' or contain '/'.")
+    if not os.path.isdir(order.dest):
+        raise TaskError(
+            f"There is no folder {order.dest} for the clone. Make it, or choose another one.", path=order.dest
+        )
+
+
+def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> str:
+    """Return where the clone's bundle is, or would be if it were not packed."""
+    if existing is not None:
+        return bundle_of(existing)
+    suffix = os.path.splitext(source.home)[1] if source is not None else ""
+    return os.path.join(order.dest, order.name + (suffix or BUNDLE_SUFFIX))
+
+
+def bundle_of(vm: Vm) -> str:
+    """Return the path of a VM's bundle; of a packed VM, the path that it had and will have unpacked."""
+    return os.path.join(vm.folder, vm.stem + BUNDLE_SUFFIX) if vm.packed else vm.home
+
+
+def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[Vm]) -> bool:
+    """Return whether notes are of a clone of that source, which may be gone by now."""
+    if notes.get("operation") != _OPERATION:
+        return False
+    if source is not None:
+        return notes.get("source") == source.uuid
+    return notes.get("source") == bare_uuid(order_source) or same_name(str(notes.get("source_name")), order_source)
+
+
+def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
+    """Return whether a VM is a clone that was proven."""
+    return vm is not None and notes.get("clone") == vm.uuid
+
+
+def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
+    ours = _is_clone_claim(notes, order.source, source) and notes.get("clone", existing.uuid) in ("", existing.uuid)
+    if not ours or (source is not None and existing.uuid == source.uuid):
+        raise TaskError(
+            f"There is a virtual machine '{order.name}' already ({existing.home}), and nothing shows that this "
+            f"collection made it as a clone of '{order.source}'. It is left as it is: choose another name, or remove "
+            "it by hand.",
+            path=existing.home,
+        )
+
+
+def _check_folder(order: CloneOrder, existing: Vm) -> None:
+    if os.path.exists(existing.folder) and not os.path.samefile(existing.folder, order.dest):
+        raise TaskError(
+            f"The clone '{order.name}' is there already, but in {existing.folder}, not in {order.dest}. Give that "
+            "folder, or remove the clone first.",
+            path=existing.home,
+        )
+
+
+def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], existing: Optional[Vm]) -> None:
+    """Raise for files that no claim shows to be the leftovers of an unfinished clone."""
+    image = os.path.splitext(target)[0] + PACKED_SUFFIX
+    for path in (target, image):
+        if not os.path.lexists(path) or existing is not None:
+            continue
+        if notes.get("clone"):
+            raise TaskError(
+                f"{path} is the clone '{order.name}' that was made before, but Parallels does not know it any more. "
+                "Register it again (macops.parallels.vm with path), or remove it.",
+                path=path,
+            )
+        if not notes or path == image:
+            raise TaskError(
+                f"{path} is in the way of the clone '{order.name}', and nothing shows that this collection made it. "
+                "Move it away, or choose another name.",
+                path=path,
+            )
+
+
+def _clear_the_way(
+    prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, existing: Optional[Vm]
+) -> None:
+    """Remove what an earlier, killed run left of the clone."""
+    _refuse_in_the_way(order, target, claim.notes, existing)
+    if existing is not None:
+        _refuse_foreign(order, existing, claim.notes, source)
+    if claim.notes and not claim.notes.get("clone"):
+        remove_leftovers(prl, target)
+
+
+def remove_leftovers(prl: Prlctl, target: str) -> None:
+    """Remove a bundle that a claim shows to be ours, and the VM that Parallels may know from it."""
+    name = os.path.splitext(os.path.basename(target))[0]
+    entry = find_entry(prl, name)
+    if entry is not None:
+        vm = read_vm(prl, entry)
+        if os.path.realpath(vm.folder) == os.path.realpath(os.path.dirname(target)):
+            delete(prl, vm, refuse_running(prl, vm, "removed"))
+    _remove_files(target)
+
+
+def _remove_files(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
+    if source.packed:
+        raise TaskError(
+            f"'{source.name}' is packed and cannot be cloned. Unpack it first (macops.parallels.image_pack with state: "
+            "unpacked)."
+        )
+    if state == INVALID:
+        raise TaskError(
+            f"The files of '{source.name}' are missing or unreadable ({source.home}). Connect the disk they are on, or "
+            "restore them."
+        )
+    if state in (SUSPENDED, PAUSED):
+        raise TaskError(
+            f"'{source.name}' is {state}. A clone of it would carry its memory: resume it and shut it down, or, if "
+            "its memory may be lost, use macops.parallels.vm_power with state: stopped and suspended: discard."
+        )
+    if state == RUNNING and not order.stop_source:
+        raise TaskError(
+            f"'{source.name}' is running, and only a VM that is shut down can be cloned. Shut it down, or allow it "
+            "with stop_source: true: then it is shut down gracefully and started again after the cloning."
+        )
+
+
+def _check_space(source: Vm, order: CloneOrder) -> None:
+    free = free_bytes(order.dest)
+    if free < source.bytes_on_disk:
+        raise TaskError(
+            f"{order.dest} has {free} bytes free, and a clone of '{source.name}' takes {source.bytes_on_disk}. Free "
+            "some space, or choose a folder on another disk.",
+            path=order.dest,
+            free_bytes=free,
+            needed_bytes=source.bytes_on_disk,
+        )
+
+
+def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
+    """Make the clone under the claim, and put the source back into the state it was in, whatever happens."""
+    state = wait_while_busy(prl, source.uuid, _BUSY_TIME)
+    restart = bool(claim.notes.get("restart_source"))
+    _check_source(source, state, order)
+    _check_space(source, order)
+    claim.write(
+        operation=_OPERATION,
+        source=source.uuid,
+        source_name=source.name,
+        clone="",
+        restart_source=restart or state == RUNNING,
+    )
+    if state == RUNNING:
+        # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
+        set_power(prl, source, STOPPED, timeout=order.stop_timeout)
+    try:
+        _clone(prl, order, claim, source)
+    except BaseException as error:
+        _undo(prl, target, claim, source, error)
+        raise
+    vm = _prove(prl, order, target, claim, source)
+    claim.note(clone=vm.uuid)
+    _start_source_again(prl, claim, source)
+    return vm
+
+
+def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
+    def made() -> bool:
+        entry = find_entry(prl, order.name)
+        return entry is not None and entry.uuid != source.uuid and not is_busy(entry.state)
+
+    prl.change(
+        f"clone '{source.name}' to '{order.name}'",
+        ["clone", source.uuid, "--name", order.name, "--dst", order.dest],
+        made,
+        limit=order.timeout,
+        keep_open=[claim.descriptor],
+    )
+
+
+def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
+    """Return the clone when it is whole, else remove it and raise."""
+    vm = get_vm(prl, order.name)
+    doubts = _doubts(vm, source, target)
+    if not doubts:
+        return vm
+    error = TaskError(
+        f"Parallels cloned '{source.name}', but the clone '{order.name}' is not whole: {'; '.join(doubts)}. It was "
+        "removed. Check the source VM (does it start?) and the disk, then run again.",
+        doubts=doubts,
+    )
+    _undo(prl, target, claim, source, error)
+    raise error
+
+
+def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
+    doubts = []
+    if vm.state != STOPPED:
+        doubts.append(f"it is {vm.state}")
+    if vm.uuid == source.uuid:
+        doubts.append("it has the UUID of its source")
+    if not (os.path.exists(vm.home) and os.path.samefile(vm.home, target)):
+        doubts.append(f"it is in {vm.home}, not in {target}")
+    if len(vm.disks) != len(source.disks):
+        doubts.append(f"it has {len(vm.disks)} disks, its source has {len(source.disks)}")
+    disks_of_source = {os.path.realpath(disk.path) for disk in source.disks}
+    for disk in vm.disks:
+        if not disk.bytes_on_disk:
+            doubts.append(f"its disk {disk.path} is not there")
+        elif os.path.realpath(disk.path) in disks_of_source:
+            doubts.append(f"its disk {disk.path} is that of its source")
+    return doubts
+
+
+def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseException) -> None:
+    """Remove what was begun and start the source again. What cannot be undone is added to the error's sentence."""
+    clean = True
+    try:
+        remove_leftovers(prl, target)
+    except (TaskError, OSError) as problem:
+        clean = False
+        _add(error, f"What it left behind, {target}, could not be removed ({problem}); the next run tries again.")
+    try:
+        _start_source_again(prl, claim, source)
+    except TaskError as problem:
+        clean = False
+        _add(error, str(problem))
+    if clean:
+        claim.remove()
+
+
+def _add(error: BaseException, sentence: str) -> None:
+    if isinstance(error, TaskError):
+        error.message = f"{error.message} {sentence}"
+
+
+def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
+    """Start the source when it was running before, and take that off the claim."""
+    if not claim.notes.get("restart_source"):
+        return
+    state = wait_while_busy(prl, source.uuid, _RESTART_PATIENCE)
+    if state == STOPPED:
+        try:
+            prl.change(
+                f"start '{source.name}' again",
+                ["start", source.uuid],
+                lambda: state_of(prl, source.uuid) == RUNNING,
+                patience=_RESTART_PATIENCE,
+                settle=300,
+            )
+        except TaskError as problem:
+            raise TaskError(
+                f"The source VM '{source.name}' was running before and could not be started again: {problem.message} "
+                "Start it by hand, or run the same command again.",
+                **problem.details,
+            ) from problem
+    claim.note(restart_source=False)
+
+
+def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool) -> tuple[Optional[Vm], bool]:
+    """Remove a clone, with all that was made for it; one that no claim shows to be ours is an error."""
+    source = find_vm(prl, source_name)
+    vm = find_vm(prl, name)
+    target = bundle_of(vm) if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
+    notes = read_claim(target)
+    if not _is_clone_claim(notes, source_name, source):
+        if vm is None:
+            return None, False
+        raise TaskError(
+            f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it is "
+            "not removed. Remove it by hand, or leave clone_of out to remove any virtual machine of that name.",
+            path=vm.home,
+        )
+    if vm is not None and notes.get("clone") and notes["clone"] != vm.uuid:
+        raise TaskError(
+            f"The note {claim_path(target)} is about another virtual machine than '{vm.name}' ({vm.uuid}), so that is "
+            "not removed. Remove it by hand.",
+            path=vm.home,
+        )
+    if vm is not None:
+        refuse_running(prl, vm, "removed")
+    elif notes.get("clone") and not notes.get("removing"):
+        _refuse_unregistered(name, target)
+    if dry:
+        return vm, True
+    with Claim.take(target, wait=_BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+        claim.note(removing=True)
+        if vm is not None:
+            delete(prl, vm, refuse_running(prl, vm, "removed"))
+        stem = os.path.splitext(target)[0]
+        _remove_files(target)
+        _remove_files(stem + PACKED_SUFFIX)
+        _remove_files(claim_path(stem + PACKED_SUFFIX))
+        if source is not None:
+            _start_source_again(prl, claim, source)
+        claim.remove()
+    return vm, True
+
+
+def _refuse_unregistered(name: str, target: str) -> None:
+    for path in (target, os.path.splitext(target)[0] + PACKED_SUFFIX):
+        if os.path.lexists(path):
+            raise TaskError(
+                f"{path} is the clone '{name}', but Parallels does not know it any more, so it is left as it is. "
+                "Remove it by hand, or register it again (macops.parallels.vm with path).",
+                path=path,
+            )
+
+
+def forget_clone(vm: Vm) -> None:
+    """Take away the claim of a clone that was removed by its name alone."""
+    target = bundle_of(vm)
+    if os.path.exists(claim_path(target)):
+        with Claim.take(target) as claim:
+            if claim.notes.get("clone") == vm.uuid:
+                claim.remove()

@@ -1,0 +1,324 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Packing a VM into an image (.pvmp), and unpacking it, so that the next run can mend what a kill left half done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ._claim import Claim, read_claim
+from ._errors import TaskError
+from ._files import free_bytes
+from ._prlctl import Prlctl
+from ._vm import (
+    BUNDLE_SUFFIX,
+    INVALID,
+    PACKED_SUFFIX,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    SUSPENDED,
+    Vm,
+    find_entry,
+    get_vm,
+    home_of,
+    is_busy,
+    wait_for_state,
+    wait_while_busy,
+)
+
+PACK = "pack"
+UNPACK = "unpack"
+
+_BUSY_TIME = 600
+# How long Parallels gets to stop working on a VM after its program was ended.
+_CANCEL_TIME = 120
+
+
+@dataclass(frozen=True)
+class PackOrder:
+    """What may be packed, and how long it may take."""
+
+    timeout: float = 14400
+    allow_snapshots: bool = False
+    allow_encrypted: bool = False
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One direction: from the file or folder C(source) to C(target), under the claim for C(image)."""
+
+    verb: str
+    source: str
+    target: str
+    image: str
+
+
+def _work(verb: str, vm: Vm) -> _Work:
+    stem = os.path.join(vm.folder, vm.stem)
+    bundle, image = stem + BUNDLE_SUFFIX, stem + PACKED_SUFFIX
+    if verb == PACK:
+        return _Work(PACK, bundle, image, image)
+    return _Work(UNPACK, image, bundle, image)
+
+
+def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool) -> bool:
+    """Pack a VM; return whether it was not packed before."""
+    if vm.packed:
+        if not dry:
+            _settle_claim(prl, vm, PACK)
+        return False
+    return _run(
+        prl,
+        vm,
+        _work(PACK, vm),
+        order.timeout,
+        lambda found, state: _refuse_to_pack(found, state, order),
+        _prove_image,
+        dry=dry,
+    )
+
+
+def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> bool:
+    """Unpack a VM; return whether it was packed before."""
+    if not vm.packed:
+        if not dry:
+            _settle_claim(prl, vm, UNPACK)
+        return False
+    return _run(prl, vm, _work(UNPACK, vm), timeout, _refuse_to_unpack, _prove_bundle, dry=dry)
+
+
+def target_of(vm: Vm) -> str:
+    """Return where a VM would be after being packed, or unpacked."""
+    return _work(UNPACK if vm.packed else PACK, vm).target
+
+
+def image_facts(vm: Vm) -> dict[str, Any]:
+    """Return where a VM is, and how big its image is, after a look whether it can be one."""
+    if not vm.packed:
+        return {"path": vm.home, "size": 0}
+    _prove_image(vm)
+    return {"path": vm.home, "size": os.stat(vm.home).st_size}
+
+
+def _settle_claim(prl: Prlctl, vm: Vm, verb: str) -> None:
+    """Take away the claim of a run that was killed after Parallels had done its part."""
+    image = _work(verb, vm).image
+    if _is_ours(read_claim(image), vm, verb):
+        with Claim.take(image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+            claim.remove()
+
+
+def _is_ours(notes: dict[str, Any], vm: Vm, verb: str) -> bool:
+    return notes.get("operation") == verb and notes.get("vm") == vm.uuid
+
+
+def _run(
+    prl: Prlctl,
+    vm: Vm,
+    work: _Work,
+    timeout: float,
+    refuse: Callable[[Vm, str], None],
+    prove: Callable[[Vm], None],
+    *,
+    dry: bool,
+) -> bool:
+    if dry:
+        refuse(vm, vm.state)
+        _refuse_in_the_way(vm, work, read_claim(work.image))
+        _refuse_small_disk(vm, work)
+        return True
+    with Claim.take(work.image, wait=timeout, sleep=prl.sleep, clock=prl.clock) as claim:
+        # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+        state = wait_while_busy(prl, vm.uuid, _BUSY_TIME)
+        vm = get_vm(prl, vm.uuid)
+        if vm.packed == (work.verb == PACK):
+            prove(vm)
+            claim.remove()
+            return True
+        _refuse_in_the_way(vm, work, claim.notes)
+        refuse(vm, state)
+        _remove(work.target)  # which the claim has just been found to prove to be ours
+        _refuse_small_disk(vm, work)
+        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name)
+        try:
+            _change(prl, vm, work, timeout, claim)
+            prove(get_vm(prl, vm.uuid))
+        except BaseException as error:
+            _undo(prl, vm, work, claim, error)
+            raise
+        claim.remove()
+    return True
+
+
+def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> None:
+    def reached() -> bool:
+        entry = find_entry(prl, vm.uuid)
+        if entry is None or is_busy(entry.state):
+            return False
+        return home_of(prl, entry).endswith(PACKED_SUFFIX) == (work.verb == PACK)
+
+    prl.change(
+        f"{work.verb} '{vm.name}'",
+        [work.verb, vm.uuid],
+        reached,
+        limit=timeout,
+        settle=10,
+        keep_open=[claim.descriptor],
+    )
+
+
+def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
+    """Remove the half-made file or folder, when the VM is not in it; say in the error what is left."""
+    try:
+        # Parallels' service may go on for a moment after its program was ended.
+        state = wait_for_state(prl, vm.uuid, (STOPPED, SUSPENDED, RUNNING, PAUSED, INVALID), _CANCEL_TIME)
+        now = get_vm(prl, vm.uuid)
+        intact = not is_busy(state) and os.path.exists(work.source) and _same(now.home, work.source)
+        if not intact:
+            _add(
+                error, f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed."
+            )
+            _name_left(error, work)
+            return
+        if os.path.lexists(work.target):
+            _remove(work.target)
+            _add(error, f"The half-made {work.target} was removed.")
+        claim.remove()
+        _add(error, f"'{vm.name}' is as it was, in {now.home}.")
+    except (TaskError, OSError) as problem:
+        _add(error, f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.")
+        _name_left(error, work)
+
+
+def _name_left(error: BaseException, work: _Work) -> None:
+    if isinstance(error, TaskError):
+        error.details["left_behind"] = [path for path in (work.source, work.target) if os.path.lexists(path)]
+
+
+def _add(error: BaseException, sentence: str) -> None:
+    if isinstance(error, TaskError):
+        error.message = f"{error.message} {sentence}"
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
+    """Raise for a target that no claim shows to be the half-made output of an earlier run."""
+    if not os.path.lexists(work.target):
+        return
+    if _is_ours(notes, vm, work.verb):
+        return
+    raise TaskError(
+        f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that this "
+        "collection left it half done. Move it away, then run again.",
+        path=work.target,
+    )
+
+
+def _refuse_small_disk(vm: Vm, work: _Work) -> None:
+    """Raise when what is made, which may be as big as what it is made from, has no room beside it."""
+    free, needed = free_bytes(vm.folder), vm.bytes_on_disk
+    if free < needed:
+        raise TaskError(
+            f"{vm.folder} has {free} bytes free, and to {work.verb} '{vm.name}' may take {needed}, because what is "
+            "there stays until it is done. Free some space, then run again.",
+            path=vm.folder,
+            free_bytes=free,
+            needed_bytes=needed,
+        )
+
+
+def _refuse_to_pack(vm: Vm, state: str, order: PackOrder) -> None:
+    reason = _reason_not_to_pack(vm, state, order)
+    if reason:
+        raise TaskError(f"'{vm.name}' is not packed: {reason}", state=state)
+
+
+def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
+    """Return why a VM must not be packed and the way out, or nothing."""
+    if state in (RUNNING, PAUSED):
+        return f"it is {state}. Shut it down first (macops.parallels.vm_power with state: stopped)."
+    if state == SUSPENDED:
+        return (
+            "it is suspended, and its memory would not go on on another Mac's hardware. Resume it and shut it down, "
+            "or throw the memory away with macops.parallels.vm_power, state: stopped, suspended: discard."
+        )
+    if state == INVALID:
+        return "its files are missing or unreadable. Connect the disk they are on, or restore them."
+    if is_busy(state):
+        return f"Parallels works on it ({state}). Wait until that has ended, then run again."
+    if not vm.home.endswith(BUNDLE_SUFFIX):
+        return f"{vm.home} is no .pvm bundle, and only those can be packed."
+    if vm.linked_clone:
+        return (
+            "it is a linked clone, whose disks stand on those of another virtual machine and so are not whole on "
+            "another Mac. Make a full clone of it and pack that."
+        )
+    if vm.encrypted and not order.allow_encrypted:
+        return (
+            "it is encrypted, and the image could be used with its password only. Decrypt it, or allow it with "
+            "allow_encrypted: true."
+        )
+    if vm.snapshots and not order.allow_snapshots:
+        return (
+            f"it has {len(vm.snapshots)} snapshots, which make the image bigger and may not work on another Mac. "
+            "Remove them (macops.parallels.vm_snapshot with state: absent, all: true), or allow them with "
+            "allow_snapshots: true."
+        )
+    return ""
+
+
+def _refuse_to_unpack(vm: Vm, state: str) -> None:
+    if state == INVALID or not os.path.exists(vm.home):
+        raise TaskError(
+            f"'{vm.name}' cannot be unpacked: its image {vm.home} is missing or unreadable. Connect the disk it is "
+            "on, or restore it.",
+            path=vm.home,
+        )
+    if is_busy(state):
+        raise TaskError(f"'{vm.name}' is {state}: wait until Parallels has ended that, then run again.", state=state)
+
+
+def _prove_image(vm: Vm) -> None:
+    try:
+        status = os.lstat(vm.home)
+    except FileNotFoundError:
+        raise TaskError(
+            f"Parallels says that '{vm.name}' is packed in {vm.home}, and there is no such file. Look at the virtual "
+            "machine in Control Center.",
+            path=vm.home,
+        ) from None
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        raise TaskError(
+            f"Parallels says that '{vm.name}' is packed in {vm.home}, but that is "
+            f"{'an empty file' if stat.S_ISREG(status.st_mode) else 'no regular file'}. It cannot be used as an "
+            "image: look at the virtual machine in Control Center, or make it again from its source.",
+            path=vm.home,
+        )
+
+
+def _prove_bundle(vm: Vm) -> None:
+    missing = [disk.path for disk in vm.disks if not disk.bytes_on_disk]
+    if vm.packed or not os.path.isfile(os.path.join(vm.home, "config.pvs")) or missing:
+        what = f"the disks {', '.join(missing)}" if missing else "its configuration"
+        raise TaskError(
+            f"Parallels unpacked '{vm.name}' to {vm.home}, but {what} cannot be found there. Look at the virtual "
+            "machine in Control Center.",
+            path=vm.home,
+        )

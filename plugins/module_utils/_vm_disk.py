@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Compacting the expanding disks of a VM."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+from ._errors import TaskError
+from ._files import bytes_on_disk
+from ._prlctl import PRL_DISK_TOOL, Prlctl, failure, may_pass
+from ._vm import INVALID, STOPPED, Disk, Vm, wait_while_busy
+
+_BUSY_TIME = 600
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What compacting one disk gained, in bytes on the Mac's disk."""
+
+    path: str
+    bytes_before: int
+    bytes_after: int
+
+
+def compact(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> tuple[list[Compacted], bool]:
+    """Compact the expanding disks that hold unused blocks; return them all, and whether any was changed."""
+    disks = [disk for disk in vm.disks if disk.format == "expanding"]
+    if not disks or vm.packed:
+        return [], False
+    _refuse(vm, wait_while_busy(prl, vm.uuid, _BUSY_TIME))
+    worth = {disk.path for disk in disks if _is_worth_it(prl, disk, timeout)}
+    done = []
+    for disk in disks:
+        after = disk.bytes_on_disk
+        if disk.path in worth and not dry:
+            _compact_disk(prl, disk, timeout)
+            after = bytes_on_disk(disk.path)
+        done.append(Compacted(disk.path, disk.bytes_on_disk, after))
+    return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
+
+
+def _refuse(vm: Vm, state: str) -> None:
+    if state == INVALID:
+        raise TaskError(
+            f"The files of '{vm.name}' are missing or unreadable. Connect the disk they are on, or restore them."
+        )
+    if state != STOPPED:
+        raise TaskError(
+            f"'{vm.name}' is {state}, and only the disks of a VM that is shut down can be compacted. Shut it down "
+            "first (macops.parallels.vm_power with state: stopped).",
+            state=state,
+        )
+    if vm.snapshots:
+        raise TaskError(
+            f"'{vm.name}' has {len(vm.snapshots)} snapshots, and disks with snapshots cannot be compacted. Remove "
+            "them first (macops.parallels.vm_snapshot with state: absent, all: true)."
+        )
+
+
+def _is_worth_it(prl: Prlctl, disk: Disk, timeout: float) -> bool:
+    """Return whether a disk has unused blocks. One that does not tell is compacted to find out."""
+    result = prl.run(PRL_DISK_TOOL, "compact", "--info", "--hdd", disk.path, limit=timeout)
+    allocated, used = _count(result.stdout, "Allocated"), _count(result.stdout, "Used")
+    return result.rc != 0 or allocated is None or used is None or allocated > used
+
+
+def _count(text: str, what: str) -> Optional[int]:
+    found = re.search(rf"{what} blocks\s*:?\s*(\d+)", text, re.IGNORECASE)
+    return int(found.group(1)) if found else None
+
+
+def _compact_disk(prl: Prlctl, disk: Disk, timeout: float) -> None:
+    # The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
+    for options in ((), ("--buildmap",)):
+        for pause in (*prl.pauses(), None):
+            result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
+            if result.rc == 0:
+                break
+            if pause is None or not may_pass(result) or result.timed_out:
+                raise failure(f"Parallels could not compact {disk.path}", result)
+            prl.sleep(pause)

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs a virtual machine into an image, and unpacks it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_pack
+short_description: Pack a virtual machine of Parallels Desktop into an image
+version_added: 1.0.0
+description:
+  - Packs a virtual machine into an image, one C(.pvmp) file beside its bundle, or unpacks it again. It stays
+    registered, under the same name and UUID.
+  - What must not be packed is refused, with the reason and the way out. That the disk is big enough is checked before.
+  - Afterwards the image is proven to be the home of the virtual machine, a regular file, and not empty.
+  - It withstands being killed. A note beside the image, C(.<file name>.claim.json), proves that a half-made image was
+    made by this module, so that the next run removes it and packs again. A file that is in the way and was not made by
+    this module is reported, never touched.
+extends_documentation_fragment:
+  - macops.parallels._attributes
+  - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._parallels
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  platform:
+    platforms: macos
+    support: full
+options:
+  name:
+    description: Name or UUID of the virtual machine.
+    type: str
+    required: true
+  state:
+    description: Whether it should be packed.
+    type: str
+    choices: [packed, unpacked]
+    default: packed
+  timeout:
+    description:
+      - Seconds that the packing may take, 14400 (four hours) by default. It takes minutes for some GB.
+      - When they are over, the packing is ended, and what it left is removed.
+      - The same time is waited for a run that packs this virtual machine already.
+    type: int
+    default: 14400
+  allow_snapshots:
+    description:
+      - Whether a virtual machine with snapshots may be packed. They make the image bigger, and Parallels warns that
+        they may not work on another Mac.
+    type: bool
+    default: false
+  allow_encrypted:
+    description: Whether an encrypted virtual machine may be packed. Its image can be used with its password only.
+    type: bool
+    default: false
+author:
+  - The macops.parallels developers (@macops)
+seealso:
+  - module: macops.parallels.image_checksum
+  - module: macops.parallels.image_upload
+"""
+
+EXAMPLES = r"""
+- name: Pack the build VM
+  macops.parallels.image_pack:
+    name: win11-2026.11.0-arm64
+    timeout: 7200
+  register: image
+
+- name: Show what came of it
+  ansible.builtin.debug:
+    msg: "{{ image.path }}: {{ image.size | ansible.builtin.human_readable }} in {{ image.seconds }} seconds"
+
+- name: Unpack it again
+  macops.parallels.image_pack:
+    name: win11-2026.11.0-arm64
+    state: unpacked
+"""
+
+RETURN = r"""
+path:
+  description: Path of the image, or of the bundle when it is not packed. In check mode, the path that it would have.
+  returned: success
+  type: str
+  sample: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
+size:
+  description: Size of the image in bytes. 0 when it is not packed, and in check mode for one that would be made.
+  returned: success
+  type: int
+  sample: 17179869184
+seconds:
+  description: Seconds that it took; 0 when nothing was done.
+  returned: success
+  type: float
+  sample: 512.4
+left_behind:
+  description: What is on the disk after a failure that could not be cleaned up.
+  returned: when something was left behind
+  type: list
+  elements: str
+state:
+  description: The state because of which it was refused.
+  returned: when it was refused
+  type: str
+  sample: running
+free_bytes:
+  description: Bytes that are free on the disk.
+  returned: when they are not enough
+  type: int
+needed_bytes:
+  description: Bytes that may be needed.
+  returned: when the free space is not enough
+  type: int
+cmd:
+  description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
+  returned: when a command of Parallels failed
+  type: list
+  elements: str
+"""
+
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._pack import (
+    PackOrder,
+    image_facts,
+    pack,
+    target_of,
+    unpack,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
+
+
+def ensure(module: AnsibleModule) -> dict[str, Any]:
+    """Pack or unpack the virtual machine."""
+    params = module.params
+    prl = Prlctl(module.run_command, params["executable"])
+    vm = get_vm(prl, params["name"])
+    start = time.monotonic()
+    if params["state"] == "packed":
+        order = PackOrder(params["timeout"], params["allow_snapshots"], params["allow_encrypted"])
+        changed = pack(prl, vm, order, dry=module.check_mode)
+    else:
+        changed = unpack(prl, vm, params["timeout"], dry=module.check_mode)
+    seconds = round(time.monotonic() - start, 1) if changed else 0.0
+    if changed and module.check_mode:
+        facts = {"path": target_of(vm), "size": 0}
+    else:
+        facts = image_facts(get_vm(prl, vm.uuid) if changed else vm)
+    return {
+        "changed": changed,
+        "seconds": seconds,
+        **facts,
+        "diff": {
+            "before": {"home": os.path.basename(vm.home)},
+            "after": {"home": os.path.basename(facts["path"])},
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["packed", "unpacked"], "default": "packed"},
+            "timeout": {"type": "int", "default": 14400},
+            "allow_snapshots": {"type": "bool", "default": False},
+            "allow_encrypted": {"type": "bool", "default": False},
+            "executable": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, ensure)
+
+
+if __name__ == "__main__":
+    main()

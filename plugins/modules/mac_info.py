@@ -1,0 +1,143 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parallels Desktop on a Mac."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mac_info
+short_description: Look at Parallels Desktop on a Mac
+version_added: 1.0.0
+description:
+  - Returns the version, the edition and the state of the licence of Parallels Desktop, where it keeps virtual machines,
+    and the free space there.
+  - Fails when Parallels Desktop is not there or does not answer. So a host on which it succeeds is a build Mac.
+  - The key of the licence is never returned.
+extends_documentation_fragment:
+  - macops.parallels._attributes
+  - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._parallels
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It only reads.
+  diff_mode:
+    support: N/A
+    details:
+      - It only reads.
+  idempotent:
+    support: full
+  platform:
+    platforms: macos
+    support: full
+options:
+  path:
+    description:
+      - Folder whose free space is returned. When it is not there, that of the nearest folder above it.
+      - Left out, the folder in which Parallels makes new virtual machines.
+    type: path
+author:
+  - The macops.parallels developers (@macops)
+seealso:
+  - module: macops.parallels.vm_info
+"""
+
+EXAMPLES = r"""
+- name: Look at Parallels
+  macops.parallels.mac_info:
+    path: /Volumes/images
+  register: mac
+
+- name: Stop early when there is too little room
+  ansible.builtin.assert:
+    that: mac.free_bytes > 100 * 1024 ** 3
+"""
+
+RETURN = r"""
+version:
+  description: Version of Parallels Desktop, as C(prlsrvctl info) tells it.
+  returned: success
+  type: str
+  sample: 26.4.1
+build:
+  description: Build number of that version; empty when it is not told.
+  returned: success
+  type: str
+  sample: "57516"
+edition:
+  description: V(enterprise), V(business), V(pro), V(standard) or V(unknown), as C(prlsrvctl info --license) tells it.
+  returned: success
+  type: str
+  sample: enterprise
+license_state:
+  description: V(valid), or what Parallels calls it otherwise, such as V(expired); V(unknown) when it tells nothing.
+  returned: success
+  type: str
+  sample: valid
+vm_home:
+  description: Folder in which Parallels makes new virtual machines.
+  returned: success
+  type: str
+  sample: /Users/build/Parallels
+architecture:
+  description: Architecture of the Mac, as C(uname -m) tells it.
+  returned: success
+  type: str
+  sample: arm64
+path:
+  description: The folder whose free space is returned.
+  returned: success
+  type: str
+  sample: /Volumes/images
+free_bytes:
+  description: Bytes that are free there for the connecting user.
+  returned: success
+  type: int
+  sample: 549755813888
+programs:
+  description: Paths of the programs that this collection runs.
+  returned: success
+  type: dict
+  contains:
+    prlctl:
+      description: Path of C(prlctl).
+      type: str
+      sample: /usr/local/bin/prlctl
+    prlsrvctl:
+      description: Path of C(prlsrvctl).
+      type: str
+      sample: /usr/local/bin/prlsrvctl
+    prl_disk_tool:
+      description: Path of C(prl_disk_tool).
+      type: str
+      sample: /usr/local/bin/prl_disk_tool
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.module_utils._mac import read_mac
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Return what there is to know about Parallels on this Mac."""
+    prl = Prlctl(module.run_command, module.params["executable"])
+    return {"changed": False, **read_mac(prl, module.params["path"] or "")}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"path": {"type": "path"}, "executable": {"type": "path"}},
+        supports_check_mode=True,
+    )
+    run_module(module, look)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clones, registers, changes, removes and unregisters a virtual machine of Parallels Desktop."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm
+short_description: Clone, register, change and remove a virtual machine of Parallels Desktop
+version_added: 1.0.0
+description:
+  - Makes sure that a virtual machine is there, as a full clone of another one or registered from its files, with given
+    settings; or that it is not.
+  - A clone can be made of a running virtual machine. That is shut down gracefully, never switched off, and started
+    again after the cloning, also when the cloning fails.
+  - Cloning withstands being killed. A note beside the clone, C(.<name>.pvm.claim.json), proves that what is there was
+    made by this module, so that the next run removes an unfinished clone, makes it again, and starts the source when
+    that was running. The note stays for as long as the clone lives.
+  - What is in the way and was not made by this module is reported, never touched.
+extends_documentation_fragment:
+  - macops.parallels._attributes
+  - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._parallels
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A clone that is there is not compared with its source.
+  platform:
+    platforms: macos
+    support: full
+options:
+  name:
+    description:
+      - Name of the virtual machine. Of one that is there already, the UUID will do as well.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes it with O(clone_of) or O(path) when it is not there, and applies the settings.
+      - V(absent) removes it with its files. A running or paused one is not removed.
+      - V(unregistered) takes it off the list of Parallels and leaves its files where they are.
+    type: str
+    choices: [present, absent, unregistered]
+    default: present
+  clone_of:
+    description:
+      - Name or UUID of the virtual machine of which it is a full clone.
+      - With O(state=present), a virtual machine O(name) that is there already and is no clone made by this module of
+        that source is an error.
+      - With O(state=absent), only a clone made by this module of that source is removed; any other is an error. Files
+        that a killed run left of it are removed, too.
+    type: str
+  path:
+    description: Bundle (C(.pvm), C(.macvm)) or image (C(.pvmp)) that is registered as O(name).
+    type: path
+  preserve_uuid:
+    description:
+      - Whether what is registered from O(path) keeps its UUID. A copy of a virtual machine that is registered, too,
+        needs V(false).
+    type: bool
+    default: true
+  dest:
+    description:
+      - Folder in which the clone is made. It has to be there.
+      - Left out, the folder in which Parallels makes new virtual machines.
+    type: path
+  stop_source:
+    description:
+      - Whether a running O(clone_of) is shut down for the cloning and started again. Without it, a running one is an
+        error.
+      - A suspended or paused one is always an error, because what it has in memory is not thrown away unasked.
+    type: bool
+    default: false
+  stop_timeout:
+    description: Seconds that O(clone_of) gets to shut down.
+    type: int
+    default: 300
+  timeout:
+    description: Seconds that the cloning may take.
+    type: int
+    default: 14400
+  description:
+    description: Description.
+    type: str
+  cpus:
+    description: Number of processors. Can only be changed while it is shut down.
+    type: int
+  memory:
+    description: Memory in MiB. Can only be changed while it is shut down.
+    type: int
+  pause_idle:
+    description: Whether Parallels pauses it when it is idle. This disturbs unattended work in the guest.
+    type: bool
+  startup_view:
+    description: View in which it starts, in the words of C(prlctl set), such as V(headless) or V(window).
+    type: str
+  on_shutdown:
+    description: What happens to its window when it shuts down, in the words of C(prlctl set), such as V(close).
+    type: str
+  on_window_close:
+    description: What happens to it when its window is closed, in the words of C(prlctl set), such as V(keep-running).
+    type: str
+author:
+  - The macops.parallels developers (@macops)
+seealso:
+  - module: macops.parallels.vm_info
+  - module: macops.parallels.vm_power
+"""
+
+EXAMPLES = r"""
+- name: Clone the source VM, which may be running
+  macops.parallels.vm:
+    name: win11-2026.11.0-arm64
+    clone_of: Windows 11
+    dest: /Users/build/Parallels
+    stop_source: true
+
+- name: Register an image, and unpack it
+  macops.parallels.vm:
+    name: win11-2026.10.0-arm64
+    path: /Volumes/images/win11-2026.10.0-arm64.pvmp
+    preserve_uuid: false
+
+- name: Prepare a VM for unattended work
+  macops.parallels.vm:
+    name: Windows 11
+    cpus: 4
+    memory: 8192
+    pause_idle: false
+    on_window_close: keep-running
+
+- name: Remove the clone, and nothing that is not one
+  macops.parallels.vm:
+    name: win11-2026.11.0-arm64
+    clone_of: Windows 11
+    state: absent
+"""
+
+RETURN = r"""
+vm:
+  description:
+    - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms). One that was removed or
+      unregistered, as it was before.
+    - Empty when there is none, and in check mode for one that would be made.
+  returned: success
+  type: dict
+  sample:
+    id: de22df32-80e2-4e92-ba4b-efb3a66cf092
+    uuid: de22df32-80e2-4e92-ba4b-efb3a66cf092
+    name: win11-2026.11.0-arm64
+    state: stopped
+    os: win-11
+    family: windows
+    arch: arm64
+    home: /Users/build/Parallels/win11-2026.11.0-arm64.pvm
+    packed: false
+    encrypted: false
+    linked_clone: false
+    snapshots: []
+doubts:
+  description: Why a clone that Parallels made was not accepted.
+  returned: when the clone was not whole
+  type: list
+  elements: str
+free_bytes:
+  description: Bytes that are free where the clone should be.
+  returned: when they are not enough
+  type: int
+needed_bytes:
+  description: Bytes that the source takes on its disk.
+  returned: when the free space is not enough
+  type: int
+path:
+  description: The file or folder that the failure is about.
+  returned: when a file or folder is in the way or missing
+  type: str
+cmd:
+  description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
+  returned: when a command of Parallels failed
+  type: list
+  elements: str
+"""
+
+import os
+from dataclasses import asdict
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.module_utils._clone import (
+    CloneOrder,
+    ensure_clone,
+    ensure_no_clone,
+    forget_clone,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._mac import vm_home
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._vm import Settings, Vm, find_vm
+from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle import (
+    apply_settings,
+    delete,
+    refuse_running,
+    register,
+    unregister,
+)
+
+SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_shutdown", "on_window_close")
+
+
+def ensure(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the virtual machine into the wanted state."""
+    prl = Prlctl(module.run_command, module.params["executable"])
+    states = {"present": _ensure_present, "absent": _ensure_absent, "unregistered": _ensure_unregistered}
+    return states[module.params["state"]](module, prl)
+
+
+def _ensure_present(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+    params = module.params
+    wanted = Settings(**{key: params[key] for key in SETTINGS})
+    dry = module.check_mode
+    if params["clone_of"] is not None:
+        order = CloneOrder(
+            name=params["name"],
+            source=params["clone_of"],
+            dest=_folder(params, prl),
+            stop_source=params["stop_source"],
+            stop_timeout=params["stop_timeout"],
+            timeout=params["timeout"],
+        )
+        vm, made = ensure_clone(prl, order, dry=dry)
+    elif params["path"] is not None:
+        path = os.path.abspath(params["path"])
+        vm, made = register(prl, params["name"], path, new_uuid=not params["preserve_uuid"], dry=dry)
+    else:
+        vm, made = find_vm(prl, params["name"]), False
+        if vm is None:
+            raise TaskError(
+                f"There is no virtual machine '{params['name']}' for this user. Say what it is made from: clone_of, "
+                "or path."
+            )
+    if vm is None:
+        return _result(module, None, made, {}, {"state": "present", **_given(wanted)})
+    now, differing = apply_settings(prl, vm, wanted, dry=dry)
+    before = {key: getattr(vm.settings, key) for key in differing}
+    return _result(
+        module,
+        now,
+        made or bool(differing),
+        {} if made else {"state": "present", **before},
+        {"state": "present", **differing},
+    )
+
+
+def _folder(params: dict[str, Any], prl: Prlctl) -> str:
+    return os.path.abspath(params["dest"]) if params["dest"] else vm_home(prl)
+
+
+def _given(wanted: Settings) -> dict[str, Any]:
+    return {key: value for key, value in asdict(wanted).items() if value is not None}
+
+
+def _ensure_absent(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+    params = module.params
+    if params["clone_of"] is not None:
+        dest = _folder(params, prl)
+        vm, changed = ensure_no_clone(prl, params["name"], params["clone_of"], dest, dry=module.check_mode)
+    else:
+        vm = find_vm(prl, params["name"])
+        changed = vm is not None
+        if vm is not None:
+            state = refuse_running(prl, vm, "removed")
+            if not module.check_mode:
+                delete(prl, vm, state)
+                forget_clone(vm)
+    return _result(module, vm, changed, {"state": "present"}, {"state": "absent"})
+
+
+def _ensure_unregistered(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+    vm = find_vm(prl, module.params["name"])
+    if vm is not None:
+        refuse_running(prl, vm, "unregistered")
+        if not module.check_mode:
+            unregister(prl, vm)
+    return _result(module, vm, vm is not None, {"state": "present"}, {"state": "unregistered"})
+
+
+def _result(
+    module: AnsibleModule, vm: Optional[Vm], changed: bool, before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, Any]:
+    name = {"name": vm.name if vm is not None else module.params["name"]}
+    return {
+        "changed": changed,
+        "vm": vm.result() if vm is not None else {},
+        "diff": {
+            "before": {**name, **(before or {"state": "absent"})} if changed else {},
+            "after": {**name, **after} if changed else {},
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent", "unregistered"], "default": "present"},
+            "clone_of": {"type": "str"},
+            "path": {"type": "path"},
+            "preserve_uuid": {"type": "bool", "default": True},
+            "dest": {"type": "path"},
+            "stop_source": {"type": "bool", "default": False},
+            "stop_timeout": {"type": "int", "default": 300},
+            "timeout": {"type": "int", "default": 14400},
+            "description": {"type": "str"},
+            "cpus": {"type": "int"},
+            "memory": {"type": "int"},
+            "pause_idle": {"type": "bool"},
+            "startup_view": {"type": "str"},
+            "on_shutdown": {"type": "str"},
+            "on_window_close": {"type": "str"},
+            "executable": {"type": "path"},
+        },
+        mutually_exclusive=[("clone_of", "path")],
+        supports_check_mode=True,
+    )
+    run_module(module, ensure)
+
+
+if __name__ == "__main__":
+    main()
