@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the simulated programs print."""
+
+from __future__ import annotations
+
+import sys
+
+
+class Console:
+    """Standard output and error, always UTF-8, with progress only where the real programs show it."""
+
+    def __init__(self, progress_on_pipe: bool = False) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+        self._progress = progress_on_pipe or sys.stdout.isatty()
+        self._percent = -1
+
+    def out(self, text: str) -> None:
+        """Print a line on stdout."""
+        self.raw(text + "\n")
+
+    def raw(self, text: str) -> None:
+        """Print on stdout, as it is."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def err(self, text: str) -> None:
+        """Print a line on stderr."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Print how far a long operation is, each percent once."""
+        percent = 100 if total <= 0 else min(100, done * 100 // total)
+        if self._progress and percent != self._percent:
+            self._percent = percent
+            self.raw(f"\r{what} {percent} %" + ("\n" if percent == 100 else ""))

@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes simulated Macs and the VMs on them."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import NOTICE
+from .bundle import SUFFIX, Bundle, create_bundle
+from .config import VmConfig
+from .errors import SimulatorError
+from .mac import Mac
+from .package import SUFFIX as PACKED_SUFFIX
+from .package import pack_bundle
+from .program import PROGRAMS
+from .prlctl_registry import make_linked
+from .prlctl_snapshot import LINKED_NAME, switch_snapshot, take_snapshot
+from .sparse import MIB, Noise
+from .vms import add, find, new_mac_address, new_uuid
+
+_LAUNCHER = """#!/bin/sh
+# {notice}. This is not Parallels' {program}.
+# The simulated Mac it acts on: {root}
+exec {python} -I -S -X utf8 {script} {program} {quoted_root} "$@"
+"""
+_SCRIPT = '''# {notice}: what the launchers run.
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from parallels_simulator.program import main
+
+sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+'''
+_SIZE = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that C(64K), C(200M) or C(2G) mean."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise SimulatorError(f"'{text}' is no size. Write a number and K, M, G or T, such as 200M.")
+    return int(match.group(1)) * _UNITS[match.group(2).upper()]
+
+
+def create_mac(root: str, version: str, edition: str, arch: str, python: str) -> Mac:
+    """Make a Mac: programs, VM home, state. The programs are copies, so that they need nothing from outside of it."""
+    mac = Mac(root)
+    if mac.exists():
+        raise SimulatorError(f"There is a simulated Mac in {mac.root} already.")
+    if mac.root.exists() and any(mac.root.iterdir()):
+        raise SimulatorError(f"{mac.root} is not empty. Choose a new folder.")
+    package = Path(__file__).parent
+    own = mac.root / ".simulator"
+    shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = own / "launch.py"
+    script.write_text(_SCRIPT.format(notice=NOTICE), encoding="utf-8")
+    _compile(own, python)
+    programs = mac.root / "bin"
+    programs.mkdir()
+    for program in PROGRAMS:
+        launcher = programs / program
+        launcher.write_text(
+            _LAUNCHER.format(
+                notice=NOTICE,
+                program=program,
+                root=mac.root,
+                python=shlex.quote(python),
+                script=shlex.quote(str(script)),
+                quoted_root=shlex.quote(str(mac.root)),
+            ),
+            encoding="utf-8",
+        )
+        launcher.chmod(0o755)
+    mac.initialise(version, edition, arch)
+    return mac
+
+
+def _compile(folder: Path, python: str) -> None:
+    """Compile ahead, since each call is a new process."""
+    if python == sys.executable:
+        compileall.compile_dir(str(folder), quiet=2)
+    else:
+        subprocess.run([python, "-m", "compileall", "-q", str(folder)], check=True, stdin=subprocess.DEVNULL)
+
+
+@dataclass
+class VmSpec:
+    """What C(simulate vm) was asked for."""
+
+    name: str
+    arch: str
+    os: str
+    state: str
+    data: int
+    disk: int
+    disks: int
+    plain: bool
+    snapshots: str
+    snapshot_data: int
+    encrypted: bool
+    linked_to: str
+    packed: bool
+    tools: str
+    description: str
+    platform_key: str
+    waste: int
+    folder: str
+
+
+def create_vm(mac: Mac, spec: VmSpec) -> str:
+    """Make a VM and register it; return its id."""
+    tree = parse_tree(spec.snapshots)
+    _check(spec)
+    config = _config(mac, spec)
+    path = (Path(os.path.abspath(spec.folder)) if spec.folder else mac.home) / (spec.name.replace("/", "-") + SUFFIX)
+    with mac.locked() as state:
+        if any(record["name"] == spec.name for record in state["vms"].values()):
+            raise SimulatorError(f"There is a VM named '{spec.name}' already.")
+        if path.exists():
+            raise SimulatorError(f"{path} exists already.")
+        parent = find(mac, state, spec.linked_to) if spec.linked_to else None
+        if spec.linked_to and parent is None:
+            raise SimulatorError(f"There is no VM '{spec.linked_to}' to be linked to.")
+    if parent:
+        config.linked_vm = parent.uuid
+        config.linked_snapshot = take_snapshot(parent.bundle, LINKED_NAME, "", "stopped")
+        config.disks = parent.config().disks
+        bundle = make_linked(parent.bundle, path, config.linked_snapshot)
+        config.save(path)
+    else:
+        bundle = create_bundle(path, config, spec.data, spec.disk, spec.disks, spec.plain, spec.waste, spec.platform_key)
+    _take_snapshots(bundle, tree, spec.snapshot_data)
+    if spec.state == "suspended":
+        bundle.write_memory(config.uuid)
+    home = path
+    if spec.packed:
+        home = path.with_suffix(PACKED_SUFFIX)
+        digest = pack_bundle(bundle, home)
+        if mac.knob("checksum_file"):
+            home.with_name(f"{home.stem}.sha256.txt").write_text(digest, encoding="ascii")
+        bundle.remove()
+    with mac.locked() as state:
+        add(mac, state, config, home, spec.state)
+    return config.uuid
+
+
+def _check(spec: VmSpec) -> None:
+    if not spec.name or spec.name.startswith("-"):
+        raise SimulatorError("Give the VM a name that does not begin with a dash.")
+    if spec.disks < 1:
+        raise SimulatorError("A VM has one disk at least.")
+    if spec.waste and spec.plain:
+        raise SimulatorError("Only an expanding disk has waste that a compaction can give back.")
+    if spec.packed and spec.state not in ("stopped", "suspended"):
+        raise SimulatorError(f"A packed VM cannot be {spec.state}.")
+    if spec.linked_to and (spec.waste or spec.packed):
+        raise SimulatorError("A linked clone is made with neither --waste nor --packed.")
+
+
+def _config(mac: Mac, spec: VmSpec) -> VmConfig:
+    config = VmConfig(new_uuid(), spec.name)
+    config.arch = spec.arch or mac.read()["arch"]
+    config.os = spec.os
+    config.description = spec.description
+    config.encrypted = spec.encrypted
+    config.tools = spec.tools
+    config.tools_version = mac.profile.tools
+    config.mac_address = new_mac_address()
+    return config
+
+
+# --- snapshot trees -----------------------------------------------------------------------------------------------
+
+
+def parse_tree(text: str) -> list[tuple[str, int]]:
+    """Return names and depths of C(base(updates(office),test)), in the order in which they are written."""
+    found: list[tuple[str, int]] = []
+    depth, name = 0, ""
+    for position, sign in enumerate(text + ","):
+        if sign not in "(),":
+            name += sign
+            continue
+        if name.strip():
+            found.append((name.strip(), depth))
+        elif sign == "(" or (sign == "," and text[position - 1 : position] not in (")", "") and text):
+            raise SimulatorError(f"The snapshot tree '{text}' has a snapshot without a name at position {position}.")
+        name = ""
+        depth += {"(": 1, ")": -1, ",": 0}[sign]
+        if depth < 0:
+            raise SimulatorError(f"The snapshot tree '{text}' has a closing bracket too many.")
+    if depth:
+        raise SimulatorError(f"The snapshot tree '{text}' has an opening bracket too many.")
+    if sum(1 for _name, depth in found if depth == 0) > 1:
+        raise SimulatorError(f"The snapshot tree '{text}' has two roots: nobody can go back to before the first snapshot.")
+    return found
+
+
+def _take_snapshots(bundle: Bundle, tree: list[tuple[str, int]], size: int) -> None:
+    """Take the snapshots in the order in which they are written, each on its parent; the last one is the current one."""
+    noise = Noise()
+    path: list[str] = []
+    for number, (name, depth) in enumerate(tree):
+        del path[depth:]
+        if path:
+            here = bundle.snapshots()
+            parent = here.find(path[-1])
+            if parent and parent is not here.current:
+                switch_snapshot(bundle, parent)
+        path.append(take_snapshot(bundle, name, f"Snapshot {name}", "stopped"))
+        for disk in bundle.disks():
+            disk.write(number % (disk.virtual // MIB), size, noise)

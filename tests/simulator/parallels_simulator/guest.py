@@ -1,0 +1,319 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs inside of a VM: a small table of commands that a Windows, a Linux or a macOS guest understands.
+
+A guest remembers what it was made into: files that were made or deleted, whether Sysprep ran, its machine id. That is
+kept in the bundle, so that it goes along with a clone and a package.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import shlex
+from typing import Any, NamedTuple
+
+from .config import VmConfig
+
+SYSPREP_LOG = "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log"
+_STATE_KEY = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State"
+_GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
+_WINDOWS_FILES = ("C:\\Windows\\System32\\cmd.exe", "C:\\Windows\\System32\\Sysprep\\sysprep.exe", "C:\\Users", "C:\\Windows")
+_UNIX_FILES = ("/", "/etc", "/etc/hostname", "/tmp", "/bin/sh", "/usr", "/var")
+
+
+class Answer(NamedTuple):
+    """What a command in the guest did: its output, its exit code, and what became of the guest's power."""
+
+    rc: int = 0
+    stdout: str = ""
+    stderr: str = ""
+    power: str = ""  # "", "off", "reboot"
+
+
+def run_command(config: VmConfig, memory: dict[str, Any], words: list[str], current_user: bool) -> Answer:
+    """Run a command; C(memory) is what the guest remembers, and is changed."""
+    if config.family == "windows":
+        return _windows(memory, words, "DESKTOP-SIM\\admin" if current_user else "nt authority\\system")
+    return _unix(memory, words, config.family, "admin" if current_user else "root")
+
+
+# --- Windows ------------------------------------------------------------------------------------------------------
+
+
+def _windows(memory: dict[str, Any], words: list[str], user: str) -> Answer:
+    if len(words) == 1 and " " in words[0]:
+        return Answer(2)  # one string with a command line in it: the real one answers 2 and says nothing
+    program = words[0].lower().rsplit("\\", 1)[-1]
+    program = program[:-4] if program.endswith(".exe") else program
+    rest = words[1:]
+    if program == "cmd":
+        if not rest or rest[0].lower() != "/c":
+            return Answer(0)
+        return _cmd(memory, " ".join(rest[1:]).strip(), user)
+    if program in ("powershell", "pwsh"):
+        return _powershell(memory, rest, user)
+    if program == "sysprep":
+        return _sysprep(memory, [word.lower() for word in rest])
+    if program == "reg":
+        return _reg(memory, rest)
+    if program == "shutdown":
+        return Answer(power="reboot" if "/r" in rest else "off")
+    if program == "whoami":
+        return Answer(stdout=user + "\r\n")
+    return Answer(1, stderr=f"'{words[0]}' is not recognized as an internal or external command,\r\n"
+                            "operable program or batch file.\r\n")
+
+
+def _cmd(memory: dict[str, Any], line: str, user: str) -> Answer:
+    if len(line) > 1 and line[0] == line[-1] == '"':
+        line = line[1:-1]
+    match = re.fullmatch(r"exit(?: /b)? (-?\d+)", line, re.IGNORECASE)
+    if match:
+        return Answer(int(match.group(1)) & 0xFF)
+    match = re.fullmatch(r'if (not )?exist "?([^"]+?)"? \(?exit (\d+)\)?(?: else \(?exit (\d+)\)?)?', line, re.IGNORECASE)
+    if match:
+        true = _windows_exists(memory, match.group(2)) != bool(match.group(1))
+        return Answer(int(match.group(3)) if true else int(match.group(4) or 0))
+    match = re.fullmatch(r'(?:echo (.*?)|type nul) ?> ?"?([^">]+)"?', line, re.IGNORECASE)
+    if match:
+        _windows_files(memory)[match.group(2).strip().lower()] = (match.group(1) or "").strip()
+        return Answer()
+    match = re.fullmatch(r'(del|rmdir|rd)((?: /\w)*) "?([^"]+?)"?', line, re.IGNORECASE)
+    if match:
+        _windows_files(memory)[match.group(3).lower()] = None
+        return Answer()
+    match = re.fullmatch(r'type "?([^"]+?)"?', line, re.IGNORECASE)
+    if match:
+        content = _windows_files(memory).get(match.group(1).lower())
+        if content is None:
+            return Answer(1, stderr="The system cannot find the file specified.\r\n")
+        return Answer(stdout=content + "\r\n")
+    match = re.fullmatch(r"echo (.*)", line, re.IGNORECASE)
+    if match:
+        return Answer(stdout=match.group(1) + " \r\n")  # the real one adds the space
+    if line.lower() == "ver":
+        return Answer(stdout="\r\nMicrosoft Windows [Version 10.0.26200.7840]\r\n")
+    if line:
+        return _windows(memory, shlex.split(line.replace("\\", "\\\\")), user)
+    return Answer()
+
+
+def _windows_files(memory: dict[str, Any]) -> dict[str, Any]:
+    return memory.setdefault("files", {})
+
+
+def _windows_exists(memory: dict[str, Any], path: str) -> bool:
+    path = path.rstrip("\\").lower()
+    known = _windows_files(memory)
+    return known[path] is not None if path in known else path in [name.lower() for name in _WINDOWS_FILES]
+
+
+def _powershell(memory: dict[str, Any], words: list[str], user: str) -> Answer:
+    lowered = [word.lower() for word in words]
+    for switch in ("-encodedcommand", "-enc", "-e"):
+        if switch in lowered and lowered.index(switch) + 1 < len(words):
+            try:
+                script = base64.b64decode(words[lowered.index(switch) + 1], validate=True).decode("utf-16-le")
+            except (binascii.Error, UnicodeDecodeError):
+                return Answer(1, stderr="Cannot process the command because the value specified with -EncodedCommand "
+                                        "is not properly encoded.\r\n")
+            return _script(memory, script, user)
+    for switch in ("-command", "-c"):
+        if switch in lowered:
+            return _script(memory, " ".join(words[lowered.index(switch) + 1 :]), user)
+    return _script(memory, " ".join(word for word in words if not word.startswith("-")), user)
+
+
+def _script(memory: dict[str, Any], script: str, user: str) -> Answer:
+    output = ""
+    for line in re.split(r"[;\n]+", script):
+        answer = _script_line(memory, line.strip(), user)
+        output += answer.stdout
+        if answer.rc or answer.power or line.strip().lower().startswith("exit"):
+            return answer._replace(stdout=output)
+    return Answer(stdout=output)
+
+
+def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
+    match = re.fullmatch(r"exit (\d+)", line, re.IGNORECASE)
+    if match:
+        return Answer(int(match.group(1)) & 0xFF)
+    match = re.fullmatch(r"(?:write-output|write-host|echo) ['\"]?(.*?)['\"]?", line, re.IGNORECASE)
+    if match:
+        return Answer(stdout=match.group(1) + "\r\n")
+    match = re.fullmatch(r"test-path (?:-\w+ )*['\"]?(.*?)['\"]?", line, re.IGNORECASE)
+    if match:
+        return Answer(stdout=f"{_windows_exists(memory, match.group(1))}\r\n")
+    match = re.fullmatch(r"if \((-not ?\()?test-path (?:-\w+ )*['\"]?(.*?)['\"]?\)?\) \{ ?exit (\d+) ?\}(?: else \{ ?exit (\d+) ?\})?",
+                         line, re.IGNORECASE)
+    if match:
+        true = _windows_exists(memory, match.group(2)) != bool(match.group(1))
+        return Answer(int(match.group(3)) if true else int(match.group(4) or 0))
+    if line.lower().split(" ")[0] in ("stop-computer", "restart-computer"):
+        return Answer(power="off" if line.lower().startswith("stop") else "reboot")
+    if "imagestate" in line.lower():
+        return Answer(stdout=memory.get("image_state", "") + "\r\n")
+    if not line:
+        return Answer()
+    if line.lower().startswith(("$progresspreference", "$erroractionpreference")):
+        return Answer()
+    return Answer(1, stderr=f"{line.split(' ')[0]} : The term '{line.split(' ')[0]}' is not recognized as the name of a "
+                            "cmdlet, function, script file, or operable program.\r\n")
+
+
+def _sysprep(memory: dict[str, Any], switches: list[str]) -> Answer:
+    if memory.get("sysprep_fails"):
+        _windows_files(memory)[SYSPREP_LOG.lower()] = (
+            "SYSPRP Package Example was installed for a user, but not provisioned for all users."
+        )
+        return Answer(31)
+    if "/generalize" in switches:
+        memory["image_state"] = _GENERALIZED
+    elif "/oobe" in switches:
+        memory["image_state"] = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
+    if "/quit" in switches:
+        return Answer()
+    return Answer(power="reboot" if "/reboot" in switches else "off")
+
+
+def _reg(memory: dict[str, Any], words: list[str]) -> Answer:
+    if len(words) < 2 or words[0].lower() != "query":
+        return Answer(1, stderr="ERROR: Invalid syntax.\r\n")
+    key = words[1].upper().replace("HKLM\\", "HKEY_LOCAL_MACHINE\\")
+    if key != _STATE_KEY.upper():
+        return Answer(1, stderr="ERROR: The system was unable to find the specified registry key or value.\r\n")
+    return Answer(stdout=f"\r\n{_STATE_KEY}\r\n    ImageState    REG_SZ    {memory.get('image_state', '')}\r\n\r\n")
+
+
+# --- Linux and macOS ----------------------------------------------------------------------------------------------
+
+
+def _unix(memory: dict[str, Any], words: list[str], family: str, user: str) -> Answer:
+    # prlctl joins the words with spaces, and the guest splits them again; what a shell is given stays together.
+    if words[0].rsplit("/", 1)[-1] in ("sh", "bash") and len(words) > 2 and words[1] in ("-c", "-ec", "-lc"):
+        return _shell(memory, " ".join(words[2:]), family, user)
+    try:
+        split = shlex.split(" ".join(words))
+    except ValueError:
+        return Answer(2, stderr="sh: syntax error: unterminated quoted string\n")
+    return _program(memory, split, family, user)
+
+
+def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
+    output, last = "", Answer()
+    for operator, command in _commands(line):
+        if (operator == "&&" and last.rc) or (operator == "||" and not last.rc):
+            continue
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            return Answer(2, output, "sh: syntax error: unterminated quoted string\n")
+        last = _program(memory, words, family, user) if words else Answer()
+        output += last.stdout
+        if last.power or (words and words[0] == "exit"):
+            break
+    return last._replace(stdout=output)
+
+
+def _commands(line: str) -> list[tuple[str, str]]:
+    found, operator = [], ";"
+    for part in re.split(r"(&&|\|\||[;\n])", line):
+        if part in ("&&", "||", ";", "\n"):
+            operator = part if part in ("&&", "||") else ";"
+        elif part.strip():
+            found.append((operator, part.strip()))
+    return found
+
+
+def _program(memory: dict[str, Any], words: list[str], family: str, user: str) -> Answer:
+    program, rest = words[0].rsplit("/", 1)[-1], words[1:]
+    if ">" in rest[:-1]:
+        target = rest[rest.index(">") + 1]
+        made = _program(memory, [words[0], *rest[: rest.index(">")]], family, user)
+        _unix_write(memory, target, made.stdout)
+        return made._replace(stdout="")
+    paths = [word for word in rest if not word.startswith("-")]
+    if program in ("true", ":", "sync", "set", "cd"):
+        return Answer()
+    if program == "false":
+        return Answer(1)
+    if program == "exit":
+        return Answer(int(rest[0]) & 0xFF if rest else 0)
+    if program == "echo":
+        return Answer(stdout=" ".join(rest) + "\n")
+    if program == "uname":
+        return Answer(stdout=("Darwin" if family == "macos" else "Linux") + "\n")
+    if program in ("whoami", "id"):
+        return Answer(stdout=f"{user}\n")
+    if program in ("test", "["):
+        return _test(memory, [word for word in rest if word != "]"])
+    if program == "touch":
+        for path in paths:
+            _unix_write(memory, path, _unix_read(memory, path) or "")
+        return Answer()
+    if program == "rm":
+        for path in paths:
+            _unix_remove(memory, path)
+        return Answer()
+    if program == "truncate":
+        for path in (word for word in paths if word != "0"):
+            _unix_write(memory, path, "")
+        return Answer()
+    if program == "cat":
+        return _cat(memory, paths)
+    if program == "cloud-init":
+        memory["cloud_init_clean"] = "clean" in rest
+        return Answer()
+    if program in ("shutdown", "poweroff", "halt", "reboot") or (program == "systemctl" and rest[:1] in (["poweroff"], ["reboot"])):
+        return Answer(power="reboot" if program == "reboot" or "reboot" in rest or "-r" in rest else "off")
+    return Answer(127, stderr=f"sh: 1: {words[0]}: not found\n")
+
+
+def _test(memory: dict[str, Any], words: list[str]) -> Answer:
+    negated = words[:1] == ["!"]
+    words = words[1:] if negated else words
+    if len(words) != 2 or words[0] not in ("-e", "-f", "-d", "-s", "-r"):
+        return Answer(2, stderr="sh: test: unexpected operator\n")
+    content = _unix_read(memory, words[1])
+    true = content is not None and (words[0] != "-s" or content != "")
+    return Answer(int(true == negated))
+
+
+def _cat(memory: dict[str, Any], paths: list[str]) -> Answer:
+    output = ""
+    for path in paths:
+        content = _unix_read(memory, path)
+        if content is None:
+            return Answer(1, output, f"cat: {path}: No such file or directory\n")
+        output += content
+    return Answer(stdout=output)
+
+
+def _unix_read(memory: dict[str, Any], path: str) -> Any:
+    files = memory.setdefault("files", {})
+    if path in files:
+        return files[path]
+    if path == "/etc/machine-id" and "machine_id" in memory:
+        return memory["machine_id"] + "\n" if memory["machine_id"] else ""
+    if path.startswith("/etc/ssh/ssh_host_"):
+        return "key\n" if memory.get("host_keys") else None
+    return "" if path in _UNIX_FILES else None
+
+
+def _unix_write(memory: dict[str, Any], path: str, content: str) -> None:
+    if path == "/etc/machine-id":
+        memory["machine_id"] = content.strip()
+    else:
+        memory.setdefault("files", {})[path] = content
+
+
+def _unix_remove(memory: dict[str, Any], path: str) -> None:
+    if path == "/etc/machine-id":
+        memory.pop("machine_id", None)
+    elif path.startswith("/etc/ssh/ssh_host_"):
+        memory["host_keys"] = False
+    else:
+        memory.setdefault("files", {})[path] = None

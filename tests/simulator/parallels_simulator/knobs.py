@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every unknown of the real thing, every lag and every race that a test may want in one way or the other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .errors import SimulatorError
+
+
+class Knob(NamedTuple):
+    """One setting of a simulated Mac."""
+
+    name: str
+    kind: str  # "flag", "count", "seconds", "choice", "text"
+    default: Any
+    what: str
+    choices: tuple = ()
+
+
+_ALLOW = ("allow", "fail")
+
+KNOBS: dict[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob("stop_polls", "count", 2, "looks that still show `stopping` after `stop` has returned 0"),
+        Knob("stop_seconds", "seconds", 0, "seconds for which `stopping` is shown at least, however many looks"),
+        Knob("start_polls", "count", 1, "looks that show `starting` after `start`"),
+        Knob("resume_polls", "count", 1, "looks that show `resuming` after `resume`"),
+        Knob("suspend_polls", "count", 1, "looks that show `suspending` after `suspend`"),
+        Knob("snapshot_polls", "count", 1, "looks that show `snapshooting` after `snapshot`"),
+        Knob("snapshot_delete_polls", "count", 1, "looks that show `del_snapshot` after `snapshot-delete`"),
+        Knob("busy_operations", "count", 1, "changing operations refused as busy after a stop, though the state says `stopped`"),
+        Knob("busy_seconds", "seconds", 0, "seconds for which such operations are refused, however many are tried"),
+        Knob("unknown_state", "text", "off", "`STATE:N`: the next N looks at any VM show STATE, a word nobody knows"),
+        Knob("graceful_stop", "choice", "works", "what a guest does when asked to shut down",
+             ("works", "ignored", "reboots_once")),
+        Knob("stop_ignored_rc", "choice", "255", "exit code of a graceful stop that the guest ignores", ("0", "255")),
+        Knob("stop_ignored_seconds", "seconds", 0, "how long such a stop waits before it gives up (the real one: about 120)"),
+        Knob("stop_on_stopped_rc", "choice", "255", "exit code of `stop` for a VM that is not started", ("0", "255")),
+        Knob("stop_suspended", "choice", "fail", "what a plain `stop` does to a suspended VM", ("fail", "discard")),
+        Knob("bulk_list_without_home", "flag", True, "`list -a -i -j` without a VM leaves out `Home` and `Home path`"),
+        Knob("empty_list_json", "choice", "lines", "what `list -j` prints for no VM", ("lines", "brackets", "nothing")),
+        Knob("no_snapshots_json", "choice", "nothing", "what `snapshot-list -j` prints for none", ("nothing", "braces")),
+        Knob("json_noise", "choice", "off", "what surrounds or spoils JSON on stdout",
+             ("off", "info", "progress", "edition_line", "control", "trailing", "all")),
+        Knob("progress_on_pipe", "flag", False, "progress lines (`\\r... 12 %`) also when stdout is no terminal"),
+        Knob("clone_keeps_snapshots", "flag", True, "a full clone has the source's snapshots; off: its disks are merged"),
+        Knob("clone_keeps_suspended", "flag", True, "the clone of a suspended VM is suspended; off: stopped"),
+        Knob("clone_copies_description", "flag", True, "a clone has the source's description; off: an empty one"),
+        Knob("clone_running", "choice", "fail", "cloning a running or paused VM", _ALLOW),
+        Knob("clone_name_clash", "choice", "fail", "a clone with a name that exists: refused, or named `X (1)`",
+             ("fail", "number")),
+        Knob("killed_clone_registered", "flag", False, "a clone killed half-way is already registered (state `invalid`)"),
+        Knob("clone_seconds", "seconds", 0, "seconds a clone takes at least"),
+        Knob("pack_seconds", "seconds", 0, "seconds a pack or unpack takes at least"),
+        Knob("pack_running", "choice", "fail", "packing a running or paused VM", _ALLOW),
+        Knob("pack_suspended", "choice", "allow", "packing a suspended VM", _ALLOW),
+        Knob("pack_snapshots", "choice", "allow", "packing a VM with snapshots", _ALLOW),
+        Knob("pack_linked", "choice", "fail", "packing a linked clone (allowed: its disks are flattened)", _ALLOW),
+        Knob("pack_encrypted", "choice", "allow", "packing an encrypted VM", _ALLOW),
+        Knob("pack_existing", "choice", "fail", "NAME.pvmp exists when `pack` starts", ("fail", "overwrite")),
+        Knob("pack_without_cli", "flag", False, "this edition has no `pack` and `unpack`: the edition error"),
+        Knob("pack_temp_name", "flag", False, "`pack` writes to `NAME.pvmp.tmp` and renames; off: the final name grows"),
+        Knob("packed_leaves_pvm", "flag", False, "`pack` leaves the `.pvm` bundle where it was"),
+        Knob("checksum_file", "flag", True, "`pack` writes `NAME.sha256.txt`: 64 hex digits, no newline"),
+        Knob("unpack_bundle_name", "choice", "inner", "name of the bundle after `unpack`: the one inside, or the file's",
+             ("inner", "file")),
+        Knob("job_survives_client", "flag", False, "pack, unpack and clone go on when the `prlctl` that asked is killed"),
+        Knob("snapshot_delete_children", "choice", "reparent", "`snapshot-delete` without `-c`: children move up, or go too",
+             ("reparent", "cascade")),
+        Knob("guest_ready_after", "count", 1, "`exec` calls answered with 'not ready' after each start"),
+        Knob("exec_long_arguments", "choice", "hang", "`exec` with more than 3.9 KB of arguments", ("hang", "work")),
+    )
+}
+
+
+def parse_knob(assignment: str) -> tuple[str, Any]:
+    """Return name and value of C(NAME=VALUE), checked against the table."""
+    name, equals, text = assignment.partition("=")
+    knob = KNOBS.get(name)
+    if knob is None:
+        raise SimulatorError(f"There is no knob '{name}'. There are: {', '.join(sorted(KNOBS))}.")
+    if not equals:
+        raise SimulatorError(f"Write {name}=VALUE. The knob is: {knob.what} (default: {show_value(knob.default)}).")
+    return name, _value(knob, text)
+
+
+def _value(knob: Knob, text: str) -> Any:
+    if knob.kind == "flag":
+        if text not in ("on", "off"):
+            raise SimulatorError(f"{knob.name} is 'on' or 'off', not '{text}'.")
+        return text == "on"
+    if knob.kind == "choice":
+        if text not in knob.choices:
+            raise SimulatorError(f"{knob.name} is one of {', '.join(knob.choices)}, not '{text}'.")
+        return text
+    if knob.kind in ("count", "seconds"):
+        try:
+            number = int(text) if knob.kind == "count" else float(text)
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise SimulatorError(f"{knob.name} is a number from 0, not '{text}'.")
+        return number
+    if knob.name == "unknown_state" and text != "off":
+        state, colon, count = text.partition(":")
+        if not state or not colon or not count.isdigit():
+            raise SimulatorError("unknown_state is 'off' or STATE:N, such as migrating_disks:3.")
+    return text
+
+
+def show_value(value: Any) -> str:
+    """Return a knob's value as it is written on the command line."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

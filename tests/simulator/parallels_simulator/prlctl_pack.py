@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""prlctl pack, unpack."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import jobs, texts
+from .bundle import SUFFIX, Bundle
+from .errors import CommandError
+from .jobs import Job, Steps, working
+from .package import SUFFIX as PACKED_SUFFIX
+from .package import DamagedPackage, Package, pack_bundle
+from .session import Session
+from .vms import Vm
+
+_WRONG_DIGEST = "0" * 64
+
+
+def _require_edition(session: Session) -> None:
+    if session.mac.knob("pack_without_cli"):
+        raise session.fail(texts.EDITION)
+
+
+def run_pack(session: Session) -> int:
+    """Turn a VM's bundle into one file."""
+    name = session.one_word(session.parse({}, {}))
+    mac = session.mac
+    _require_edition(session)
+    session.begin()
+    with mac.locked() as state:
+        vm = session.require(state, name)
+        power = session.require_free(vm)
+        _require_packable(session, vm, power)
+        target = vm.home.with_suffix(PACKED_SUFFIX)
+        if target.exists() and mac.knob("pack_existing") == "fail":
+            raise session.fail(texts.exists(str(target)))
+        job = Job(mac, vm.record, "being packed")
+    jobs.run(mac, lambda: _pack(session, vm, target, job))
+    if mac.strike("kill_after_pack"):
+        jobs.kill_self()
+    session.done()
+    return 0
+
+
+def _require_packable(session: Session, vm: Vm, power: str) -> None:
+    if vm.packed:
+        raise session.fail(texts.not_possible(vm.name, "is already packed"))
+    problem = vm.problem()
+    if problem:
+        raise session.fail(texts.not_possible(vm.name, f"is invalid: {problem}"))
+    config = vm.config()
+    for applies, knob, reason in (
+        (power in ("running", "paused"), "pack_running", texts.busy(power)),
+        (power == "suspended", "pack_suspended", texts.wrong_state(vm.name, power)),
+        (bool(vm.snapshots()), "pack_snapshots", texts.not_possible(vm.name, "has snapshots")),
+        (bool(config.linked_vm), "pack_linked", texts.not_possible(vm.name, "is a linked clone")),
+        (config.encrypted, "pack_encrypted", texts.not_possible(vm.name, "is encrypted")),
+    ):
+        if applies and session.mac.knob(knob) == "fail":
+            raise session.fail(reason)
+
+
+def _pack(session: Session, vm: Vm, target: Path, job: Job) -> None:
+    mac, bundle = session.mac, vm.bundle
+    with working(job):
+        empty, missing = mac.strike("pack_empty"), mac.strike("pack_missing")
+        if empty or missing:
+            if empty:
+                target.write_bytes(b"")
+            if (empty or missing)["param"] == "moved":
+                _move_to(session, vm, target)
+            return
+        steps = Steps(mac, session.console, "pack", bundle.data_bytes(), mac.knob("pack_seconds"), "Operation progress ...")
+        growing = target.with_name(target.name + ".tmp") if mac.knob("pack_temp_name") else target
+        whole = _self_contained(vm)
+        digest = pack_bundle(whole, growing, steps)
+        if whole.path != bundle.path:
+            whole.remove()
+        steps.finish()
+        if growing != target:
+            os.replace(growing, target)
+        if mac.knob("checksum_file"):
+            wrong = mac.strike("wrong_checksum_file")
+            target.with_name(f"{target.stem}.sha256.txt").write_text(_WRONG_DIGEST if wrong else digest, encoding="ascii")
+        if mac.strike("pack_rc0_unchanged"):
+            return
+        _move_to(session, vm, target)
+        if not mac.knob("packed_leaves_pvm"):
+            bundle.remove()
+
+
+def _self_contained(vm: Vm) -> Bundle:
+    """Return the bundle to pack: that of a linked clone is first made one that needs no other VM."""
+    config = vm.config()
+    if not config.linked_vm:
+        return vm.bundle
+    flat = vm.bundle.copy_merged_to(vm.home.with_name(f".{vm.home.name}.flat"))
+    config.linked_vm = config.linked_snapshot = ""
+    config.save(flat.path)
+    return flat
+
+
+def _move_to(session: Session, vm: Vm, home: Path) -> None:
+    with session.mac.locked() as state:
+        state["vms"][vm.uuid]["home"] = str(home)
+
+
+def run_unpack(session: Session) -> int:
+    """Turn a packed VM into a bundle again."""
+    name = session.one_word(session.parse({}, {}))
+    mac = session.mac
+    _require_edition(session)
+    session.begin()
+    with mac.locked() as state:
+        vm = session.require(state, name)
+        session.require_free(vm)
+        if not vm.packed:
+            raise session.fail(texts.not_possible(vm.name, "is not packed"))
+        try:
+            inner = vm.content.header()["bundle"]
+        except DamagedPackage as error:
+            raise session.fail(texts.not_possible(vm.name, f"is damaged: {error}")) from error
+        own = vm.home.stem + SUFFIX
+        target = vm.home.with_name(inner if mac.knob("unpack_bundle_name") == "inner" else own)
+        if target.exists():
+            raise session.fail(texts.exists(str(target)))
+        job = Job(mac, vm.record, "being unpacked")
+    jobs.run(mac, lambda: _unpack(session, vm, target, job))
+    session.done()
+    return 0
+
+
+def _unpack(session: Session, vm: Vm, target: Path, job: Job) -> None:
+    mac, package = session.mac, Package(vm.home)
+    with working(job):
+        steps = Steps(
+            mac, session.console, "unpack", vm.home.stat().st_size, mac.knob("pack_seconds"), "Operation progress ..."
+        )
+        try:
+            bundle = package.unpack_to(target, steps)
+        except DamagedPackage as error:
+            raise CommandError(texts.failed("unpack", texts.not_possible(vm.name, f"is damaged: {error}"))) from error
+        steps.finish()
+        config = bundle.config()
+        if (config.uuid, config.name) != (vm.uuid, vm.name):
+            config.uuid, config.name = vm.uuid, vm.name
+            config.save(bundle.path)
+        _move_to(session, vm, target)
+        package.path.unlink()
