@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .layout import NAME, NAMESPACE, ROOT, ToolError
 
-# For a tree that is no git checkout, such as an unpacked archive.
+# For a tree that is no git checkout, such as an unpacked archive, and for a machine without git.
 NOT_SOURCES = {".git", ".cache", ".ansible", "build", "__pycache__", "output"}
 
 
@@ -41,7 +41,7 @@ def stage_for_ansible_test(root: pathlib.Path) -> pathlib.Path:
 
 
 def _source_files() -> Iterable[str]:
-    if not (ROOT / ".git").exists():
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
         return [
             str(path.relative_to(ROOT))
             for path in sorted(ROOT.rglob("*"))
