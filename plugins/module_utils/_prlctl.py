@@ -91,6 +91,12 @@ REMEDIES = (
         passes=True,
     ),
     Remedy(
+        r"Unable to open new session in this virtual machine",
+        "The guest system is not up yet, or its Parallels Tools do not answer. Look at the virtual machine's screen; install or "
+        "update Parallels Tools in it, and see that it is not isolated from the Mac (`prlctl set VM --isolate-vm off`).",
+        passes=True,
+    ),
+    Remedy(
         r"Unable to connect to Parallels Service|Login failed",
         "Parallels' service does not answer. Log in to the Mac's desktop as the user who owns the virtual machines and "
         'open Parallels Desktop (`open -ga "Parallels Desktop"`), or restart the Mac; then run again.',
@@ -155,10 +161,12 @@ REMEDIES = (
     ),
 )
 
-# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started.
+# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started. From there
+# it must not read the terminal that Ansible may run on: it would be halted. So it gets nothing to read.
 _OWN_GROUP = """
 import os, sys
 os.setpgid(0, 0)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 try:
     os.execv(sys.argv[1], sys.argv[1:])
 except OSError as error:
@@ -221,17 +229,18 @@ class Prlctl:
         It is ended after C(limit) seconds. The files C(keep_open) stay open for it, and with them their locks.
         With C(private), no error ever shows what it said.
         """
-        result = self._run_once(program, args, limit, keep_open)
+        result = self.run_once(program, args, limit, keep_open)
         for pause in self.pauses():
             if result.rc != _NO_SERVICE:
                 return result
             self.sleep(pause)
-            result = self._run_once(program, args, limit, keep_open)
+            result = self.run_once(program, args, limit, keep_open)
         if result.rc == _NO_SERVICE:
             raise failure("Parallels did not answer", result, private=private)
         return result
 
-    def _run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int]) -> Result:
+    def run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int] = ()) -> Result:
+        """Run a program once, whatever its exit code: that of C(prlctl exec) may be the guest's."""
         cmd = [self.program(program), *args]
         watch = _Watch(limit)
         try:
