@@ -108,6 +108,7 @@ class Vm:
     disks: list[Disk] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     bytes_on_disk: int = 0
+    uptime: int = 0  # seconds that it has run in all its life, as far as Parallels counts them
 
     @property
     def busy(self) -> bool:
@@ -332,6 +333,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
         disks=_disks(info, home, packed),
         snapshots=snapshots,
         bytes_on_disk=bytes_on_disk(home) if home else 0,
+        uptime=_whole_number(info.get("Uptime")),
     )
 
 
