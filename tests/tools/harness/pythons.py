@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import pathlib
 import re
@@ -97,6 +98,8 @@ def _probe(candidate: pathlib.Path, version: str) -> pathlib.Path | None:
 
 def _install_with_uv(version: str) -> None:
     """Let uv fetch the interpreter; that it failed shows in the search that follows."""
+    if importlib.util.find_spec("ensurepip") is None:
+        return
     uv = CACHE / "uv"
     if not (uv / "bin" / "uv").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(uv)], check=False, capture_output=True)
