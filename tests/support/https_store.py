@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A store for tests and the demo: WsgiDAV behind cheroot, over TLS with a certificate authority of its own.
+
+Writing needs a user and a password, reading does not. In a test it is a context manager, which also counts the requests
+and makes faults:
+
+    with https_store(tmp_path) as store:
+        store.faults.append(Fault("PUT", status=503, times=2))
+
+As a command it serves until it is ended, and says where in a file:
+
+    python https_store.py --root DIR --ready-file FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from wsgidav.dc.simple_dc import SimpleDomainController
+from wsgidav.wsgidav_app import WsgiDAVApp
+
+if __package__:
+    from .serving import HOST, Certificates, serve_until_ended
+else:
+    from serving import HOST, Certificates, serve_until_ended
+
+READING = ("GET", "HEAD")
+_CONNECTION = "support.connection"
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next requests of a method."""
+
+    method: str
+    # The answer, in place of doing what was asked for; None with cut_after or lose_answer.
+    status: int | None = None
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    # The connection is closed when so many bytes of the body were read.
+    cut_after: int | None = None
+    # What was asked for is done, but the connection is closed in place of an answer.
+    lose_answer: bool = False
+    # Only requests whose path ends like this.
+    path: str = ""
+    # Called when it strikes.
+    do: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    # Bytes of the body that the store has read: cheroot may have taken more off the wire.
+    body: int
+    status: int | None
+
+
+class _ReadersNeedNoPassword(SimpleDomainController):
+    def require_authentication(self, realm: str, environ: dict[str, Any]) -> bool:
+        return environ is None or environ.get("REQUEST_METHOD") not in READING
+
+
+class _Gateway(wsgi.Gateway_10):
+    """Shows the connection to the application, so that a fault can break it."""
+
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), _CONNECTION: self.req.conn}
+
+
+class _Counting:
+    """A request's body that counts what is read of it, and breaks where it is told to."""
+
+    def __init__(self, stream: Any, limit: int | None, cut: Callable[[], None]) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._cut = cut
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self._limit is not None:
+            left = self._limit - self.count
+            if left <= 0:
+                self._cut()
+                raise ConnectionError("cut by a fault")
+            size = left if size < 0 else min(size, left)
+        block = self._stream.read(size)
+        self.count += len(block)
+        return block
+
+
+class HttpsStore:
+    """A running store, with the folder C(root) behind its URL."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        port: int = 0,
+        username: str = "publisher",
+        password: str = "correct horse",
+        methods: tuple[str, ...] | None = None,
+        folder: str = "images",
+        state: str | Path | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.folder = self.root / folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.username = username
+        self.password = password
+        # With methods given, all others are answered with 405: a server that is no WebDAV server.
+        self.methods = methods
+        self.faults: list[Fault] = []
+        self.seen: list[Seen] = []
+        self._temporary = tempfile.TemporaryDirectory(prefix="https-store-")
+        self._state = state or self._temporary.name
+        self._server = self._make_server(port)
+        self.port: int = self._server.bind_addr[1]
+        self.url = f"https://{HOST}:{self.port}/{folder}"
+
+    def _make_server(self, port: int) -> wsgi.Server:
+        certificates = Certificates(self._state)
+        self.ca_path = certificates.ca_path
+        self._webdav = WsgiDAVApp(self._webdav_config())
+        server = wsgi.Server((HOST, port), self._application, numthreads=8, timeout=30, shutdown_timeout=2)
+        server.gateway = _Gateway
+        server.ssl_adapter = BuiltinSSLAdapter(certificates.chain_path, certificates.key_path)
+        # A test breaks connections on purpose.
+        server.error_log = lambda *args, **kwargs: None
+        server.prepare()
+        return server
+
+    def _webdav_config(self) -> dict[str, Any]:
+        return {
+            "provider_mapping": {"/": str(self.root)},
+            "http_authenticator": {
+                "domain_controller": _ReadersNeedNoPassword,
+                "accept_digest": False,
+                "default_to_digest": False,
+            },
+            "simple_dc": {"user_mapping": {"*": {self.username: {"password": self.password}}}},
+            "verbose": 0,
+            "logging": {"enable": False},
+        }
+
+    def __enter__(self) -> HttpsStore:
+        self._thread = threading.Thread(target=self._server.serve, name="https store", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_unused: Any) -> None:
+        self._server.stop()
+        self._thread.join()
+        self._temporary.cleanup()
+
+    def requests(self, method: str) -> list[Seen]:
+        """Return the requests of a method that came in so far."""
+        return [seen for seen in self.seen if seen.method == method]
+
+    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("latin-1").decode()
+        fault = self._next_fault(method, path)
+        body = _Counting(environ["wsgi.input"], fault.cut_after if fault else None, lambda: _cut(environ))
+        environ["wsgi.input"] = body
+        statuses: list[int] = []
+
+        def remember(status: str, headers: list[Any], *more: Any) -> Any:
+            statuses.append(int(status.split()[0]))
+            return start_response(status, headers, *more)
+
+        try:
+            yield from self._answer(environ, remember, fault)
+        finally:
+            headers = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+            self.seen.append(Seen(method, path, headers, body.count, statuses[-1] if statuses else None))
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], fault: Fault | None) -> Iterator[bytes]:
+        if fault is not None and fault.do is not None:
+            fault.do()
+        if fault is not None and fault.status is not None:
+            return _plain_answer(start_response, fault.status, fault.headers)
+        if self.methods is not None and environ["REQUEST_METHOD"] not in self.methods:
+            return _plain_answer(start_response, 405, {})
+        if fault is not None and fault.lose_answer:
+            for _block in self._webdav(environ, start_response):
+                pass
+            _cut(environ)
+            return iter(())
+        return iter(self._webdav(environ, start_response))
+
+    def _next_fault(self, method: str, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.method == method and fault.times > 0 and path.endswith(fault.path):
+                fault.times -= 1
+                return fault
+        return None
+
+
+def https_store(root: str | Path, **options: Any) -> HttpsStore:
+    """Return a store for a C(with) statement."""
+    return HttpsStore(root, **options)
+
+
+def _plain_answer(start_response: Callable[..., Any], status: int, headers: dict[str, str]) -> Iterator[bytes]:
+    start_response(f"{status} By A Fault", [("Content-Length", "0"), *headers.items()])
+    return iter((b"",))
+
+
+def _cut(environ: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        environ[_CONNECTION].socket.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A WebDAV store over HTTPS, for tests and the demo.")
+    parser.add_argument("--root", required=True, help="the folder behind the URL")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) for a free one")
+    parser.add_argument("--ready-file", required=True, help="written as JSON when the store answers")
+    parser.add_argument("--username", default="publisher")
+    parser.add_argument("--password", default="correct horse")
+    parser.add_argument("--folder", default="images", help="the folder below the root that is the destination")
+    parser.add_argument("--state", help="where the certificates are kept (default: a temporary folder)")
+    options = parser.parse_args()
+    server = https_store(
+        options.root,
+        port=options.port,
+        username=options.username,
+        password=options.password,
+        folder=options.folder,
+        state=options.state,
+    )
+    serve_until_ended(server, options.ready_file)
+
+
+if __name__ == "__main__":
+    main()

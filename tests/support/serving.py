@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates, and the file by which a server that runs as a command says that it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+HOST = "127.0.0.1"
+
+
+class Certificates:
+    """A certificate authority of its own in a folder, and a certificate for the servers of this machine."""
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        issued = authority.issue_cert(HOST, "localhost")
+        self.ca_path = str(folder / "ca.pem")
+        self.chain_path = str(folder / "server.pem")
+        self.key_path = str(folder / "server.key")
+        authority.cert_pem.write_to_path(self.ca_path)
+        Path(self.chain_path).write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(self.key_path)
+
+
+def serve_until_ended(server: Any, ready_file: str | Path) -> None:
+    """Say in a file how to reach a store, as JSON, and wait for a signal."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_unused: ended.set())
+    with server as store:
+        facts = {
+            "url": store.url,
+            "ca_path": store.ca_path,
+            "username": store.username,
+            "password": store.password,
+            "pid": os.getpid(),
+        }
+        ready = Path(ready_file)
+        unfinished = ready.with_name(ready.name + ".new")
+        unfinished.write_text(json.dumps(facts), encoding="utf-8")
+        unfinished.replace(ready)
+        ended.wait()
