@@ -114,7 +114,7 @@ def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> 
     """Return where the clone's bundle is, or would be if it were not packed."""
     if existing is not None:
         return bundle_of(existing)
-    suffix = os.path.splitext(source.home)[1] if source is not None else ""
+    suffix = os.path.splitext(bundle_of(source))[1] if source is not None else ""
     return os.path.join(order.dest, order.name + (suffix or BUNDLE_SUFFIX))
 
 
@@ -169,7 +169,7 @@ def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], ex
                 "Register it again (macops.parallels.vm with path), or remove it.",
                 path=path,
             )
-        if not notes or path == image:
+        if notes.get("operation") != _OPERATION or path == image:
             raise TaskError(
                 f"{path} is in the way of the clone '{order.name}', and nothing shows that this collection made it. "
                 "Move it away, or choose another name.",
@@ -184,7 +184,7 @@ def _clear_the_way(
     _refuse_in_the_way(order, target, claim.notes, existing)
     if existing is not None:
         _refuse_foreign(order, existing, claim.notes, source)
-    if claim.notes and not claim.notes.get("clone"):
+    if claim.notes.get("operation") == _OPERATION and not claim.notes.get("clone"):
         remove_leftovers(prl, target)
 
 

@@ -39,7 +39,6 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
     if not version:
         version, build = _version(prl.run(PRLCTL, "--version").stdout)
     home = os.path.abspath(os.path.expanduser(str(server.get("VM home") or "~/Parallels")))
-    place = path or home
     return {
         "version": version,
         "build": build,
@@ -47,8 +46,7 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
         "license_state": _license_state(server, license_facts),
         "vm_home": home,
         "architecture": platform.machine(),
-        "path": place,
-        "free_bytes": free_bytes(place),
+        "free_bytes": free_bytes(path or home),
         "programs": {name: prl.program(name) for name in (PRLCTL, PRLSRVCTL, PRL_DISK_TOOL)},
     }
 

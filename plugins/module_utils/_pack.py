@@ -102,7 +102,7 @@ def target_of(vm: Vm) -> str:
 def image_facts(vm: Vm) -> dict[str, Any]:
     """Return where a VM is, and how big its image is, after a look whether it can be one."""
     if not vm.packed:
-        return {"path": vm.home, "size": 0}
+        return {"path": vm.home}
     _prove_image(vm)
     return {"path": vm.home, "size": os.stat(vm.home).st_size}
 

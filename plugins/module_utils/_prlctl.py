@@ -92,8 +92,9 @@ REMEDIES = (
     ),
     Remedy(
         r"Unable to open new session in this virtual machine",
-        "The guest system is not up yet, or its Parallels Tools do not answer. Look at the virtual machine's screen; install or "
-        "update Parallels Tools in it, and see that it is not isolated from the Mac (`prlctl set VM --isolate-vm off`).",
+        "The guest system is not up yet, or its Parallels Tools do not answer. Look at the virtual machine's screen; "
+        "install or update Parallels Tools in it, and see that it is not isolated from the Mac (`prlctl set VM "
+        "--isolate-vm off`).",
         passes=True,
     ),
     Remedy(
@@ -161,8 +162,8 @@ REMEDIES = (
     ),
 )
 
-# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started. From there
-# it must not read the terminal that Ansible may run on: it would be halted. So it gets nothing to read.
+# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started. In such a
+# group it would be halted when it reads from a terminal that Ansible may run on, so it gets nothing to read.
 _OWN_GROUP = """
 import os, sys
 os.setpgid(0, 0)

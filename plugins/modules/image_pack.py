@@ -90,8 +90,8 @@ path:
   type: str
   sample: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
 size:
-  description: Size of the image in bytes. 0 when it is not packed, and in check mode for one that would be made.
-  returned: success
+  description: Size of the image in bytes.
+  returned: when it is packed
   type: int
   sample: 17179869184
 seconds:
@@ -154,7 +154,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         changed = unpack(prl, vm, params["timeout"], dry=module.check_mode)
     seconds = round(time.monotonic() - start, 1) if changed else 0.0
     if changed and module.check_mode:
-        facts = {"path": target_of(vm), "size": 0}
+        facts = {"path": target_of(vm)}
     else:
         facts = image_facts(get_vm(prl, vm.uuid) if changed else vm)
     return {

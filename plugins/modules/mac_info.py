@@ -87,13 +87,8 @@ architecture:
   returned: success
   type: str
   sample: arm64
-path:
-  description: The folder whose free space is returned.
-  returned: success
-  type: str
-  sample: /Volumes/images
 free_bytes:
-  description: Bytes that are free there for the connecting user.
+  description: Bytes that are free at O(path) for the connecting user.
   returned: success
   type: int
   sample: 549755813888
