@@ -100,7 +100,7 @@ class Bundle:
 
     # --- copying --------------------------------------------------------------------------------------------------
 
-    def copy_to(self, target: Path, step: Step = no_step, with_memory: bool = True) -> "Bundle":
+    def copy_to(self, target: Path, step: Step = no_step, with_memory: bool = True) -> Bundle:
         """Copy the bundle; config.pvs comes last, so that a copy broken off is no VM."""
         names = self.files(with_memory)
         names.sort(key=lambda name: name == Path(CONFIG))
@@ -111,7 +111,7 @@ class Bundle:
             done = copy_file(self.path / name, target / name, step, done)
         return Bundle(target)
 
-    def copy_merged_to(self, target: Path, step: Step = no_step, with_memory: bool = True) -> "Bundle":
+    def copy_merged_to(self, target: Path, step: Step = no_step, with_memory: bool = True) -> Bundle:
         """Copy the bundle without its snapshots: of each disk only what the guest sees now."""
         config = self.config()
         inside_disks = set(config.disks)
@@ -154,7 +154,10 @@ def create_bundle(
         ElementTree.SubElement(info, "UefiPlatformKeySha256").text = PLATFORM_KEYS[platform_key]
     write_xml(info, path / INFO)
     bundle = Bundle(path)
-    bundle.save_guest({"image_state": "IMAGE_STATE_COMPLETE"} if config.family == "windows" else
-                      {"machine_id": os.urandom(16).hex(), "host_keys": True})
+    bundle.save_guest(
+        {"image_state": "IMAGE_STATE_COMPLETE"}
+        if config.family == "windows"
+        else {"machine_id": os.urandom(16).hex(), "host_keys": True}
+    )
     config.save(path)
     return bundle

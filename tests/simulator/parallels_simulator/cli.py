@@ -58,19 +58,27 @@ def _parser() -> argparse.ArgumentParser:
     vm.add_argument("--os", default="win-11", help="win-11, ubuntu, debian, macosx, ... (default: win-11)")
     vm.add_argument("--state", choices=_POWER_STATES, default="stopped")
     vm.add_argument("--data", default="1M", metavar="SIZE", help="real bytes on each disk (default: 1M)")
-    vm.add_argument("--disk", default="64G", metavar="SIZE", help="size of each disk as the guest sees it (default: 64G)")
+    vm.add_argument(
+        "--disk", default="64G", metavar="SIZE", help="size of each disk as the guest sees it (default: 64G)"
+    )
     vm.add_argument("--disks", type=int, default=1, metavar="N")
     vm.add_argument("--format", choices=("expanding", "plain"), default="expanding")
     vm.add_argument("--waste", default="0", metavar="SIZE", help="bytes on each disk that a compaction gives back")
-    vm.add_argument("--snapshots", default="", metavar="SPEC", help="such as 'base(updates(office),test)'; the last is current")
-    vm.add_argument("--snapshot-data", default="64K", metavar="SIZE", help="bytes written after each snapshot (default: 64K)")
+    vm.add_argument(
+        "--snapshots", default="", metavar="SPEC", help="such as 'base(updates(office),test)'; the last is current"
+    )
+    vm.add_argument(
+        "--snapshot-data", default="64K", metavar="SIZE", help="bytes written after each snapshot (default: 64K)"
+    )
     vm.add_argument("--encrypted", action="store_true")
     vm.add_argument("--linked-to", default="", metavar="NAME", help="make it a linked clone of this VM")
     vm.add_argument("--packed", action="store_true", help="a .pvmp")
     vm.add_argument("--tools", choices=_TOOLS, default="installed")
     vm.add_argument("--description", default="")
     vm.add_argument("--secure-boot", choices=("outdated", "current"), default="current")
-    vm.add_argument("--dir", dest="folder", default="", metavar="FOLDER", help="where the bundle lies (default: the VM home)")
+    vm.add_argument(
+        "--dir", dest="folder", default="", metavar="FOLDER", help="where the bundle lies (default: the VM home)"
+    )
     vm.set_defaults(do=_vm)
 
     knob = commands.add_parser("knob", help="set knobs; without any, show them all")
@@ -230,12 +238,16 @@ def _print_shown(shown: dict[str, Any]) -> None:
         names = {item["id"]: item["name"] for item in vm["snapshots"]}
         for item in vm["snapshots"]:
             mark = "*" if item["current"] else " "
-            print(f"  {mark} {item['name']}" + (f" on {names.get(item['parent'], item['parent'])}" if item["parent"] else ""))
+            print(
+                f"  {mark} {item['name']}"
+                + (f" on {names.get(item['parent'], item['parent'])}" if item["parent"] else "")
+            )
     for name, knob in KNOBS.items():
         if shown["knobs"][name] != knob.default:
             print(f"knob {name}={show_value(shown['knobs'][name])}")
     for fault in shown["faults"]:
-        print(f"fault {fault['name']} strikes {'always' if fault['count'] < 0 else fault['count']} {fault['param']}".rstrip())
+        times = "always" if fault["count"] < 0 else fault["count"]
+        print(f"fault {fault['name']} strikes {times} {fault['param']}".rstrip())
     for call in shown["calls"]:
         seconds = "never ended" if call["end"] is None else f"{call['end'] - call['start']:.2f} s, {call['rc']}"
         print(f"call {call['program']} {' '.join(call['argv'])}  ({seconds})")

@@ -96,7 +96,7 @@ class VmConfig:
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
     @classmethod
-    def from_xml(cls, text: str) -> "VmConfig":
+    def from_xml(cls, text: str) -> VmConfig:
         """Read the text of a config.pvs; raises ValueError for one that is none."""
         try:
             root = ElementTree.fromstring(text)
@@ -124,7 +124,7 @@ class VmConfig:
         return config
 
     @classmethod
-    def load(cls, bundle: Path) -> "VmConfig":
+    def load(cls, bundle: Path) -> VmConfig:
         """Read a bundle's config.pvs; raises ValueError when there is none that can be read."""
         try:
             text = (bundle / CONFIG).read_text(encoding="utf-8")

@@ -22,9 +22,9 @@ from .errors import SimulatorError
 from .mac import Mac
 from .package import SUFFIX as PACKED_SUFFIX
 from .package import pack_bundle
-from .program import PROGRAMS
 from .prlctl_registry import make_linked
 from .prlctl_snapshot import LINKED_NAME, switch_snapshot, take_snapshot
+from .program import PROGRAMS
 from .sparse import MIB, Noise
 from .vms import add, find, new_mac_address, new_uuid
 
@@ -33,7 +33,7 @@ _LAUNCHER = """#!/bin/sh
 # The simulated Mac it acts on: {root}
 exec {python} -I -S -X utf8 {script} {program} {quoted_root} "$@"
 """
-_SCRIPT = '''# {notice}: what the launchers run.
+_SCRIPT = """# {notice}: what the launchers run.
 import os
 import sys
 
@@ -42,7 +42,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from parallels_simulator.program import main
 
 sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
-'''
+"""
 _SIZE = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -141,7 +141,9 @@ def create_vm(mac: Mac, spec: VmSpec) -> str:
         bundle = make_linked(parent.bundle, path, config.linked_snapshot)
         config.save(path)
     else:
-        bundle = create_bundle(path, config, spec.data, spec.disk, spec.disks, spec.plain, spec.waste, spec.platform_key)
+        bundle = create_bundle(
+            path, config, spec.data, spec.disk, spec.disks, spec.plain, spec.waste, spec.platform_key
+        )
     _take_snapshots(bundle, tree, spec.snapshot_data)
     if spec.state == "suspended":
         bundle.write_memory(config.uuid)
@@ -204,12 +206,14 @@ def parse_tree(text: str) -> list[tuple[str, int]]:
     if depth:
         raise SimulatorError(f"The snapshot tree '{text}' has an opening bracket too many.")
     if sum(1 for _name, depth in found if depth == 0) > 1:
-        raise SimulatorError(f"The snapshot tree '{text}' has two roots: nobody can go back to before the first snapshot.")
+        raise SimulatorError(
+            f"The snapshot tree '{text}' has two roots: nobody can go back to before the first snapshot."
+        )
     return found
 
 
 def _take_snapshots(bundle: Bundle, tree: list[tuple[str, int]], size: int) -> None:
-    """Take the snapshots in the order in which they are written, each on its parent; the last one is the current one."""
+    """Take the snapshots as they are written, each on its parent; the last one is the current one."""
     noise = Noise()
     path: list[str] = []
     for number, (name, depth) in enumerate(tree):

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A virtual disk: the .hdd folder with its descriptor and one image file a snapshot, each over the one before.
 
-The image with C(TOP) is the one the guest writes to. A snapshot freezes it under the snapshot's id, and a new one is laid
-over it. When a snapshot goes, its image is merged with the one above, so that what the guest sees stays the same.
+The image with C(TOP) is the one the guest writes to. A snapshot freezes it under the snapshot's id, and a new one is
+laid over it. When a snapshot goes, its image is merged with the one above, so that what the guest sees stays the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import uuid
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -45,7 +46,7 @@ class Disk:
     # --- making, reading, writing ---------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, folder: Path, virtual: int, plain: bool) -> "Disk":
+    def create(cls, folder: Path, virtual: int, plain: bool) -> Disk:
         """Make an empty disk."""
         virtual = max(BLOCK, -(-virtual // BLOCK) * BLOCK)
         folder.mkdir()
@@ -58,7 +59,7 @@ class Disk:
         return disk
 
     @classmethod
-    def open(cls, folder: Path) -> "Disk":
+    def open(cls, folder: Path) -> Disk:
         """Read a disk's descriptor."""
         root = ElementTree.parse(folder / DESCRIPTOR).getroot()
         parents = {shot.findtext("GUID"): shot.findtext("ParentGUID") for shot in root.iter("Shot")}
@@ -189,7 +190,7 @@ class Disk:
         self.images[self.images.index(upper)] = Image(upper.guid, lower.parent, upper.file)
         self.images.remove(lower)
 
-    def flatten_into(self, folder: Path) -> "Disk":
+    def flatten_into(self, folder: Path) -> Disk:
         """Write what the guest sees now into a new disk without snapshots."""
         flat = Disk.create(folder, self.virtual, self.plain)
         blocks = read_disk(self.chain(), self.virtual)
@@ -216,7 +217,7 @@ class Disk:
         path = self.path(TOP)
         image = ExpandingImage.open(path)
         with open(path, "rb") as file:
-            return [block for block in image.used() if not any(image.read_block(file, block))]
+            return [block for block in image.used() if _is_zero(image.read_block(file, block))]
 
     def compact(self, build_map: bool) -> None:
         """Give back the blocks that are known to be free; with a new map, also those that are full of zeros."""
@@ -236,7 +237,11 @@ def new_guid() -> str:
     return "{" + str(uuid.uuid4()) + "}"
 
 
-def _numbered(noise: Noise, first: int, length: int):
+def _is_zero(data: bytes) -> bool:
+    return data.count(0) == len(data)
+
+
+def _numbered(noise: Noise, first: int, length: int) -> Iterator[tuple[int, bytes]]:
     block = first
     for chunk in noise.blocks(length):
         for start in range(0, len(chunk), BLOCK):
@@ -244,11 +249,11 @@ def _numbered(noise: Noise, first: int, length: int):
             block += 1
 
 
-def _text(parent, name: str, value: object) -> None:
+def _text(parent: ElementTree.Element, name: str, value: object) -> None:
     ElementTree.SubElement(parent, name).text = str(value)
 
 
-def write_xml(root, path: Path) -> None:
+def write_xml(root: ElementTree.Element, path: Path) -> None:
     """Write an XML file, indented, atomically."""
     indent(root)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -256,7 +261,7 @@ def write_xml(root, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def indent(element, level: int = 0) -> None:
+def indent(element: ElementTree.Element, level: int = 0) -> None:
     """Indent an XML tree as Parallels does, with three spaces."""
     children = list(element)
     if not children:

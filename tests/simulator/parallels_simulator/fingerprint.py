@@ -36,5 +36,5 @@ def fingerprint(vm: Vm) -> str:
     return digest.hexdigest()
 
 
-def _add(digest, data: bytes) -> None:
+def _add(digest: hashlib._Hash, data: bytes) -> None:
     digest.update(len(data).to_bytes(8, "big") + data)

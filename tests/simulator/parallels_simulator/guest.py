@@ -18,9 +18,15 @@ from typing import Any, NamedTuple
 from .config import VmConfig
 
 SYSPREP_LOG = "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log"
+BROKEN_SYSPREP = "broken_sysprep"
 _STATE_KEY = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State"
 _GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
-_WINDOWS_FILES = ("C:\\Windows\\System32\\cmd.exe", "C:\\Windows\\System32\\Sysprep\\sysprep.exe", "C:\\Users", "C:\\Windows")
+_WINDOWS_FILES = (
+    "C:\\Windows\\System32\\cmd.exe",
+    "C:\\Windows\\System32\\Sysprep\\sysprep.exe",
+    "C:\\Users",
+    "C:\\Windows",
+)
 _UNIX_FILES = ("/", "/etc", "/etc/hostname", "/tmp", "/bin/sh", "/usr", "/var")
 
 
@@ -34,7 +40,7 @@ class Answer(NamedTuple):
 
 
 def run_command(config: VmConfig, memory: dict[str, Any], words: list[str], current_user: bool) -> Answer:
-    """Run a command; C(memory) is what the guest remembers, and is changed."""
+    """Run a command; C(memory) is what the guest remembers, and is changed. C(broken_sysprep) in it is not kept."""
     if config.family == "windows":
         return _windows(memory, words, "DESKTOP-SIM\\admin" if current_user else "nt authority\\system")
     return _unix(memory, words, config.family, "admin" if current_user else "root")
@@ -63,8 +69,11 @@ def _windows(memory: dict[str, Any], words: list[str], user: str) -> Answer:
         return Answer(power="reboot" if "/r" in rest else "off")
     if program == "whoami":
         return Answer(stdout=user + "\r\n")
-    return Answer(1, stderr=f"'{words[0]}' is not recognized as an internal or external command,\r\n"
-                            "operable program or batch file.\r\n")
+    return Answer(
+        1,
+        stderr=f"'{words[0]}' is not recognized as an internal or external command,\r\n"
+        "operable program or batch file.\r\n",
+    )
 
 
 def _cmd(memory: dict[str, Any], line: str, user: str) -> Answer:
@@ -73,7 +82,9 @@ def _cmd(memory: dict[str, Any], line: str, user: str) -> Answer:
     match = re.fullmatch(r"exit(?: /b)? (-?\d+)", line, re.IGNORECASE)
     if match:
         return Answer(int(match.group(1)) & 0xFF)
-    match = re.fullmatch(r'if (not )?exist "?([^"]+?)"? \(?exit (\d+)\)?(?: else \(?exit (\d+)\)?)?', line, re.IGNORECASE)
+    match = re.fullmatch(
+        r'if (not )?exist "?([^"]+?)"? \(?exit (\d+)\)?(?: else \(?exit (\d+)\)?)?', line, re.IGNORECASE
+    )
     if match:
         true = _windows_exists(memory, match.group(2)) != bool(match.group(1))
         return Answer(int(match.group(3)) if true else int(match.group(4) or 0))
@@ -118,8 +129,11 @@ def _powershell(memory: dict[str, Any], words: list[str], user: str) -> Answer:
             try:
                 script = base64.b64decode(words[lowered.index(switch) + 1], validate=True).decode("utf-16-le")
             except (binascii.Error, UnicodeDecodeError):
-                return Answer(1, stderr="Cannot process the command because the value specified with -EncodedCommand "
-                                        "is not properly encoded.\r\n")
+                return Answer(
+                    1,
+                    stderr="Cannot process the command because the value specified with -EncodedCommand "
+                    "is not properly encoded.\r\n",
+                )
             return _script(memory, script, user)
     for switch in ("-command", "-c"):
         if switch in lowered:
@@ -147,8 +161,11 @@ def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
     match = re.fullmatch(r"test-path (?:-\w+ )*['\"]?(.*?)['\"]?", line, re.IGNORECASE)
     if match:
         return Answer(stdout=f"{_windows_exists(memory, match.group(1))}\r\n")
-    match = re.fullmatch(r"if \((-not ?\()?test-path (?:-\w+ )*['\"]?(.*?)['\"]?\)?\) \{ ?exit (\d+) ?\}(?: else \{ ?exit (\d+) ?\})?",
-                         line, re.IGNORECASE)
+    match = re.fullmatch(
+        r"if \((-not ?\()?test-path (?:-\w+ )*['\"]?(.*?)['\"]?\)?\) \{ ?exit (\d+) ?\}(?: else \{ ?exit (\d+) ?\})?",
+        line,
+        re.IGNORECASE,
+    )
     if match:
         true = _windows_exists(memory, match.group(2)) != bool(match.group(1))
         return Answer(int(match.group(3)) if true else int(match.group(4) or 0))
@@ -160,12 +177,15 @@ def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
         return Answer()
     if line.lower().startswith(("$progresspreference", "$erroractionpreference")):
         return Answer()
-    return Answer(1, stderr=f"{line.split(' ')[0]} : The term '{line.split(' ')[0]}' is not recognized as the name of a "
-                            "cmdlet, function, script file, or operable program.\r\n")
+    return Answer(
+        1,
+        stderr=f"{line.split(' ')[0]} : The term '{line.split(' ')[0]}' is not recognized as the name of a "
+        "cmdlet, function, script file, or operable program.\r\n",
+    )
 
 
 def _sysprep(memory: dict[str, Any], switches: list[str]) -> Answer:
-    if memory.get("sysprep_fails"):
+    if memory.get(BROKEN_SYSPREP):
         _windows_files(memory)[SYSPREP_LOG.lower()] = (
             "SYSPRP Package Example was installed for a user, but not provisioned for all users."
         )
@@ -267,7 +287,9 @@ def _program(memory: dict[str, Any], words: list[str], family: str, user: str) -
     if program == "cloud-init":
         memory["cloud_init_clean"] = "clean" in rest
         return Answer()
-    if program in ("shutdown", "poweroff", "halt", "reboot") or (program == "systemctl" and rest[:1] in (["poweroff"], ["reboot"])):
+    if program in ("shutdown", "poweroff", "halt", "reboot") or (
+        program == "systemctl" and rest[:1] in (["poweroff"], ["reboot"])
+    ):
         return Answer(power="reboot" if program == "reboot" or "reboot" in rest or "-r" in rest else "off")
     return Answer(127, stderr=f"sh: 1: {words[0]}: not found\n")
 

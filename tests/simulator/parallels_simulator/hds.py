@@ -1,15 +1,17 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Image files of virtual disks: expanding ones (a table of 1 MiB blocks, then the blocks) and plain ones (the disk as it is)."""
+"""Image files of virtual disks: expanding ones (a table of 1 MiB blocks, then the blocks) and plain ones."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable
+from typing import BinaryIO
 
 from .sparse import MIB, extents
 
@@ -30,18 +32,21 @@ class ExpandingImage:
         self.table = table  # block of the disk -> block of the file; 0: never written
 
     @classmethod
-    def create(cls, path: Path, virtual: int) -> "ExpandingImage":
+    def create(cls, path: Path, virtual: int) -> ExpandingImage:
         """Make an image file without data for a disk of C(virtual) bytes."""
         blocks = -(-virtual // BLOCK)
         image = cls(path, virtual, array("I", bytes(4 * blocks)))
         with open(path, "wb") as file:
-            file.write(_HEADER.pack(_MAGIC, 2, 16, 0, BLOCK // _SECTOR, blocks, virtual // _SECTOR, 0,
-                                    image.first * BLOCK // _SECTOR))
+            file.write(
+                _HEADER.pack(
+                    _MAGIC, 2, 16, 0, BLOCK // _SECTOR, blocks, virtual // _SECTOR, 0, image.first * BLOCK // _SECTOR
+                )
+            )
             file.truncate(image.first * BLOCK)
         return image
 
     @classmethod
-    def open(cls, path: Path) -> "ExpandingImage":
+    def open(cls, path: Path) -> ExpandingImage:
         """Read the header and the table of an image file."""
         with open(path, "rb") as file:
             head = file.read(_HEADER.size)
@@ -75,11 +80,11 @@ class ExpandingImage:
             file.truncate(following * BLOCK)
             self._write_table(file)
 
-    def _write_table(self, file) -> None:
+    def _write_table(self, file: BinaryIO) -> None:
         file.seek(_TABLE_AT)
         file.write(self.table.tobytes())
 
-    def read_block(self, file, block: int) -> bytes:
+    def read_block(self, file: BinaryIO, block: int) -> bytes:
         """Return a block of the disk from the open image file."""
         return os.pread(file.fileno(), BLOCK, self.table[block] * BLOCK)
 
@@ -127,7 +132,7 @@ def merge(upper: Path, lower: Path) -> None:
 
 
 def read_disk(chain: list[Path], virtual: int) -> Iterable[tuple[int, bytes]]:
-    """Yield block number and bytes of what a guest sees through a chain of images, the lowest first; holes are left out."""
+    """Yield block number and bytes of what a guest sees through a chain of images, the lowest first; no holes."""
     images = [ExpandingImage.open(path) if is_expanding(path) else path for path in chain]
     blocks: dict[int, int] = {}
     for level, image in enumerate(images):
@@ -139,8 +144,8 @@ def read_disk(chain: list[Path], virtual: int) -> Iterable[tuple[int, bytes]]:
                 for start, end in extents(file.fileno(), virtual):
                     for block in range(start // BLOCK, -(-end // BLOCK)):
                         blocks[block] = level
-    files = [open(path, "rb") for path in chain]
-    try:
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(path, "rb")) for path in chain]
         for block in sorted(blocks):
             level = blocks[block]
             image = images[level]
@@ -148,6 +153,3 @@ def read_disk(chain: list[Path], virtual: int) -> Iterable[tuple[int, bytes]]:
                 yield block, image.read_block(files[level], block)
             else:
                 yield block, os.pread(files[level].fileno(), BLOCK, block * BLOCK)
-    finally:
-        for file in files:
-            file.close()

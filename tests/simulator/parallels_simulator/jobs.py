@@ -13,7 +13,8 @@ import fcntl
 import os
 import signal
 import time
-from typing import Any, Callable, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
 
 from . import texts
 from .console import Console
@@ -93,7 +94,7 @@ class Steps:
         time.sleep(max(0.0, due - time.monotonic()))
 
     def finish(self) -> None:
-        """Show that all is done, when the time for it has come; a fault that found no piece to strike at strikes now."""
+        """Show that all is done, when the time for it has come; a fault that has not struck yet strikes now."""
         self(self._total)
 
     def fail_for_space(self) -> None:
@@ -153,5 +154,7 @@ def _work_detached(work: Callable[[], None], writer: int) -> None:
         work()
     except CommandError as error:
         os.write(writer, error.stderr.encode())
+    except OSError as error:
+        os.write(writer, texts.os_error("", error).encode())
     finally:
         os._exit(0)

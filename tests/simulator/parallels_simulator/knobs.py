@@ -32,28 +32,59 @@ KNOBS: dict[str, Knob] = {
         Knob("suspend_polls", "count", 1, "looks that show `suspending` after `suspend`"),
         Knob("snapshot_polls", "count", 1, "looks that show `snapshooting` after `snapshot`"),
         Knob("snapshot_delete_polls", "count", 1, "looks that show `del_snapshot` after `snapshot-delete`"),
-        Knob("busy_operations", "count", 1, "changing operations refused as busy after a stop, though the state says `stopped`"),
+        Knob(
+            "busy_operations",
+            "count",
+            1,
+            "changing operations refused as busy after a stop, though the state says `stopped`",
+        ),
         Knob("busy_seconds", "seconds", 0, "seconds for which such operations are refused, however many are tried"),
         Knob("unknown_state", "text", "off", "`STATE:N`: the next N looks at any VM show STATE, a word nobody knows"),
-        Knob("graceful_stop", "choice", "works", "what a guest does when asked to shut down",
-             ("works", "ignored", "reboots_once")),
+        Knob(
+            "graceful_stop",
+            "choice",
+            "works",
+            "what a guest does when asked to shut down",
+            ("works", "ignored", "reboots_once"),
+        ),
         Knob("stop_ignored_rc", "choice", "255", "exit code of a graceful stop that the guest ignores", ("0", "255")),
-        Knob("stop_ignored_seconds", "seconds", 0, "how long such a stop waits before it gives up (the real one: about 120)"),
+        Knob(
+            "stop_ignored_seconds",
+            "seconds",
+            0,
+            "how long such a stop waits before it gives up (the real one: about 120)",
+        ),
         Knob("stop_on_stopped_rc", "choice", "255", "exit code of `stop` for a VM that is not started", ("0", "255")),
         Knob("stop_suspended", "choice", "fail", "what a plain `stop` does to a suspended VM", ("fail", "discard")),
         Knob("bulk_list_without_home", "flag", True, "`list -a -i -j` without a VM leaves out `Home` and `Home path`"),
         Knob("empty_list_json", "choice", "lines", "what `list -j` prints for no VM", ("lines", "brackets", "nothing")),
-        Knob("no_snapshots_json", "choice", "nothing", "what `snapshot-list -j` prints for none", ("nothing", "braces")),
-        Knob("json_noise", "choice", "off", "what surrounds or spoils JSON on stdout",
-             ("off", "info", "progress", "edition_line", "control", "trailing", "all")),
+        Knob(
+            "no_snapshots_json", "choice", "nothing", "what `snapshot-list -j` prints for none", ("nothing", "braces")
+        ),
+        Knob(
+            "json_noise",
+            "choice",
+            "off",
+            "what surrounds or spoils JSON on stdout",
+            ("off", "info", "progress", "edition_line", "control", "trailing", "all"),
+        ),
         Knob("progress_on_pipe", "flag", False, "progress lines (`\\r... 12 %`) also when stdout is no terminal"),
-        Knob("clone_keeps_snapshots", "flag", True, "a full clone has the source's snapshots; off: its disks are merged"),
+        Knob(
+            "clone_keeps_snapshots", "flag", True, "a full clone has the source's snapshots; off: its disks are merged"
+        ),
         Knob("clone_keeps_suspended", "flag", True, "the clone of a suspended VM is suspended; off: stopped"),
         Knob("clone_copies_description", "flag", True, "a clone has the source's description; off: an empty one"),
         Knob("clone_running", "choice", "fail", "cloning a running or paused VM", _ALLOW),
-        Knob("clone_name_clash", "choice", "fail", "a clone with a name that exists: refused, or named `X (1)`",
-             ("fail", "number")),
-        Knob("killed_clone_registered", "flag", False, "a clone killed half-way is already registered (state `invalid`)"),
+        Knob(
+            "clone_name_clash",
+            "choice",
+            "fail",
+            "a clone with a name that exists: refused, or named `X (1)`",
+            ("fail", "number"),
+        ),
+        Knob(
+            "killed_clone_registered", "flag", False, "a clone killed half-way is already registered (state `invalid`)"
+        ),
         Knob("clone_seconds", "seconds", 0, "seconds a clone takes at least"),
         Knob("pack_seconds", "seconds", 0, "seconds a pack or unpack takes at least"),
         Knob("pack_running", "choice", "fail", "packing a running or paused VM", _ALLOW),
@@ -63,15 +94,36 @@ KNOBS: dict[str, Knob] = {
         Knob("pack_encrypted", "choice", "allow", "packing an encrypted VM", _ALLOW),
         Knob("pack_existing", "choice", "fail", "NAME.pvmp exists when `pack` starts", ("fail", "overwrite")),
         Knob("pack_without_cli", "flag", False, "this edition has no `pack` and `unpack`: the edition error"),
-        Knob("pack_temp_name", "flag", False, "`pack` writes to `NAME.pvmp.tmp` and renames; off: the final name grows"),
+        Knob(
+            "pack_temp_name", "flag", False, "`pack` writes to `NAME.pvmp.tmp` and renames; off: the final name grows"
+        ),
         Knob("packed_leaves_pvm", "flag", False, "`pack` leaves the `.pvm` bundle where it was"),
         Knob("checksum_file", "flag", True, "`pack` writes `NAME.sha256.txt`: 64 hex digits, no newline"),
-        Knob("unpack_bundle_name", "choice", "inner", "name of the bundle after `unpack`: the one inside, or the file's",
-             ("inner", "file")),
-        Knob("job_survives_client", "flag", False, "pack, unpack and clone go on when the `prlctl` that asked is killed"),
-        Knob("snapshot_delete_children", "choice", "reparent", "`snapshot-delete` without `-c`: children move up, or go too",
-             ("reparent", "cascade")),
+        Knob(
+            "unpack_bundle_name",
+            "choice",
+            "inner",
+            "name of the bundle after `unpack`: the one inside, or the file's",
+            ("inner", "file"),
+        ),
+        Knob(
+            "job_survives_client", "flag", False, "pack, unpack and clone go on when the `prlctl` that asked is killed"
+        ),
+        Knob(
+            "snapshot_delete_children",
+            "choice",
+            "reparent",
+            "`snapshot-delete` without `-c`: children move up, or go too",
+            ("reparent", "cascade"),
+        ),
         Knob("guest_ready_after", "count", 1, "`exec` calls answered with 'not ready' after each start"),
+        Knob(
+            "sysprep",
+            "choice",
+            "works",
+            "what Sysprep does in a Windows guest (`fails`: 31, and a line in setuperr.log)",
+            ("works", "fails"),
+        ),
         Knob("exec_long_arguments", "choice", "hang", "`exec` with more than 3.9 KB of arguments", ("hang", "work")),
     )
 }

@@ -9,8 +9,9 @@ import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 from . import NOTICE
 from .errors import SimulatorError
@@ -24,7 +25,7 @@ STATE_FILE = "simulator.json"
 class Mac:
     """One simulated Mac. What changes is read and written under one lock; long work is done outside of it."""
 
-    def __init__(self, root: "os.PathLike[str] | str") -> None:
+    def __init__(self, root: os.PathLike[str] | str) -> None:
         self.root = Path(os.path.abspath(root))
         self.home = self.root / "Parallels"
         self.jobs = self.root / ".jobs"
@@ -55,7 +56,7 @@ class Mac:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[dict[str, Any]]:
-        """Give the state, alone; what was changed in it is written at the end. Inside of itself it is the same state."""
+        """Give the state to one process alone; what was changed in it is written at the end. It nests."""
         if self._state is not None:
             yield self._state
             return
@@ -74,7 +75,9 @@ class Mac:
         try:
             return self._state_path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise SimulatorError(f"There is no simulated Mac in {self.root}; make one with: simulate create DIR") from error
+            raise SimulatorError(
+                f"There is no simulated Mac in {self.root}; make one with: simulate create DIR"
+            ) from error
 
     def _write(self, state: dict[str, Any]) -> None:
         temporary = self._state_path.with_name(f"{STATE_FILE}.{os.getpid()}")

@@ -3,19 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The packed form of a VM: one regular file. A container of our own, marked as a simulation in its first line.
 
-Line of text, length and JSON (configuration, snapshots, names of files), then the parts of the files that are not holes,
+Line of text, length and JSON (configuration, snapshots, names of files), then the parts of the files that are no holes,
 each compressed when that helps; at the end a block that proves that the file is whole.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator
+from typing import Any, BinaryIO
 
 from . import NOTICE
 from .bundle import Bundle
@@ -73,20 +75,13 @@ class Package:
                     output.truncate(entry["size"])
                 os.chmod(path, entry["mode"])
             done = 0
-            current, output = -1, None
-            try:
-                for number, offset, data in _read_blocks(file):
-                    step(done)
-                    if number != current:
-                        if output:
-                            output.close()
-                        current, output = number, open(target / header["files"][number]["path"], "r+b")
-                    output.seek(offset)
-                    output.write(data)
-                    done += len(data)
-            finally:
-                if output:
-                    output.close()
+            for number, blocks in itertools.groupby(_read_blocks(file), key=lambda block: block[0]):
+                with open(target / header["files"][number]["path"], "r+b") as output:
+                    for _number, offset, data in blocks:
+                        step(done)
+                        output.seek(offset)
+                        output.write(data)
+                        done += len(data)
         return Bundle(target)
 
 
@@ -94,12 +89,14 @@ def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step) -> str:
     """Write a bundle as one file, reading every byte that is allocated; return the file's SHA-256."""
     names = bundle.files()
     snapshots = bundle.snapshots()
-    piece = max(_MIN_PIECE, min(MIB, bundle.data_bytes() // 16))
+    data = bundle.data_bytes()
+    piece = max(_MIN_PIECE, min(MIB, data // 16))
     header = json.dumps(
         {
             "bundle": bundle.path.name,
             "config": bundle.config().to_xml(),
             "snapshots": snapshots.to_xml() if snapshots else "",
+            "data": data,
             "disks": [
                 {"name": disk.folder.name, "size": disk.virtual, "type": "plain" if disk.plain else "expanded"}
                 for disk in bundle.disks()
@@ -115,11 +112,11 @@ def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step) -> str:
         output.write(FIRST_LINE + _LENGTH.pack(len(header)) + header)
         done = 0
         for number, name in enumerate(names):
-            for offset, data in _pieces(bundle.path / name, piece):
+            for offset, content in _pieces(bundle.path / name, piece):
                 step(done)
-                for part in _block(number, offset, data):
+                for part in _block(number, offset, content):
                     output.write(part)
-                done += len(data)
+                done += len(content)
         output.write(_BLOCK.pack(_END, 0, done, 0, 0, 0))
         return output.digest.hexdigest()
 

@@ -71,9 +71,7 @@ def _read(arguments: list) -> tuple[set, Path]:
 
 def _require_compactable(disk: Disk, vm: Optional[Vm], force: bool) -> None:
     if disk.plain:
-        raise CommandError(
-            "The disk cannot be compressed because it is either plain, or dynamic, or contains no data."
-        )
+        raise CommandError("The disk cannot be compressed because it is either plain, or dynamic, or contains no data.")
     name = vm.name if vm else disk.folder.parent.name
     if len(disk.images) > 1 or Bundle(disk.folder.parent).snapshots():
         raise CommandError(

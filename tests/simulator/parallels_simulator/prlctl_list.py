@@ -19,18 +19,31 @@ from .sparse import MIB
 from .vms import Vm, all_vms
 
 _FLAGS = {
-    "-a": "all", "--all": "all", "-S": "stopped", "--stopped": "stopped", "-t": "template", "--template": "template",
-    "-f": "full", "--full": "full", "-H": "no-header", "--no-header": "no-header", "-j": "json", "--json": "json",
-    "-i": "info", "--info": "info", "-L": "fields", "--list": "fields",
+    "-a": "all",
+    "--all": "all",
+    "-S": "stopped",
+    "--stopped": "stopped",
+    "-t": "template",
+    "--template": "template",
+    "-f": "full",
+    "--full": "full",
+    "-H": "no-header",
+    "--no-header": "no-header",
+    "-j": "json",
+    "--json": "json",
+    "-i": "info",
+    "--info": "info",
+    "-L": "fields",
+    "--list": "fields",
 }
 _VALUES = {"-o": "output", "--output": "output", "-s": "sort", "--sort": "sort"}
 _COLUMNS = {
-    "uuid": ("UUID", "%-39s"),
-    "status": ("STATUS", "%-12s"),
-    "ip_configured": ("IP_ADDR", "%-15s"),
-    "ip": ("IP_ADDR", "%-15s"),
-    "name": ("NAME", "%s"),
-    "dist": ("DIST", "%-12s"),
+    "uuid": ("UUID", "{:<39}"),
+    "status": ("STATUS", "{:<12}"),
+    "ip_configured": ("IP_ADDR", "{:<15}"),
+    "ip": ("IP_ADDR", "{:<15}"),
+    "name": ("NAME", "{}"),
+    "dist": ("DIST", "{:<12}"),
 }
 _DEFAULT_COLUMNS = ["uuid", "status", "ip_configured", "name"]
 
@@ -125,7 +138,7 @@ def _array(session: Session, items: list) -> str:
 
 def _print_table(session: Session, rows: list[dict[str, str]], columns: list[str], header: bool) -> None:
     def line(values: dict[str, str]) -> str:
-        return " ".join(_COLUMNS[column][1] % values[column] for column in columns)
+        return " ".join(_COLUMNS[column][1].format(values[column]) for column in columns)
 
     if header:
         session.console.out(line({column: _COLUMNS[column][0] for column in columns}))
@@ -170,9 +183,7 @@ def _images(vm: Vm, config: VmConfig) -> dict[str, dict[str, Any]]:
             f"hdd{index}": {"path": disk["name"], "type": disk["type"], "size": disk["size"] // MIB}
             for index, disk in enumerate(disks)
         }
-    return {
-        f"hdd{index}": disk_entry(disk, str(disk.folder)) for index, disk in enumerate(vm.bundle.disks(config))
-    }
+    return {f"hdd{index}": disk_entry(disk, str(disk.folder)) for index, disk in enumerate(vm.bundle.disks(config))}
 
 
 def disk_entry(disk: Disk, path: str) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def _pack(session: Session, vm: Vm, target: Path, job: Job) -> None:
             if (empty or missing)["param"] == "moved":
                 _move_to(session, vm, target)
             return
-        steps = Steps(mac, session.console, "pack", bundle.data_bytes(), mac.knob("pack_seconds"), "Operation progress ...")
+        steps = Steps(
+            mac, session.console, "pack", bundle.data_bytes(), mac.knob("pack_seconds"), "Operation progress ..."
+        )
         growing = target.with_name(target.name + ".tmp") if mac.knob("pack_temp_name") else target
         whole = _self_contained(vm)
         digest = pack_bundle(whole, growing, steps)
@@ -85,7 +87,9 @@ def _pack(session: Session, vm: Vm, target: Path, job: Job) -> None:
             os.replace(growing, target)
         if mac.knob("checksum_file"):
             wrong = mac.strike("wrong_checksum_file")
-            target.with_name(f"{target.stem}.sha256.txt").write_text(_WRONG_DIGEST if wrong else digest, encoding="ascii")
+            target.with_name(f"{target.stem}.sha256.txt").write_text(
+                _WRONG_DIGEST if wrong else digest, encoding="ascii"
+            )
         if mac.strike("pack_rc0_unchanged"):
             return
         _move_to(session, vm, target)
@@ -121,25 +125,23 @@ def run_unpack(session: Session) -> int:
         if not vm.packed:
             raise session.fail(texts.not_possible(vm.name, "is not packed"))
         try:
-            inner = vm.content.header()["bundle"]
+            header = vm.content.header()
         except DamagedPackage as error:
             raise session.fail(texts.not_possible(vm.name, f"is damaged: {error}")) from error
         own = vm.home.stem + SUFFIX
-        target = vm.home.with_name(inner if mac.knob("unpack_bundle_name") == "inner" else own)
+        target = vm.home.with_name(header["bundle"] if mac.knob("unpack_bundle_name") == "inner" else own)
         if target.exists():
             raise session.fail(texts.exists(str(target)))
         job = Job(mac, vm.record, "being unpacked")
-    jobs.run(mac, lambda: _unpack(session, vm, target, job))
+    jobs.run(mac, lambda: _unpack(session, vm, target, header["data"], job))
     session.done()
     return 0
 
 
-def _unpack(session: Session, vm: Vm, target: Path, job: Job) -> None:
+def _unpack(session: Session, vm: Vm, target: Path, total: int, job: Job) -> None:
     mac, package = session.mac, Package(vm.home)
     with working(job):
-        steps = Steps(
-            mac, session.console, "unpack", vm.home.stat().st_size, mac.knob("pack_seconds"), "Operation progress ..."
-        )
+        steps = Steps(mac, session.console, "unpack", total, mac.knob("pack_seconds"), "Operation progress ...")
         try:
             bundle = package.unpack_to(target, steps)
         except DamagedPackage as error:

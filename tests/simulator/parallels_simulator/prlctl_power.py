@@ -71,7 +71,13 @@ def reboot(vm: Vm) -> None:
     )
 
 
-_STOP_FLAGS = {"--kill": "kill", "--fast": "kill", "--noforce": "noforce", "--acpi": "acpi", "--drop-state": "drop-state"}
+_STOP_FLAGS = {
+    "--kill": "kill",
+    "--fast": "kill",
+    "--noforce": "noforce",
+    "--acpi": "acpi",
+    "--drop-state": "drop-state",
+}
 
 
 def run_stop(session: Session) -> int:

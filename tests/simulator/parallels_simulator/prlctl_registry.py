@@ -11,6 +11,7 @@ from typing import Any
 
 from . import jobs, texts
 from .bundle import SUFFIX, Bundle
+from .config import VmConfig
 from .disks import NONE, TOP, Disk, Image
 from .errors import CommandError
 from .hds import ExpandingImage
@@ -160,12 +161,12 @@ def _clone(session: Session, vm: Vm, power: str, name: str, target: Path, parsed
         if mac.knob("killed_clone_registered"):
             with mac.locked() as state:
                 add(mac, state, config, target)
-        if "linked" in parsed.flags:
-            parent = _linked_snapshot(session, vm, parsed)
-            config.linked_vm, config.linked_snapshot = vm.uuid, parent
-            clone = make_linked(vm.bundle, target, parent)
-        else:
-            clone = _copy(session, vm, target)
+        try:
+            clone = _make_clone(session, vm, config, target, parsed)
+        except (CommandError, OSError):
+            with mac.locked() as state:
+                state["vms"].pop(config.uuid, None)
+            raise
         if power != "suspended" or not mac.knob("clone_keeps_suspended") or "linked" in parsed.flags:
             clone.drop_memory()
             power = "stopped"
@@ -174,9 +175,18 @@ def _clone(session: Session, vm: Vm, power: str, name: str, target: Path, parsed
             add(mac, state, config, target, "suspended" if power == "suspended" else "stopped")
 
 
+def _make_clone(session: Session, vm: Vm, config: VmConfig, target: Path, parsed: Parsed) -> Bundle:
+    if "linked" not in parsed.flags:
+        return _copy(session, vm, target)
+    config.linked_vm, config.linked_snapshot = vm.uuid, _linked_snapshot(session, vm, parsed)
+    return make_linked(vm.bundle, target, config.linked_snapshot)
+
+
 def _copy(session: Session, vm: Vm, target: Path) -> Bundle:
     mac = session.mac
-    steps = Steps(mac, session.console, "clone", vm.bundle.data_bytes(), mac.knob("clone_seconds"), "Copying hard disk...")
+    steps = Steps(
+        mac, session.console, "clone", vm.bundle.data_bytes(), mac.knob("clone_seconds"), "Copying hard disk..."
+    )
     if mac.knob("clone_keeps_snapshots"):
         clone = vm.bundle.copy_to(target, steps)
     else:

@@ -19,7 +19,7 @@ from .vms import Vm
 
 LINKED_NAME = "Snapshot for linked clone"
 _STATES = {"running": "poweron", "paused": "poweron", "suspended": "suspend"}
-_HEADER = "%-40s%s" % ("PARENT_SNAPSHOT_ID", "SNAPSHOT_ID")
+_HEADER = f"{'PARENT_SNAPSHOT_ID':<40}SNAPSHOT_ID"
 
 
 def take_snapshot(bundle: Bundle, name: str, description: str, power: str) -> str:
@@ -75,9 +75,7 @@ def _require_bundle(session: Session, vm: Vm) -> None:
 
 def run_snapshot_list(session: Session) -> int:
     """List snapshots as a table, as JSON, or one in full."""
-    parsed = session.parse(
-        {"-j": "json", "--json": "json", "-t": "tree", "--tree": "tree"}, {"-i": "id", "--id": "id"}
-    )
+    parsed = session.parse({"-j": "json", "--json": "json", "-t": "tree", "--tree": "tree"}, {"-i": "id", "--id": "id"})
     name = session.one_word(parsed)
     mac, console = session.mac, session.console
     with mac.locked() as state:
@@ -97,7 +95,7 @@ def run_snapshot_list(session: Session) -> int:
     elif tree:
         console.out(_HEADER)
         for item in tree.items:
-            console.out("%38s %s%38s" % (item.parent, "*" if item.current else " ", item.guid))
+            console.out(f"{item.parent:>38} {'*' if item.current else ' '}{item.guid:>38}")
     return 0
 
 

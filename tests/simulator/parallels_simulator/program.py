@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any, Callable
 
-from . import prl_disk_tool, prlctl, prlsrvctl
+from . import prl_disk_tool, prlctl, prlsrvctl, texts
 from .calls import Call
 from .console import Console
 from .errors import CommandError, SimulatorError
@@ -44,6 +44,8 @@ def main(program: str, root: str, argv: list) -> int:
         rc = error.rc
     except BrokenPipeError:
         rc = 128 + signal.SIGPIPE
+    except OSError as error:
+        console.err(texts.os_error(argv[0] if argv else "", error))
     except SimulatorError as error:
         print(f"simulator: {error}", file=sys.stderr)
         rc = 2

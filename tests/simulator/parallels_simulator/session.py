@@ -57,8 +57,11 @@ class Session:
     def one_word(self, parsed: Parsed) -> str:
         """Return the VM that was named."""
         if len(parsed.words) != 1:
-            raise self.usage("The virtual machine is not specified." if not parsed.words else
-                             f"Unrecognized option: {parsed.words[1]}")
+            raise self.usage(
+                "The virtual machine is not specified."
+                if not parsed.words
+                else f"Unrecognized option: {parsed.words[1]}"
+            )
         return parsed.words[0]
 
     def usage(self, message: str) -> CommandError:

@@ -15,8 +15,15 @@ class Description:
     """What is needed to describe a VM: its settings, where it lies, and what it does now."""
 
     def __init__(
-        self, config: VmConfig, profile: Profile, state: str, home: str, images: dict[str, dict[str, Any]],
-        packed: bool, uptime: int, address: str,
+        self,
+        config: VmConfig,
+        profile: Profile,
+        state: str,
+        home: str,
+        images: dict[str, dict[str, Any]],
+        packed: bool,
+        uptime: int,
+        address: str,
     ) -> None:
         self.config = config
         self.profile = profile
@@ -31,13 +38,23 @@ class Description:
 # Options of `prlctl set` that are shown: option -> section and key, or key alone; the default; the words allowed.
 ON_OFF = ("on", "off")
 SHOWN_SETTINGS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
-    "autostart": (("Startup and Shutdown", "Autostart"), "off", ("off", "open-window", "start-app", "start-host", "user-login")),
+    "autostart": (
+        ("Startup and Shutdown", "Autostart"),
+        "off",
+        ("off", "open-window", "start-app", "start-host", "user-login"),
+    ),
     "autostop": (("Startup and Shutdown", "Autostop"), "suspend", ("suspend", "shutdown", "stop")),
-    "startup-view": (("Startup and Shutdown", "Startup view"), "window",
-                     ("same", "window", "coherence", "fullscreen", "modality", "headless")),
+    "startup-view": (
+        ("Startup and Shutdown", "Startup view"),
+        "window",
+        ("same", "window", "coherence", "fullscreen", "modality", "headless"),
+    ),
     "on-shutdown": (("Startup and Shutdown", "On shutdown"), "window", ("window", "close", "quit")),
-    "on-window-close": (("Startup and Shutdown", "On window close"), "keep-running",
-                        ("suspend", "shutdown", "stop", "ask", "keep-running")),
+    "on-window-close": (
+        ("Startup and Shutdown", "On window close"),
+        "keep-running",
+        ("suspend", "shutdown", "stop", "ask", "keep-running"),
+    ),
     "pause-idle": (("Startup and Shutdown", "Pause idle"), "off", ON_OFF),
     "undo-disks": (("Startup and Shutdown", "Undo disks"), "off", ("off", "discard", "ask")),
     "faster-vm": (("Optimization", "Faster virtual machine"), "on", ON_OFF),
@@ -140,9 +157,10 @@ def describe(what: Description) -> dict[str, Any]:
         "External boot device": "",
         "SMBIOS settings": {"BIOS Version": "", "System serial number": "", "Board Manufacturer": ""},
         "Hardware": _hardware(what),
-        "Host Shared Folders": {"enabled": True, **{
-            name: {"enabled": True, **folder} for name, folder in config.folders.items()
-        }},
+        "Host Shared Folders": {
+            "enabled": True,
+            **{name: {"enabled": True, **folder} for name, folder in config.folders.items()},
+        },
         "Host defined sharing": "User home directory",
         "Guest Shared Folders": {"enabled": False},
         "Shared Profile": {"enabled": False},
@@ -259,7 +277,10 @@ def _as_version_16(info: dict[str, Any]) -> dict[str, Any]:
     del net["dhcp"]
     net.update(card="e1000", preventpromisc="on", mac_filter="on", ip_filter="on", nameservers="", searchdomains="")
     sharing = info["Miscellaneous Sharing"]
-    info["Miscellaneous Sharing"] = {"Shared clipboard": sharing["Shared clipboard mode"], "Shared cloud": sharing["Shared cloud"]}
+    info["Miscellaneous Sharing"] = {
+        "Shared clipboard": sharing["Shared clipboard mode"],
+        "Shared cloud": sharing["Shared cloud"],
+    }
     return info
 
 
@@ -300,7 +321,9 @@ def _device(name: str, device: dict[str, Any]) -> str:
     if name == "memory":
         return " ".join([name, device["size"], *(f"{key}={device[key]}" for key in ("auto",) if key in device)])
     mark = "(+) " if device.get("enabled") else ""
-    return f"{name} {mark}{_pairs({key: item for key, item in device.items() if key != 'enabled'}, quoted=False)}".rstrip()
+    return (
+        f"{name} {mark}{_pairs({key: item for key, item in device.items() if key != 'enabled'}, quoted=False)}".rstrip()
+    )
 
 
 def _pairs(values: dict[str, Any], quoted: bool) -> str:

@@ -97,11 +97,11 @@ class SnapshotTree:
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
     @classmethod
-    def from_xml(cls, text: str) -> "SnapshotTree":
+    def from_xml(cls, text: str) -> SnapshotTree:
         """Read the text of a Snapshots.xml."""
         items: list[Snapshot] = []
 
-        def read(element, parent: str) -> None:
+        def read(element: ElementTree.Element, parent: str) -> None:
             for child in element.findall("SavedStateItem"):
                 guid = child.get("guid") or ""
                 items.append(
@@ -122,7 +122,7 @@ class SnapshotTree:
         return cls(items)
 
     @classmethod
-    def load(cls, bundle: Path) -> "SnapshotTree":
+    def load(cls, bundle: Path) -> SnapshotTree:
         """Read a bundle's tree; without the file it is empty."""
         path = bundle / FILE
         return cls.from_xml(path.read_text(encoding="utf-8")) if path.is_file() else cls()

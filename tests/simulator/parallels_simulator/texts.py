@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+
 NOT_FOUND = (
     "Failed to get VM config: The virtual machine could not be found. "
     "The virtual machine is not registered in the virtual machine directory on your Mac."
@@ -124,7 +126,7 @@ def not_started(name: str) -> str:
 
 
 def wrong_state(name: str, state: str) -> str:
-    """Return what an operation says of a VM in a state it cannot work with (the quote is missing in the real one, too)."""
+    """Return what an operation says of a VM in the wrong state (the quote is missing in the real one, too)."""
     return (
         "Unable to complete the operation. This operation cannot be completed because the virtual machine "
         f'"{name} is in the "{state}" state.'
@@ -142,6 +144,13 @@ def disk_full(volume: str) -> str:
         f"Not enough free space on the physical disk drive {volume}. "
         "Free some space on the physical disk drive and try again."
     )
+
+
+def os_error(verb: str, error: OSError) -> str:
+    """Return what a program says when the system refuses something (guess, but for the full disk)."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return failed(verb, disk_full(f'"{error.filename or ""}"'))
+    return failed(verb, f"{error.strerror or error} ({error.filename or 'unknown path'}).")
 
 
 def exists(path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid as uuids
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from . import jobs, texts
 from .bundle import Bundle
@@ -49,7 +49,7 @@ class Vm:
         return Bundle(self.home)
 
     @property
-    def content(self) -> Union[Bundle, Package]:
+    def content(self) -> Bundle | Package:
         """Return where the VM's configuration and snapshots can be read."""
         return Package(self.home) if self.packed else self.bundle
 
@@ -76,7 +76,7 @@ class Vm:
     # --- what it does ---------------------------------------------------------------------------------------------
 
     def begin(self, *steps: tuple[str, int, str]) -> None:
-        """Go through states that are shown for a number of looks: (shown, looks, state afterwards), one after another."""
+        """Go through states, each shown for a number of looks: (shown, looks, state afterwards)."""
         now = time.time()
         self.record["transition"] = [
             {
