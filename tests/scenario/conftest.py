@@ -17,6 +17,7 @@ from typing import Any, Callable
 import pytest
 
 from support.account import mac_account
+from support.build import Build
 from support.fixtures import collections, https_store, make_mac, play, simulated_mac
 from support.simulated_mac import SimulatedMac
 from support.sshd import SshServer, ssh_server
@@ -61,3 +62,19 @@ def make_ssh_mac(mac_sshd: SshServer) -> Iterator[Callable[..., SshMac]]:
 def ssh_mac(make_ssh_mac: Callable[..., SshMac]) -> SshMac:
     """Return a simulated Mac behind SSH."""
     return make_ssh_mac()
+
+
+@pytest.fixture
+def make_build(play: Any, https_store: Any, tmp_path: pathlib.Path) -> Callable[..., Build]:
+    """Return a function that makes the build of an image on some Macs, with a store that they trust."""
+    numbers = itertools.count(1)
+
+    def make(macs: dict[str, SshMac], store: Any = https_store) -> Build:
+        hosts = {}
+        for name, ssh in macs.items():
+            # The authority's certificate is where root alone can read it.
+            ca_path = shutil.copy(store.ca_path, ssh.mac.folder / "ca.pem")
+            hosts[name] = {**ssh.host_vars, "image_store_ca_path": str(ca_path)}
+        return Build(play, hosts, store, tmp_path / f"build {next(numbers)}")
+
+    return make

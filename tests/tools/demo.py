@@ -48,7 +48,7 @@ def make_mac(folder: Path, data: str) -> None:
 
 
 def write_inventory(path: Path, mac: Path) -> None:
-    """Say how to reach the simulated Mac, and replace the example's hosts by it."""
+    """Say how to reach the simulated Mac that plays a host of the example's inventory."""
     host = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
@@ -64,7 +64,7 @@ def play(inventory: Path, variables: Path, collections: Path) -> subprocess.Comp
     return subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            "build_image.yml", "--inventory", str(inventory), "--limit", HOST, "--extra-vars", f"@{variables}",
+            "build_image.yml", "--inventory", "inventory.yml", "--inventory", str(inventory), "--limit", HOST, "--extra-vars", f"@{variables}",
         ],
         cwd=PROJECT,
         env=environment,

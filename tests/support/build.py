@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The build of one image, as the tests of whole playbooks run it again and again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from support.fixtures import Play
+from support.playbook import Hosts, PlaybookRun
+
+SOURCE_VM = "Büro Windows 11"
+NAME = "win11"
+VERSION = "2026.11.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """One image on some Macs, a store, and a folder on the controller.
+
+    The hosts' variables say where each Mac has the store's certificate authority.
+    """
+
+    play: Play
+    hosts: Hosts
+    store: Any
+    output: pathlib.Path
+
+    def variables(self, **variables: Any) -> dict[str, Any]:
+        """Return what an admin would set, with some of it changed; None leaves a variable out."""
+        values = {
+            "image_name": NAME,
+            "image_version": VERSION,
+            "image_source_vm": SOURCE_VM,
+            "image_destination": f"{self.store.url}/",
+            "image_store_username": self.store.username,
+            "image_store_password": self.store.password,
+            "image_output_dir": str(self.output),
+            **variables,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def run(
+        self, *, playbook: str = "build_image", check: bool = False, tags: tuple[str, ...] = (), **variables: Any
+    ) -> PlaybookRun:
+        """Run the playbook; whatever comes of it, the store's password is not in its output."""
+        run = self.play(
+            f"macops.parallels.{playbook}", self.hosts, self.variables(**variables), check=check, diff=check, tags=tags
+        )
+        return run.assert_no_secret(self.store.password)
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """Return the files in the store, of every name, with their sizes."""
+        return {path.name: path.stat().st_size for path in self.store.folder.iterdir()}
+
+    def published(self, arch: str = "arm64") -> dict[str, Any]:
+        """Return the record on the controller, after holding it against the bytes in the store."""
+        handed_over = json.loads((self.output / f"{NAME}-{VERSION}.json").read_text(encoding="utf-8"))
+        record = next(record for record in handed_over["records"] if record["arch"] == arch)
+        image = self.store.folder / record["file"]
+        assert record["file"] == f"{NAME}-{VERSION}-{arch}.pvmp"
+        assert record["url"] == f"{self.store.url}/{record['file']}"
+        assert record["size"] == image.stat().st_size
+        assert record["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+        sidecar = self.store.folder / f"{record['file']}.sha256"
+        assert sidecar.read_text(encoding="utf-8") == f"{record['sha256']}  {record['file']}\n"
+        catalog = json.loads((self.store.folder / "catalog.json").read_text(encoding="utf-8"))
+        assert record in catalog["records"]
+        sheet = (self.output / f"{NAME}-{VERSION}.md").read_text(encoding="utf-8")
+        assert record["sha256"] in sheet
+        assert record["url"] in sheet
+        return record
+
+    def assert_only(self, *archs: str) -> None:
+        """Hold that the store has these whole images, the catalog, and nothing that was left half-done."""
+        images = [f"{NAME}-{VERSION}-{arch}.pvmp" for arch in archs]
+        assert set(self.stored) == {*images, *(f"{image}.sha256" for image in images), "catalog.json"}
