@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any, Optional
@@ -96,6 +95,8 @@ class Bundle:
 
     def remove(self) -> None:
         """Delete the folder."""
+        import shutil  # slow to load, and most calls delete nothing
+
         shutil.rmtree(self.path)
 
     # --- copying --------------------------------------------------------------------------------------------------

@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from typing import Optional, TextIO
 
 
 class Console:
     """Standard output and error, always UTF-8, with progress only where the real programs show it."""
 
-    def __init__(self, progress_on_pipe: bool = False) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
-        self._progress = progress_on_pipe or sys.stdout.isatty()
+    def __init__(
+        self, progress_on_pipe: bool = False, out: Optional[TextIO] = None, err: Optional[TextIO] = None
+    ) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        for stream in (self._out, self._err):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+        self._progress = progress_on_pipe or self._out.isatty()
         self._percent = -1
 
     def out(self, text: str) -> None:
@@ -23,13 +30,13 @@ class Console:
 
     def raw(self, text: str) -> None:
         """Print on stdout, as it is."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        self._out.write(text)
+        self._out.flush()
 
     def err(self, text: str) -> None:
         """Print a line on stderr."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        self._err.write(text + "\n")
+        self._err.flush()
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Print how far a long operation is, each percent once."""

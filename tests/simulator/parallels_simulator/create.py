@@ -19,6 +19,7 @@ from . import NOTICE
 from .bundle import SUFFIX, Bundle, create_bundle
 from .config import VmConfig
 from .errors import SimulatorError
+from .ids import new_mac_address, new_uuid
 from .mac import Mac
 from .package import SUFFIX as PACKED_SUFFIX
 from .package import pack_bundle
@@ -26,7 +27,7 @@ from .prlctl_registry import make_linked
 from .prlctl_snapshot import LINKED_NAME, switch_snapshot, take_snapshot
 from .program import PROGRAMS
 from .sparse import MIB, Noise
-from .vms import add, find, new_mac_address, new_uuid
+from .vms import add, find
 
 _LAUNCHER = """#!/bin/sh
 # {notice}. This is not Parallels' {program}.

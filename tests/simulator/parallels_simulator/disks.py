@@ -10,7 +10,6 @@ laid over it. When a snapshot goes, its image is merged with the one above, so t
 from __future__ import annotations
 
 import os
-import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,11 +229,6 @@ class Disk:
 def image_name(folder: str, guid: str) -> str:
     """Return the file name of an image."""
     return f"{folder}.0.{guid}.hds"
-
-
-def new_guid() -> str:
-    """Return a new id in braces."""
-    return "{" + str(uuid.uuid4()) + "}"
 
 
 def _is_zero(data: bytes) -> bool:

@@ -5,43 +5,40 @@
 
 from __future__ import annotations
 
+import importlib
+
 from . import jobs, texts
 from .console import Console
 from .errors import CommandError
 from .mac import Mac
-from .prlctl_exec import run_exec
-from .prlctl_list import run_list, run_status
-from .prlctl_pack import run_pack, run_unpack
-from .prlctl_power import run_pause, run_reset, run_restart, run_resume, run_start, run_stop, run_suspend
-from .prlctl_registry import run_clone, run_delete, run_register, run_unregister
-from .prlctl_set import run_set
-from .prlctl_snapshot import run_snapshot, run_snapshot_delete, run_snapshot_list, run_snapshot_switch
 from .profiles import EDITIONS_WITH_CLI
 from .session import Session, Verb
 
-VERBS: dict[str, Verb] = {
-    "list": run_list,
-    "status": run_status,
-    "start": run_start,
-    "stop": run_stop,
-    "restart": run_restart,
-    "suspend": run_suspend,
-    "resume": run_resume,
-    "pause": run_pause,
-    "reset": run_reset,
-    "register": run_register,
-    "unregister": run_unregister,
-    "delete": run_delete,
-    "clone": run_clone,
-    "set": run_set,
-    "snapshot": run_snapshot,
-    "snapshot-list": run_snapshot_list,
-    "snapshot-delete": run_snapshot_delete,
-    "snapshot-switch": run_snapshot_switch,
-    "pack": run_pack,
-    "unpack": run_unpack,
-    "exec": run_exec,
+# Verb -> module that is loaded for it, since each call is a new process.
+_MODULES = {
+    "list": "prlctl_list",
+    "status": "prlctl_list",
+    "start": "prlctl_power",
+    "stop": "prlctl_power",
+    "restart": "prlctl_power",
+    "suspend": "prlctl_power",
+    "resume": "prlctl_power",
+    "pause": "prlctl_power",
+    "reset": "prlctl_power",
+    "register": "prlctl_registry",
+    "unregister": "prlctl_registry",
+    "delete": "prlctl_registry",
+    "clone": "prlctl_registry",
+    "set": "prlctl_set",
+    "snapshot": "prlctl_snapshot",
+    "snapshot-list": "prlctl_snapshot",
+    "snapshot-delete": "prlctl_snapshot",
+    "snapshot-switch": "prlctl_snapshot",
+    "pack": "prlctl_pack",
+    "unpack": "prlctl_pack",
+    "exec": "prlctl_exec",
 }
+VERBS = tuple(_MODULES)
 _HANG_HALF_WAY = ("pack", "unpack", "clone")
 
 
@@ -62,10 +59,15 @@ def run(mac: Mac, console: Console, argv: list) -> int:
         raise CommandError(texts.failed(verb, texts.FROZEN), rc=254)
     if verb not in _HANG_HALF_WAY and mac.strike("hang", verb):
         jobs.hang()
-    rc = VERBS[verb](Session(mac, console, verb, argv[1:]))
+    rc = _function(verb)(Session(mac, console, verb, argv[1:]))
     if rc == 0 and mac.strike("rc255_after_success", verb):
         raise CommandError(texts.JOB_ERROR)
     return rc
+
+
+def _function(verb: str) -> Verb:
+    module = importlib.import_module(f".{_MODULES[verb]}", __package__)
+    return getattr(module, "run_" + verb.replace("-", "_"))
 
 
 def _usage() -> str:

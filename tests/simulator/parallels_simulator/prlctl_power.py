@@ -9,8 +9,9 @@ import time
 
 from . import texts
 from .errors import CommandError
+from .ids import new_uuid
 from .session import Session
-from .vms import Vm, new_uuid
+from .vms import Vm
 
 
 def run_start(session: Session) -> int:

@@ -15,13 +15,14 @@ from .config import VmConfig
 from .disks import NONE, TOP, Disk, Image
 from .errors import CommandError
 from .hds import ExpandingImage
+from .ids import new_mac_address, new_uuid
 from .jobs import Job, Steps, working
 from .package import SUFFIX as PACKED_SUFFIX
 from .package import Package
 from .prlctl_snapshot import LINKED_NAME, take_snapshot
 from .session import Parsed, Session
 from .sparse import MIB, Noise
-from .vms import Vm, add, free_name, new_mac_address, new_uuid
+from .vms import Vm, add, free_name
 
 _YES_NO = ("yes", "no")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import jobs, texts
 from .bundle import Bundle
-from .disks import new_guid
+from .ids import new_guid
 from .jsontext import print_json, to_json
 from .session import Session
 from .snapshots import Snapshot, SnapshotTree

@@ -5,27 +5,27 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
-from typing import Any, Callable
+from typing import Any
 
-from . import prl_disk_tool, prlctl, prlsrvctl, texts
+from . import texts
 from .calls import Call
 from .console import Console
-from .errors import CommandError, SimulatorError
+from .errors import CommandError
 from .mac import Mac
 
-PROGRAMS: dict[str, Callable[[Mac, Console, list], int]] = {
-    "prlctl": prlctl.run,
-    "prlsrvctl": prlsrvctl.run,
-    "prl_disk_tool": prl_disk_tool.run,
-}
+PROGRAMS = ("prlctl", "prlsrvctl", "prl_disk_tool")
 
 
-def main(program: str, root: str, argv: list) -> int:
-    """Run a program of the simulated Mac in C(root)."""
+def main(program: str, root: str, argv: list[str]) -> int:
+    """Run a program of the simulated Mac in C(root), as its launcher does."""
     mac = Mac(root)
+    if not mac.exists():
+        print(f"simulator: there is no simulated Mac in {mac.root} any more", file=sys.stderr)
+        return 2
     call = Call(mac.calls_log, program, argv)
 
     def ended(number: int, _frame: Any) -> None:
@@ -35,21 +35,21 @@ def main(program: str, root: str, argv: list) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ended)
-    rc = 255
+    rc = run(mac, Console(mac.knob("progress_on_pipe")), program, argv)
+    mac.give_to_owner()
+    call.end(rc)
+    return rc
+
+
+def run(mac: Mac, console: Console, program: str, argv: list[str]) -> int:
+    """Run a program and turn its failures into lines on stderr and an exit code."""
     try:
-        console = Console(mac.knob("progress_on_pipe"))
-        rc = PROGRAMS[program](mac, console, argv)
+        return importlib.import_module(f".{program}", __package__).run(mac, console, argv)
     except CommandError as error:
         console.err(error.stderr)
-        rc = error.rc
+        return error.rc
     except BrokenPipeError:
-        rc = 128 + signal.SIGPIPE
+        return 128 + signal.SIGPIPE
     except OSError as error:
         console.err(texts.os_error(argv[0] if argv else "", error))
-    except SimulatorError as error:
-        print(f"simulator: {error}", file=sys.stderr)
-        rc = 2
-    finally:
-        mac.give_to_owner()
-        call.end(rc)
-    return rc
+        return 255

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -15,17 +14,19 @@ from .disks import indent
 FILE = "Snapshots.xml"
 
 
-@dataclass
 class Snapshot:
     """One snapshot; C(parent) is the id of the one it was made on, or nothing."""
 
-    guid: str
-    name: str
-    description: str
-    date: str
-    state: str
-    parent: str
-    current: bool = False
+    def __init__(
+        self, guid: str, name: str, description: str, date: str, state: str, parent: str, current: bool = False
+    ) -> None:
+        self.guid = guid
+        self.name = name
+        self.description = description
+        self.date = date
+        self.state = state
+        self.parent = parent
+        self.current = current
 
 
 class SnapshotTree:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-import uuid as uuids
 from pathlib import Path
 from typing import Any, Optional
 
@@ -208,13 +207,3 @@ def free_name(state: dict[str, Any], name: str) -> str:
         number += 1
         candidate = f"{name} ({number})"
     return candidate
-
-
-def new_uuid() -> str:
-    """Return an id as JSON shows it."""
-    return str(uuids.uuid4())
-
-
-def new_mac_address() -> str:
-    """Return a network address with Parallels' prefix."""
-    return "001C42" + uuids.uuid4().hex[:6].upper()
