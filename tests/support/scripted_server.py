@@ -1,0 +1,108 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that says byte by byte what a test wants it to say, and counts what it gets: plain or over TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+from .serving import HOST, Certificates
+
+
+class Connection:
+    """One accepted connection."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._wire = wire
+        self._wire.settimeout(10)
+        self._buffer = b""
+
+    def head(self) -> str:
+        """Read a request's line and headers; an empty text when there is no more request."""
+        while b"\r\n\r\n" not in self._buffer:
+            block = self._wire.recv(65536)
+            if not block:
+                return ""
+            self._buffer += block
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        return head.decode()
+
+    def take(self, size: int) -> bytes:
+        """Read so many bytes of a body, less when the client ends before."""
+        while len(self._buffer) < size:
+            block = self._wire.recv(65536)
+            if not block:
+                break
+            self._buffer += block
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
+
+    def uninvited(self, seconds: float) -> int:
+        """Return how many bytes come within a time in which none should."""
+        self._wire.settimeout(seconds)
+        count = len(self._buffer)
+        with contextlib.suppress(TimeoutError, socket.timeout, OSError):
+            while True:
+                block = self._wire.recv(65536)
+                if not block:
+                    break
+                count += len(block)
+        self._wire.settimeout(10)
+        return count
+
+    def say(self, text: str | bytes) -> None:
+        """Send something; line ends become those of HTTP."""
+        self._wire.sendall(text if isinstance(text, bytes) else text.replace("\n", "\r\n").encode())
+
+    @property
+    def wire(self) -> socket.socket:
+        return self._wire
+
+
+class ScriptedServer:
+    """Calls C(script) with each connection, in a thread for each, and closes the connection after it."""
+
+    def __init__(self, script: Callable[[Connection], None], tls: str | Path | None = None) -> None:
+        self._script = script
+        self._certificates = Certificates(tls) if tls else None
+        self.ca_path = self._certificates.ca_path if self._certificates else None
+        self.connections = 0
+
+    def __enter__(self) -> ScriptedServer:
+        self._listener = socket.create_server((HOST, 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if self._certificates else 'http'}://{HOST}:{self.port}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_unused: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                wire, _address = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(wire,), daemon=True).start()
+
+    def _serve(self, wire: socket.socket) -> None:
+        with contextlib.suppress(OSError), wire:
+            if self._certificates is None:
+                self._script(Connection(wire))
+                return
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._certificates.chain_path, self._certificates.key_path)
+            with context.wrap_socket(wire, server_side=True) as secure:
+                self._script(Connection(secure))
