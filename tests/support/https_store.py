@@ -55,6 +55,8 @@ class Fault:
     lose_answer: bool = False
     # Only requests whose path ends like this.
     path: str = ""
+    # Only requests that announce a big body, with Expect.
+    big: bool = False
     # Called when it strikes.
     do: Callable[[], None] | None = None
 
@@ -173,7 +175,7 @@ class HttpsStore:
 
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("latin-1").decode()
-        fault = self._next_fault(method, path)
+        fault = self._next_fault(method, path, big="HTTP_EXPECT" in environ)
         body = _Counting(environ["wsgi.input"], fault.cut_after if fault else None, lambda: _cut(environ))
         environ["wsgi.input"] = body
         statuses: list[int] = []
@@ -202,9 +204,9 @@ class HttpsStore:
             return iter(())
         return iter(self._webdav(environ, start_response))
 
-    def _next_fault(self, method: str, path: str) -> Fault | None:
+    def _next_fault(self, method: str, path: str, big: bool) -> Fault | None:
         for fault in self.faults:
-            if fault.method == method and fault.times > 0 and path.endswith(fault.path):
+            if fault.method == method and fault.times > 0 and path.endswith(fault.path) and (big or not fault.big):
                 fault.times -= 1
                 return fault
         return None

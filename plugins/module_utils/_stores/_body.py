@@ -44,11 +44,10 @@ class Body:
         self._block = max(_SMALLEST_BLOCK, min(BLOCK, rate_limit // 4)) if rate_limit else BLOCK
         # Bytes handed out since the body was opened, those of attempts that broke included.
         self.sent = 0
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise TaskError(f"{path} is not a file. Give the path of the packed image.", path=path)
         self._file = open(path, "rb", buffering=0)
         status = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            self._file.close()
-            raise TaskError(f"{path} is not a file. Give the path of the packed image.", path=path)
         self.identity = FileIdentity.from_stat(status)
         self.size = status.st_size
         if self.size == 0:
