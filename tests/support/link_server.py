@@ -111,6 +111,11 @@ class Exchange:
     def write(self, data: bytes) -> None:
         self._handler.wfile.write(data)
 
+    def wait(self, seconds: float) -> None:
+        """Keep silent, with what was written on its way."""
+        self._handler.wfile.flush()
+        time.sleep(seconds)
+
     def cut(self) -> None:
         """End the connection in the middle."""
         self._handler.wfile.flush()
@@ -144,7 +149,8 @@ class Exchange:
         if wanted and self.headers.get("If-Range", etag) != etag:
             wanted = None
         start, stop = wanted or (0, size)
-        common = {"Content-Type": "application/octet-stream", "ETag": etag, **headers}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        common = {"Content-Type": "application/octet-stream", "ETag": etag, **given}
         if ranges:
             common["Accept-Ranges"] = "bytes"
         if wanted and start >= size:
