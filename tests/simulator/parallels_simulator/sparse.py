@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 MIB = 1 << 20
-_BLOCK = 4 * MIB
+_SMALL = 64 * 1024
 _CHUNK_MAX = 8 * MIB
 _CHUNK_MIN = 4096
 
@@ -75,13 +75,17 @@ class Noise:
     """Bytes that do not compress, made faster than the random generator makes them."""
 
     def __init__(self) -> None:
-        self._pool = os.urandom(3 * _BLOCK)
+        self._twice = b""  # the same random bytes two times over, to cut a piece out at any place
 
     def blocks(self, length: int) -> Iterator[bytes]:
         """Yield blocks that are C(length) bytes together, no two alike."""
+        if length <= _SMALL:
+            yield os.urandom(length)
+            return
+        self._twice = self._twice or os.urandom(MIB) * 2
         left = length
         while left > 0:
-            start = int.from_bytes(os.urandom(4), "big") % (2 * _BLOCK)
-            block = (os.urandom(16) + self._pool[start : start + _BLOCK - 16])[:left]
+            start = int.from_bytes(os.urandom(4), "big") % MIB
+            block = (os.urandom(16) + self._twice[start : start + MIB - 16])[:left]
             yield block
             left -= len(block)
