@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -19,6 +20,7 @@ import pytest
 from support.account import mac_account
 from support.build import Build
 from support.fixtures import collections, https_store, make_mac, play, simulated_mac
+from support.nginx import NginxStore
 from support.simulated_mac import SimulatedMac
 from support.sshd import SshServer, ssh_server
 
@@ -62,6 +64,20 @@ def make_ssh_mac(mac_sshd: SshServer) -> Iterator[Callable[..., SshMac]]:
 def ssh_mac(make_ssh_mac: Callable[..., SshMac]) -> SshMac:
     """Return a simulated Mac behind SSH."""
     return make_ssh_mac()
+
+
+@pytest.fixture
+def make_nginx_store(tmp_path: pathlib.Path) -> Iterator[Callable[..., NginxStore]]:
+    """Return a function that runs nginx as a store; the options are those of support.nginx.NginxStore."""
+    with contextlib.ExitStack() as stores:
+        numbers = itertools.count(1)
+        yield lambda **options: stores.enter_context(NginxStore(tmp_path / f"nginx-{next(numbers)}", **options))
+
+
+@pytest.fixture
+def nginx_store(make_nginx_store: Callable[..., NginxStore]) -> NginxStore:
+    """Run nginx with TLS and WebDAV."""
+    return make_nginx_store()
 
 
 @pytest.fixture

@@ -27,6 +27,9 @@ CONTROLLER_PYTHON = "3.13"
 MAC_PYTHON = "3.9"
 
 
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
 class ToolError(Exception):
     """Something that keeps the tests from running, in a sentence that says what to do about it."""
 
@@ -52,6 +55,7 @@ def clean_environment(path_first: tuple[pathlib.Path, ...] = ()) -> dict[str, st
         PYTHONDONTWRITEBYTECODE="1",
         PYTHONUNBUFFERED="1",
     )
-    if path_first:
-        environment["PATH"] = os.pathsep.join([*map(str, path_first), environment.get("PATH", os.defpath)])
+    # A Debian user's PATH leaves out where nginx and sshd are.
+    folders = [*map(str, path_first), *environment.get("PATH", os.defpath).split(os.pathsep), *SBIN]
+    environment["PATH"] = os.pathsep.join(dict.fromkeys(folders))
     return environment

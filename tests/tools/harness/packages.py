@@ -13,9 +13,7 @@ import shutil
 import subprocess
 import sys
 
-from .layout import CACHE, ToolError, locked
-
-SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin", "/usr/local/bin")
+from .layout import CACHE, ToolError, clean_environment, locked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +27,8 @@ class Program:
 
     def is_there(self) -> bool:
         """Tell whether nothing has to be installed."""
-        path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])
         needs_files = sys.platform != "darwin"
-        return shutil.which(self.name, path=path) is not None and (
+        return shutil.which(self.name, path=clean_environment()["PATH"]) is not None and (
             not needs_files or all(pathlib.Path(name).exists() for name in self.files)
         )
 
