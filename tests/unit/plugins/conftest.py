@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Mac whose programs answer by a script: each call has to come as expected, in order, and none may be left over."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional
+
+import pytest
+from ansible.module_utils import basic
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+
+FIXTURES = Path(__file__).parent / "fixtures"
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+
+
+def read_fixture(name: str) -> str:
+    """Return what was captured from a real Mac."""
+    return (FIXTURES / name).read_text(encoding="utf-8")
+
+
+@dataclass
+class Call:
+    """A call that is expected, and the answer to it."""
+
+    argv: list[str]
+    rc: int
+    out: str
+    err: str
+    then: Optional[Callable[[], Any]]
+
+
+class ScriptedMac:
+    """Stands in for C(AnsibleModule.run_command); its time passes only when somebody sleeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls: list[Call] = []
+        self.environments: list[dict[str, str]] = []
+        self.descriptors: list[list[int]] = []
+        self.slept: list[float] = []
+        self.now = 1000.0
+        self.executable = folder / "bin" / "prlctl"
+        self.executable.parent.mkdir()
+        for name in ("prlctl", "prlsrvctl", "prl_disk_tool"):
+            program = self.executable.with_name(name)
+            program.write_text("")
+            program.chmod(0o755)
+        self.prl = Prlctl(self.run_command, str(self.executable), sleep=self.sleep, clock=self.clock)
+
+    def expect(
+        self, *argv: str, rc: int = 0, out: Any = "", err: str = "", then: Optional[Callable[[], Any]] = None
+    ) -> ScriptedMac:
+        """Add a call that has to come next; C(out) may be data that is answered as JSON."""
+        answer = out if isinstance(out, str) else json.dumps(out)
+        self.calls.append(Call(list(argv), rc, answer, err, then))
+        return self
+
+    def run_command(self, args: list[str], **options: Any) -> tuple[int, str, str]:
+        """Answer as the script says."""
+        assert args[:4] == [sys.executable, "-I", "-S", "-c"], "the program is not in a process group of its own"
+        assert options["expand_user_and_vars"] is False
+        assert options["handle_exceptions"] is False
+        argv = [os.path.basename(args[5]), *args[6:]]
+        assert self.calls, f"unexpected call: {argv}"
+        call = self.calls.pop(0)
+        assert argv == call.argv
+        self.environments.append(options["environ_update"])
+        self.descriptors.append(options["pass_fds"])
+        if call.then is not None:
+            call.then()
+        return call.rc, call.out, call.err
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def clock(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def list(self, *vms: tuple[str, str, str]) -> ScriptedMac:
+        """Expect the list of VMs, and answer with those: (uuid, name, state)."""
+        rows = [{"uuid": uuid, "status": state, "ip_configured": "-", "name": name} for uuid, name, state in vms]
+        return self.expect("prlctl", "list", "-a", "-j", out=rows)
+
+    def look(self, uuid: str, snapshots: Any = "", **info: Any) -> ScriptedMac:
+        """Expect the questions for one VM, and answer with a VM that has those facts."""
+        self.expect("prlctl", "list", "-i", "-j", uuid, out=[self.info(ID=uuid, **info)])
+        return self.expect("prlctl", "snapshot-list", uuid, "-j", out=snapshots)
+
+    def info(self, **changes: Any) -> dict[str, Any]:
+        """Return the facts of the captured VM with changes."""
+        facts = json.loads(read_fixture("info_20_windows_arm64.json"))[0]
+        facts.update(changes)
+        return facts
+
+    def bundle(self, path: Path, *, disk: bytes = b"d" * 5000, config: str = "", info: str = "") -> dict[str, Any]:
+        """Make a bundle, and return the facts that prlctl tells about it."""
+        (path / "harddisk1.hdd").mkdir(parents=True)
+        (path / "harddisk1.hdd" / "harddisk1.hds").write_bytes(disk)
+        (path / "config.pvs").write_text(f"<ParallelsVirtualMachine>{config}</ParallelsVirtualMachine>")
+        (path / "VmInfo.pvi").write_text(f"<VmInfo>{info}</VmInfo>")
+        return self.home(path)
+
+    def home(self, path: Path) -> dict[str, Any]:
+        """Return the facts that prlctl tells about a VM in that bundle or image."""
+        packed = path.suffix == ".pvmp"
+        image = "harddisk1.hdd" if packed else f"{path}/harddisk1.hdd"
+        hardware = self.info()["Hardware"]
+        hardware["hdd0"]["image"] = image
+        return {"Home": str(path) if packed else f"{path}/", "Hardware": hardware}
+
+
+@pytest.fixture
+def mac(tmp_path: Path) -> Iterator[ScriptedMac]:
+    """Return a scripted Mac; the test fails when an expected call did not come."""
+    scripted = ScriptedMac(tmp_path)
+    yield scripted
+    assert not scripted.calls, f"calls that did not come: {[call.argv for call in scripted.calls]}"
+
+
+@pytest.fixture
+def module_mac(mac: ScriptedMac, monkeypatch: pytest.MonkeyPatch) -> ScriptedMac:
+    """Return a scripted Mac on which modules run."""
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _module, *args, **options: mac.run_command(*args, **options))
+    monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "sleep", mac.sleep)
+    monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "clock", mac.clock)
+    return mac
+
+
+@pytest.fixture
+def fixture_text() -> Callable[[str], str]:
+    """Return the function that reads a captured answer."""
+    return read_fixture

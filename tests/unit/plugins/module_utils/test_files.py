@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Identity, free space, bytes on disk, atomic writing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _files
+from ansible_collections.macops.parallels.plugins.module_utils._files import (
+    FileIdentity,
+    atomic_write,
+    bytes_on_disk,
+    free_bytes,
+)
+
+
+def test_an_identity_changes_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"one")
+    first = FileIdentity.of(str(path))
+    assert FileIdentity.of(str(path)) == first
+    os.utime(path, ns=(1, 1))
+    assert FileIdentity.of(str(path)) != first
+    os.utime(path, ns=(first.mtime_ns, first.mtime_ns))
+    assert FileIdentity.of(str(path)) == first
+    other = tmp_path / "other"
+    other.write_bytes(b"two")
+    os.utime(other, ns=(first.mtime_ns, first.mtime_ns))
+    os.replace(other, path)
+    assert FileIdentity.of(str(path)) != first
+
+
+def test_free_bytes_of_a_folder_to_be_made_are_those_above_it(tmp_path: Path) -> None:
+    status = os.statvfs(tmp_path)
+    free = free_bytes(str(tmp_path / "not" / "yet"))
+    assert 0 < free <= status.f_blocks * status.f_frsize
+
+
+def test_holes_and_second_names_take_no_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    (folder / "disk").mkdir(parents=True)
+    with open(folder / "disk" / "sparse", "wb") as handle:
+        handle.write(os.urandom(100_000))
+        handle.truncate(1 << 40)
+    alone = bytes_on_disk(str(folder))
+    assert 100_000 <= alone < 1_000_000
+    os.link(folder / "disk" / "sparse", folder / "again")
+    assert bytes_on_disk(str(folder)) == alone
+    assert bytes_on_disk(str(tmp_path / "missing")) == 0
+
+
+def test_an_atomic_write_replaces_the_file_and_sets_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    atomic_write(str(path), b"new", 0o600)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["record.json"]
+
+
+def test_a_failed_write_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_files, "flush_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write(str(path), b"new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["record.json"]
