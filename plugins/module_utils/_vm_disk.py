@@ -12,7 +12,7 @@ from typing import Optional
 
 from ._errors import TaskError
 from ._files import bytes_on_disk
-from ._prlctl import PRL_DISK_TOOL, Prlctl, failure, may_pass
+from ._prlctl import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
 from ._vm import INVALID, STOPPED, Disk, Vm, wait_while_busy
 
 _BUSY_TIME = 600
@@ -76,11 +76,17 @@ def _count(text: str, what: str) -> Optional[int]:
 
 def _compact_disk(prl: Prlctl, disk: Disk, timeout: float) -> None:
     # The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
-    for options in ((), ("--buildmap",)):
-        for pause in (*prl.pauses(), None):
-            result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
-            if result.rc == 0:
-                break
-            if pause is None or not may_pass(result) or result.timed_out:
-                raise failure(f"Parallels could not compact {disk.path}", result)
-            prl.sleep(pause)
+    passes = [_run_pass(prl, disk, options, timeout) for options in ((), ("--buildmap",))]
+    failed = next((result for result in passes if result.rc != 0), None)
+    if failed is not None and _is_worth_it(prl, disk, timeout):
+        raise failure(f"Parallels could not compact {disk.path}", failed)
+
+
+def _run_pass(prl: Prlctl, disk: Disk, options: tuple[str, ...], timeout: float) -> Result:
+    """Return how a pass ended, repeated for as long as the disk is still in use."""
+    for pause in prl.pauses():
+        result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
+        if result.rc == 0 or result.timed_out or not may_pass(result):
+            return result
+        prl.sleep(pause)
+    return result
