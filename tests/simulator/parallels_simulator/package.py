@@ -85,15 +85,18 @@ class Package:
         return Bundle(target)
 
 
-def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step) -> str:
-    """Write a bundle as one file, reading every byte that is allocated; return the file's SHA-256."""
-    names = bundle.files()
+def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step, name: str = "") -> str:
+    """Write a bundle as one file, reading every byte that is allocated; return the file's SHA-256.
+
+    C(name) is what the bundle will be called when it is unpacked.
+    """
+    paths = bundle.files()
     snapshots = bundle.snapshots()
     data = bundle.data_bytes()
     piece = max(_MIN_PIECE, min(MIB, data // 16))
     header = json.dumps(
         {
-            "bundle": bundle.path.name,
+            "bundle": name or bundle.path.name,
             "config": bundle.config().to_xml(),
             "snapshots": snapshots.to_xml() if snapshots else "",
             "data": data,
@@ -102,8 +105,8 @@ def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step) -> str:
                 for disk in bundle.disks()
             ],
             "files": [
-                {"path": str(name), "size": status.st_size, "mode": status.st_mode & 0o777}
-                for name, status in ((name, os.stat(bundle.path / name)) for name in names)
+                {"path": str(path), "size": status.st_size, "mode": status.st_mode & 0o777}
+                for path, status in ((path, os.stat(bundle.path / path)) for path in paths)
             ],
         }
     ).encode()
@@ -111,8 +114,8 @@ def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step) -> str:
         output = _Hashed(file)
         output.write(FIRST_LINE + _LENGTH.pack(len(header)) + header)
         done = 0
-        for number, name in enumerate(names):
-            for offset, content in _pieces(bundle.path / name, piece):
+        for number, path in enumerate(paths):
+            for offset, content in _pieces(bundle.path / path, piece):
                 step(done)
                 for part in _block(number, offset, content):
                     output.write(part)

@@ -79,7 +79,7 @@ def _pack(session: Session, vm: Vm, target: Path, job: Job) -> None:
         )
         growing = target.with_name(target.name + ".tmp") if mac.knob("pack_temp_name") else target
         whole = _self_contained(vm)
-        digest = pack_bundle(whole, growing, steps)
+        digest = pack_bundle(whole, growing, steps, bundle.path.name)
         if whole.path != bundle.path:
             whole.remove()
         steps.finish()
