@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from .config import CONFIG, VmConfig
 from .disks import Disk, write_xml
+from .guest import new_memory
 from .snapshots import SnapshotTree
 from .sparse import MIB, Noise, Step, copy_file, data_bytes, no_step
 
@@ -155,10 +156,6 @@ def create_bundle(
         ElementTree.SubElement(info, "UefiPlatformKeySha256").text = PLATFORM_KEYS[platform_key]
     write_xml(info, path / INFO)
     bundle = Bundle(path)
-    bundle.save_guest(
-        {"image_state": "IMAGE_STATE_COMPLETE"}
-        if config.family == "windows"
-        else {"machine_id": os.urandom(16).hex(), "host_keys": True}
-    )
+    bundle.save_guest(new_memory(config.family))
     config.save(path)
     return bundle

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import shlex
 from typing import Any, NamedTuple
@@ -18,9 +19,12 @@ from typing import Any, NamedTuple
 from .config import VmConfig
 
 SYSPREP_LOG = "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log"
-BROKEN_SYSPREP = "broken_sysprep"
 _STATE_KEY = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State"
 _GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
+_FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
+_SYSPREP_LOOKS = 2  # how long a Sysprep that lingers is seen at work
+_CLOUD_INIT = "/usr/bin/cloud-init"
+_CLOUD_INIT_NOTES = "/var/lib/cloud/instance"
 _WINDOWS_FILES = (
     "C:\\Windows\\System32\\cmd.exe",
     "C:\\Windows\\System32\\Sysprep\\sysprep.exe",
@@ -39,17 +43,44 @@ class Answer(NamedTuple):
     power: str = ""  # "", "off", "reboot"
 
 
-def run_command(config: VmConfig, memory: dict[str, Any], words: list[str], current_user: bool) -> Answer:
-    """Run a command; C(memory) is what the guest remembers, and is changed. C(broken_sysprep) in it is not kept."""
+def new_memory(family: str) -> dict[str, Any]:
+    """Return what a guest remembers that was just installed."""
+    if family == "windows":
+        return {"image_state": "IMAGE_STATE_COMPLETE"}
+    memory: dict[str, Any] = {"machine_id": os.urandom(16).hex(), "host_keys": True}
+    if family == "linux":
+        memory["files"] = {_CLOUD_INIT: "program", _CLOUD_INIT_NOTES: "i-simulated"}
+    return memory
+
+
+def boot(memory: dict[str, Any]) -> bool:
+    """Do what a guest does when it starts, and tell whether it changed anything.
+
+    A generalized Windows begins its first setup, a Linux without machine id makes one; SSH host keys do not come back.
+    """
+    memory.pop("sysprep", None)
+    if memory.get("image_state") == _GENERALIZED:
+        memory["image_state"] = _FIRST_SETUP
+        return True
+    if memory.get("machine_id") == "":
+        memory["machine_id"] = os.urandom(16).hex()
+        return True
+    return False
+
+
+def run_command(
+    config: VmConfig, memory: dict[str, Any], words: list[str], current_user: bool, sysprep: str = "works"
+) -> Answer:
+    """Run a command; C(memory) is what the guest remembers, and is changed. C(sysprep) is the knob of that name."""
     if config.family == "windows":
-        return _windows(memory, words, "DESKTOP-SIM\\admin" if current_user else "nt authority\\system")
+        return _windows(memory, words, "DESKTOP-SIM\\admin" if current_user else "nt authority\\system", sysprep)
     return _unix(memory, words, config.family, "admin" if current_user else "root")
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------
 
 
-def _windows(memory: dict[str, Any], words: list[str], user: str) -> Answer:
+def _windows(memory: dict[str, Any], words: list[str], user: str, sysprep: str) -> Answer:
     if len(words) == 1 and " " in words[0]:
         return Answer(2)  # one string with a command line in it: the real one answers 2 and says nothing
     program = words[0].lower().rsplit("\\", 1)[-1]
@@ -58,11 +89,13 @@ def _windows(memory: dict[str, Any], words: list[str], user: str) -> Answer:
     if program == "cmd":
         if not rest or rest[0].lower() != "/c":
             return Answer(0)
-        return _cmd(memory, " ".join(rest[1:]).strip(), user)
+        return _cmd(memory, " ".join(rest[1:]).strip(), user, sysprep)
     if program in ("powershell", "pwsh"):
         return _powershell(memory, rest, user)
     if program == "sysprep":
-        return _sysprep(memory, [word.lower() for word in rest])
+        return _sysprep(memory, [word.lower() for word in rest], sysprep)
+    if program == "tasklist":
+        return _tasklist(memory)
     if program == "reg":
         return _reg(memory, rest)
     if program == "shutdown":
@@ -76,7 +109,22 @@ def _windows(memory: dict[str, Any], words: list[str], user: str) -> Answer:
     )
 
 
-def _cmd(memory: dict[str, Any], line: str, user: str) -> Answer:
+def _tasklist(memory: dict[str, Any]) -> Answer:
+    names = ["System", "smss.exe", "prl_tools.exe", "tasklist.exe"]
+    at_work = memory.get("sysprep")
+    if at_work:
+        names.append("sysprep.exe")
+        at_work["looks"] -= 1
+        if at_work["looks"] <= 0:
+            memory["image_state"] = at_work["then"]
+            del memory["sysprep"]
+    lines = (
+        f"{name:<25} {number * 4:>8} Services                   0     12,345 K" for number, name in enumerate(names)
+    )
+    return Answer(stdout="\r\n" + "".join(f"{line}\r\n" for line in lines))
+
+
+def _cmd(memory: dict[str, Any], line: str, user: str, sysprep: str) -> Answer:
     if len(line) > 1 and line[0] == line[-1] == '"':
         line = line[1:-1]
     match = re.fullmatch(r"exit(?: /b)? (-?\d+)", line, re.IGNORECASE)
@@ -108,7 +156,7 @@ def _cmd(memory: dict[str, Any], line: str, user: str) -> Answer:
     if line.lower() == "ver":
         return Answer(stdout="\r\nMicrosoft Windows [Version 10.0.26200.7840]\r\n")
     if line:
-        return _windows(memory, shlex.split(line.replace("\\", "\\\\")), user)
+        return _windows(memory, shlex.split(line.replace("\\", "\\\\")), user, sysprep)
     return Answer()
 
 
@@ -175,7 +223,7 @@ def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
         return Answer(stdout=memory.get("image_state", "") + "\r\n")
     if not line:
         return Answer()
-    if line.lower().startswith(("$progresspreference", "$erroractionpreference")):
+    if line.lower().startswith(("$progresspreference", "$erroractionpreference", "try{[console]::outputencoding")):
         return Answer()
     return Answer(
         1,
@@ -184,16 +232,22 @@ def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
     )
 
 
-def _sysprep(memory: dict[str, Any], switches: list[str]) -> Answer:
-    if memory.get(BROKEN_SYSPREP):
+def _sysprep(memory: dict[str, Any], switches: list[str], how: str) -> Answer:
+    if how == "fails":
         _windows_files(memory)[SYSPREP_LOG.lower()] = (
             "SYSPRP Package Example was installed for a user, but not provisioned for all users."
         )
         return Answer(31)
+    then = memory.get("image_state", "")
     if "/generalize" in switches:
-        memory["image_state"] = _GENERALIZED
+        then = _GENERALIZED
     elif "/oobe" in switches:
-        memory["image_state"] = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
+        then = _FIRST_SETUP
+    if "/quit" in switches and how == "lingers":
+        memory["image_state"] = "IMAGE_STATE_UNDEPLOYABLE"
+        memory["sysprep"] = {"looks": _SYSPREP_LOOKS, "then": then}
+        return Answer()
+    memory["image_state"] = then
     if "/quit" in switches:
         return Answer()
     return Answer(power="reboot" if "/reboot" in switches else "off")
@@ -284,8 +338,9 @@ def _program(memory: dict[str, Any], words: list[str], family: str, user: str) -
         return Answer()
     if program == "cat":
         return _cat(memory, paths)
-    if program == "cloud-init":
-        memory["cloud_init_clean"] = "clean" in rest
+    if program == "cloud-init" and _unix_read(memory, _CLOUD_INIT) is not None:
+        if "clean" in rest:
+            _unix_remove(memory, _CLOUD_INIT_NOTES)
         return Answer()
     if program in ("shutdown", "poweroff", "halt", "reboot") or (
         program == "systemctl" and rest[:1] in (["poweroff"], ["reboot"])

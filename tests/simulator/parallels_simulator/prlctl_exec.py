@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import jobs, texts
 from .errors import CommandError
-from .guest import BROKEN_SYSPREP, Answer, run_command
+from .guest import Answer, run_command
 from .prlctl_power import power_off, reboot
 from .session import Session
 from .vms import Vm
@@ -65,10 +65,7 @@ def _run(session: Session, vm: Vm, words: list[str], current_user: bool) -> Answ
         raise CommandError(texts.NO_SESSION)
     memory = vm.bundle.guest()
     before = repr(memory)
-    if mac.knob("sysprep") == "fails":
-        memory[BROKEN_SYSPREP] = True
-    answer = run_command(config, memory, words, current_user)
-    memory.pop(BROKEN_SYSPREP, None)
+    answer = run_command(config, memory, words, current_user, mac.knob("sysprep"))
     if repr(memory) != before:
         vm.bundle.save_guest(memory)
     if answer.power:

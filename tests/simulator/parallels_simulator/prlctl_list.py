@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from . import texts
@@ -161,7 +160,6 @@ def describe_vm(vm: Vm, shown: str) -> dict[str, Any]:
     except (OSError, ValueError, SyntaxError):  # SyntaxError: XML that cannot be read
         config, images = VmConfig(vm.uuid, vm.name), {}
         config.os, config.arch = vm.record["os"], vm.record["arch"]
-    started = vm.record["started"]
     return describe(
         Description(
             config,
@@ -170,7 +168,7 @@ def describe_vm(vm: Vm, shown: str) -> dict[str, Any]:
             str(vm.home) if vm.packed else f"{vm.home}/",
             images,
             vm.packed,
-            int(time.time() - started) if shown == "running" and started else 0,
+            vm.uptime(),
             address_of(vm, shown),
         )
     )

@@ -9,6 +9,7 @@ import time
 
 from . import texts
 from .errors import CommandError
+from .guest import boot
 from .ids import new_uuid
 from .session import Session
 from .vms import Vm
@@ -45,8 +46,21 @@ def _require_usable(session: Session, vm: Vm) -> None:
 def power_on(vm: Vm) -> None:
     """Begin the start of a stopped VM."""
     vm.record["started"] = time.time()
-    vm.record["not_ready"] = vm.mac.knob("guest_ready_after")
+    _boot(vm)
     vm.begin(("starting", vm.mac.knob("start_polls"), "running"))
+
+
+def _boot(vm: Vm) -> None:
+    vm.record["not_ready"] = vm.mac.knob("guest_ready_after")
+    memory = vm.bundle.guest()
+    if boot(memory):
+        vm.bundle.save_guest(memory)
+
+
+def _count_uptime(vm: Vm) -> None:
+    """Add the time since the start to what the VM has run before."""
+    vm.record["ran"] = vm.uptime()
+    vm.record["started"] = 0
 
 
 def resume(vm: Vm) -> None:
@@ -59,13 +73,14 @@ def resume(vm: Vm) -> None:
 
 def power_off(vm: Vm) -> None:
     """Begin the end of a running VM: `stopping` for some looks, then busy for some operations."""
+    _count_uptime(vm)
     vm.begin(("stopping", vm.mac.knob("stop_polls"), "stopped"))
     vm.be_busy("stopping")
 
 
 def reboot(vm: Vm) -> None:
     """Begin a reboot: down, and up again."""
-    vm.record["not_ready"] = vm.mac.knob("guest_ready_after")
+    _boot(vm)
     vm.begin(
         ("stopping", vm.mac.knob("stop_polls"), "stopped"),
         ("starting", max(1, vm.mac.knob("start_polls")), "running"),
@@ -149,6 +164,7 @@ def run_suspend(session: Session) -> int:
     with session.mac.locked():
         vm = _change(session, ("running", "paused"))
         vm.bundle.write_memory(new_uuid())
+        _count_uptime(vm)
         vm.begin(("suspending", session.mac.knob("suspend_polls"), "suspended"))
     session.done()
     return 0

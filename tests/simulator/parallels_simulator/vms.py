@@ -72,6 +72,11 @@ class Vm:
             return str(error)
         return None
 
+    def uptime(self) -> int:
+        """Return the seconds that the VM has run, in all."""
+        started = self.record["started"]
+        return self.record["ran"] + (int(time.time() - started) if started else 0)
+
     # --- what it does ---------------------------------------------------------------------------------------------
 
     def begin(self, *steps: tuple[str, int, str]) -> None:
@@ -193,6 +198,7 @@ def add(mac: Mac, state: dict[str, Any], config: VmConfig, home: Path, power: st
         "busy": None,
         "job": "",
         "started": time.time() if power == "running" else 0,
+        "ran": 0,
         "not_ready": 0,
     }
     state["vms"][config.uuid] = record
