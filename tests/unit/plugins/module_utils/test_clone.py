@@ -1,0 +1,584 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cloning, and mending what a killed cloning left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _clone
+from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim, claim_path, read_claim
+from ansible_collections.macops.parallels.plugins.module_utils._clone import (
+    CloneOrder,
+    ensure_clone,
+    ensure_no_clone,
+    forget_clone,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
+
+SOURCE = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+CLONE = "bd70007c-83b8-4642-b1d0-fa8ddfa0a4cf"
+NAME = "win11-1-arm64"
+SOURCE_NAME = "Quelle Übung"
+
+
+class Stage:
+    """A Mac with a source VM, and what the cloning of it asks Parallels."""
+
+    def __init__(self, mac: Any) -> None:
+        self.mac = mac
+        self.state = "stopped"
+        self.clone_state: Optional[str] = None
+        self.dest = mac.folder / "bilder ü"
+        self.dest.mkdir()
+        self.target = self.dest / f"{NAME}.pvm"
+        self.facts = mac.bundle(mac.folder / "Parallels" / f"{SOURCE_NAME}.pvm")
+        self.order = CloneOrder(NAME, SOURCE_NAME, str(self.dest))
+
+    def run(self, dry: bool = False, **order: Any) -> tuple[Any, bool]:
+        return ensure_clone(self.mac.prl, replace(self.order, **order), dry=dry)
+
+    def list(self) -> None:
+        vms = [(SOURCE, SOURCE_NAME, self.state)]
+        if self.clone_state:
+            vms.append((CLONE, NAME, self.clone_state))
+        self.mac.list(*vms)
+
+    def find_source(self) -> None:
+        self.list()
+        self.mac.look(SOURCE, Name=SOURCE_NAME, State=self.state, **self.facts)
+
+    def find_clone(self, **facts: Any) -> None:
+        self.list()
+        if self.clone_state:
+            self.mac.look(CLONE, **{"Name": NAME, "State": self.clone_state, **self.mac.home(self.target), **facts})
+
+    def first_look(self) -> None:
+        self.find_source()
+        self.find_clone()
+
+    def under_the_claim(self) -> None:
+        """The looks at clone and source, once the claim is held and the way is clear."""
+        self.find_clone()
+        self.find_source()
+        self.list()
+
+    def stop_source(self) -> None:
+        self.list()
+        self.mac.expect("prlctl", "stop", SOURCE, "--noforce")
+        self.state = "stopped"
+        self.list()
+
+    def start_source(self) -> None:
+        self.list()
+        self.mac.expect("prlctl", "start", SOURCE)
+        self.state = "running"
+        self.list()
+
+    def clone(self, rc: int = 0, err: str = "", then: Optional[Callable[[], Any]] = None) -> None:
+        self.mac.expect(
+            "prlctl", "clone", SOURCE, "--name", NAME, "--dst", str(self.dest), rc=rc, err=err, then=then or self.copy
+        )
+
+    def copy(self) -> None:
+        self.mac.bundle(self.target)
+
+    def cloned(self) -> None:
+        """The clone is made and found to be whole."""
+        self.clone()
+        self.clone_state = "stopped"
+        self.list()
+        self.find_clone()
+
+    def claim(self, **notes: Any) -> None:
+        with Claim.take(str(self.target)) as claim:
+            claim.write(**{"operation": "clone", "source": SOURCE, "source_name": SOURCE_NAME, "clone": "", **notes})
+
+    def notes(self) -> dict[str, Any]:
+        return read_claim(str(self.target))
+
+
+@pytest.fixture
+def stage(mac: Any) -> Stage:
+    return Stage(mac)
+
+
+def test_a_clone_is_made_proven_and_remembered(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.cloned()
+    vm, changed = stage.run()
+    assert changed
+    assert (vm.uuid, vm.home) == (CLONE, str(stage.target))
+    assert stage.notes() == {
+        "operation": "clone",
+        "source": SOURCE,
+        "source_name": SOURCE_NAME,
+        "clone": CLONE,
+        "restart_source": False,
+    }
+
+
+def test_the_program_that_clones_holds_the_claim(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.cloned()
+    stage.run()
+    assert [len(descriptors) for descriptors in stage.mac.descriptors].count(1) == 1
+
+
+def test_a_clone_that_is_there_is_left_alone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    for state in ("stopped", "running", "levitating"):
+        stage.clone_state = state
+        stage.first_look()
+        vm, changed = stage.run()
+        assert (vm.uuid, changed) == (CLONE, False)
+
+
+def test_a_packed_clone_is_left_alone(stage: Stage) -> None:
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.find_source()
+    stage.find_clone(**stage.mac.home(stage.target.with_suffix(".pvmp")))
+    vm, changed = stage.run()
+    assert vm.packed
+    assert not changed
+
+
+def test_a_clone_is_left_alone_when_its_source_is_gone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.mac.list((CLONE, NAME, "stopped"))
+    stage.mac.list((CLONE, NAME, "stopped")).look(CLONE, Name=NAME, **stage.mac.home(stage.target))
+    _vm, changed = stage.run()
+    assert not changed
+
+
+def test_a_missing_source_is_an_error(stage: Stage) -> None:
+    stage.mac.list((CLONE, "else", "stopped")).list((CLONE, "else", "stopped"))
+    with pytest.raises(TaskError, match=r"There is no virtual machine 'Quelle Übung'"):
+        stage.run()
+
+
+def test_a_running_source_is_stopped_and_started_again(stage: Stage) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.stop_source()
+    remembered: list[bool] = []
+    stage.clone(then=lambda: (stage.copy(), remembered.append(stage.notes()["restart_source"])))
+    stage.clone_state = "stopped"
+    stage.list()
+    stage.find_clone()
+    stage.start_source()
+    _vm, changed = stage.run(stop_source=True)
+    assert changed
+    assert remembered == [True]
+    assert stage.notes()["restart_source"] is False
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("state", "stop", "sentence"),
+    [
+        ("running", False, "is running, and only a VM that is shut down.*stop_source: true"),
+        ("suspended", True, "is suspended. A clone of it would carry its memory"),
+        ("paused", True, "is paused. A clone of it would carry its memory"),
+        ("invalid", True, "files of 'Quelle Übung' are missing"),
+    ],
+)
+def test_a_source_in_another_state_is_refused(stage: Stage, dry: bool, state: str, stop: bool, sentence: str) -> None:
+    stage.state = state
+    stage.first_look()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=sentence):
+        stage.run(dry=dry, stop_source=stop)
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_packed_source_is_refused(stage: Stage) -> None:
+    stage.facts = stage.mac.home(stage.mac.folder / "x.pvmp")
+    stage.first_look()
+    with pytest.raises(TaskError, match=r"is packed and cannot be cloned"):
+        stage.run(dry=True)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_full_disk_is_found_before_the_source_is_stopped(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, dry: bool
+) -> None:
+    monkeypatch.setattr(_clone, "free_bytes", lambda _path: 1000)
+    stage.state = "running"
+    stage.first_look()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"has 1000 bytes free") as caught:
+        stage.run(dry=dry, stop_source=True)
+    assert caught.value.details["needed_bytes"] > 5000
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_dry_run_changes_nothing(stage: Stage) -> None:
+    stage.state = "running"
+    stage.first_look()
+    assert stage.run(dry=True, stop_source=True) == (None, True)
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_source_that_does_not_shut_down_is_remembered_to_have_run(stage: Stage) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.list()
+    stage.mac.expect("prlctl", "stop", SOURCE, "--noforce")
+    for _look in range(4):
+        stage.list()
+    with pytest.raises(TaskError, match=r"did not shut down within 1 seconds"):
+        stage.run(stop_source=True, stop_timeout=1)
+    assert stage.notes()["restart_source"] is True
+
+
+@pytest.mark.parametrize(
+    ("rc", "err", "sentence"), [(255, "Out of disk space.", "Free some space"), (-9, "", "ended from outside")]
+)
+def test_a_failed_cloning_is_cleaned_up_and_the_source_started(stage: Stage, rc: int, err: str, sentence: str) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.stop_source()
+    stage.clone(rc=rc, err=err)
+    for _look in range(2 if rc == 255 else 8):
+        stage.list()
+    stage.start_source()
+    with pytest.raises(TaskError, match=sentence):
+        stage.run(stop_source=True)
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_source_that_cannot_be_started_again_is_said_and_remembered(stage: Stage) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.stop_source()
+    stage.clone(rc=255, err="Out of disk space.")
+    for _look in range(3):
+        stage.list()
+    stage.mac.expect("prlctl", "start", SOURCE, rc=255, err="Out of disk space.")
+    stage.list()
+    with pytest.raises(TaskError) as caught:
+        stage.run(stop_source=True)
+    assert "could not clone 'Quelle Übung'" in caught.value.message
+    assert "was running before and could not be started again" in caught.value.message
+    assert stage.notes()["restart_source"] is True
+    assert not stage.target.exists()
+
+
+def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone(then=lambda: None)
+    for _look in range(18):
+        stage.list()
+    with pytest.raises(TaskError, match=r"a fresh look shows that it did not"):
+        stage.run()
+    assert os.listdir(stage.dest) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "doubt"),
+    [
+        ({"Hardware": {}}, "it has 0 disks, its source has 1"),
+        ({"State": "levitating"}, "it is levitating"),
+        ({"Home": "/elsewhere/x.pvm/"}, "it is in /elsewhere/x.pvm, not in"),
+        ("the disk of its source", "is that of its source"),
+        ("no disk", "harddisk1.hdd is not there"),
+    ],
+)
+def test_a_clone_that_is_not_whole_is_removed(stage: Stage, facts: Any, doubt: str) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone()
+    stage.clone_state = "stopped"
+    stage.list()
+    if facts == "the disk of its source":
+        facts = {"Hardware": stage.facts["Hardware"]}
+    elif facts == "no disk":
+        facts = {}
+        stage.mac.calls[-1].then = lambda: shutil.rmtree(stage.target / "harddisk1.hdd")
+    stage.find_clone(**facts)
+    stage.find_clone()
+    stage.list()
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.clone_state = None
+    stage.list()
+    with pytest.raises(TaskError, match=r"the clone 'win11-1-arm64' is not whole") as caught:
+        stage.run()
+    assert any(doubt in each for each in caught.value.details["doubts"])
+    assert os.listdir(stage.dest) == []
+
+
+@pytest.mark.parametrize("registered", [True, False])
+@pytest.mark.parametrize("was_running", [True, False])
+def test_what_a_killed_run_left_is_removed_and_made_again(stage: Stage, registered: bool, was_running: bool) -> None:
+    stage.claim(restart_source=was_running)
+    stage.mac.bundle(stage.target, disk=b"half")
+    stage.clone_state = "stopped" if registered else None
+    stage.first_look()
+    stage.find_clone()
+    if registered:
+        stage.find_clone()
+        stage.list()
+        stage.mac.expect("prlctl", "delete", CLONE)
+        stage.clone_state = None
+        stage.list()
+    else:
+        stage.list()
+    stage.find_source()
+    stage.list()
+    stage.cloned()
+    if was_running:
+        stage.start_source()
+    vm, changed = stage.run()
+    assert changed
+    assert vm.disks[0].bytes_on_disk > 4096
+    assert stage.notes()["clone"] == CLONE
+    assert stage.notes()["restart_source"] is False
+
+
+def test_a_run_that_was_killed_before_the_source_was_started_again_is_ended(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE, restart_source=True)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    stage.find_clone()
+    stage.start_source()
+    vm, changed = stage.run()
+    assert (vm.uuid, changed) == (CLONE, True)
+    assert stage.notes()["restart_source"] is False
+
+
+def test_the_clone_of_a_run_that_is_still_at_work_is_waited_for(stage: Stage) -> None:
+    stage.first_look()
+    holder = Claim.take(str(stage.target))
+    holder.write(operation="clone", source=SOURCE, source_name=SOURCE_NAME, clone="")
+
+    def finish(seconds: float) -> None:
+        stage.mac.slept.append(seconds)
+        stage.copy()
+        holder.note(clone=CLONE)
+        holder.release()
+
+    stage.mac.prl.sleep = finish
+    stage.clone_state = "stopped"
+    stage.find_clone()
+    _vm, changed = stage.run()
+    assert not changed
+    assert len(stage.mac.slept) == 1
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        pytest.param(None, id="no claim"),
+        pytest.param({"source": CLONE}, id="clone of another source"),
+        pytest.param({"clone": SOURCE}, id="claim of another clone"),
+        pytest.param({"operation": "pack"}, id="claim of another operation"),
+    ],
+)
+def test_a_vm_that_is_not_ours_is_left_alone(stage: Stage, dry: bool, notes: Optional[dict[str, Any]]) -> None:
+    stage.copy()
+    if notes is not None:
+        stage.claim(**notes)
+    before = sorted(os.listdir(stage.dest))
+    stage.clone_state = "stopped"
+    stage.first_look()
+    with pytest.raises(TaskError, match=r"There is a virtual machine 'win11-1-arm64' already"):
+        stage.run(dry=dry)
+    assert sorted(os.listdir(stage.dest)) == before
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("name", [f"{NAME}.pvm", f"{NAME}.pvmp"])
+def test_files_that_are_not_ours_are_left_alone(stage: Stage, dry: bool, name: str) -> None:
+    (stage.dest / name).write_text("precious")
+    stage.first_look()
+    if not dry:
+        stage.find_clone()
+    with pytest.raises(TaskError, match=rf"{name} is in the way of the clone"):
+        stage.run(dry=dry)
+    assert os.listdir(stage.dest) == [name]
+    assert (stage.dest / name).read_text() == "precious"
+
+
+def test_a_clone_that_was_unregistered_is_left_alone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.first_look()
+    stage.find_clone()
+    with pytest.raises(TaskError, match=r"Parallels does not know it any more. Register it again"):
+        stage.run()
+    assert stage.target.exists()
+
+
+def test_a_clone_in_another_folder_is_an_error(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    with pytest.raises(TaskError, match=r"is there already, but in .*bilder ü, not in"):
+        stage.run(dest=str(stage.mac.folder))
+
+
+@pytest.mark.parametrize("name", ["", " ", ".hidden", "a/b"])
+def test_a_name_that_is_no_file_name_is_an_error(stage: Stage, name: str) -> None:
+    with pytest.raises(TaskError, match=r"is no name for a clone"):
+        stage.run(name=name)
+
+
+def test_a_missing_folder_is_an_error(stage: Stage) -> None:
+    with pytest.raises(TaskError, match=r"There is no folder /nowhere for the clone"):
+        stage.run(dest="/nowhere")
+
+
+def absent(stage: Stage, dry: bool = False, source: str = SOURCE_NAME) -> tuple[Any, bool]:
+    return ensure_no_clone(stage.mac.prl, NAME, source, str(stage.dest), dry=dry)
+
+
+def test_a_clone_is_removed_and_its_claim_goes_last(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    stage.list()
+    stage.list()
+    stage.mac.expect(
+        "prlctl", "delete", CLONE, then=lambda: stage.clone_notes.append(stage.notes()) or shutil.rmtree(stage.target)
+    )
+    stage.clone_notes: list[dict[str, Any]] = []
+    stage.clone_state = None
+    stage.list()
+    vm, changed = absent(stage)
+    assert (vm.uuid, changed) == (CLONE, True)
+    assert stage.clone_notes[0]["removing"] is True
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_removal_that_was_killed_is_ended(stage: Stage) -> None:
+    stage.copy()
+    image = stage.target.with_suffix(".pvmp")
+    image.write_text("image")
+    with Claim.take(str(image)) as claim:
+        claim.write(operation="pack", vm=CLONE)
+    stage.claim(clone=CLONE, removing=True)
+    stage.first_look()
+    assert absent(stage) == (None, True)
+    assert os.listdir(stage.dest) == []
+
+
+def test_what_a_killed_cloning_left_is_removed_and_the_source_started(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(restart_source=True)
+    stage.first_look()
+    stage.start_source()
+    assert absent(stage) == (None, True)
+    assert os.listdir(stage.dest) == []
+
+
+def test_nothing_to_remove(stage: Stage) -> None:
+    stage.first_look()
+    assert absent(stage) == (None, False)
+
+
+def test_a_dry_removal_removes_nothing(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    stage.list()
+    vm, changed = absent(stage, dry=True)
+    assert (vm.uuid, changed) == (CLONE, True)
+    assert stage.notes() == {"operation": "clone", "source": SOURCE, "source_name": SOURCE_NAME, "clone": CLONE}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("notes", "sentence"),
+    [
+        (None, "Nothing shows that this collection made 'win11-1-arm64'"),
+        ({"source": CLONE}, "Nothing shows that this collection made 'win11-1-arm64'"),
+        ({"clone": SOURCE}, "is about another virtual machine"),
+    ],
+)
+def test_what_is_not_our_clone_is_not_removed(
+    stage: Stage, dry: bool, notes: Optional[dict[str, Any]], sentence: str
+) -> None:
+    stage.copy()
+    if notes is not None:
+        stage.claim(**notes)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    with pytest.raises(TaskError, match=sentence):
+        absent(stage, dry)
+    assert stage.target.exists()
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_a_running_clone_is_not_removed(stage: Stage, state: str) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = state
+    stage.first_look()
+    stage.list()
+    with pytest.raises(TaskError, match=rf"is {state} and is not removed. Shut it down first"):
+        absent(stage)
+    assert "removing" not in stage.notes()
+
+
+def test_an_unregistered_clone_is_not_removed(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.first_look()
+    with pytest.raises(TaskError, match=r"Parallels does not know it any more, so it is left as it is"):
+        absent(stage)
+    assert stage.target.exists()
+
+
+def test_the_claim_of_a_clone_removed_by_name_is_taken_away(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.find_clone()
+    vm = get_vm(stage.mac.prl, NAME)
+    forget_clone(replace(vm, uuid=SOURCE))
+    assert os.path.exists(claim_path(str(stage.target)))
+    forget_clone(vm)
+    assert os.listdir(stage.dest) == [f"{NAME}.pvm"]
+
+
+def test_a_packed_clone_is_removed_with_its_image(stage: Stage, tmp_path: Path) -> None:
+    image = stage.target.with_suffix(".pvmp")
+    image.write_text("image")
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.find_source()
+    stage.find_clone(**stage.mac.home(image))
+    stage.list()
+    stage.list()
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.clone_state = None
+    stage.list()
+    vm, changed = absent(stage)
+    assert vm.packed
+    assert changed
+    assert os.listdir(stage.dest) == []
