@@ -214,9 +214,14 @@ def parse_tree(text: str) -> list[tuple[str, int]]:
 
 
 def _take_snapshots(bundle: Bundle, tree: list[tuple[str, int]], size: int) -> None:
-    """Take the snapshots as they are written, each on its parent; the last one is the current one."""
+    """Take the snapshots as they are written, each on its parent and after some work; the last one is current."""
     noise = Noise()
     path: list[str] = []
+
+    def work(number: int) -> None:
+        for disk in bundle.disks():
+            disk.write(number % (disk.virtual // MIB), size, noise)
+
     for number, (name, depth) in enumerate(tree):
         del path[depth:]
         if path:
@@ -224,6 +229,7 @@ def _take_snapshots(bundle: Bundle, tree: list[tuple[str, int]], size: int) -> N
             parent = here.find(path[-1])
             if parent and parent is not here.current:
                 switch_snapshot(bundle, parent)
+        work(number)
         path.append(take_snapshot(bundle, name, f"Snapshot {name}", "stopped"))
-        for disk in bundle.disks():
-            disk.write(number % (disk.virtual // MIB), size, noise)
+    if tree:
+        work(len(tree))

@@ -31,7 +31,7 @@ def _same_folders(one: Path, other: Path, ignore: tuple = ()) -> bool:
     "options",
     [
         {"data": "3M"},
-        {"data": "2M", "format": "plain"},
+        {"data": "2M", "format": "plain", "disk": "32M"},
         {"data": "1M", "disks": 2, "snapshots": "one(two(three),four)"},
         {"data": "2M", "waste": "6M"},
         {"data": "64K", "state": "suspended", "os": "ubuntu"},
@@ -322,7 +322,7 @@ def test_fingerprint_sees_every_change(mac: SimulatedMac) -> None:
 
 
 def test_fingerprint_does_not_depend_on_holes(mac: SimulatedMac, monkeypatch: pytest.MonkeyPatch) -> None:
-    mac.vm("a", data="1M", format="plain")
+    mac.vm("a", data="1M", disk="32M", format="plain")
     before = mac.fingerprint("a")
     monkeypatch.setattr(fingerprints, "extents", lambda _handle, size: iter([(0, size)]))
     assert mac.fingerprint("a") == before
