@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import functools
+import http.client
 import os
 import ssl
 import time
@@ -151,30 +152,34 @@ class Http:
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
         raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Give the address where it ends.")
 
-    def blocks(self, response: Any) -> Iterator[bytes]:
+    def blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
         """Read the body of a streamed answer as it is on the wire, in big blocks, to its end.
 
-        Raises RetryLater when it is shorter than the server said: not every version of the libraries below does.
+        Raises RetryLater when it is shorter than the server said: not every version of the libraries below does. Its
+        detail C(truncated) is true when the server ended it in good order.
         """
         announced = response.headers.get("Content-Length")
         count = 0
         try:
             while True:
-                block = response.raw.read(BLOCK, decode_content=False)
+                block = response.raw.read(size, decode_content=False)
                 if not block:
                     break
                 count += len(block)
                 yield block
         except (load("urllib3.exceptions").HTTPError, OSError) as error:
-            raise self._broke_off(response, count, _said(_innermost(error))) from error
+            cause = _innermost(error)
+            truncated = isinstance(cause, http.client.IncompleteRead)
+            raise self._broke_off(response, count, _said(cause), truncated) from error
         finally:
             response.close()
         if announced is not None and count != int(announced):
-            raise self._broke_off(response, count, f"it should have sent {announced} bytes")
+            raise self._broke_off(response, count, f"it should have sent {announced} bytes", truncated=True)
 
     @staticmethod
-    def _broke_off(response: Any, count: int, why: str) -> RetryLater:
-        return RetryLater(f"{urlsplit(response.url).netloc} broke off after {count} bytes of the download ({why}).")
+    def _broke_off(response: Any, count: int, why: str, truncated: bool) -> RetryLater:
+        host = urlsplit(response.url).netloc
+        return RetryLater(f"{host} broke off after {count} bytes of the download ({why}).", truncated=truncated)
 
     def _proxies(self, url: str) -> dict[str, str]:
         """Return the proxy for a URL: the given one, else the environment's, as others understand its variables.

@@ -15,7 +15,7 @@ import random
 import ssl
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, Callable, TypeVar
+from typing import Any, BinaryIO, Callable, Iterator, TypeVar
 from urllib.parse import urlsplit
 
 from ._direct_link import share_link
@@ -30,13 +30,13 @@ from ._link_proof import (
     WholeDownload,
     part_of,
     read_sample,
-    read_up_to,
-    read_what_comes,
     sample_ranges,
+    take,
+    take_what_comes,
 )
 from ._link_report import Question, Report, advice_for
 from ._link_route import Networks, Route, Unfit, masked, status_line
-from ._retry import Retries, RetryLater
+from ._retry import Retries
 
 _HEAD = 1024
 _LONGEST_PAGE = 64 * 1024
@@ -180,15 +180,15 @@ class LinkCheck:
         with closing(route):
             self._judge_status(route)
             part = part_of(route.response)
-            head = read_up_to(route.response, _HEAD, self._patience)
-            self._judge_document(route, head)
+            pieces = self._pieces(route.response)
+            head = take(pieces, _HEAD, self._patience)
+            self._judge_document(route.response, head, pieces)
             if part.start != 0:
                 raise Unfit("unreachable", "Asked for the first bytes of the file, the server sends others.")
-            self._judge_size(part.total)
-            promised = _HEAD if part.length is None else min(_HEAD, part.length)
-            if len(head) < promised and part.length is not None:
-                raise RetryLater(f"The download ends after {len(head)} of {part.total} bytes.", truncated=True)
-        self._report.size, self._report.ranges = part.total, part.ranged
+            self._report.size, self._report.ranges = part.total, part.ranged
+            self._judge_size(part.total, head)
+            if self._local:
+                self._local.compare(0, head)
         self._judge_digest_headers(route.response)
         self._validators = Validators.of(route.response)
         return part
@@ -211,34 +211,26 @@ class LinkCheck:
         raise Unfit("unreachable", f"That is no answer with a file: {said}")
 
     def _refused_for_age(self, response: Any) -> bool:
-        body = read_what_comes(response, _LONGEST_PAGE, self._patience)
+        body = take_what_comes(self._pieces(response), _LONGEST_PAGE, self._patience)
         if any(mark in body for mark in (b"Request has expired", b"<Code>ExpiredToken", b"ExpiredSignature")):
             return True
         expiry = read_expiry(self._question.url)
         return expiry is not None and expiry.ends is not None and expiry.ends <= self._time_of(response)
 
-    def _judge_document(self, route: Route, head: bytes) -> None:
-        content_type = route.response.headers.get("Content-Type", "")
-        document = describe_document(content_type, head)
-        if self._local and head:
-            try:
-                self._local.compare(0, head)
-            except Unfit:
-                if not document:
-                    raise
-            else:
-                if document:
-                    self._report.note(f"The server calls the image {document}: have it sent as application/octet-stream.")
-                return  # no guess is as good as the same bytes
+    def _judge_document(self, response: Any, head: bytes, rest: Iterator[bytes]) -> None:
+        document = describe_document(response.headers.get("Content-Type", ""), head)
         if not document:
             return
-        page = head + read_what_comes(route.response, _LONGEST_PAGE, self._patience)
+        if self._local and head and self._local.has(0, head):  # no guess is as good as the same bytes
+            self._report.note(f"The server calls the image {document}: have it sent as application/octet-stream.")
+            return
+        page = head + take_what_comes(rest, _LONGEST_PAGE, self._patience)
         if asks_for_password(page):
             raise Unfit("login", f"The link gives a page that asks for a password{_titled(page)}.")
         raise Unfit("html", f"The link gives {document}, not an image{_titled(page)}.")
 
-    def _judge_size(self, total: int | None) -> None:
-        if total == 0:
+    def _judge_size(self, total: int | None, head: bytes) -> None:
+        if total == 0 or not head:
             raise Unfit("wrong_size", "The file is empty.")
         if total is not None and self._wanted_size not in (None, total):
             raise Unfit("wrong_size", f"The link has {total} bytes, the image has {self._wanted_size}.")
@@ -262,12 +254,16 @@ class LinkCheck:
         self._report.proof = "sample"
 
     def _sample(self, start: int, stop: int, total: int) -> bytes:
-        return read_sample(self._ask({"Range": f"bytes={start}-{stop - 1}"}), start, stop, total, self._validators)
+        return read_sample(
+            self._ask({"Range": f"bytes={start}-{stop - 1}"}), self._http.blocks, start, stop, total, self._validators
+        )
 
     def _read_all(self) -> None:
         # Where the digest is known, it is the proof; else the bytes themselves are.
         local = None if self._question.sha256 else self._local
-        download = WholeDownload(self._ask_for_file, self._retries.begin, self._wanted_size, local, self._each)
+        download = WholeDownload(
+            self._ask_for_file, self._http.blocks, self._retries.begin, self._wanted_size, local, self._each
+        )
         try:
             self._as_verdict(download.run)
         finally:
@@ -305,6 +301,10 @@ class LinkCheck:
     def _new_route(self) -> Route:
         question = self._question
         return Route(question.url, self._networks, question.allow_private_redirects, self._cookies)
+
+    def _pieces(self, response: Any) -> Iterator[bytes]:
+        # Small ones, because the server may keep silent for a while before each.
+        return self._http.blocks(response, size=16)
 
     def _walk(self, headers: dict[str, str]) -> Route:
         self._route = self._new_route()

@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Callable, Iterator
 
-from ._deps import load
 from ._http import BLOCK
 from ._link_route import Route, Unfit
 from ._retry import Attempts, RetryLater
@@ -65,45 +64,26 @@ class Validators:
         return "" if self.etag.startswith("W/") else self.etag
 
 
-def read_blocks(response: Any, size: int = BLOCK) -> Iterator[bytes]:
-    """Give the body of an answer as it comes, in blocks; raise RetryLater when the connection breaks."""
-    errors = load("urllib3.exceptions")
-    try:
-        while True:
-            block = response.raw.read(size, decode_content=False)
-            if not block:
-                return
-            yield block
-    except errors.ReadTimeoutError as error:
-        raise RetryLater("The server stopped sending in the middle of the file.") from error
-    except (errors.HTTPError, OSError) as error:
-        # urllib3 2 tells of an answer that ends before its length, urllib3 1.26 does not: the caller counts.
-        if "IncompleteRead" in f"{type(error).__name__} {error}" and "Content-Length" in response.headers:
-            return
-        raise RetryLater("The connection broke in the middle of the file.") from error
-
-
-def read_up_to(response: Any, limit: int, patience: float) -> bytes:
-    """Return the first bytes of what is left of an answer, which may be fewer; C(patience) is how long it may take.
+def take(pieces: Iterator[bytes], limit: int, patience: float) -> bytes:
+    """Return the next bytes of an answer, which may be fewer; C(patience) is how many seconds they may take.
 
     Raises RetryLater when the connection breaks, or when that time is over.
     """
     until = time.monotonic() + patience
     data = b""
-    # In small pieces, because each may take as long as the server may stay silent.
-    for piece in read_blocks(response, size=16):
+    for piece in pieces:
         data += piece
         if len(data) >= limit:
             break
         if time.monotonic() > until:
             raise RetryLater(f"The server sent {len(data)} bytes within {patience:g} seconds, which is too slow.")
-    return data[:limit]
+    return data
 
 
-def read_what_comes(response: Any, limit: int, patience: float) -> bytes:
-    """Like C(read_up_to), for a text that helps to understand an answer: nothing is lost when it cannot be had."""
+def take_what_comes(pieces: Iterator[bytes], limit: int, patience: float) -> bytes:
+    """Like C(take), for a text that helps to understand an answer: nothing is lost when it cannot be had."""
     try:
-        return read_up_to(response, limit, patience)
+        return take(pieces, limit, patience)
     except RetryLater:
         return b""
 
@@ -115,10 +95,14 @@ class LocalFile:
         self._handle = handle
         self.path = path
 
+    def has(self, start: int, block: bytes) -> bool:
+        """Return whether the file has these bytes from C(start) on."""
+        self._handle.seek(start)
+        return self._handle.read(len(block)) == block
+
     def compare(self, start: int, block: bytes) -> None:
         """Raise Unfit when the file has other bytes from C(start) on."""
-        self._handle.seek(start)
-        if self._handle.read(len(block)) != block:
+        if not self.has(start, block):
             raise Unfit(
                 "wrong_checksum",
                 f"Between the bytes {start} and {start + len(block)}, the link has other bytes than {self.path}.",
@@ -132,7 +116,9 @@ def sample_ranges(total: int, choose: random.Random) -> list[tuple[int, int]]:
     return [(start, min(start + SAMPLE_BLOCK, total)) for start in sorted(starts)]
 
 
-def read_sample(route: Route, start: int, stop: int, total: int, validators: Validators) -> bytes:
+def read_sample(
+    route: Route, read: Callable[[Any], Iterator[bytes]], start: int, stop: int, total: int, validators: Validators
+) -> bytes:
     """Return the bytes of an answer to a request for them alone. Raises Unfit, RetryLater."""
     with closing(route):
         part = part_of(route.response)
@@ -140,7 +126,7 @@ def read_sample(route: Route, start: int, stop: int, total: int, validators: Val
             raise Unfit("wrong_size", f"Asked for the bytes {start} to {stop} of {total}, the server sends others.")
         if Validators.of(route.response) != validators:
             raise RetryLater("The file was changed on the server while it was looked at.")
-        data = b"".join(read_blocks(route.response))
+        data = b"".join(read(route.response))
     if len(data) != stop - start:
         raise RetryLater(f"The answer ends after {start + len(data)} of {total} bytes.", truncated=True)
     return data
@@ -152,12 +138,14 @@ class WholeDownload:
     def __init__(
         self,
         open_route: Callable[[dict[str, str]], Route],
+        read: Callable[[Any], Iterator[bytes]],
         begin_attempts: Callable[[], Attempts],
         size: int | None,
         local: LocalFile | None,
         each: Callable[[int, int | None], None],
     ) -> None:
         self._open = open_route
+        self._read = read
         self._begin_attempts = begin_attempts
         self._size = size
         self._local = local
@@ -191,10 +179,17 @@ class WholeDownload:
         route = self._open(self._range_headers())
         with closing(route):
             self._take_up(route.response)
-            for block in read_blocks(route.response):
-                self._add(block)
-        if self.total is not None and self.count < self.total:
-            raise RetryLater(f"The download ends after {self.count} of {self.total} bytes.", truncated=True)
+            try:
+                for block in self._read(route.response):
+                    self._add(block)
+            except RetryLater as error:
+                if not error.details.get("truncated"):
+                    raise
+            else:
+                if self.total in (None, self.count):
+                    return
+        size = "" if self.total is None else f" of {self.total}"
+        raise RetryLater(f"The download ends after {self.count}{size} bytes.", truncated=True)
 
     def _add(self, block: bytes) -> None:
         if self._local:

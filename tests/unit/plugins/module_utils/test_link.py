@@ -99,7 +99,7 @@ BAD_LINKS = [
     ("/empty.pvmp", "wrong_size", "empty"),
     ("/status/204", "wrong_size", "empty"),
     ("/status/416", "wrong_size", "empty"),
-    ("/short.pvmp", "wrong_size", "ends after 100 of 3150049 bytes"),
+    ("/short.pvmp", "wrong_size", "broke off after 100 bytes"),
     ("/downgrade", "insecure", "begins with http:"),
     ("/to-file", "insecure", "begins with file:"),
     ("/to-user", "insecure", "a user name or a password"),
@@ -218,7 +218,7 @@ def test_a_netrc_is_never_used(server: LinkServer, path: str, tmp_path: Path, mo
 
 def test_a_wrong_size(server: LinkServer) -> None:
     report = check(server, "/image.pvmp", size=5)
-    assert (report.verdict, report.size) == ("wrong_size", None)
+    assert (report.verdict, report.size) == ("wrong_size", server.image.size)
     assert report.reasons[0] == f"The link has {server.image.size} bytes, the image has 5."
 
 
@@ -385,7 +385,7 @@ def test_a_server_that_stops_in_the_middle(server: LinkServer) -> None:
     server.answers["/stopping.pvmp"] = answer
     report = check(server, "/stopping.pvmp", proof="full", timeout=0.3, retries=0)
     assert report.verdict == "unreachable"
-    assert "stopped sending" in report.reasons[0]
+    assert "(time" in report.reasons[0].lower()
 
 
 def test_a_port_where_nobody_listens(server: LinkServer) -> None:
