@@ -198,10 +198,10 @@ class Http:
         kinds = self._requests.exceptions
         host = urlsplit(url).netloc
         cause = _innermost(error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return TlsError(
-                f"The certificate of {host} is not trusted: {cause.verify_message}. {self._trust_advice()}", url=bare(url)
-            )
+        # The class of the second name is that of urllib3 1.26, for a certificate of another host.
+        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ == "CertificateError":
+            why = (getattr(cause, "verify_message", "") or str(cause)).rstrip(".")
+            return TlsError(f"The certificate of {host} is not trusted: {why}. {self._trust_advice()}", url=bare(url))
         if isinstance(error, kinds.ProxyError):
             return RetryLater(f"The proxy for {host} does not answer as it should ({_said(cause)}). Check the option proxy.")
         if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
