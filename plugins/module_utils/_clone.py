@@ -45,6 +45,7 @@ from ._vm_power import set_power
 
 _OPERATION = "clone"
 _BUSY_TIME = 600
+_CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
 # Another run may be cloning the same source when ours wants to start it again.
 _RESTART_PATIENCE = 3600
 
@@ -133,8 +134,16 @@ def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[V
 
 
 def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
-    """Return whether a VM is a clone that was proven."""
-    return vm is not None and notes.get("clone") == vm.uuid
+    """Return whether a VM is a clone that was proven, and whose files are still there."""
+    return vm is not None and notes.get("clone") == vm.uuid and not _is_ruined(vm)
+
+
+def _is_ruined(vm: Vm) -> bool:
+    """Return whether a VM has no files any more that could be used, such as after a packing that went wrong."""
+    if vm.state != INVALID:
+        return False
+    main_file = vm.home if vm.packed else os.path.join(vm.home, _CONFIGURATION)
+    return not (os.path.isfile(main_file) and os.path.getsize(main_file))
 
 
 def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
@@ -184,6 +193,7 @@ def _clear_the_way(
     _refuse_in_the_way(order, target, claim.notes, existing)
     if existing is not None:
         _refuse_foreign(order, existing, claim.notes, source)
+        claim.note(clone="")  # if it was finished once, it is ruined: from here on it counts as unfinished
     if claim.notes.get("operation") == _OPERATION and not claim.notes.get("clone"):
         remove_leftovers(prl, target)
 
@@ -196,6 +206,7 @@ def remove_leftovers(prl: Prlctl, target: str) -> None:
         vm = read_vm(prl, entry)
         if os.path.realpath(vm.folder) == os.path.realpath(os.path.dirname(target)):
             delete(prl, vm, refuse_running(prl, vm, "removed"))
+            _remove_files(vm.home)
     _remove_files(target)
 
 
@@ -278,6 +289,7 @@ def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
         ["clone", source.uuid, "--name", order.name, "--dst", order.dest],
         made,
         limit=order.timeout,
+        settle=20,
         keep_open=[claim.descriptor],
     )
 

@@ -32,6 +32,7 @@ from ._vm import (
     wait_for_state,
     wait_while_busy,
 )
+from ._vm_lifecycle import register, unregister
 
 PACK = "pack"
 UNPACK = "unpack"
@@ -180,7 +181,10 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
         # Parallels' service may go on for a moment after its program was ended.
         state = wait_for_state(prl, vm.uuid, (STOPPED, SUSPENDED, RUNNING, PAUSED, INVALID), _CANCEL_TIME)
         now = get_vm(prl, vm.uuid)
-        intact = not is_busy(state) and os.path.exists(work.source) and _same(now.home, work.source)
+        if work.verb == PACK and _is_replaced_by_nothing(now, work):
+            now = _register_again(prl, now, work)
+            state = now.state
+        intact = not is_busy(state) and _same(now.home, work.source)
         if not intact:
             _add(
                 error, f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed."
@@ -195,6 +199,19 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
     except (TaskError, OSError) as problem:
         _add(error, f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.")
         _name_left(error, work)
+
+
+def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
+    """Return whether Parallels took an image for the VM that is none, and left the bundle that it was."""
+    bad_image = not os.path.exists(work.image) or os.path.getsize(work.image) == 0
+    return bad_image and vm.home == work.image and os.path.isdir(work.source)
+
+
+def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
+    """Make a VM what it was before it was packed."""
+    unregister(prl, vm)
+    _remove(work.image)
+    return register(prl, vm.name, work.source, new_uuid=False, dry=False)[0] or vm
 
 
 def _name_left(error: BaseException, work: _Work) -> None:

@@ -314,7 +314,7 @@ class Prlctl:
             if result.timed_out:
                 raise failure(f"Parallels could not {what} within {limit:.0f} seconds", result)
             if result.rc == 0:
-                raise failure(f"Parallels said that it did {what}, and a fresh look shows that it did not", result)
+                raise failure(f"Parallels reported success, but a fresh look shows that it did not {what}", result)
             if not may_pass(result):
                 # An unknown complaint may come from a change that was made all the same and shows only later.
                 if remedy_for(result) is None and self._comes_true(reached, 5):

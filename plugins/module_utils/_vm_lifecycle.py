@@ -65,7 +65,7 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
             return None, True
         prl.change(
             f"register {path}",
-            ["register", path, *(["--preserve-uuid=no"] if new_uuid else [])],
+            ["register", path, f"--preserve-uuid={'no' if new_uuid else 'yes'}"],
             lambda: _registered_from(prl, path, set(known)) is not None,
         )
         vm = _registered_from(prl, path, set(known))

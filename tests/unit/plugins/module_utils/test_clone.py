@@ -287,7 +287,7 @@ def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
     stage.first_look()
     stage.under_the_claim()
     stage.clone(then=lambda: None)
-    for _look in range(18):
+    for _look in range(10):
         stage.list()
     with pytest.raises(TaskError, match=r"a fresh look shows that it did not"):
         stage.run()

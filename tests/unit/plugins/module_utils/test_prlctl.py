@@ -89,7 +89,7 @@ def test_the_option_executable_names_the_folder_of_all_programs(mac: Any) -> Non
     assert mac.prl.program(PRLCTL) == str(mac.executable)
     assert mac.prl.program(PRL_DISK_TOOL) == str(mac.executable.with_name("prl_disk_tool"))
     mac.executable.with_name("prlsrvctl").unlink()
-    with pytest.raises(TaskError, match="There is no program .*prlsrvctl. Let the option executable"):
+    with pytest.raises(TaskError, match=r"There is no program .*prlsrvctl. Let the option executable"):
         mac.prl.program(PRLSRVCTL)
 
 
@@ -97,7 +97,7 @@ def test_programs_are_looked_for_on_the_path_then_in_the_folders(mac: Any, monke
     monkeypatch.setenv("PATH", "relative:/nowhere")
     monkeypatch.setattr(_prlctl, "_FOLDERS", ("/nowhere/either",))
     with pytest.raises(
-        TaskError, match="prlctl was not found on PATH nor in /nowhere/either. Install Parallels Desktop"
+        TaskError, match=r"prlctl was not found on PATH nor in /nowhere/either. Install Parallels Desktop"
     ):
         Prlctl(mac.run_command).program(PRLCTL)
     monkeypatch.setattr(_prlctl, "_FOLDERS", ("/nowhere/either", str(mac.executable.parent)))
@@ -145,7 +145,7 @@ def test_an_unreadable_answer_is_asked_for_again(mac: Any) -> None:
 def test_an_answer_that_stays_unreadable_is_an_error(mac: Any) -> None:
     for _try in range(3):
         mac.expect("prlctl", "list", out="%&$")
-    with pytest.raises(TaskError, match="Parallels gave no readable answer"):
+    with pytest.raises(TaskError, match=r"Parallels gave no readable answer"):
         mac.prl.read_json(PRLCTL, "list")
 
 
@@ -171,7 +171,7 @@ def test_a_change_may_show_late(mac: Any) -> None:
 
 def test_success_without_the_change_is_a_failure(mac: Any) -> None:
     mac.expect("prlctl", "start", out="The VM has been successfully started.")
-    with pytest.raises(TaskError, match="said that it did start it, and a fresh look shows that it did not"):
+    with pytest.raises(TaskError, match=r"reported success, but a fresh look shows that it did not start it"):
         mac.prl.change("start it", ["start"], lambda: False, settle=10)
     assert 10 <= sum(mac.slept) <= 16
 
@@ -195,7 +195,7 @@ def test_what_does_not_pass_in_time_is_an_error(mac: Any) -> None:
     mac.prl.retry_for = 2
     for _try in range(3):
         mac.expect("prlctl", "delete", rc=255, err=BUSY)
-    with pytest.raises(TaskError, match="though it was tried again and again.*Another operation works on this"):
+    with pytest.raises(TaskError, match=r"though it was tried again and again.*Another operation works on this"):
         mac.prl.change("delete it", ["delete"], lambda: False)
 
 
@@ -216,7 +216,8 @@ def test_what_does_not_pass_in_time_is_an_error(mac: Any) -> None:
             "vm_snapshot with all: true",
         ),
         (
-            "Failed to stop the VM: Unable to complete the operation. This operation cannot be completed because the virtual "
+            "Failed to stop the VM: Unable to complete the operation. This operation cannot be completed because the "
+            "virtual "
             'machine "x is in the "paused" state.',
             "The virtual machine is paused",
         ),
