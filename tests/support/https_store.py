@@ -82,7 +82,18 @@ class _Gateway(wsgi.Gateway_10):
     """Shows the connection to the application, so that a fault can break it."""
 
     def get_environ(self) -> dict[str, Any]:
+        _forgive(self.req.conn.wfile)
         return {**super().get_environ(), _CONNECTION: self.req.conn}
+
+
+def _forgive(wire: Any) -> None:
+    """Let the end of a connection that broke pass silently: cheroot's file complains when it is garbage collected."""
+
+    def flush() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            type(wire).flush(wire)
+
+    wire.flush = flush
 
 
 class _Counting:
@@ -120,25 +131,34 @@ class HttpsStore:
         state: str | Path | None = None,
     ) -> None:
         self.root = Path(root)
-        self.folder = self.root / folder
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.username = username
         self.password = password
         # With methods given, all others are answered with 405: a server that is no WebDAV server.
         self.methods = methods
-        self.faults: list[Fault] = []
-        self.seen: list[Seen] = []
+        self._under_way = 0
+        self._ended = threading.Condition()
+        self.root.mkdir(parents=True, exist_ok=True)
         self._temporary = tempfile.TemporaryDirectory(prefix="https-store-")
         self._state = state or self._temporary.name
         self._server = self._make_server(port)
         self.port: int = self._server.bind_addr[1]
+        self.use(folder)
+
+    def use(self, folder: str) -> HttpsStore:
+        """Begin anew with another folder: no faults, and nothing seen."""
+        self.folder = self.root / folder
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.url = f"https://{HOST}:{self.port}/{folder}"
+        self.faults: list[Fault] = []
+        self._seen: list[Seen] = []
+        return self
 
     def _make_server(self, port: int) -> wsgi.Server:
         certificates = Certificates(self._state)
         self.ca_path = certificates.ca_path
         self._webdav = WsgiDAVApp(self._webdav_config())
         server = wsgi.Server((HOST, port), self._application, numthreads=8, timeout=30, shutdown_timeout=2)
+        server.expiration_interval = 0.05  # how long stopping takes
         server.gateway = _Gateway
         server.ssl_adapter = BuiltinSSLAdapter(certificates.chain_path, certificates.key_path)
         # A test breaks connections on purpose.
@@ -169,6 +189,13 @@ class HttpsStore:
         self._thread.join()
         self._temporary.cleanup()
 
+    @property
+    def seen(self) -> list[Seen]:
+        """The requests that came in so far: those under way are waited for, because an answer may overtake its end."""
+        with self._ended:
+            self._ended.wait_for(lambda: self._under_way == 0, timeout=10)
+        return self._seen
+
     def requests(self, method: str) -> list[Seen]:
         """Return the requests of a method that came in so far."""
         return [seen for seen in self.seen if seen.method == method]
@@ -184,11 +211,16 @@ class HttpsStore:
             statuses.append(int(status.split()[0]))
             return start_response(status, headers, *more)
 
+        with self._ended:
+            self._under_way += 1
         try:
             yield from self._answer(environ, remember, fault)
         finally:
             headers = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"}
-            self.seen.append(Seen(method, path, headers, body.count, statuses[-1] if statuses else None))
+            with self._ended:
+                self._seen.append(Seen(method, path, headers, body.count, statuses[-1] if statuses else None))
+                self._under_way -= 1
+                self._ended.notify_all()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], fault: Fault | None) -> Iterator[bytes]:
         if fault is not None and fault.do is not None:

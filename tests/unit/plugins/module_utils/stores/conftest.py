@@ -29,18 +29,28 @@ def image(tmp_path):
     return SimpleNamespace(path=str(path), name=path.name, data=data, size=SIZE, sha256=hashlib.sha256(data).hexdigest())
 
 
-@pytest.fixture
-def webdav(tmp_path):
-    """WsgiDAV."""
-    with https_store(tmp_path / "webdav") as server:
+@pytest.fixture(scope="session")
+def running_webdav(tmp_path_factory):
+    with https_store(tmp_path_factory.mktemp("webdav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running_plain(tmp_path_factory):
+    with https_store(tmp_path_factory.mktemp("plain"), methods=PLAIN) as server:
         yield server
 
 
 @pytest.fixture
-def plain(tmp_path):
+def webdav(running_webdav, tmp_path):
+    """WsgiDAV, with a folder of its own for each test."""
+    return running_webdav.use(tmp_path.name)
+
+
+@pytest.fixture
+def plain(running_plain, tmp_path):
     """A server that takes PUT, writes in place, and so shows half of a file when a transfer breaks."""
-    with https_store(tmp_path / "plain", methods=PLAIN) as server:
-        yield server
+    return running_plain.use(tmp_path.name)
 
 
 @pytest.fixture
