@@ -15,7 +15,7 @@ if sys.version_info < (3, 11):
         "'make test PYTHON=/path/to/it'.".format(*sys.version_info[:2])
     )
 
-from harness.layout import TARGET_PYTHONS, ToolError
+from harness.layout import CLOSING_LINE, TARGET_PYTHONS, ToolError
 from harness.runner import Options, run_stages
 from harness.stages import STAGES
 
@@ -49,6 +49,7 @@ def main() -> int:
         return 0
     chosen = [stage for stage in STAGES if not arguments.stages or stage.name in arguments.stages]
     options = Options(tuple(arguments.pythons.split(",")), tuple(arguments.only.split()), arguments.jobs)
+    CLOSING_LINE.unlink(missing_ok=True)
     try:
         counts = run_stages(chosen, options)
     except ToolError as error:
@@ -57,7 +58,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-    print(f"tests: {counts.closing_line()}", flush=True)
+    closing_line = f"tests: {counts.closing_line()}"
+    print(closing_line, flush=True)
+    CLOSING_LINE.parent.mkdir(parents=True, exist_ok=True)
+    CLOSING_LINE.write_text(f"{closing_line}\n", encoding="utf-8")
     return 1 if counts.failed or not counts.passed else 0
 
 

@@ -15,6 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache"
 TOOLS = ROOT / "tests" / "tools"
 LOGS = CACHE / "logs"
+# What the last run ended with, for a caller whose own output comes after it.
+CLOSING_LINE = LOGS / "closing-line"
 VENVS = CACHE / "venv"
 UV_PYTHONS = CACHE / "pythons"
 
