@@ -33,6 +33,15 @@ class Connection:
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         return head.decode()
 
+    def request(self) -> str:
+        """Read a request with its body; return its line and headers."""
+        head = self.head()
+        for line in head.split("\r\n")[1:]:
+            name, _, value = line.partition(":")
+            if name.lower() == "content-length":
+                self.take(int(value))
+        return head
+
     def take(self, size: int) -> bytes:
         """Read so many bytes of a body, less when the client ends before."""
         while len(self._buffer) < size:
