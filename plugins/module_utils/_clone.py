@@ -12,13 +12,12 @@ C(removing) once its removal has begun.
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from ._claim import Claim, claim_path, read_claim
-from ._errors import TaskError
-from ._files import free_bytes
+from ._errors import TaskError, add_sentence
+from ._files import free_bytes, remove_path
 from ._prlctl import Prlctl
 from ._vm import (
     BUNDLE_SUFFIX,
@@ -206,15 +205,8 @@ def remove_leftovers(prl: Prlctl, target: str) -> None:
         vm = read_vm(prl, entry)
         if os.path.realpath(vm.folder) == os.path.realpath(os.path.dirname(target)):
             delete(prl, vm, refuse_running(prl, vm, "removed"))
-            _remove_files(vm.home)
-    _remove_files(target)
-
-
-def _remove_files(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+            remove_path(vm.home)
+    remove_path(target)
 
 
 def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
@@ -335,19 +327,16 @@ def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseExcepti
         remove_leftovers(prl, target)
     except (TaskError, OSError) as problem:
         clean = False
-        _add(error, f"What it left behind, {target}, could not be removed ({problem}); the next run tries again.")
+        add_sentence(
+            error, f"What it left behind, {target}, could not be removed ({problem}); the next run tries again."
+        )
     try:
         _start_source_again(prl, claim, source)
     except TaskError as problem:
         clean = False
-        _add(error, str(problem))
+        add_sentence(error, str(problem))
     if clean:
         claim.remove()
-
-
-def _add(error: BaseException, sentence: str) -> None:
-    if isinstance(error, TaskError):
-        error.message = f"{error.message} {sentence}"
 
 
 def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
@@ -404,9 +393,9 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
         if vm is not None:
             delete(prl, vm, refuse_running(prl, vm, "removed"))
         stem = os.path.splitext(target)[0]
-        _remove_files(target)
-        _remove_files(stem + PACKED_SUFFIX)
-        _remove_files(claim_path(stem + PACKED_SUFFIX))
+        remove_path(target)
+        remove_path(stem + PACKED_SUFFIX)
+        remove_path(claim_path(stem + PACKED_SUFFIX))
         if source is not None:
             _start_source_again(prl, claim, source)
         claim.remove()

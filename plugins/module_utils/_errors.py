@@ -25,3 +25,11 @@ class TaskError(Exception):
     def result(self) -> dict[str, Any]:
         """Return the arguments for C(fail_json)."""
         return {"msg": self.message, **self.details}
+
+
+def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
+    """Say more in a TaskError, such as what became of an attempt to clean up; other errors cannot tell it."""
+    if isinstance(error, TaskError):
+        error.message = f"{error.message} {sentence}"
+        error.args = (error.message,)
+        error.details.update(details)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -62,6 +63,14 @@ def _blocks(path: str, seen: set[tuple[int, int]]) -> list[int]:
         for entry in os.listdir(path):
             taken.extend(_blocks(os.path.join(path, entry), seen))
     return taken
+
+
+def remove_path(path: str) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
 
 
 def flush_file(descriptor: int) -> None:

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ._claim import Claim, read_claim
-from ._errors import TaskError
-from ._files import free_bytes
+from ._errors import TaskError, add_sentence
+from ._files import free_bytes, remove_path
 from ._prlctl import Prlctl
 from ._vm import (
     BUNDLE_SUFFIX,
@@ -145,7 +144,7 @@ def _run(
             return True
         _refuse_in_the_way(vm, work, claim.notes)
         refuse(vm, state)
-        _remove(work.target)  # which the claim has just been found to prove to be ours
+        remove_path(work.target)  # which the claim has just been found to prove to be ours
         _refuse_small_disk(vm, work)
         claim.write(operation=work.verb, vm=vm.uuid, name=vm.name)
         try:
@@ -186,19 +185,23 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
             state = now.state
         intact = not is_busy(state) and _same(now.home, work.source)
         if not intact:
-            _add(
-                error, f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed."
+            add_sentence(
+                error,
+                f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed.",
+                left_behind=_left_behind(work),
             )
-            _name_left(error, work)
             return
         if os.path.lexists(work.target):
-            _remove(work.target)
-            _add(error, f"The half-made {work.target} was removed.")
+            remove_path(work.target)
+            add_sentence(error, f"The half-made {work.target} was removed.")
         claim.remove()
-        _add(error, f"'{vm.name}' is as it was, in {now.home}.")
+        add_sentence(error, f"'{vm.name}' is as it was, in {now.home}.")
     except (TaskError, OSError) as problem:
-        _add(error, f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.")
-        _name_left(error, work)
+        add_sentence(
+            error,
+            f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.",
+            left_behind=_left_behind(work),
+        )
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
@@ -210,29 +213,16 @@ def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
 def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
     """Make a VM what it was before it was packed."""
     unregister(prl, vm)
-    _remove(work.image)
+    remove_path(work.image)
     return register(prl, vm.name, work.source, new_uuid=False, dry=False)[0] or vm
 
 
-def _name_left(error: BaseException, work: _Work) -> None:
-    if isinstance(error, TaskError):
-        error.details["left_behind"] = [path for path in (work.source, work.target) if os.path.lexists(path)]
-
-
-def _add(error: BaseException, sentence: str) -> None:
-    if isinstance(error, TaskError):
-        error.message = f"{error.message} {sentence}"
+def _left_behind(work: _Work) -> list[str]:
+    return [path for path in (work.source, work.target) if os.path.lexists(path)]
 
 
 def _same(one: str, other: str) -> bool:
     return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:

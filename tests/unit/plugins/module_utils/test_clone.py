@@ -367,6 +367,37 @@ def test_a_run_that_was_killed_before_the_source_was_started_again_is_ended(stag
     assert stage.notes()["restart_source"] is False
 
 
+@pytest.mark.parametrize("image", [b"", None])
+def test_a_ruined_clone_is_made_again(stage: Stage, image: Optional[bytes]) -> None:
+    ruin = stage.target.with_suffix(".pvmp")
+    if image is not None:
+        ruin.write_bytes(image)
+    stage.claim(clone=CLONE)
+    stage.clone_state = "invalid"
+    stage.find_source()
+    for _look in range(3):
+        stage.find_clone(**stage.mac.home(ruin))
+    stage.list()
+    stage.mac.expect("prlctl", "unregister", CLONE)
+    stage.clone_state = None
+    stage.list()
+    stage.find_source()
+    stage.list()
+    stage.cloned()
+    vm, changed = stage.run()
+    assert (vm.state, changed) == ("stopped", True)
+    assert not ruin.exists()
+
+
+def test_an_invalid_clone_whose_files_are_there_is_left_alone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "invalid"
+    stage.first_look()
+    _vm, changed = stage.run()
+    assert not changed
+
+
 def test_the_clone_of_a_run_that_is_still_at_work_is_waited_for(stage: Stage) -> None:
     stage.first_look()
     holder = Claim.take(str(stage.target))

@@ -1,0 +1,384 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packing and unpacking, and mending what a killed packing left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Callable, Optional
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _pack
+from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim, read_claim
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._pack import (
+    PackOrder,
+    image_facts,
+    pack,
+    target_of,
+    unpack,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._vm import Vm, get_vm
+
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+OTHER = "bd70007c-83b8-4642-b1d0-fa8ddfa0a4cf"
+SNAPSHOT = {"{64d481bb-ce04-45b1-8328-49e4e4c43ddf}": {"name": "base", "parent": ""}}
+
+
+class Stage:
+    """A Mac with one VM, and what packing it asks Parallels."""
+
+    def __init__(self, mac: Any) -> None:
+        self.mac = mac
+        self.folder = mac.folder / "bilder ü"
+        self.folder.mkdir()
+        self.bundle = self.folder / "win 11.pvm"
+        self.image = self.folder / "win 11.pvmp"
+        self.state = "stopped"
+        self.home = self.bundle
+        self.facts: dict[str, Any] = {}
+        self.snapshots: Any = ""
+        mac.bundle(self.bundle)
+
+    def list(self) -> None:
+        self.mac.list((UUID, "win 11", self.state))
+
+    def look(self) -> None:
+        self.list()
+        facts = {**self.mac.home(self.home), "Name": "win 11", "State": self.state, **self.facts}
+        self.mac.look(UUID, self.snapshots, **facts)
+
+    def vm(self) -> Vm:
+        self.look()
+        return get_vm(self.mac.prl, "win 11")
+
+    def under_the_claim(self) -> None:
+        self.list()
+        self.look()
+
+    def run(self, verb: str, rc: int = 0, err: str = "", then: Optional[Callable[[], Any]] = None) -> None:
+        self.mac.expect("prlctl", verb, UUID, rc=rc, err=err, then=then)
+
+    def is_home(self, path: Any) -> None:
+        """Answer the question where the VM is after a change."""
+        self.home = path
+        self.list()
+        self.mac.expect("prlctl", "list", "-i", "-j", UUID, out=[self.mac.info(**self.mac.home(path))])
+
+    def packed(self) -> None:
+        shutil.rmtree(self.bundle)
+        self.image.write_bytes(b"image")
+
+    def unpacked(self) -> None:
+        self.image.unlink()
+        self.mac.bundle(self.bundle)
+
+    def claim(self, operation: str = "pack", vm: str = UUID) -> None:
+        with Claim.take(str(self.image)) as claim:
+            claim.write(operation=operation, vm=vm, name="win 11")
+
+    def files(self) -> list[str]:
+        return sorted(os.listdir(self.folder))
+
+
+@pytest.fixture
+def stage(mac: Any) -> Stage:
+    return Stage(mac)
+
+
+def packing(stage: Stage, dry: bool = False, **order: Any) -> bool:
+    return pack(stage.mac.prl, stage.vm(), PackOrder(**order), dry=dry)
+
+
+def test_a_vm_is_packed_and_the_image_proven(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", then=stage.packed)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert image_facts(stage.vm()) == {"path": str(stage.image), "size": 5}
+    assert stage.files() == ["win 11.pvmp"]
+    assert [len(descriptors) for descriptors in stage.mac.descriptors].count(1) == 1
+
+
+def test_a_packed_vm_is_left_alone(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    assert packing(stage) is False
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_a_vm_is_unpacked_and_proven(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("unpack", then=stage.unpacked)
+    stage.is_home(stage.bundle)
+    stage.look()
+    assert unpack(stage.mac.prl, vm, 60, dry=False)
+    assert image_facts(stage.vm()) == {"path": str(stage.bundle)}
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_an_unpacked_vm_is_left_alone(stage: Stage) -> None:
+    assert unpack(stage.mac.prl, stage.vm(), 60, dry=False) is False
+
+
+def test_a_dry_run_names_the_target_and_changes_nothing(stage: Stage) -> None:
+    assert packing(stage, dry=True)
+    assert target_of(stage.vm()) == str(stage.image)
+    assert stage.files() == ["win 11.pvm"]
+    stage.packed()
+    stage.home = stage.image
+    assert unpack(stage.mac.prl, stage.vm(), 60, dry=True)
+    assert target_of(stage.vm()) == str(stage.bundle)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("state", "facts", "snapshots", "sentence"),
+    [
+        ("running", {}, "", "it is running. Shut it down first"),
+        ("paused", {}, "", "it is paused. Shut it down first"),
+        ("suspended", {}, "", "it is suspended, .* Resume it and shut it down"),
+        ("invalid", {}, "", "its files are missing or unreadable"),
+        ("stopped", {"Security": {"Encrypted": "yes"}}, "", "it is encrypted.*allow_encrypted: true"),
+        ("stopped", {}, SNAPSHOT, "it has 1 snapshots.*allow_snapshots: true"),
+        ("stopped", {"Home": "/p/Sonoma.macvm/"}, "", "is no .pvm bundle"),
+    ],
+)
+def test_what_must_not_be_packed(
+    stage: Stage, dry: bool, state: str, facts: dict[str, Any], snapshots: Any, sentence: str
+) -> None:
+    stage.state, stage.facts, stage.snapshots = state, facts, snapshots
+    if "Home" in facts:
+        stage.facts = {"Home": f"{stage.folder}/Sonoma.macvm/"}
+    vm = stage.vm()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=rf"'win 11' is not packed: .*{sentence}") as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=dry)
+    assert caught.value.details == {"state": state}
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_a_linked_clone_is_not_packed(stage: Stage) -> None:
+    shutil.rmtree(stage.bundle)
+    stage.mac.bundle(stage.bundle, config=f"<LinkedVmUuid>{{{OTHER}}}</LinkedVmUuid>")
+    with pytest.raises(TaskError, match=r"it is a linked clone.*Make a full clone"):
+        packing(stage, dry=True)
+
+
+def test_work_that_does_not_end_is_not_disturbed(stage: Stage) -> None:
+    stage.state = "levitating"
+    with pytest.raises(TaskError, match=r"Parallels works on it \(levitating\)"):
+        packing(stage, dry=True)
+
+
+def test_what_is_allowed_is_packed(stage: Stage) -> None:
+    stage.snapshots = SNAPSHOT
+    stage.facts = {"Security": {"Encrypted": "yes"}}
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", then=stage.packed)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(allow_snapshots=True, allow_encrypted=True), dry=False)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_full_disk_is_found_before(stage: Stage, monkeypatch: pytest.MonkeyPatch, dry: bool) -> None:
+    monkeypatch.setattr(_pack, "free_bytes", lambda _path: 1000)
+    vm = stage.vm()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"has 1000 bytes free, and to pack 'win 11' may take") as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=dry)
+    assert caught.value.details["needed_bytes"] == vm.bytes_on_disk
+    assert stage.files() == ["win 11.pvm"]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(("operation", "vm"), [("", ""), ("unpack", UUID), ("pack", OTHER)])
+def test_an_image_that_is_not_ours_is_left_alone(stage: Stage, dry: bool, operation: str, vm: str) -> None:
+    stage.image.write_text("precious")
+    if operation:
+        stage.claim(operation, vm)
+    before = stage.files()
+    found = stage.vm()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"win 11.pvmp is in the way: 'win 11' would be packed into it"):
+        pack(stage.mac.prl, found, PackOrder(), dry=dry)
+    assert stage.files() == before
+    assert stage.image.read_text() == "precious"
+
+
+def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) -> None:
+    stage.image.write_text("half")
+    stage.claim()
+    vm = stage.vm()
+    stage.under_the_claim()
+    there: list[bool] = []
+    stage.run("pack", then=lambda: (there.append(stage.image.exists()), stage.packed()))
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert there == [False]
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_a_claim_of_a_packing_that_was_killed_after_its_end_is_taken_away(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    stage.claim()
+    assert packing(stage, dry=True) is False
+    assert read_claim(str(stage.image)) != {}
+    assert packing(stage) is False
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_a_packing_that_is_still_at_work_is_waited_for(stage: Stage) -> None:
+    vm = stage.vm()
+    holder = Claim.take(str(stage.image))
+    holder.write(operation="pack", vm=UUID)
+
+    def finish(seconds: float) -> None:
+        stage.mac.slept.append(seconds)
+        stage.packed()
+        holder.release()
+
+    stage.mac.prl.sleep = finish
+    stage.home = stage.image
+    stage.under_the_claim()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_a_success_with_a_different_state_is_a_success(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=255, err="PrlJob_GetRetCode: Invalid argument.", then=stage.packed)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+
+
+@pytest.mark.parametrize(
+    ("rc", "err", "sentence", "looks"),
+    [
+        (255, "Not enough free space on the physical disk drive /.", "The disk is full", 1),
+        (255, "This feature is not available in this edition of Parallels Desktop.", "Pro, Business or Enterprise", 1),
+        (-9, "", "ended from outside", 7),
+        (0, "", "reported success, but a fresh look shows that it did not pack", 7),
+    ],
+)
+@pytest.mark.parametrize("half_made", [True, False])
+def test_a_failed_packing_is_cleaned_up(
+    stage: Stage, rc: int, err: str, sentence: str, looks: int, half_made: bool
+) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=rc, err=err, then=lambda: half_made and stage.image.write_text("half"))
+    for _look in range(looks):
+        stage.is_home(stage.bundle)
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=sentence) as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert f"'win 11' is as it was, in {stage.bundle}" in caught.value.message
+    assert ("half-made" in caught.value.message) is half_made
+    assert "left_behind" not in caught.value.details
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_what_a_broken_packing_leaves_is_named(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def lose() -> None:
+        shutil.rmtree(stage.bundle)
+        stage.image.write_bytes(b"")
+
+    stage.run("pack", then=lose)
+    stage.is_home(stage.image)
+    stage.look()
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, but that is an empty file") as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert "Nothing was removed" in caught.value.message
+    assert caught.value.details["left_behind"] == [str(stage.image)]
+    assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvmp"]
+
+
+@pytest.mark.parametrize("image", [b"", None])
+def test_a_vm_that_was_replaced_by_nothing_is_registered_again(stage: Stage, image: Optional[bytes]) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", then=lambda: image is not None and stage.image.write_bytes(image))
+    stage.is_home(stage.image)
+    stage.look()
+    stage.under_the_claim()
+    stage.mac.expect("prlctl", "unregister", UUID)
+    for _look in range(4):  # that it is gone, what is registered, what may hold that file, whether the name is free
+        stage.mac.list((OTHER, "else", "stopped"))
+        if _look in (2,):
+            stage.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[stage.mac.info(Home="/p/else.pvm/")])
+    stage.mac.expect("prlctl", "register", str(stage.bundle), "--preserve-uuid=yes")
+    stage.home = stage.bundle
+    for _look in range(2):
+        stage.is_home(stage.bundle)
+        stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
+    with pytest.raises(TaskError, match=r"'win 11' is as it was"):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
+    stage.home = stage.image
+    vm = stage.vm()
+    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, and there is no such file"):
+        image_facts(vm)
+    with pytest.raises(TaskError, match=r"cannot be unpacked: its image .*win 11.pvmp is missing"):
+        unpack(stage.mac.prl, vm, 60, dry=True)
+
+
+def test_an_image_that_is_a_folder_is_an_error(stage: Stage) -> None:
+    stage.image.mkdir()
+    stage.home = stage.image
+    with pytest.raises(TaskError, match=r"but that is no regular file"):
+        image_facts(stage.vm())
+
+
+def test_a_failed_unpacking_leaves_the_image(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("unpack", rc=255, err="Out of disk space.", then=stage.bundle.mkdir)
+    stage.is_home(stage.image)
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"could not unpack 'win 11': Out of disk space"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_a_bundle_without_its_disk_is_not_taken_for_unpacked(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def lose() -> None:
+        stage.unpacked()
+        shutil.rmtree(stage.bundle / "harddisk1.hdd")
+
+    stage.run("unpack", then=lose)
+    stage.is_home(stage.bundle)
+    stage.look()
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"but the disks .*harddisk1.hdd cannot be found there"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
