@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module vm_generalize: its options and results. What it does is tested with _generalize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._generalize import GeneralizeOrder, Outcome
+from ansible_collections.macops.parallels.plugins.modules import vm_generalize
+
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+AT = "2026-11-22T09:30:00Z"
+PROOF = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ({}, GeneralizeOrder(False, "", False, 1800, 300, 300)),
+        (
+            {
+                "start": True,
+                "unattend": "C:\\u.xml",
+                "mode_vm": True,
+                "timeout": 1,
+                "wait_timeout": 2,
+                "stop_timeout": 3,
+            },
+            GeneralizeOrder(True, "C:\\u.xml", True, 1, 2, 3),
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("check", "outcome", "expected"),
+    [
+        (False, Outcome(True, False, AT, PROOF, "running"), {"changed": True, "generalized": True, "before": False}),
+        (True, Outcome(True, False, "", "", "running"), {"changed": True, "generalized": False, "before": False}),
+        (True, Outcome(True, True, "", PROOF, "running"), {"changed": True, "generalized": True, "before": True}),
+        (False, Outcome(False, True, AT, PROOF, "stopped"), {"changed": False, "generalized": True, "before": True}),
+    ],
+)
+def test_results(
+    run_module_main: Any,
+    module_mac: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    order: GeneralizeOrder,
+    check: bool,
+    outcome: Outcome,
+    expected: dict[str, Any],
+) -> None:
+    asked = {}
+
+    def stand_in(_prl: Any, vm: Any, given: GeneralizeOrder, *, dry: bool) -> Outcome:
+        asked.update(vm=vm.uuid, order=given, dry=dry)
+        return outcome
+
+    monkeypatch.setattr(vm_generalize, "generalize", stand_in)
+    module_mac.list((UUID, "x", "running")).look(UUID, Name="x", State="running")
+    ended = run_module_main(
+        vm_generalize.main, name="x", executable=str(module_mac.executable), _ansible_check_mode=check, **options
+    )
+    assert asked == {"vm": UUID, "order": order, "dry": check}
+    assert ended.result == {
+        "changed": expected["changed"],
+        "generalized": expected["generalized"],
+        "generalized_at": outcome.generalized_at,
+        "proof": outcome.proof,
+        "state": "stopped",
+        "previous_state": outcome.previous_state,
+        "diff": {
+            "before": {"generalized": expected["before"], "state": outcome.previous_state},
+            "after": {"generalized": True, "state": "stopped"},
+        },
+    }
+
+
+def test_no_such_vm(run_module_main: Any, module_mac: Any) -> None:
+    module_mac.list((UUID, "x", "running"))
+    ended = run_module_main(vm_generalize.main, name="y", executable=str(module_mac.executable))
+    assert ended.failed
+    assert "no virtual machine 'y'" in ended.result["msg"]
