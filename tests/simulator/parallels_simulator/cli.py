@@ -29,7 +29,13 @@ FAULT_VERBS = (*VERBS, "compact", "info")
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; 2 when that cannot be done."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    if more:
+        # argparse takes no further names after an option, as in: fault DIR --clear NAME
+        if not hasattr(options, "faults") or any(word.startswith("-") for word in more):
+            parser.error(f"unrecognized arguments: {' '.join(more)}")
+        options.faults += more
     try:
         return options.do(options)
     except SimulatorError as error:

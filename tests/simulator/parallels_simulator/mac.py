@@ -60,9 +60,11 @@ class Mac:
         if self._state is not None:
             yield self._state
             return
+        if not self.exists():
+            raise SimulatorError(f"There is no simulated Mac in {self.root}; make one with: simulate create DIR")
         with open_shared(self._lock_path) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            text = self._read_text()
+            text = self._state_path.read_text(encoding="utf-8")
             self._state = json.loads(text)
             try:
                 yield self._state
@@ -70,14 +72,6 @@ class Mac:
                 state, self._state = self._state, None
                 if dump(state) != text:
                     self._write(state)
-
-    def _read_text(self) -> str:
-        try:
-            return self._state_path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise SimulatorError(
-                f"There is no simulated Mac in {self.root}; make one with: simulate create DIR"
-            ) from error
 
     def _write(self, state: dict[str, Any]) -> None:
         temporary = self._state_path.with_name(f"{STATE_FILE}.{os.getpid()}")

@@ -13,12 +13,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FIXTURES = Path(__file__).resolve().parent / "fixtures"
 from parallels_simulator import cli, program
 from parallels_simulator.calls import read_calls
 from parallels_simulator.console import Console
 from parallels_simulator.mac import Mac
 from parallels_simulator.vms import Vm, find
+
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 
 class Result(NamedTuple):
@@ -117,7 +118,7 @@ class SimulatedMac:
         assert vm is not None
         return vm
 
-    def launch(self, name: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    def launch(self, name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program through its launcher, with nothing in its environment."""
         return subprocess.run(
             [str(self.root / "bin" / name), *arguments],
@@ -130,7 +131,7 @@ class SimulatedMac:
             **options,
         )
 
-    def start_process(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start_process(self, *arguments: str) -> subprocess.Popen[str]:
         """Start prlctl through its launcher, and do not wait."""
         return subprocess.Popen(
             [str(self.root / "bin" / "prlctl"), *arguments],

@@ -22,8 +22,11 @@ def _same_folders(one: Path, other: Path, ignore: tuple = ()) -> bool:
     compared = filecmp.dircmp(one, other, ignore=list(ignore))
     same = not (compared.left_only or compared.right_only or compared.funny_files)
     _match, different, errors = filecmp.cmpfiles(one, other, compared.common_files, shallow=False)
-    return same and not different and not errors and all(
-        _same_folders(one / name, other / name, ignore) for name in compared.common_dirs
+    return (
+        same
+        and not different
+        and not errors
+        and all(_same_folders(one / name, other / name, ignore) for name in compared.common_dirs)
     )
 
 

@@ -289,6 +289,11 @@ def test_one_fault_for_two_verbs(mac: SimulatedMac) -> None:
 
 # These need a process that can be killed: test_processes.py has their tests.
 strikes(
-    "hang", "kill_in_pack", "kill_in_unpack", "kill_in_clone", "kill_after_clone", "kill_after_pack",
+    "hang",
+    "kill_in_pack",
+    "kill_in_unpack",
+    "kill_in_clone",
+    "kill_after_clone",
+    "kill_after_pack",
     "kill_in_snapshot_delete",
 )

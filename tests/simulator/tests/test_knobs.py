@@ -403,13 +403,27 @@ def test_guest_is_not_ready_at_once(fresh: SimulatedMac, messages: dict[str, str
 def test_sysprep_that_fails(mac: SimulatedMac) -> None:
     mac.vm("a", state="running")
     mac.knob("sysprep=fails")
-    sysprep = ("exec", "a", "C:\\Windows\\System32\\Sysprep\\sysprep.exe", "/generalize", "/oobe", "/shutdown", "/quiet")
+    sysprep = (
+        "exec",
+        "a",
+        "C:\\Windows\\System32\\Sysprep\\sysprep.exe",
+        "/generalize",
+        "/oobe",
+        "/shutdown",
+        "/quiet",
+    )
     assert mac.prlctl(*sysprep).rc == 31
     assert mac.state("a") == "running"
     log = mac.ok("exec", "a", "cmd", "/c", "type", "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log")
     assert "not provisioned for all users" in log
     assert "IMAGE_STATE_COMPLETE" in mac.ok(
-        "exec", "a", "reg", "query", "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State", "/v", "ImageState"
+        "exec",
+        "a",
+        "reg",
+        "query",
+        "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State",
+        "/v",
+        "ImageState",
     )
 
 

@@ -140,7 +140,9 @@ def test_info_as_text(mac: SimulatedMac) -> None:
         "BIOS type: efi-arm64",
     ):
         assert line in lines
-    assert any(line.startswith(f"  hdd0 (+) sata:0 image='{mac.home}/x y.pvm/harddisk1.hdd' type='expanded'") for line in lines)
+    assert any(
+        line.startswith(f"  hdd0 (+) sata:0 image='{mac.home}/x y.pvm/harddisk1.hdd' type='expanded'") for line in lines
+    )
     assert any(line.startswith("  net0 (+) type=shared mac=001C42") for line in lines)
 
 
@@ -157,8 +159,9 @@ def test_snapshot_list_json_is_keyed_by_id_in_braces(mac: SimulatedMac) -> None:
     mac.vm("x", snapshots="Snapshot for linked clone")
     captured = json.loads(fixture_text("snapshot-list.json"))
     own = json.loads(mac.ok("snapshot-list", "x", "-j"))
-    assert _shape(list(own.values())) == _shape(list(captured.values()))
-    assert list(own.values())[0] == {**list(captured.values())[0], "date": list(own.values())[0]["date"]}
+    (item,), (wanted,) = own.values(), captured.values()
+    assert item == {**wanted, "date": item["date"]}
+    assert list(item) == list(wanted)
     assert all(key.startswith("{") and key.endswith("}") for key in own)
 
 
@@ -185,7 +188,9 @@ def test_no_snapshots_print_nothing(mac: SimulatedMac) -> None:
 def test_versions(tmp_path: Path, version: str, text: str) -> None:
     mac = new_mac(tmp_path / "mac", version, "pro", "arm64")
     assert mac.ok("--version") == f"prlctl version {text}\n"
-    assert json.loads(mac.run("prlsrvctl", "info", "--json").out)["Version"] == "Desktop " + text.replace(" (", "-")[:-1]
+    assert (
+        json.loads(mac.run("prlsrvctl", "info", "--json").out)["Version"] == "Desktop " + text.replace(" (", "-")[:-1]
+    )
 
 
 def test_status(mac: SimulatedMac) -> None:
