@@ -29,7 +29,6 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 # For AnsibleModule, beside the arguments.
 STORE_RULES: dict[str, Any] = {
-    "required_by": {"password": ["username"]},
     "required_together": [["username", "password"]],
     "mutually_exclusive": [["username", "token"]],
 }

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module image_upload."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote
+
+import pytest
+from ansible_collections.macops.parallels.plugins.modules import image_upload
+from ansible_collections.macops.parallels.tests.support.https_store import https_store
+
+DATA = b"an image"
+DIGEST = hashlib.sha256(DATA).hexdigest()
+NAME = "Büro Windows 11.pvmp"
+
+
+@pytest.fixture
+def share(tmp_path):
+    path = tmp_path / "share"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / NAME
+    path.write_bytes(DATA)
+    return path
+
+
+@pytest.fixture
+def run(run_module_main, image, share):
+    def call(**arguments):
+        return run_module_main(image_upload.main, **{"src": str(image), "destination": f"file://{share}", **arguments})
+
+    return call
+
+
+def test_it_publishes_once(run, share):
+    first = run().result
+    url = f"file://{share}/{quote(NAME)}"
+    seconds = first.pop("seconds")
+    assert isinstance(seconds, float)
+    assert first == {
+        "changed": True,
+        "url": url,
+        "sha256": DIGEST,
+        "size": len(DATA),
+        "bytes_sent": len(DATA),
+        "resumed_from": 0,
+        "sidecar": url + ".sha256",
+        "diff": {
+            "before": {url: None, "checksum published": False},
+            "after": {url: {"size": len(DATA), "sha256": DIGEST}, "checksum published": True},
+        },
+    }
+    assert (share / NAME).read_bytes() == DATA
+    second = run().result
+    assert (second["changed"], second["bytes_sent"]) == (False, 0)
+    assert second["diff"]["before"] == second["diff"]["after"]
+
+
+def test_another_name(run, share):
+    run(name="win11.pvmp", sidecar=False)
+    assert [path.name for path in share.iterdir()] == ["win11.pvmp"]
+
+
+def test_check_mode(run, share):
+    told = run(_ansible_check_mode=True).result
+    assert (told["changed"], told["bytes_sent"], told["sha256"]) == (True, 0, "")
+    assert list(share.iterdir()) == []
+
+
+def test_what_would_be_overwritten_is_in_the_diff(run, share):
+    (share / NAME).write_bytes(b"old")
+    told = run(overwrite=True, _ansible_check_mode=True).result
+    assert next(iter(told["diff"]["before"].values())) == {"size": 3, "sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"src": "/nowhere/x.pvmp"}, "/nowhere/x.pvmp is not there"),
+        ({"sha256": "abc"}, "64 hexadecimal digits"),
+        ({"sha256": "a" * 64}, "is not the file that was to be sent"),
+        ({"destination": "http://host/x"}, "must not be http://"),
+        ({"destination": "file:///nowhere/at/all"}, "is not there. Mount the share"),
+        ({"name": "a/b"}, "cannot be the name of a file"),
+        ({"rate_limit": "fast"}, "rate_limit cannot be 'fast'"),
+        ({"password": "hush"}, "username"),
+        ({"username": "me"}, "password"),
+        ({"username": "me", "password": "hush", "token": "hush"}, "mutually exclusive"),
+        ({"https_method": "post"}, "https_method"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(run, share, arguments, sentence):
+    ended = run(**arguments)
+    assert ended.failed
+    assert sentence in ended.result["msg"]
+    assert "hush" not in str(ended.result)
+    assert list(share.iterdir()) == []
+
+
+def test_over_https(run, tmp_path):
+    with https_store(tmp_path / "store") as store:
+        options = {"destination": store.url, "username": store.username, "password": store.password, "ca_path": store.ca_path}
+        assert run(**options).result["url"] == f"{store.url}/{quote(NAME)}"
+        refused = run(**{**options, "password": "hush", "name": "other.pvmp"})
+        assert refused.failed
+        assert "user name or the password is wrong" in refused.result["msg"]
+        assert refused.result["status"] == 401
+        assert "hush" not in str(refused.result)
