@@ -252,6 +252,17 @@ def test_a_question_is_asked_until_its_answer_comes_through(mac: Any) -> None:
     assert guest.ask(["reg", "query", "K"]).stdout == "value"
 
 
+def test_a_question_that_hangs_is_asked_again(mac: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = ready(mac)
+    guest.wait_until_ready()
+    execute(mac, "tasklist", rc=-15)
+    execute(mac, "tasklist", out="all")
+    once = Prlctl.run_once
+    ends = iter([True, False])
+    monkeypatch.setattr(Prlctl, "run_once", lambda *args: replace(once(*args), timed_out=next(ends)))
+    assert guest.ask(["tasklist"]).stdout == "all"
+
+
 @pytest.mark.parametrize(("rc", "answer"), [(0, True), (3, False)])
 def test_whether_a_path_is_in_windows(mac: Any, rc: int, answer: bool) -> None:
     script = "if (Test-Path -LiteralPath 'C:\\Program Files\\Jörg''s ’’x') {exit 0} else {exit 3}"
