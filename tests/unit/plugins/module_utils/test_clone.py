@@ -273,14 +273,32 @@ def test_a_source_that_cannot_be_started_again_is_said_and_remembered(stage: Sta
     stage.clone(rc=255, err="Out of disk space.")
     for _look in range(3):
         stage.list()
-    stage.mac.expect("prlctl", "start", SOURCE, rc=255, err="Out of disk space.")
-    stage.list()
+    for _try in range(3):
+        stage.mac.expect("prlctl", "start", SOURCE, rc=255, err="Out of disk space.")
+        stage.list()
     with pytest.raises(TaskError) as caught:
         stage.run(stop_source=True)
     assert "could not clone 'Quelle Übung'" in caught.value.message
     assert "was running before and could not be started again" in caught.value.message
     assert stage.notes()["restart_source"] is True
     assert not stage.target.exists()
+
+
+def test_a_source_is_started_again_at_the_second_attempt(stage: Stage) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.stop_source()
+    stage.cloned()
+    stage.list()
+    stage.mac.expect("prlctl", "start", SOURCE, rc=255, err="Out of disk space.")
+    stage.list()
+    stage.mac.expect("prlctl", "start", SOURCE)
+    stage.state = "running"
+    stage.list()
+    _vm, changed = stage.run(stop_source=True)
+    assert changed
+    assert stage.notes()["restart_source"] is False
 
 
 def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._files import (
     atomic_write,
     bytes_on_disk,
     free_bytes,
+    remove_path,
 )
 
 
@@ -52,6 +53,24 @@ def test_holes_and_second_names_take_no_bytes(tmp_path: Path) -> None:
     os.link(folder / "disk" / "sparse", folder / "again")
     assert bytes_on_disk(str(folder)) == alone
     assert bytes_on_disk(str(tmp_path / "missing")) == 0
+    assert bytes_on_disk(str(folder / "again" / "below a file")) == 0
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "nothing"])
+def test_removing_takes_what_is_there_and_never_what_a_link_leads_to(tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "precious"
+    (precious / "data").mkdir(parents=True)
+    path = tmp_path / "path"
+    if kind == "file":
+        path.write_text("x")
+    elif kind == "folder":
+        (path / "deep").mkdir(parents=True)
+        (path / "link").symlink_to(precious)
+    elif kind == "link":
+        path.symlink_to(precious)
+    remove_path(str(path))
+    assert os.listdir(tmp_path) == ["precious"]
+    assert (precious / "data").is_dir()
 
 
 def test_an_atomic_write_replaces_the_file_and_sets_its_mode(tmp_path: Path) -> None:
@@ -73,7 +92,7 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_files, "flush_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left"):
         atomic_write(str(path), b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["record.json"]

@@ -117,7 +117,7 @@ def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
     vm = a_vm(mac, 1)
     at_rest(mac)
     mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", out="successfully deleted")
-    for _look in range(17):
+    for _look in range(9):
         at_rest(mac)
         snapshots(mac, 1)
     with pytest.raises(TaskError, match=r"a fresh look shows that it did not delete the snapshot 'base' of 'x'"):

@@ -1,0 +1,186 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module vm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim
+from ansible_collections.macops.parallels.plugins.modules import vm
+
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+CLONE = "bd70007c-83b8-4642-b1d0-fa8ddfa0a4cf"
+
+
+@pytest.fixture
+def run(module_mac: Any, run_module_main: Callable[..., Any]) -> Callable[..., Any]:
+    def call(**arguments: Any) -> Any:
+        return run_module_main(vm.main, executable=str(module_mac.executable), **arguments)
+
+    return call
+
+
+def look(mac: Any, **facts: Any) -> None:
+    mac.list((UUID, "x", facts.get("State", "stopped"))).look(UUID, **{"Name": "x", **facts})
+
+
+def at_rest(mac: Any, state: str = "stopped") -> None:
+    mac.list((UUID, "x", state))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_clone(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    target = module_mac.folder / "Klon 1.pvm"
+    facts = module_mac.bundle(module_mac.folder / "x.pvm")
+    look(module_mac, **facts)
+    at_rest(module_mac)
+    if not check:
+        at_rest(module_mac)
+        look(module_mac, **facts)
+        at_rest(module_mac)
+        module_mac.expect(
+            "prlctl",
+            "clone",
+            UUID,
+            "--name",
+            "Klon 1",
+            "--dst",
+            str(module_mac.folder),
+            then=lambda: module_mac.bundle(target),
+        )
+        for _look in range(2):
+            module_mac.list((UUID, "x", "stopped"), (CLONE, "Klon 1", "stopped"))
+        module_mac.look(CLONE, Name="Klon 1", **module_mac.home(target))
+    end = run(name="Klon 1", clone_of="x", dest=str(module_mac.folder), _ansible_check_mode=check)
+    assert end.result["changed"]
+    assert end.result["vm"].get("uuid") == (None if check else CLONE)
+    assert end.result["diff"] == {
+        "before": {"name": "Klon 1", "state": "absent"},
+        "after": {"name": "Klon 1", "state": "present"},
+    }
+    assert target.exists() is not check
+
+
+def test_a_clone_goes_to_the_folder_of_parallels(module_mac: Any, run: Callable[..., Any]) -> None:
+    module_mac.expect("prlsrvctl", "info", "--json", out={"VM home": "/nowhere/Übung"})
+    end = run(name="y", clone_of="x")
+    assert end.failed
+    assert "There is no folder /nowhere/Übung for the clone" in end.result["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_settings(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    new = {"Description": "Büro"}
+    look(module_mac)
+    at_rest(module_mac)
+    if not check:
+        module_mac.expect("prlctl", "set", UUID, "--description", "Büro")
+        look(module_mac, **new)
+        look(module_mac, **new)
+    end = run(name="x", description="Büro", cpus=4, pause_idle=False, _ansible_check_mode=check)
+    assert end.result["changed"]
+    assert end.result["vm"]["description"] == "Büro"
+    assert end.result["diff"] == {
+        "before": {"name": "x", "state": "present", "description": ""},
+        "after": {"name": "x", "state": "present", "description": "Büro"},
+    }
+
+
+def test_settings_that_hold(module_mac: Any, run: Callable[..., Any]) -> None:
+    look(module_mac, State="running")
+    end = run(name="x", cpus=4, memory=8192)
+    assert end.result["changed"] is False
+    assert end.result["diff"] == {"before": {}, "after": {}}
+
+
+def test_a_vm_that_cannot_be_made_of_anything(module_mac: Any, run: Callable[..., Any]) -> None:
+    at_rest(module_mac)
+    end = run(name="y", cpus=4)
+    assert end.failed
+    assert "Say what it is made from: clone_of, or path." in end.result["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_removing(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    path = module_mac.folder / "x.pvm"
+    facts = module_mac.bundle(path)
+    with Claim.take(str(path)) as claim:
+        claim.write(operation="clone", clone=UUID, source=CLONE, source_name="z")
+    look(module_mac, **facts)
+    at_rest(module_mac)
+    if not check:
+        module_mac.expect("prlctl", "delete", UUID, then=lambda: shutil.rmtree(path))
+        module_mac.list((CLONE, "z", "stopped"))
+    end = run(name="x", state="absent", _ansible_check_mode=check)
+    assert end.result["changed"]
+    assert end.result["vm"]["uuid"] == UUID
+    assert end.result["diff"]["after"] == {"name": "x", "state": "absent"}
+    assert sorted(os.listdir(module_mac.folder)) == ([".x.pvm.claim.json", "bin", "x.pvm"] if check else ["bin"])
+
+
+@pytest.mark.parametrize("state", ["absent", "unregistered"])
+def test_nothing_to_remove(module_mac: Any, run: Callable[..., Any], state: str) -> None:
+    at_rest(module_mac)
+    end = run(name="y", state=state)
+    assert end.result == {"changed": False, "vm": {}, "diff": {"before": {}, "after": {}}}
+
+
+@pytest.mark.parametrize(("state", "verb"), [("absent", "removed"), ("unregistered", "unregistered")])
+def test_a_running_vm_stays(module_mac: Any, run: Callable[..., Any], state: str, verb: str) -> None:
+    look(module_mac, State="running")
+    at_rest(module_mac, "running")
+    end = run(name="x", state=state)
+    assert end.failed
+    assert f"'x' is running and is not {verb}." in end.result["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_unregistering(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    look(module_mac)
+    at_rest(module_mac)
+    if not check:
+        module_mac.expect("prlctl", "unregister", UUID).list((CLONE, "z", "stopped"))
+    end = run(name="x", state="unregistered", _ansible_check_mode=check)
+    assert (end.result["changed"], end.result["vm"]["home"]) == (True, "/Users/u/Parallels/Maui_DevBox.pvm")
+
+
+def test_a_clone_is_removed_only_as_what_it_is(module_mac: Any, run: Callable[..., Any]) -> None:
+    path = module_mac.folder / "x.pvm"
+    facts = module_mac.bundle(path)
+    module_mac.list((UUID, "x", "stopped"), (CLONE, "z", "stopped")).look(CLONE, Name="z")
+    module_mac.list((UUID, "x", "stopped"), (CLONE, "z", "stopped")).look(UUID, Name="x", **facts)
+    end = run(name="x", clone_of="z", state="absent", dest=str(module_mac.folder))
+    assert end.failed
+    assert end.result["msg"].startswith("Nothing shows that this collection made 'x'")
+    assert path.exists()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_registering(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    path = module_mac.folder / "x.pvmp"
+    path.write_bytes(b"image")
+    facts = {**module_mac.home(path), "Name": "x"}
+    for _look in range(3):
+        module_mac.list((CLONE, "z", "stopped"))
+        if _look == 1:
+            module_mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[module_mac.info()])
+    if not check:
+        module_mac.expect("prlctl", "register", str(path), "--preserve-uuid=no")
+        for _look in range(2):
+            at_rest(module_mac)
+            module_mac.expect("prlctl", "list", "-i", "-j", UUID, out=[module_mac.info(**facts)])
+            module_mac.look(UUID, **facts)
+    end = run(name="x", path=str(path), preserve_uuid=False, _ansible_check_mode=check)
+    assert end.result["changed"]
+    assert end.result["vm"].get("packed") is (None if check else True)
+
+
+def test_a_clone_and_a_registration_exclude_each_other(run: Callable[..., Any]) -> None:
+    end = run(name="x", clone_of="y", path="/x.pvm")
+    assert end.failed
+    assert "mutually exclusive" in end.result["msg"]

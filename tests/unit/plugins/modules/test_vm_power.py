@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module vm_power."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.macops.parallels.plugins.modules import vm_power
+
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+
+
+@pytest.fixture
+def run(module_mac: Any, run_module_main: Callable[..., Any]) -> Callable[..., Any]:
+    def call(**arguments: Any) -> Any:
+        return run_module_main(vm_power.main, name="x", executable=str(module_mac.executable), **arguments)
+
+    return call
+
+
+def at(mac: Any, state: str) -> None:
+    mac.list((UUID, "x", state)).look(UUID, Name="x", State=state).list((UUID, "x", state))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_stopping(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    at(module_mac, "running")
+    if not check:
+        module_mac.expect("prlctl", "stop", UUID, "--noforce").list((UUID, "x", "stopped"))
+    assert run(state="stopped", _ansible_check_mode=check).result == {
+        "changed": True,
+        "state": "stopped",
+        "previous_state": "running",
+        "method": "stop",
+        "diff": {"before": {"state": "running"}, "after": {"state": "stopped"}},
+    }
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_to_do(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    at(module_mac, "stopped")
+    end = run(state="stopped", _ansible_check_mode=check)
+    assert (end.result["changed"], end.result["method"]) == (False, "none")
+
+
+def test_a_suspended_vm_is_an_error(module_mac: Any, run: Callable[..., Any]) -> None:
+    at(module_mac, "suspended")
+    end = run(state="stopped")
+    assert end.failed
+    assert "not thrown away unasked" in end.result["msg"]
