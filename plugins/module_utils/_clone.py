@@ -47,6 +47,8 @@ _BUSY_TIME = 600
 _CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
 # Another run may be cloning the same source when ours wants to start it again.
 _RESTART_PATIENCE = 3600
+# The source was running: it is worth more than one attempt that it does so again.
+_RESTART_PAUSES = (5, 15)
 
 
 @dataclass(frozen=True)
@@ -343,23 +345,32 @@ def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
     """Start the source when it was running before, and take that off the claim."""
     if not claim.notes.get("restart_source"):
         return
-    state = wait_while_busy(prl, source.uuid, _RESTART_PATIENCE)
-    if state == STOPPED:
-        try:
-            prl.change(
-                f"start '{source.name}' again",
-                ["start", source.uuid],
-                lambda: state_of(prl, source.uuid) == RUNNING,
-                patience=_RESTART_PATIENCE,
-                settle=300,
-            )
-        except TaskError as problem:
-            raise TaskError(
-                f"The source VM '{source.name}' was running before and could not be started again: {problem.message} "
-                "Start it by hand, or run the same command again.",
-                **problem.details,
-            ) from problem
+    if wait_while_busy(prl, source.uuid, _RESTART_PATIENCE) == STOPPED:
+        pauses = iter(_RESTART_PAUSES)
+        while True:
+            try:
+                _start(prl, source)
+                break
+            except TaskError as problem:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise TaskError(
+                        f"The source VM '{source.name}' was running before and could not be started again: "
+                        f"{problem.message} Start it by hand, or run the same command again.",
+                        **problem.details,
+                    ) from problem
+                prl.sleep(pause)
     claim.note(restart_source=False)
+
+
+def _start(prl: Prlctl, source: Vm) -> None:
+    prl.change(
+        f"start '{source.name}' again",
+        ["start", source.uuid],
+        lambda: state_of(prl, source.uuid) == RUNNING,
+        patience=_RESTART_PATIENCE,
+        settle=300,
+    )
 
 
 def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool) -> tuple[Optional[Vm], bool]:

@@ -53,15 +53,15 @@ def bytes_on_disk(path: str) -> int:
 def _blocks(path: str, seen: set[tuple[int, int]]) -> list[int]:
     try:
         status = os.lstat(path)
-    except FileNotFoundError:  # a running VM makes and removes files at any time
+        entries = os.listdir(path) if stat.S_ISDIR(status.st_mode) else []
+    except (FileNotFoundError, NotADirectoryError):  # a running VM makes and removes files at any time
         return []
     if (status.st_dev, status.st_ino) in seen:
         return []
     seen.add((status.st_dev, status.st_ino))
     taken = [status.st_blocks * _STAT_BLOCK]
-    if stat.S_ISDIR(status.st_mode):
-        for entry in os.listdir(path):
-            taken.extend(_blocks(os.path.join(path, entry), seen))
+    for entry in entries:
+        taken.extend(_blocks(os.path.join(path, entry), seen))
     return taken
 
 

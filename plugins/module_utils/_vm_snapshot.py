@@ -98,7 +98,7 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
             ["snapshot-delete", vm.uuid, "-i", f"{{{victim.id}}}"],
             gone,
             limit=timeout,
-            settle=60,
+            settle=20,
             patience=_MERGE_PATIENCE,
         )
     return read_snapshots(prl, vm.uuid)
