@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._errors import TaskError
-from ._prlctl import PRLCTL, Prlctl, Result, failure, remedy_for
+from ._prlctl import PRLCTL, Prlctl, Result, failure, may_pass, remedy_for
 from ._vm import INVALID, PAUSED, RUNNING, STOPPED, SUSPENDED, Vm, is_busy, state_of, wait_for_state, wait_while_busy
 
 START = "start"
@@ -44,6 +44,7 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     SUSPEND: ("suspend", ()),
 }
 _KILL_TIME = 120
+_BUSY_PAUSE = 3  # before a guest is asked again that could not be asked
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _shut_down(prl: Prlctl, vm: Vm, timeout: float) -> Optional[Result]:
     patience = 15.0
     while True:
         last = prl.run(PRLCTL, "stop", vm.uuid, "--noforce", limit=max(end - prl.clock(), 1))
-        state = wait_for_state(prl, vm.uuid, {STOPPED}, min(patience, end - prl.clock()))
+        pause = _BUSY_PAUSE if may_pass(last) else patience
+        state = wait_for_state(prl, vm.uuid, {STOPPED}, min(pause, end - prl.clock()))
         remedy = remedy_for(last) if last.rc else None
         if state == RUNNING and remedy and not remedy.passes:
             raise failure(f"Parallels could not shut down '{vm.name}'", last)

@@ -91,7 +91,7 @@ def test_a_packed_vm_whose_snapshots_cannot_be_listed_has_none(mac: Any) -> None
 def test_a_vm_whose_snapshots_cannot_be_listed_is_an_error(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).expect("prlctl", "list", "-i", "-j", UUID, out=[mac.info()])
     mac.expect("prlctl", "snapshot-list", UUID, "-j", rc=255, err="Failed")
-    with pytest.raises(TaskError, match="Parallels refused to answer"):
+    with pytest.raises(TaskError, match=r"Parallels refused to answer"):
         get_vm(mac.prl, "x")
 
 
@@ -140,14 +140,14 @@ def test_an_umlaut_may_be_one_character_or_two(mac: Any, given: str, known: str)
 
 def test_two_vms_of_one_name_are_an_error_that_names_both(mac: Any) -> None:
     mac.list((UUID, "x", "stopped"), (OTHER, "x", "stopped"))
-    with pytest.raises(TaskError, match=f"{UUID}, {OTHER}.*Give the UUID"):
+    with pytest.raises(TaskError, match=rf"{UUID}, {OTHER}.*Give the UUID"):
         find_entry(mac.prl, "x")
 
 
 def test_a_missing_vm_is_an_error_with_advice(mac: Any) -> None:
     mac.list((UUID, "x", "stopped"))
     with pytest.raises(
-        TaskError, match="There is no virtual machine 'y' for this user.*connect as the one who owns it"
+        TaskError, match=r"There is no virtual machine 'y' for this user.*connect as the one who owns it"
     ):
         get_vm(mac.prl, "y")
 
@@ -325,7 +325,7 @@ def test_a_state_that_does_not_come_in_time_is_returned(mac: Any) -> None:
 
 def test_endless_work_is_an_error(mac: Any) -> None:
     mac.list((UUID, "x", "cloning")).list((UUID, "x", "cloning"))
-    with pytest.raises(TaskError, match="is 'cloning' for 0 seconds now. Wait until Parallels"):
+    with pytest.raises(TaskError, match=r"is 'cloning' for 0 seconds now. Wait until Parallels"):
         wait_while_busy(mac.prl, UUID, 0.4)
 
 

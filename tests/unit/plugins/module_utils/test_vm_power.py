@@ -98,7 +98,7 @@ def test_what_is_refused(mac: Any, state: str, wanted: str, suspended: str, sent
 def test_a_packed_vm_is_not_started(mac: Any) -> None:
     vm = a_vm(mac, "stopped", Home="/p/x.pvmp")
     states(mac, "stopped")
-    with pytest.raises(TaskError, match="is packed. Unpack it first"):
+    with pytest.raises(TaskError, match=r"is packed. Unpack it first"):
         set_power(mac.prl, vm, "running", timeout=60)
 
 
@@ -133,6 +133,17 @@ def test_a_guest_that_starts_anew_is_asked_again(mac: Any) -> None:
     assert sum(mac.slept) > 10
 
 
+def test_a_guest_that_could_not_be_asked_is_asked_again_soon(mac: Any) -> None:
+    vm = a_vm(mac, "running")
+    states(mac, "running")
+    mac.expect("prlctl", *COMMANDS["stop"], rc=255, err="Failed to stop the VM: the virtual machine is busy.")
+    states(mac, *["running"] * 5)
+    mac.expect("prlctl", *COMMANDS["stop"])
+    states(mac, "stopped")
+    assert set_power(mac.prl, vm, "stopped", timeout=300).method == "stop"
+    assert sum(mac.slept) < 5
+
+
 def test_stopping_at_the_moment_when_it_stopped_by_itself(mac: Any) -> None:
     vm = a_vm(mac, "running")
     states(mac, "running")
@@ -146,7 +157,7 @@ def test_an_answer_that_will_not_change_ends_the_waiting(mac: Any) -> None:
     states(mac, "running")
     mac.expect("prlctl", *COMMANDS["stop"], rc=255, err="This feature is not available in this edition.")
     states(mac, *["running"] * 8)
-    with pytest.raises(TaskError, match="could not shut down 'x'.*Pro, Business or Enterprise"):
+    with pytest.raises(TaskError, match=r"could not shut down 'x'.*Pro, Business or Enterprise"):
         set_power(mac.prl, vm, "stopped", timeout=300)
 
 
@@ -161,7 +172,7 @@ def stubborn(mac: Any) -> Vm:
 def test_a_guest_that_stays_up_is_an_error(mac: Any) -> None:
     vm = stubborn(mac)
     states(mac, "running")
-    with pytest.raises(TaskError, match="did not shut down within 1 seconds.*force: true") as caught:
+    with pytest.raises(TaskError, match=r"did not shut down within 1 seconds.*force: true") as caught:
         set_power(mac.prl, vm, "stopped", timeout=1)
     assert caught.value.details["state"] == "running"
     assert caught.value.details["cmd"][1:] == COMMANDS["stop"]
@@ -179,5 +190,5 @@ def test_a_start_that_fails_is_an_error(mac: Any) -> None:
     states(mac, "stopped")
     mac.expect("prlctl", *COMMANDS["start"], rc=255, err="Out of disk space.")
     states(mac, "stopped")
-    with pytest.raises(TaskError, match="Parallels could not start 'x': Out of disk space. The disk is full"):
+    with pytest.raises(TaskError, match=r"Parallels could not start 'x': Out of disk space. The disk is full"):
         set_power(mac.prl, vm, "running", timeout=60)
