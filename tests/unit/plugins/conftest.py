@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 from ansible.module_utils import basic
@@ -130,7 +131,9 @@ def mac(tmp_path: Path) -> Iterator[ScriptedMac]:
 @pytest.fixture
 def module_mac(mac: ScriptedMac, monkeypatch: pytest.MonkeyPatch) -> ScriptedMac:
     """Return a scripted Mac on which modules run."""
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _module, *args, **options: mac.run_command(*args, **options))
+    monkeypatch.setattr(
+        basic.AnsibleModule, "run_command", lambda _module, *args, **options: mac.run_command(*args, **options)
+    )
     monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "sleep", mac.sleep)
     monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "clock", mac.clock)
     return mac
