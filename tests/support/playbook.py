@@ -170,8 +170,16 @@ def run_playbook(
             timeout=timeout,
         )
         seconds = time.monotonic() - started
+        _close_connections(folder / "cp")
         events = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     return _read(done.returncode, done.stdout, seconds, events)
+
+
+def _close_connections(sockets: pathlib.Path) -> None:
+    """End the connections that Ansible keeps open for its next run: no run of ours has one with the same sockets."""
+    for socket in sockets.glob("*"):
+        command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "127.0.0.1"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _environment(folder: pathlib.Path, collections: pathlib.Path, lines: pathlib.Path) -> dict[str, str]:
