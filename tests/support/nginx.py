@@ -10,7 +10,7 @@ Writing needs a user and a password, or a token; reading does not. The mode says
 - dav: with the dav module alone, which knows MOVE, but neither lists nor OPTIONS;
 - put: with PUT and DELETE only.
 
-Faults are lines for the configuration of the store's location. They can be changed while the server runs:
+Faults are lines for the configuration of the server. They can be changed while the server runs:
 
     with nginx_store(tmp_path) as store:
         store.reconfigure("if ($request_method = PUT) { return 503; }")
@@ -62,9 +62,10 @@ http {{
     uwsgi_temp_path {state}/uwsgi;
     scgi_temp_path {state}/scgi;
     default_type application/octet-stream;
+    client_max_body_size 0;
     log_format seen escape=json
         '{{"method":"$request_method","path":"$uri","status":$status,"bytes":$request_length,'
-        '"authorization":"$http_authorization","expect":"$http_expect"}}';
+        '"authorization":"$http_authorization","expect":"$http_expect","content_range":"$http_content_range"}}';
     map "$request_method $http_authorization" $token_missing {{
         default 1;
         "~^(GET|HEAD) " 0;
@@ -75,13 +76,12 @@ http {{
         ssl_certificate {chain};
         ssl_certificate_key {key};
         access_log {state}/access.log seen;
-        client_max_body_size 0;
         root {root};
+        {faults}
         location = /.generation {{ return 200 "{generation}"; access_log off; }}
         location / {{
             {methods}
             {authentication}
-            {faults}
         }}
     }}
 }}
@@ -98,6 +98,7 @@ class Seen:
     bytes: int
     authorization: str
     expect: str
+    content_range: str
 
 
 class NginxStore:
@@ -148,6 +149,17 @@ class NginxStore:
         self._process.send_signal(signal.SIGHUP)
         self._wait()
 
+    def stop(self) -> None:
+        """Break all connections."""
+        self._process.terminate()  # the fast way: a killed master would leave its workers
+        self._process.wait()
+
+    def start(self) -> None:
+        """Answer again, at the same port, after C(stop)."""
+        self._launch()
+        if not self._wait():
+            raise RuntimeError(f"nginx does not start: {self._errors()}")
+
     def requests(self, method: str | None = None) -> list[Seen]:
         """Return the requests so far, those of one method or all. nginx logs a request when it has ended."""
         log = self._state / "access.log"
@@ -161,15 +173,22 @@ class NginxStore:
                 free.bind((HOST, 0))
                 self.port = free.getsockname()[1]
             self._write_configuration()
-            self._process = subprocess.Popen(
-                ["nginx", "-e", str(self._state / "error.log"), "-c", str(self._state / "nginx.conf")],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self._launch()
             if self._wait():
                 return
-        raise RuntimeError(f"nginx does not start: {(self._state / 'error.log').read_text(encoding='utf-8')}")
+        raise RuntimeError(f"nginx does not start: {self._errors()}")
+
+    def _launch(self) -> None:
+        self._process = subprocess.Popen(
+            ["nginx", "-e", str(self._state / "error.log"), "-c", str(self._state / "nginx.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _errors(self) -> str:
+        log = self._state / "error.log"
+        return log.read_text(encoding="utf-8") if log.exists() else "it wrote no error log"
 
     def _wait(self) -> bool:
         """Wait until only the newest configuration answers; return False when nginx has ended."""
@@ -180,7 +199,7 @@ class NginxStore:
             if self._process.poll() is not None:
                 return False
             if time.monotonic() > deadline:
-                raise RuntimeError(f"nginx does not answer: {(self._state / 'error.log').read_text(encoding='utf-8')}")
+                raise RuntimeError(f"nginx does not answer: {self._errors()}")
             connection = HTTPSConnection(HOST, self.port, timeout=_PATIENCE, context=context)
             try:
                 connection.request("GET", "/.generation")

@@ -59,6 +59,19 @@ class HttpFolder:
         fresh = {"Cache-Control": "no-cache", **(headers or {})}
         return self._http.follow(method, self.address(name), fresh, stream=True)
 
+    def probe(self, name: str) -> None:
+        """Send an empty file, to see whether files can be sent."""
+        response = self.put(name, b"")
+        if response.status_code == 500 and self.is_missing():  # what nginx says when it cannot rename what it has received
+            raise TaskError(self._missing(f"{self.host} answered 500 to the upload"), status=500)
+        self.judge(response, "upload")
+
+    def is_missing(self) -> bool:
+        """Return whether the server says that there is no such folder. Repositories say so of empty ones, too."""
+        response = self.get("GET", "")
+        response.close()
+        return response.status_code in GONE
+
     def put(self, name: str, data: bytes, headers: dict[str, str] | None = None) -> Any:
         """Send a small file."""
         return self.request("PUT", name, headers, data)
@@ -94,7 +107,7 @@ class HttpFolder:
                 "there, or use other credentials."
             )
         if status in (404, 409, 410):
-            return f"{said} to the {doing}: the folder {self.url} is not there. Make it, or correct destination."
+            return self._missing(f"{said} to the {doing}")
         if status in (405, 501):
             return (
                 f"{said}: it does not allow the {doing} in {self.url}. Check that destination is a folder to which files "
@@ -112,6 +125,9 @@ class HttpFolder:
         if status == 207:
             return f"{self.host} could not do all of the {doing}."
         return f"{said} to the {doing} in {self.url}."
+
+    def _missing(self, said: str) -> str:
+        return f"{said}: the folder {self.url} is not there. Make it, or correct destination."
 
     def _credentials_advice(self) -> str:
         if self._options.token:

@@ -53,7 +53,7 @@ class PlainPutWriter:
         if response.status_code not in (200, 204, *GONE):
             return
         try:
-            self._folder.judge(self._folder.put(probe, b""), "upload")
+            self._folder.probe(probe)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
                 self._folder.request("DELETE", probe)

@@ -69,7 +69,7 @@ class WebDavWriter:
         """Write, rename and remove an empty file: what a server says that it allows is not always what it does."""
         first, second = part_name(name), part_name(name)
         try:
-            self._folder.judge(self._folder.put(first, b""), "upload")
+            self._folder.probe(first)
             self._move(first, second, overwrite=False)
             self._folder.judge(self._folder.request("DELETE", second), "removal of a temporary file")
         except BaseException:
