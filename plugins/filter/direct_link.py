@@ -18,10 +18,10 @@ version_added: 1.0.0
 author:
   - The macops.parallels developers (@macops)
 description:
-  - Turns the link that people copy from a sharing service, which shows a web page, into the form that gives the file itself,
-    as the Parallels Management Portal needs it.
-  - Knows the share links of SharePoint, OneDrive, Dropbox, and Nextcloud or ownCloud. The form for SharePoint is the one that
-    the administrators' guide of Parallels tells.
+  - Turns the link that people copy from a sharing service, which shows a web page, into the form that gives the file
+    itself, as the Parallels Management Portal needs it.
+  - Knows the share links of SharePoint, OneDrive, Dropbox, and Nextcloud or ownCloud. The form for SharePoint is the
+    one that the administrators' guide of Parallels tells.
   - Opens no connection. Whether the link really gives the file is for M(macops.parallels.image_link_info) to prove.
 positional: _input
 options:
@@ -44,7 +44,8 @@ RETURN = r"""
 _value:
   description:
     - The direct form of the link; a link that is not known as a share link, or is direct already, as it is.
-    - A share link of which no direct form exists (Google Drive, a shared folder) is an error that tells what to do instead.
+    - A share link of which no direct form exists (Google Drive, a shared folder) is an error that tells what to do
+      instead.
   type: str
 """
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils import _sheet
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 
 DOCUMENTATION = r"""
 name: golden_image_sheet
@@ -19,8 +19,9 @@ version_added: 1.0.0
 author:
   - The macops.parallels developers (@macops)
 description:
-  - Makes a page of Markdown from the records of one version, with what the Management Portal asks for a golden image, in its
-    order and words; name, description, and for each architecture whether it is enabled, the download URL and the SHA-256 checksum.
+  - Makes a page of Markdown from the records of one version, with what the Management Portal asks for a golden image,
+    in its order and words; name, description, and for each architecture whether it is enabled, the download URL and
+    the SHA-256 checksum.
   - The page also tells size and version of each image, how to enter it in the portal, and the C(curl) and C(shasum)
     commands by which a person checks each link.
 positional: _input

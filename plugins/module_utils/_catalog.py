@@ -132,8 +132,8 @@ class CatalogFile:
 
     def _not_ours(self, why: str) -> TaskError:
         return TaskError(
-            f"{self._name} is not a catalog of images: {why}. It was left as it is: correct it, restore it from a backup, "
-            "or move it away to begin a new catalog."
+            f"{self._name} is not a catalog of images: {why}. It was left as it is: correct it, restore it from a "
+            "backup, or move it away to begin a new catalog."
         )
 
     def add(self, values: Mapping[str, Any], check_mode: bool = False) -> Outcome:
@@ -190,7 +190,7 @@ class CatalogFile:
 
 
 def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
-    """Return what is to be in the catalog, where C(found) is there now. Raises TaskError for what may not be changed."""
+    """Return what is to be in the catalog, where C(found) is there now. Raises TaskError for what may not change."""
     if found is None:
         return record
     if found["state"] != "published":
@@ -200,8 +200,8 @@ def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, A
     if (found["sha256"], found["size"]) != (record["sha256"], record["size"]):
         raise TaskError(
             f"{label(record)} is in the catalog already, with other bytes: {found['size']} with the SHA-256 "
-            f"{found['sha256']}, rather than {record['size']} with {record['sha256']}. What is published never changes, "
-            "because the Management Portal knows it by its checksum: publish the image as a new version.",
+            f"{found['sha256']}, rather than {record['size']} with {record['sha256']}. What is published never "
+            "changes, because the Management Portal knows it by its checksum: publish the image as a new version.",
             record=found,
         )
     # The same bytes at another address: a store that has moved, or a public name that was put right.

@@ -97,7 +97,8 @@ def _dropbox(parts: SplitResult) -> Optional[ShareLink]:
     name = "Dropbox"
     if _DROPBOX_FOLDER.match(parts.path):
         return ShareLink(
-            name, advice="This link shares a folder of Dropbox, which is sent as a ZIP file: share the image file itself."
+            name,
+            advice="This link shares a folder of Dropbox, which is sent as a ZIP file: share the image file itself.",
         )
     if not _DROPBOX_FILE.match(parts.path):
         return ShareLink(name, advice="This address of Dropbox is a page: make a link to the file with 'Copy link'.")

@@ -13,9 +13,10 @@ import email.utils
 import os
 import random
 import ssl
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, Callable, Iterator, TypeVar
+from typing import Any, BinaryIO, Callable, TypeVar
 from urllib.parse import urlsplit
 
 from ._direct_link import share_link
@@ -271,7 +272,9 @@ class LinkCheck:
         if download.resumed:
             self._report.note(f"The connection broke, and the download went on from there, {_times(download.resumed)}.")
         if download.restarted:
-            self._report.note(f"The connection broke, and the download had to begin anew, {_times(download.restarted)}.")
+            self._report.note(
+                f"The connection broke, and the download had to begin anew, {_times(download.restarted)}."
+            )
         self._report.sha256 = download.sha256
         self._judge_download(download)
         self._report.proof = "full"
@@ -349,11 +352,15 @@ class LinkCheck:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             self._report.note("The server compresses the file on the way, although it was asked not to.")
         if self._http.ca_path:
-            self._report.note(f"Its certificate was checked with {self._http.ca_path}, which the users' Macs have to trust as well.")
+            self._report.note(
+                f"Its certificate was checked with {self._http.ca_path}, which the users' Macs have to trust as well."
+            )
         if self._report.network == "private":
             self._report.note(f"{last.hostname} has a private address: only Macs in its network reach it.")
         elif self._report.network in ("loopback", "link_local"):
-            self._report.note(f"{last.hostname} is an address of this machine or its own segment: other Macs do not reach it.")
+            self._report.note(
+                f"{last.hostname} is an address of this machine or its own segment: other Macs do not reach it."
+            )
         known = share_link(self._question.url)
         if known and not known.direct:
             self._report.note(known.advice)
@@ -361,7 +368,9 @@ class LinkCheck:
     def _check_expiry(self) -> None:
         policy = ends_by_policy(self._question.url)
         if policy:
-            self._report.note("When the link ends is decided by a stored access policy, which cannot be read from here.")
+            self._report.note(
+                "When the link ends is decided by a stored access policy, which cannot be read from here."
+            )
         expiry = read_expiry(self._question.url) or self._expiry_of_redirects()
         if expiry is None:
             return
@@ -384,7 +393,9 @@ class LinkCheck:
             if expiry and expiry.signed and now - expiry.signed > _FRESH_SIGNATURE:
                 return expiry
             if expiry and not expiry.signed:
-                self._report.note("It redirects to a signed address that ends: the redirect has to make a new one each time.")
+                self._report.note(
+                    "It redirects to a signed address that ends: the redirect has to make a new one each time."
+                )
         return None
 
     def _time_of(self, response: Any) -> datetime:
@@ -409,8 +420,8 @@ def _open_image(path: str) -> BinaryIO:
         return open(path, "rb")
     except OSError as error:
         raise TaskError(
-            f"The file {path} cannot be read: {error.strerror}. Correct path (it is one on the host that runs the module), "
-            "or leave it out."
+            f"The file {path} cannot be read: {error.strerror}. Correct path (it is one on the host that runs the "
+            "module), or leave it out."
         ) from error
 
 

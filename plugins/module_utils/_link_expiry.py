@@ -48,7 +48,7 @@ def read_expiry(url: str) -> Expiry | None:
 
 
 def ends_by_policy(url: str) -> str | None:
-    """Return the name of the stored access policy that decides when an Azure link ends, where the link itself does not."""
+    """Return the name of the stored access policy that says when an Azure link ends, where the link itself does not."""
     query = dict(parse_qsl(urlsplit(url).query))
     return query.get("si") if "sig" in query and "se" not in query else None
 

@@ -10,9 +10,10 @@ import hashlib
 import random
 import re
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Iterator
+from typing import Any, BinaryIO, Callable
 
 from ._http import BLOCK
 from ._link_route import Route, Unfit

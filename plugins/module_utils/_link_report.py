@@ -35,7 +35,7 @@ _MOST_REASONS = 20
 
 _ADVICE = {
     "direct": "The link can be entered in the Management Portal as it is.",
-    "html": "Give the address of the file itself, where the page's download button leads to, rather than that of the page.",
+    "html": "Give the address of the file itself, to which the page's download button leads, not that of the page.",
     "login": "Allow anonymous reading of this file on the server, or publish it where nobody has to sign in.",
     "needs_cookies": "Publish the image where its link works without cookies, because what downloads it may keep none.",
     "not_found": "Check the address, and whether the upload was finished and the share still exists.",
@@ -74,12 +74,13 @@ class Question:
         """Raise TaskError when the link is not even an address."""
         try:
             parts = urlsplit(self.url)
-            parts.port
-            complete = bool(parts.hostname or (parts.scheme and parts.scheme not in ("http", "https")))
+            has_host = parts.hostname is not None and parts.port != 0  # a port that is no number raises
         except ValueError:
-            complete = False
-        if not complete or not parts.scheme:
-            raise TaskError("The url is not an address. Give the whole link, such as https://images.example.com/a.pvmp.")
+            parts, has_host = urlsplit(""), False
+        if not parts.scheme or (not has_host and parts.scheme in ("http", "https")):
+            raise TaskError(
+                "The url is not an address. Give the whole link, such as https://images.example.com/a.pvmp."
+            )
 
 
 @dataclass
@@ -118,7 +119,8 @@ class Report:
     def failure(self) -> TaskError:
         """Return the error for a verdict that is not accepted."""
         return TaskError(
-            f"The link {self.url} is not what a user's Mac needs ({self.verdict}): {' '.join(self.reasons)} {self.advice}",
+            f"The link {self.url} is not what a user's Mac needs ({self.verdict}): "
+            f"{' '.join(self.reasons)} {self.advice}",
             **self.result(),
         )
 

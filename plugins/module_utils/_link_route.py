@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any, Callable, Iterable
+from collections.abc import Iterable
+from typing import Any, Callable
 from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 from ._http import MOST_REDIRECTS, REDIRECTS, Http, retry_after
@@ -20,9 +21,9 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_URL = 500
 
 # Parameters of a query that say something and open nothing; the values of all others are masked.
-_OPEN_PARAMETERS = frozenset(
-    "dl download e expires files path raw se sp sr st sv version versionid x-amz-algorithm x-amz-date x-amz-expires "
-    "x-amz-signedheaders x-goog-algorithm x-goog-date x-goog-expires x-goog-signedheaders".split()
+_OPEN_PARAMETERS = (
+    *("dl", "download", "e", "expires", "files", "path", "raw", "se", "sp", "sr", "st", "sv", "version", "versionid"),
+    *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
 )
 
 # How far a network reaches: a redirect may not lead to one that reaches less far.
@@ -44,7 +45,7 @@ def masked(url: str) -> str:
     """Return a URL to be shown: without user and password, and with the secrets of its query masked."""
     parts = urlsplit(url)
     query = "&".join(_shown_parameter(*pair) for pair in parse_qsl(parts.query, keep_blank_values=True))
-    user, at, host = parts.netloc.rpartition("@")
+    _user, at, host = parts.netloc.rpartition("@")
     shown = parts._replace(netloc=f"***@{host}" if at else host, query=query, fragment="").geturl()
     return shown if len(shown) <= _LONGEST_URL else shown[: _LONGEST_URL - 3] + "..."
 
@@ -92,7 +93,9 @@ def _network(address: str) -> str:
 class Route:
     """One walk along a link: where it went, and the answer at its end."""
 
-    def __init__(self, url: str, networks: Networks, allow_private_redirects: bool = False, cookies: bool = False) -> None:
+    def __init__(
+        self, url: str, networks: Networks, allow_private_redirects: bool = False, cookies: bool = False
+    ) -> None:
         self.urls = [url]
         self.statuses: list[int] = []
         self.sets_cookies = False
@@ -149,9 +152,11 @@ class Route:
         try:
             # A header is Latin-1 on the wire; what servers put in it is UTF-8.
             target = urljoin(before, location.encode("latin-1", "replace").decode("utf-8", "replace"))
-            urlsplit(target).port  # an address that cannot be parsed shows here
+            broken = urlsplit(target).port == 0  # a port that is no number raises
         except ValueError:
-            raise Unfit("unreachable", f"{self.host} redirects to something that is not an address.") from None
+            broken = True
+        if broken:
+            raise Unfit("unreachable", f"{self.host} redirects to something that is not an address.")
         known = target in self.urls and not self._cookies
         self.urls.append(target)
         if known:

@@ -53,7 +53,7 @@ def golden_image_sheet(
 
 
 def _by_architecture(records: Any) -> dict[str, Mapping[str, Any]]:
-    if isinstance(records, Mapping) or isinstance(records, str) or not isinstance(records, Sequence) or not records:
+    if isinstance(records, (Mapping, str)) or not isinstance(records, Sequence) or not records:
         raise TaskError("The golden image sheet needs a list of one or two records, such as image_catalog returns.")
     for record in records:
         problems = record_problems(record)
@@ -63,7 +63,9 @@ def _by_architecture(records: Any) -> dict[str, Mapping[str, Any]]:
             raise TaskError(f"{label(record)} is {record['state']}: publish a new version instead of handing it over.")
     versions = sorted({f"{record['name']} {record['version']}" for record in records})
     if len(versions) > 1:
-        raise TaskError(f"One golden image sheet is for one version, not for {', '.join(versions)}: choose one of them.")
+        raise TaskError(
+            f"One golden image sheet is for one version, not for {', '.join(versions)}: choose one of them."
+        )
     images = {record["arch"]: record for record in records}
     if len(images) < len(records):
         raise TaskError(

@@ -13,12 +13,13 @@ version_added: 1.0.0
 author:
   - The macops.parallels developers (@macops)
 description:
-  - The catalog is the file C(catalog.json) beside the images in the store. It holds a record of each image that is published
-    there; its link, its checksum, its size, when it was published, and from what it was made.
-  - A record is that of one image, by name, version and architecture. What is published never changes, because the Management
-    Portal knows it by its checksum. A record with the same name, version and architecture but other bytes is an error.
-  - Several hosts may add records at the same time. Whoever finds the catalog changed since it was read adds to what is there
-    now, and each record is read again to prove that it is there.
+  - The catalog is the file C(catalog.json) beside the images in the store. It holds a record of each image that is
+    published there; its link, its checksum, its size, when it was published, and from what it was made.
+  - A record is that of one image, by name, version and architecture. What is published never changes, because the
+    Management Portal knows it by its checksum. A record with the same name, version and architecture but other bytes
+    is an error.
+  - Several hosts may add records at the same time. Whoever finds the catalog changed since it was read adds to what
+    is there now, and each record is read again to prove that it is there.
   - A catalog that is not understood is an error, and is never written over.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -49,8 +50,8 @@ options:
   record:
     description:
       - The record of an image. Required with O(state=present).
-      - When the same bytes are recorded already, only O(record.url) and O(record.file) are taken over; the other values stay
-        as they were when the image was published.
+      - When the same bytes are recorded already, only O(record.url) and O(record.file) are taken over; the other
+        values stay as they were when the image was published.
     type: dict
     suboptions:
       name:
@@ -161,7 +162,8 @@ EXAMPLES = r"""
 RETURN = r"""
 records:
   description:
-    - All records of the catalog, by name, version (2026.9.0 before 2026.11.0) and architecture. In check mode, as they would be.
+    - All records of the catalog, by name, version (2026.9.0 before 2026.11.0) and architecture. In check mode, as
+      they would be.
     - Empty when there is no catalog yet.
   type: list
   elements: dict

@@ -13,8 +13,8 @@ version_added: 1.0.0
 author:
   - The macops.parallels developers (@macops)
 description:
-  - Asks a link as a user's Mac asks it, and tells in one verdict whether it is a direct, anonymous HTTPS link to the image, as
-    the Parallels Management Portal needs it; with the reasons, and one sentence of advice.
+  - Asks a link as a user's Mac asks it, and tells in one verdict whether it is a direct, anonymous HTTPS link to the
+    image, as the Parallels Management Portal needs it; with the reasons, and one sentence of advice.
   - No credentials are ever sent, those of a C(~/.netrc) included, and no cookies.
   - Asks with C(GET) and a range of bytes, because some direct links (a presigned one of S3) refuse C(HEAD).
   - Redirects are followed one by one, five at most, over HTTPS only.
@@ -60,40 +60,40 @@ options:
     description:
       - How much of the image is read.
       - V(headers) reads the first 1024 bytes. A web page, a login, a wrong address and a wrong size are found.
-      - V(sample) also reads 64 KiB at the beginning, at the end and at three random places, and compares them with O(path);
-        without O(path), their lengths are compared. An upload that was cut off is found.
-      - V(full) downloads the whole image and hashes it as it comes; nothing is kept on the disk, and the memory that it takes
-        does not depend on the size. A connection that breaks is taken up where it broke, if the server can. The digest is
-        compared with O(sha256), or else the bytes with O(path).
+      - V(sample) also reads 64 KiB at the beginning, at the end and at three random places, and compares them with
+        O(path); without O(path), their lengths are compared. An upload that was cut off is found.
+      - V(full) downloads the whole image and hashes it as it comes; nothing is kept on the disk, and the memory that
+        it takes does not depend on the size. A connection that breaks is taken up where it broke, if the server can.
+        The digest is compared with O(sha256), or else the bytes with O(path).
     type: str
     choices: [headers, sample, full]
     default: headers
   ca_path:
     description:
-      - Path of a file with the certificate authorities that are trusted, in PEM form, for a server whose certificate a company
-        has signed itself. Path on the host that runs the module.
-      - Without it, the file that E(REQUESTS_CA_BUNDLE), E(CURL_CA_BUNDLE) or E(SSL_CERT_FILE) names, or else the public
-        certificate authorities.
+      - Path of a file with the certificate authorities that are trusted, in PEM form, for a server whose certificate
+        a company has signed itself. Path on the host that runs the module.
+      - Without it, the file that E(REQUESTS_CA_BUNDLE), E(CURL_CA_BUNDLE) or E(SSL_CERT_FILE) names, or else the
+        public certificate authorities.
     type: path
   min_validity:
     description:
       - For how many days a link that ends has to be valid still. One that ends sooner is V(expires_soon).
       - The end is read from the link, as S3, Google Cloud, CloudFront and Azure write it there.
-      - The default is a quarter of a year, because an image usually serves until the next one but one replaces it, and because
-        a nightly check that complains so early leaves time to put it right.
+      - The default is a quarter of a year, because an image usually serves until the next one but one replaces it,
+        and because a nightly check that complains so early leaves time to put it right.
       - V(0) accepts every link that has not ended yet.
     type: int
     default: 90
   timeout:
     description:
-      - For how many seconds the server may keep silent, at first and in the middle of the image; and for how many seconds its
-        first 1024 bytes may take.
+      - For how many seconds the server may keep silent, at first and in the middle of the image; and for how many
+        seconds its first 1024 bytes may take.
     type: int
     default: 30
   retries:
     description:
-      - How often to try again, with growing pauses, what may pass by itself. That is a connection that cannot be made or
-        breaks, and a server that answers with a status of 408, 425, 429, 500, 502, 503 or 504.
+      - How often to try again, with growing pauses, what may pass by itself. That is a connection that cannot be made
+        or breaks, and a server that answers with a status of 408, 425, 429, 500, 502, 503 or 504.
       - In V(full), the count starts anew whenever more than a mebibyte was gained.
     type: int
     default: 3
@@ -103,10 +103,10 @@ options:
     type: str
   allow_private_redirects:
     description:
-      - Whether a redirect may lead from a public address into a private network. It is V(insecure) otherwise, because a server
-        decides then what is asked for behind the firewall.
-      - A redirect to an address of the machine itself or to a link-local address, where clouds keep their secrets, is never
-        followed from elsewhere.
+      - Whether a redirect may lead from a public address into a private network. It is V(insecure) otherwise, because
+        a server decides then what is asked for behind the firewall.
+      - A redirect to an address of the machine itself or to a link-local address, where clouds keep their secrets, is
+        never followed from elsewhere.
     type: bool
     default: false
   require:
@@ -115,8 +115,8 @@ options:
     type: bool
     default: false
 notes:
-  - The proof is made from where the module runs. From a build Mac in the company's network it says nothing about users outside
-    of it; delegate the task to a host that is where the users are, to prove it from there.
+  - The proof is made from where the module runs. From a build Mac in the company's network it says nothing about
+    users outside of it; delegate the task to a host that is where the users are, to prove it from there.
   - What is looked for in a page that asks for a login, and in a redirect to one, are the marks of well-known identity
     providers. A page of another kind is V(html).
 seealso:
@@ -167,7 +167,8 @@ verdict:
     - V(forbidden), nothing; the server answers 403 or the like.
     - V(expired), V(expires_soon), a link that has ended, or ends before O(min_validity) is over.
     - V(wrong_size), V(wrong_checksum), a file that is not the image.
-    - V(insecure), an address without HTTPS, with a user name in it, or a redirect to such a one or into a private network.
+    - V(insecure), an address without HTTPS, with a user name in it, or a redirect to such a one or into a private
+      network.
     - V(tls_error), a server whose certificate is not trusted.
     - V(unreachable), no answer, or none that makes sense.
     - V(too_many_redirects), more than five redirects, or redirects in a circle.
@@ -237,12 +238,15 @@ sha256:
   returned: always, unless the arguments make no sense
   sample: 63a90c3c1ffb4a9d1c2c6e6a2b8b0a1d6ad9a41e7f5b3c2d1e0f9a8b7c6d706b
 proof:
-  description: The proof that was made. It is less than O(proof) when the verdict was clear before, or the server sends no parts.
+  description:
+    - The proof that was made.
+    - It is less than O(proof) when the verdict was clear before, or when the server sends no parts of a file.
   type: str
   returned: always, unless the arguments make no sense
   sample: full
 ranges:
-  description: Whether the server sends parts of the file, so that a download that breaks can go on. Null when it is not known.
+  description:
+    - Whether the server sends parts of the file, so that a download that breaks can go on. Null when it is not known.
   type: bool
   returned: always, unless the arguments make no sense
   sample: true
@@ -254,7 +258,8 @@ expires_at:
 network:
   description:
     - In what network the server's address is, seen from the host that runs the module.
-    - V(public), V(private), V(loopback), V(link_local), or V(unknown) when its name is not known there, as behind a proxy.
+    - V(public), V(private), V(loopback), V(link_local), or V(unknown) when its name is not known there, as behind a
+      proxy.
   type: str
   returned: always, unless the arguments make no sense
   sample: public

@@ -23,12 +23,10 @@ import argparse
 import datetime
 import hashlib
 import http.server
-import json
 import os
 import random
 import re
 import shutil
-import signal
 import socket
 import ssl
 import sys
@@ -39,12 +37,18 @@ from typing import Callable, NamedTuple, Optional
 
 import trustme
 
+if __package__:
+    from .serving import HOST, serve_until_ended
+else:
+    from serving import HOST, serve_until_ended
+
 BLOCK = 1024 * 1024
 IMAGE_SIZE = 3 * BLOCK + 4321
 LOGIN_URL = "https://login.microsoftonline.com/common/oauth2/authorize?client_id=1"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Contoso files</title></head><body>Your file is ready</body></html>\n"
 LOGIN_PAGE = (
-    b"\xef\xbb\xbf\n<html><head><title>Sign in</title></head><body>" + b"<!-- filler -->" * 100
+    b"\xef\xbb\xbf\n<html><head><title>Sign in</title></head><body>"
+    + b"<!-- filler -->" * 100
     + b'<form><input name="passwd" type="password"></form></body></html>\n'
 )
 EXPIRED_BODY = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
@@ -61,7 +65,7 @@ class Content:
     def blocks(self, start: int, stop: int):
         """Give the bytes from start to stop, in blocks."""
         if self._path is None:
-            yield from (self._data[at:min(at + BLOCK, stop)] for at in range(start, stop, BLOCK))
+            yield from (self._data[at : min(at + BLOCK, stop)] for at in range(start, stop, BLOCK))
             return
         with open(self._path, "rb") as handle:
             handle.seek(start)
@@ -88,7 +92,7 @@ class Seen(NamedTuple):
 class Exchange:
     """One request and its answer, for a scripted answer."""
 
-    def __init__(self, handler: "_Handler") -> None:
+    def __init__(self, handler: _Handler) -> None:
         self._handler = handler
         self.server: LinkServer = handler.server.owner
         self.path = handler.path
@@ -180,13 +184,13 @@ class LinkServer:
         self._lock = threading.Lock()
         self._listeners: dict[str, _Listener] = {}
 
-    def __enter__(self) -> "LinkServer":
+    def __enter__(self) -> LinkServer:
         self.folder = tempfile.mkdtemp(prefix="link-server-")
         self.ca_path = os.path.join(self.folder, "ca.pem")
         authority, stranger = trustme.CA(), trustme.CA()
         authority.cert_pem.write_to_path(self.ca_path)
         past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
-        names = ("localhost", "127.0.0.1")
+        names = ("localhost", HOST)
         certificates = {
             "good": authority.issue_cert(*names),
             "expired": authority.issue_cert(*names, not_after=past),
@@ -233,7 +237,7 @@ class _Listener(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, owner: LinkServer, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((HOST, 0), _Handler)
         self.owner = owner
         self.context = context
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -274,7 +278,9 @@ def _numbered(path: str) -> Optional[Answer]:
 
 
 def _redirects(left: int) -> Answer:
-    return lambda exchange: exchange.redirect(f"/redirects/{left - 1}") if left else exchange.file(exchange.server.image)
+    return lambda exchange: (
+        exchange.redirect(f"/redirects/{left - 1}") if left else exchange.file(exchange.server.image)
+    )
 
 
 def _busy(times: int) -> Answer:
@@ -384,7 +390,7 @@ def _private_container(exchange: Exchange) -> None:
 
 
 def _other_host(exchange: Exchange) -> None:
-    exchange.redirect(exchange.server.url("/image.pvmp", host="127.0.0.1"))
+    exchange.redirect(exchange.server.url("/image.pvmp", host=HOST))
 
 
 _ANSWERS: dict[str, Answer] = {
@@ -423,33 +429,28 @@ _ANSWERS: dict[str, Answer] = {
 }
 
 
+def link_facts(server: LinkServer) -> dict[str, object]:
+    """Return what other processes need to know, with the image as a file."""
+    image_path = os.path.join(server.folder, "image.pvmp")
+    with open(image_path, "wb") as handle:
+        handle.writelines(server.image.blocks(0, server.image.size))
+    return {
+        "url": server.url(""),
+        "expired_url": server.url("", tls="expired"),
+        "unknown_url": server.url("", tls="unknown"),
+        "ca_path": server.ca_path,
+        "image_path": image_path,
+        "size": server.image.size,
+        "sha256": server.image.sha256(),
+    }
+
+
 def main() -> None:
     """Run the server for other processes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ready-file", required=True, help="where to write the facts, once the server answers")
+    parser = argparse.ArgumentParser(description="Answers as real hosts of images do, the good ones and the bad ones.")
+    parser.add_argument("--ready-file", required=True, help="written as JSON when the server answers")
     options = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_details: stopped.set())
-    with LinkServer() as server:
-        image_path = os.path.join(server.folder, "image.pvmp")
-        with open(image_path, "wb") as handle:
-            handle.writelines(server.image.blocks(0, server.image.size))
-        facts = {
-            "url": server.url(""),
-            "expired_url": server.url("", tls="expired"),
-            "unknown_url": server.url("", tls="unknown"),
-            "ca_path": server.ca_path,
-            "image_path": image_path,
-            "size": server.image.size,
-            "sha256": server.image.sha256(),
-            "pid": os.getpid(),
-        }
-        written = f"{options.ready_file}.part"
-        with open(written, "w", encoding="utf-8") as handle:
-            json.dump(facts, handle)
-        os.replace(written, options.ready_file)
-        stopped.wait()
+    serve_until_ended(LinkServer(), options.ready_file, link_facts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import trustme
 
@@ -33,19 +33,20 @@ class Certificates:
         issued.private_key_pem.write_to_path(self.key_path)
 
 
-def serve_until_ended(server: Any, ready_file: str | Path) -> None:
-    """Say in a file how to reach a store, as JSON, and wait for a signal."""
+def store_facts(store: Any) -> dict[str, Any]:
+    """Return what one needs to know to use a store."""
+    return {"url": store.url, "ca_path": store.ca_path, "username": store.username, "password": store.password}
+
+
+def serve_until_ended(
+    server: Any, ready_file: str | Path, describe: Callable[[Any], dict[str, Any]] = store_facts
+) -> None:
+    """Say in a file how to reach a server, as JSON, and wait for a signal."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_unused: ended.set())
-    with server as store:
-        facts = {
-            "url": store.url,
-            "ca_path": store.ca_path,
-            "username": store.username,
-            "password": store.password,
-            "pid": os.getpid(),
-        }
+    with server as running:
+        facts = {**describe(running), "pid": os.getpid()}
         ready = Path(ready_file)
         unfinished = ready.with_name(ready.name + ".new")
         unfinished.write_text(json.dumps(facts), encoding="utf-8")

@@ -28,12 +28,16 @@ RECORD = new_record(
 
 def test_direct_link() -> None:
     direct = direct_link.FilterModule().filters()["direct_link"]
-    assert direct("https://contoso.sharepoint.com/:u:/s/mac/E1?e=2") == "https://contoso.sharepoint.com/:u:/s/mac/E1?download=1"
+    assert (
+        direct("https://contoso.sharepoint.com/:u:/s/mac/E1?e=2")
+        == "https://contoso.sharepoint.com/:u:/s/mac/E1?download=1"
+    )
     assert direct("https://images.example.com/a.pvmp") == "https://images.example.com/a.pvmp"
 
 
 @pytest.mark.parametrize(
-    ("url", "message"), [("https://drive.google.com/file/d/1/view", "another store"), (None, "not NoneType"), (3, "not int")]
+    ("url", "message"),
+    [("https://drive.google.com/file/d/1/view", "another store"), (None, "not NoneType"), (3, "not int")],
 )
 def test_direct_link_of_what_has_none(url: object, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):

@@ -104,7 +104,7 @@ def test_the_same_record_changes_nothing(catalog: CatalogFile, folder: Path) -> 
 def test_what_is_published_never_changes(catalog: CatalogFile, folder: Path, other: dict[str, Any]) -> None:
     catalog.add(values())
     before = (folder / "catalog.json").read_bytes()
-    with pytest.raises(TaskError, match="win11-1.0-arm64 is in the catalog already, with other bytes.* new version"):
+    with pytest.raises(TaskError, match=r"win11-1.0-arm64 is in the catalog already, with other bytes.* new version"):
         catalog.add(values(**other))
     assert (folder / "catalog.json").read_bytes() == before
 
@@ -120,7 +120,7 @@ def test_the_same_bytes_may_move(catalog: CatalogFile) -> None:
 def test_what_was_withdrawn_does_not_come_back(catalog: CatalogFile, folder: Path) -> None:
     record = {**new_record(values(), NOW), "state": "withdrawn"}
     (folder / "catalog.json").write_text(json.dumps({"schema": 1, "records": [record]}))
-    with pytest.raises(TaskError, match="is withdrawn now. Publish the image as a new version"):
+    with pytest.raises(TaskError, match=r"is withdrawn now. Publish the image as a new version"):
         catalog.add(values())
     assert catalog.read().records == [record]
 
@@ -136,7 +136,7 @@ def test_check_mode_writes_nothing(catalog: CatalogFile, folder: Path) -> None:
 
 
 def test_a_record_that_is_not_right_is_not_added(catalog: CatalogFile, folder: Path) -> None:
-    with pytest.raises(TaskError, match="cannot be added to the catalog: name has to be made of .*; size has to be"):
+    with pytest.raises(TaskError, match=r"cannot be added to the catalog: name has to be made of .*; size has to be"):
         catalog.add(values(name="Win 11", size=0))
     with pytest.raises(TaskError, match="state has to be published"):
         catalog.add(values(state="withdrawn"))
@@ -208,9 +208,7 @@ def race(open_one: Callable[[], Store]) -> list[BaseException]:
 
     for number in range(ROUNDS):
         start = threading.Barrier(2)
-        writers = [
-            threading.Thread(target=write, args=(f"1.{number}", arch, start)) for arch in ("arm64", "x86_64")
-        ]
+        writers = [threading.Thread(target=write, args=(f"1.{number}", arch, start)) for arch in ("arm64", "x86_64")]
         for writer in writers:
             writer.start()
         for writer in writers:
@@ -396,7 +394,7 @@ def test_a_record_that_others_write_over_is_written_again() -> None:
 def test_a_store_that_does_not_keep_what_is_written() -> None:
     store = FakeStore()
     store.keeps = False
-    with pytest.raises(TaskError, match="30 times. Run the same command again, with fewer hosts"):
+    with pytest.raises(TaskError, match=r"30 times. Run the same command again, with fewer hosts"):
         catalog_of(store).add(values())  # type: ignore[arg-type]
 
 
@@ -425,5 +423,5 @@ def test_failures_that_stay() -> None:
         raise RetryLater("store.example.com cannot be reached.")
 
     store.before_writes = [fail] * 10
-    with pytest.raises(TaskError, match="cannot be reached. It was tried 5 times"):
+    with pytest.raises(TaskError, match=r"cannot be reached. It was tried 5 times"):
         catalog_of(store).add(values())  # type: ignore[arg-type]

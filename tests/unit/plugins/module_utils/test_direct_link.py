@@ -33,7 +33,10 @@ DIRECT = {
         "https://www.dropbox.com/s/id1/win11.pvmp?raw=1",
         "https://www.dropbox.com/s/id1/win11.pvmp?dl=1",
     ),
-    "Nextcloud": ("https://cloud.example.com/s/AbCd1234EfGh567", "https://cloud.example.com/s/AbCd1234EfGh567/download"),
+    "Nextcloud": (
+        "https://cloud.example.com/s/AbCd1234EfGh567",
+        "https://cloud.example.com/s/AbCd1234EfGh567/download",
+    ),
     "ownCloud, with a slash at its end": (
         "https://cloud.example.com/index.php/s/AbCd1234EfGh567/",
         "https://cloud.example.com/index.php/s/AbCd1234EfGh567/download",

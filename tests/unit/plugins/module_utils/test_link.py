@@ -11,9 +11,10 @@ import random
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import ansible
 import pytest
@@ -203,7 +204,9 @@ def test_what_is_worth_knowing_of_a_direct_link(server: LinkServer) -> None:
     assert server.ca_path in " ".join(check(server, "/image.pvmp").reasons)
 
 
-@pytest.mark.parametrize("path", ["/image.pvmp", "/redirects/2", "/other-host", "/cookies.pvmp", "/cut-once.pvmp", "/status/401"])
+@pytest.mark.parametrize(
+    "path", ["/image.pvmp", "/redirects/2", "/other-host", "/cookies.pvmp", "/cut-once.pvmp", "/status/401"]
+)
 def test_a_netrc_is_never_used(server: LinkServer, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine localhost login jane password hunter2\nmachine 127.0.0.1 login jane password hunter2\n")
@@ -249,7 +252,9 @@ def test_the_same_bytes_as_a_local_file(server: LinkServer, image_path: Path, pr
     assert (report.verdict, report.proof) == ("direct", proof)
 
 
-@pytest.mark.parametrize(("where", "proof"), [(0, "headers"), (1023, "headers"), (-1, "sample"), (2 * MEBIBYTE, "full")])
+@pytest.mark.parametrize(
+    ("where", "proof"), [(0, "headers"), (1023, "headers"), (-1, "sample"), (2 * MEBIBYTE, "full")]
+)
 def test_other_bytes_than_a_local_file(server: LinkServer, image_path: Path, where: int, proof: str) -> None:
     data = bytearray(image_path.read_bytes())
     data[where] ^= 1
@@ -285,12 +290,17 @@ def test_a_page_is_a_page_next_to_a_local_file(server: LinkServer, image_path: P
     assert check(server, "/page", path=str(image_path)).verdict == "html"
 
 
-@pytest.mark.parametrize(("path", "second_range", "second_if_range"), [
-    ("/cut-once.pvmp", True, '"v1"'),
-    ("/cut-once-weak.pvmp", True, None),
-    ("/cut-once-no-ranges.pvmp", True, '"v1"'),
-])
-def test_a_broken_download_goes_on(server: LinkServer, path: str, second_range: bool, second_if_range: str | None) -> None:
+@pytest.mark.parametrize(
+    ("path", "second_range", "second_if_range"),
+    [
+        ("/cut-once.pvmp", True, '"v1"'),
+        ("/cut-once-weak.pvmp", True, None),
+        ("/cut-once-no-ranges.pvmp", True, '"v1"'),
+    ],
+)
+def test_a_broken_download_goes_on(
+    server: LinkServer, path: str, second_range: bool, second_if_range: str | None
+) -> None:
     report = check(server, path, sha256=server.image.sha256(), size=server.image.size, proof="full")
     assert (report.verdict, report.sha256, report.size) == ("direct", server.image.sha256(), server.image.size)
     _head, first, second = (request.headers for request in server.seen(path))
@@ -411,7 +421,8 @@ def test_another_answer_to_the_whole_download(server: LinkServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "min_validity", "verdict"), [(5, 90, "expires_soon"), (100, 90, "direct"), (5, 4, "direct"), (0.1, 0, "direct")]
+    ("days", "min_validity", "verdict"),
+    [(5, 90, "expires_soon"), (100, 90, "direct"), (5, 4, "direct"), (0.1, 0, "direct")],
 )
 def test_links_that_end(server: LinkServer, days: float, min_validity: int, verdict: str) -> None:
     report = check(server, "/image.pvmp?" + signed(now(), days), min_validity=min_validity)
@@ -437,8 +448,14 @@ def test_an_end_that_cannot_be_read(server: LinkServer) -> None:
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("http://www.dropbox.com/scl/fi/1/a.pvmp?rlkey=k&dl=0", "use its direct form, https://www.dropbox.com/scl/fi/1/a.pvmp?rlkey=k&dl=1"),
-        ("http://contoso.sharepoint.com/:u:/s/mac/E1?e=2", "use its direct form, https://contoso.sharepoint.com/:u:/s/mac/E1?download=1"),
+        (
+            "http://www.dropbox.com/scl/fi/1/a.pvmp?rlkey=k&dl=0",
+            "use its direct form, https://www.dropbox.com/scl/fi/1/a.pvmp?rlkey=k&dl=1",
+        ),
+        (
+            "http://contoso.sharepoint.com/:u:/s/mac/E1?e=2",
+            "use its direct form, https://contoso.sharepoint.com/:u:/s/mac/E1?download=1",
+        ),
         ("http://drive.google.com/file/d/1/view", "publish the image to another store"),
         ("http://images.example.com/a.pvmp", "Give an https:// address"),
     ],
@@ -480,7 +497,9 @@ def test_the_report_is_small(server: LinkServer) -> None:
         exchange.send(302, {"Location": "/loud.pvmp?dl=" + "x" * 5000, "Set-Cookie": "a=" + "b" * 3000})
 
     server.answers["/long.pvmp"] = answer
-    server.answers["/loud.pvmp"] = lambda exchange: exchange.file(server.image, Server="s" * 5000, Cache_Control="c" * 5000)
+    server.answers["/loud.pvmp"] = lambda exchange: exchange.file(
+        server.image, Server="s" * 5000, Cache_Control="c" * 5000
+    )
     assert len(json.dumps(check(server, "/long.pvmp").result())) < 5000
 
 

@@ -40,7 +40,12 @@ def utc(*parts: int) -> datetime:
         ("se=2027-11-22T10:00Z&sig=ab", "shared access", utc(2027, 11, 22, 10), None),
         ("se=2027-11-22T10:00:00.1234567Z&sig=ab", "shared access", utc(2027, 11, 22, 10, 0, 0, 123456), None),
         ("Expires=1795000000&Signature=ab&Key-Pair-Id=K1", "signature", utc(2026, 11, 18, 11, 6, 40), None),
-        ("AWSAccessKeyId=A&Expires=99999999999999&Signature=ab", "signature", utc(9999, 12, 31, 23, 59, 59, 999999), None),
+        (
+            "AWSAccessKeyId=A&Expires=99999999999999&Signature=ab",
+            "signature",
+            utc(9999, 12, 31, 23, 59, 59, 999999),
+            None,
+        ),
     ],
 )
 def test_the_end_is_read(query: str, kind: str, ends: datetime, signed: datetime | None) -> None:

@@ -48,7 +48,9 @@ def test_what_may_be_an_image(content_type: str, head: bytes) -> None:
     assert describe_document(content_type, head) is None
 
 
-@pytest.mark.parametrize("field", [b'<input type="password">', b"<INPUT name=p TYPE=password>", b"<input id='x' type = 'Password'"])
+@pytest.mark.parametrize(
+    "field", [b'<input type="password">', b"<INPUT name=p TYPE=password>", b"<input id='x' type = 'Password'"]
+)
 def test_a_field_for_a_password(field: bytes) -> None:
     assert asks_for_password(b"<html><form>" + field)
 
@@ -64,7 +66,9 @@ def test_titles_are_short_and_printable() -> None:
     assert title_of(b"<title>\xff</title>") == "\N{REPLACEMENT CHARACTER}"
 
 
-@pytest.mark.parametrize("host", ["login.microsoftonline.com", "LOGIN.LIVE.COM", "contoso.okta.com", "accounts.google.com"])
+@pytest.mark.parametrize(
+    "host", ["login.microsoftonline.com", "LOGIN.LIVE.COM", "contoso.okta.com", "accounts.google.com"]
+)
 def test_hosts_where_people_sign_in(host: str) -> None:
     assert is_login_host(f"https://{host}/x")
 
@@ -89,6 +93,8 @@ def test_hints_at_a_login(url: str) -> None:
     assert hints_at_login(url)
 
 
-@pytest.mark.parametrize("url", ["https://contoso.com/login-window.pvmp", "https://ssoft.com/x", "https://contoso.com/blogin/"])
+@pytest.mark.parametrize(
+    "url", ["https://contoso.com/login-window.pvmp", "https://ssoft.com/x", "https://contoso.com/blogin/"]
+)
 def test_no_hints_at_a_login(url: str) -> None:
     assert not hints_at_login(url)

@@ -88,7 +88,9 @@ def test_a_host_is_asked_for_once() -> None:
     assert asked == ["a.example"]
 
 
-@pytest.mark.parametrize("host", ["intranet.example", "both.example", "metadata.example", "self.example", "self6.example"])
+@pytest.mark.parametrize(
+    "host", ["intranet.example", "both.example", "metadata.example", "self.example", "self6.example"]
+)
 def test_a_redirect_from_the_internet_into_a_network_is_refused(host: str) -> None:
     with pytest.raises(Unfit) as caught:
         walk("https://public.example/a", f"https://{host}/a")
@@ -184,8 +186,14 @@ def test_with_cookies_an_address_may_come_again() -> None:
     ("url", "shown"),
     [
         ("https://a.example/i.pvmp", "https://a.example/i.pvmp"),
-        ("https://a.example/i.pvmp?sig=secret&se=2027-01-01T10:00:00Z", "https://a.example/i.pvmp?sig=***&se=2027-01-01T10:00:00Z"),
-        ("https://a.example/i?X-Amz-Signature=secret&X-Amz-Date=1", "https://a.example/i?X-Amz-Signature=***&X-Amz-Date=1"),
+        (
+            "https://a.example/i.pvmp?sig=secret&se=2027-01-01T10:00:00Z",
+            "https://a.example/i.pvmp?sig=***&se=2027-01-01T10:00:00Z",
+        ),
+        (
+            "https://a.example/i?X-Amz-Signature=secret&X-Amz-Date=1",
+            "https://a.example/i?X-Amz-Signature=***&X-Amz-Date=1",
+        ),
         ("https://a.example/i?rlkey=secret&dl=1", "https://a.example/i?rlkey=***&dl=1"),
         ("https://a.example/i?secret", "https://a.example/i?***"),
         ("https://a.example/i?tempauth=se%20cret#secret", "https://a.example/i?tempauth=***"),

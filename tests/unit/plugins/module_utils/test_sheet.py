@@ -88,7 +88,9 @@ def test_marks_of_markdown_are_shown_not_read() -> None:
     assert "\n````text\n```\nfence\n```\n````\n" in sheet
 
 
-@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("shasum") is None, reason="curl and shasum are not here")
+@pytest.mark.skipif(
+    shutil.which("curl") is None or shutil.which("shasum") is None, reason="curl and shasum are not here"
+)
 def test_the_commands_check_a_download(tmp_path: Path) -> None:
     image = tmp_path / "source" / "ü 'image'.pvmp"
     image.parent.mkdir()

@@ -69,9 +69,7 @@ def test_a_record_is_added_once(keep: Callable[..., Any], folder: Path) -> None:
     assert {**would["record"], "published_at": ""} == {**first["record"], "published_at": ""}
 
 
-def test_a_record_that_was_read_can_be_added_elsewhere(
-    keep: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_record_that_was_read_can_be_added_elsewhere(keep: Callable[..., Any], tmp_path: Path) -> None:
     keep(record=RECORD)
     (tmp_path / "second").mkdir()
     for record in keep(state="read").result["records"]:
@@ -108,7 +106,9 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ({"state": "read", "destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
     ],
 )
-def test_arguments_that_make_no_sense(keep: Callable[..., Any], folder: Path, arguments: dict[str, Any], message: str) -> None:
+def test_arguments_that_make_no_sense(
+    keep: Callable[..., Any], folder: Path, arguments: dict[str, Any], message: str
+) -> None:
     end = keep(**arguments)
     assert end.failed
     assert message in end.result["msg"]

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.macops.parallels.plugins.modules import image_link_info
@@ -24,7 +25,9 @@ def fixture_server() -> Iterator[LinkServer]:
 @pytest.fixture(name="look")
 def fixture_look(server: LinkServer, run_module_main: Callable[..., Any]) -> Callable[..., Any]:
     def look(url: str, **arguments: Any) -> Any:
-        return run_module_main(image_link_info.main, **{"url": url, "ca_path": server.ca_path, "retries": 0, **arguments})
+        return run_module_main(
+            image_link_info.main, **{"url": url, "ca_path": server.ca_path, "retries": 0, **arguments}
+        )
 
     return look
 
