@@ -50,6 +50,8 @@ NGINX = Program(
     ("nginx",),
     ("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so",),
 )
+CURL = Program("curl", ("curl",), ("curl",))
+SHASUM = Program("shasum", ("perl",), ("perl",))
 SSHD = Program("sshd", ("openssh-server",), ())
 SSH = Program("ssh", ("openssh-client",), ())
 

@@ -270,7 +270,7 @@ STAGES = (
         (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
-    Stage("units", "ansible-test units on Python 3.9 to 3.13", units, (packages.GIT,)),
+    Stage("units", "ansible-test units on Python 3.9 to 3.13", units, (packages.GIT, packages.CURL, packages.SHASUM)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
     Stage("tools", "the tests of what runs the tests", tools, (packages.GIT,)),
     *(smoke(core) for core in environments.CORES),
