@@ -94,3 +94,13 @@ def make_build(play: Any, https_store: Any, tmp_path: pathlib.Path) -> Callable[
         return Build(play, hosts, store, tmp_path / f"build {next(numbers)}")
 
     return make
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what became of each fault, a row of a Markdown table each."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == "fault"]
+    if rows:
+        terminalreporter.write_line("\n| fault | first run | second run |\n|---|---|---|")
+        for row in sorted(rows):
+            terminalreporter.write_line("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")

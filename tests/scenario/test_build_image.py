@@ -225,7 +225,7 @@ def test_the_folder_of_the_store_is_missing(build, mac):
         {"checksum_file": "off"},
         {"packed_leaves_pvm": "on"},
         {"json_noise": "progress", "bulk_list_without_home": "on"},
-        {"graceful_stop": "reboots"},
+        {"graceful_stop": "reboots_once"},
     ],
     ids=lambda knobs: "-".join(knobs),
 )

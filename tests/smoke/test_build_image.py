@@ -11,6 +11,8 @@ import pathlib
 import subprocess
 import sys
 
+from support.build import SOURCE_VM, Build
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLUGINS = {
     "module": sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")),
@@ -32,35 +34,17 @@ def test_each_plugin_has_documentation(collections):
         assert "WARNING" not in done.stderr
 
 
-def build(play, mac, store, output, **options):
-    variables = {
-        "image_name": "win11",
-        "image_version": "2026.11.0",
-        "image_source_vm": "Windows 11",
-        "image_destination": f"{store.url}/",
-        "image_store_username": store.username,
-        "image_store_password": store.password,
-        "image_store_ca_path": str(store.ca_path),
-        "image_output_dir": str(output),
-    }
-    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **mac.host_vars}
-    return play("macops.parallels.build_image", {"mac": host}, variables, **options)
-
-
 def test_the_playbook_builds_an_image_once(play, simulated_mac, https_store, tmp_path):
-    simulated_mac.vm("Windows 11", state="running", data="4M", disk="8G", snapshots="base(updates)")
-    before = simulated_mac.fingerprint("Windows 11")
-    output = tmp_path / "build"
+    simulated_mac.vm(SOURCE_VM, state="running", data="4M", disk="8G", snapshots="base(updates)")
+    before = simulated_mac.fingerprint(SOURCE_VM)
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
 
-    build(play, simulated_mac, https_store, output, check=True).assert_ok()
-    assert not output.exists()
-    assert simulated_mac.fingerprint("Windows 11") == before
+    build.run(check=True).assert_ok()
+    assert not build.output.exists()
+    assert simulated_mac.fingerprint(SOURCE_VM) == before
 
-    first = build(play, simulated_mac, https_store, output)
-    first.assert_ok().assert_no_secret(https_store.password)
-    assert (output / "win11-2026.11.0.md").is_file()
-    record = json.loads((output / "win11-2026.11.0.json").read_text(encoding="utf-8"))
-    assert record
+    build.run().assert_ok()
+    build.published()
 
-    build(play, simulated_mac, https_store, output).assert_ok().assert_unchanged()
-    assert simulated_mac.fingerprint("Windows 11") == before
+    build.run().assert_ok().assert_unchanged()
+    assert simulated_mac.fingerprint(SOURCE_VM) == before

@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
-from typing import Any
+import sys
+from typing import Any, Callable
 
-from support.fixtures import Play
 from support.playbook import Hosts, PlaybookRun
+from support.simulated_mac import SimulatedMac
 
 SOURCE_VM = "Büro Windows 11"
 NAME = "win11"
@@ -26,10 +28,23 @@ class Build:
     The hosts' variables say where each Mac has the store's certificate authority.
     """
 
-    play: Play
+    # See support.playbook.run_playbook.
+    play: Callable[..., PlaybookRun]
     hosts: Hosts
     store: Any
     output: pathlib.Path
+
+    @classmethod
+    def here(cls, play: Callable[..., PlaybookRun], mac: SimulatedMac, store: Any, output: pathlib.Path) -> Build:
+        """Return the build on a simulated Mac of this user, reached without SSH."""
+        python = os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable
+        host = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": python,
+            "image_store_ca_path": store.ca_path,
+            **mac.host_vars,
+        }
+        return cls(play, {"mac": host}, store, output)
 
     def variables(self, **variables: Any) -> dict[str, Any]:
         """Return what an admin would set, with some of it changed; None leaves a variable out."""
