@@ -23,11 +23,13 @@ from ._errors import TaskError
 from ._generalize_linux import Linux
 from ._generalize_windows import SysprepFailed, Windows
 from ._guest import LINUX, WINDOWS, Guest
-from ._prlctl import Prlctl
-from ._vm import RUNNING, STOPPED, Vm, get_vm, wait_while_busy
+from ._prlctl import PRLCTL, Prlctl
+from ._vm import RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
 from ._vm_power import set_power
 
 _BUSY_TIME = 600
+_ASK_AGAIN = 60  # seconds after which a guest that took no notice is asked again to shut down
+_LOOK_PAUSE = 1
 # A VM that ran for less than this since it was generalized cannot have been through its first setup.
 _UPTIME_SLACK = 60
 
@@ -92,7 +94,7 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
         # Noted before the shutdown, so that whoever finds it stopped later knows that it must not be started.
         uptime = get_vm(prl, vm.uuid).uptime
         _note(claim, vm, generalized_at=at, **_uptime_note(uptime, order.stop_timeout))
-        set_power(prl, vm, STOPPED, timeout=order.stop_timeout)
+        _shut_down(prl, vm, claim, order.stop_timeout)
         _note(claim, vm, generalized_at=at, **_uptime_note(get_vm(prl, vm.uuid).uptime, 0))
         return Outcome(True, before, at, proof, state)
 
@@ -103,6 +105,38 @@ def _change(guest: Guest, system: System, claim: Claim) -> str:
     except SysprepFailed:  # it has ended without doing it, so the guest may be started again
         _note(claim, guest.vm)
         raise
+
+
+def _shut_down(prl: Prlctl, vm: Vm, claim: Claim, timeout: float) -> None:
+    """Shut a generalized VM down. Unlike any other, it must not be asked again once it went down and came up again."""
+    end = prl.clock() + timeout
+    went_down = False
+    while True:
+        last = prl.run(PRLCTL, "stop", vm.uuid, "--noforce", limit=max(end - prl.clock(), 1))
+        ask_again = min(end, prl.clock() + _ASK_AGAIN)
+        while True:
+            state = state_of(prl, vm.uuid)
+            if state == STOPPED:
+                return
+            if state == RUNNING and went_down:
+                _note(claim, vm)
+                raise TaskError(
+                    f"'{vm.name}' was generalized, but started again instead of shutting down, and that undoes it. See "
+                    "what makes it start again (an update?), remove it, so that it is cloned anew (macops.parallels.vm "
+                    "with state: absent), and run again.",
+                    **last.details(),
+                )
+            went_down = went_down or state != RUNNING
+            if prl.clock() >= (end if went_down else ask_again):
+                break
+            prl.sleep(_LOOK_PAUSE)
+        if prl.clock() >= end:
+            raise TaskError(
+                f"'{vm.name}' is generalized, but did not shut down within {timeout:.0f} seconds: it is '{state}'. "
+                "Look at its screen, then run again; it goes on from there.",
+                state=state,
+                **last.details(),
+            )
 
 
 def _foresee(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: Mapping[str, Any]) -> Outcome:

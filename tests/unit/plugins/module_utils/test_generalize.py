@@ -69,10 +69,9 @@ class Scene:
         self.mac.expect("prlctl", "start", UUID)
         self.states("running")
 
-    def stop(self) -> None:
-        self.states("running")
+    def stop(self, *states: str) -> None:
         self.mac.expect("prlctl", "stop", UUID, "--noforce")
-        self.states("stopped")
+        self.states(*states)
 
     def image_state(self, state: str) -> None:
         out = f"\r\n{STATE_KEY.replace('HKLM', 'HKEY_LOCAL_MACHINE')}\r\n    ImageState    REG_SZ    {state}\r\n\r\n"
@@ -86,7 +85,7 @@ class Scene:
 
     def proven_and_stopped(self, before: int = 500, after: int = 507) -> None:
         self.look("running", before)
-        self.stop()
+        self.stop("running", "stopping", "stopped")
         self.look("stopped", after)
 
     def run(self, dry: bool = False, **order: Any) -> Outcome:
@@ -157,7 +156,6 @@ def test_what_is_noted_while_sysprep_runs_and_before_the_shutdown(scene: Scene) 
     scene.at_work(False)
     scene.image_state(GENERALIZED)
     scene.look("running", 500)
-    scene.states("running")
     scene.mac.expect("prlctl", "stop", UUID, "--noforce", then=lambda: seen.update(in_stop=scene.notes))
     scene.states("stopped")
     scene.look("stopped", 520)
@@ -224,6 +222,46 @@ def test_a_run_that_was_killed_before_the_shutdown_goes_on(scene: Scene) -> None
     scene.proven_and_stopped()
     outcome = scene.run()
     assert (outcome.changed, outcome.was_generalized) == (True, True)
+
+
+def generalized_and_running(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.ready()
+    scene.image_state(GENERALIZED)
+    scene.look("running", 500)
+
+
+def test_a_guest_that_takes_no_notice_is_asked_again(scene: Scene) -> None:
+    generalized_and_running(scene)
+    scene.stop(*["running"] * 61)
+    scene.stop("running", "stopping", "stopped")
+    scene.look("stopped", 600)
+    assert scene.run().changed
+
+
+def test_a_guest_that_does_not_shut_down(scene: Scene) -> None:
+    generalized_and_running(scene)
+    scene.stop(*["running"] * 4)
+    with pytest.raises(TaskError, match=r"is generalized, but did not shut down within 3 seconds: it is 'running'"):
+        scene.run(stop_timeout=3)
+    assert scene.notes["generalized_uptime"] == [500, 563]
+
+
+def test_a_shutdown_that_is_slow_is_not_asked_for_twice(scene: Scene) -> None:
+    generalized_and_running(scene)
+    scene.stop("running", *["stopping"] * 100, "stopped")
+    scene.look("stopped", 600)
+    assert scene.run().changed
+
+
+def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) -> None:
+    scene.noted(**CLONE)
+    generalized_and_running(scene)
+    scene.stop("running", "stopping", "starting", "running")
+    with pytest.raises(TaskError, match=r"started again instead of shutting down, and that undoes it\. See"):
+        scene.run()
+    assert scene.notes == CLONE
 
 
 @pytest.mark.parametrize(
