@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any, Optional
+from xml.etree import ElementTree
 
 from .config import CONFIG, VmConfig
 from .disks import Disk, write_xml

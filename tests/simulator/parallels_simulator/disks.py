@@ -10,10 +10,10 @@ laid over it. When a snapshot goes, its image is merged with the one above, so t
 from __future__ import annotations
 
 import os
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
+from xml.etree import ElementTree
 
 from .hds import BLOCK, ExpandingImage, create_plain, is_expanding, merge, read_disk
 from .sparse import Noise, data_bytes

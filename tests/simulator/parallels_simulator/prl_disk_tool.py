@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Optional
+from xml.etree import ElementTree
 
 from . import jobs, texts
 from .bundle import Bundle

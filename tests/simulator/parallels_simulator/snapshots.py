@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Optional
+from xml.etree import ElementTree
 
 from .disks import indent
 

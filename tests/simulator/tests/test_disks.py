@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import filecmp
 import os
-import time
 import zlib
 from pathlib import Path
 
@@ -101,10 +100,8 @@ def test_forty_gigabytes_take_no_room(mac: SimulatedMac) -> None:
         assert allocated(mac.home / f"{kind} 2.pvm") < 8 * MIB
     plain = next((mac.home / "plain.pvm" / "harddisk1.hdd").glob("*.hds"))
     assert plain.stat().st_size == 40 << 30
-    began = time.monotonic()
     mac.ok("pack", "plain")
     assert (mac.home / "plain.pvmp").stat().st_size < 8 * MIB
-    assert time.monotonic() - began < 10  # far less than reading 40 GiB takes
 
 
 def test_data_does_not_compress() -> None:

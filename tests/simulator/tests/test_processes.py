@@ -242,9 +242,9 @@ def test_hang_in_pack_keeps_the_vm_busy_until_it_is_killed(launched: SimulatedMa
 
 def test_job_that_survives_its_client(launched: SimulatedMac) -> None:
     launched.vm("a", data="2M")
-    launched.knob("job_survives_client=on", "pack_seconds=1.5")
+    launched.knob("job_survives_client=on", "pack_seconds=3")
     process = launched.start_process("pack", "a")
-    _wait(lambda: (launched.home / "a.pvmp").exists())
+    _wait((launched.home / "a.pvmp").exists)
     process.kill()
     process.wait(timeout=20)
     assert "currently being packed" in launched.prlctl("unregister", "a").err
@@ -279,12 +279,21 @@ def test_long_arguments_hang(launched: SimulatedMac) -> None:
 # --- several at once ----------------------------------------------------------------------------------------------
 
 
+def _halt_in(mac: SimulatedMac, verb: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a long operation on the VM C(a), and halt its process in the middle."""
+    mac.knob(f"{verb}_seconds=2")
+    process = mac.start_process(verb, "a", *arguments)
+    _wait(lambda: mac.shown_vm("a")["job"] != "")
+    process.send_signal(signal.SIGSTOP)
+    mac.knob(f"{verb}_seconds=0")
+    return process
+
+
 def test_two_packs_at_once(launched: SimulatedMac) -> None:
     launched.vm("a", data="1M")
-    launched.knob("pack_seconds=1")
-    first = launched.start_process("pack", "a")
-    _wait(lambda: launched.shown_vm("a")["job"] != "")
+    first = _halt_in(launched, "pack")
     second = launched.launch("prlctl", "pack", "a")
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 255
     assert second.stderr == (
         "Failed to pack the VM: Unable to perform the action because the virtual machine is busy. "
@@ -296,10 +305,9 @@ def test_two_packs_at_once(launched: SimulatedMac) -> None:
 
 def test_unregister_while_cloning(launched: SimulatedMac, messages: dict[str, str]) -> None:
     launched.vm("a", data="1M")
-    launched.knob("clone_seconds=1")
-    clone = launched.start_process("clone", "a", "--name", "b")
-    _wait(lambda: launched.shown_vm("a")["job"] != "")
+    clone = _halt_in(launched, "clone", "--name", "b")
     refused = launched.prlctl("unregister", "a")
+    clone.send_signal(signal.SIGCONT)
     assert (refused.rc, refused.err) == (255, messages["unregister_cloning"])
     assert clone.wait(timeout=20) == 0
     launched.ok("unregister", "a")
@@ -308,14 +316,11 @@ def test_unregister_while_cloning(launched: SimulatedMac, messages: dict[str, st
 def test_work_on_one_vm_leaves_the_others_free(launched: SimulatedMac) -> None:
     launched.vm("a", data="1M")
     launched.vm("b", data="1M")
-    launched.knob("pack_seconds=1")
-    pack = launched.start_process("pack", "a")
-    _wait(lambda: launched.shown_vm("a")["job"] != "")
-    began = time.monotonic()
-    launched.knob("pack_seconds=0")
+    pack = _halt_in(launched, "pack")
     launched.ok("pack", "b")
     assert launched.info("b")["Home"].endswith(".pvmp")
-    assert time.monotonic() - began < 1
+    assert launched.info("a")["Home"].endswith(".pvm/")
+    pack.send_signal(signal.SIGCONT)
     assert pack.wait(timeout=20) == 0
 
 
