@@ -15,8 +15,8 @@ options:
   destination:
     description:
       - URL of the folder in which images are published. Its scheme names the kind of store.
-      - C(https://host/folder) is a WebDAV server, or one to which files are sent with a plain C(PUT), such as Artifactory
-        and Nexus raw repositories. See O(https_method).
+      - C(https://host/folder) is a WebDAV server, or one to which files are sent with a plain C(PUT), such as
+        Artifactory and Nexus raw repositories. See O(https_method).
       - C(file:///folder) is a folder on the host that runs the module, such as a mounted share or a web root.
       - It must not hold a user name or a password, because URLs are logged. C(http://) is refused.
     type: str
@@ -32,22 +32,22 @@ options:
     type: str
   ca_path:
     description:
-      - Path, on the host that runs the module, of a PEM file with the certificate authorities to trust, for a store with
-        a certificate of a company's own authority. It takes the place of the well-known authorities.
+      - Path, on the host that runs the module, of a PEM file with the certificate authorities to trust, for a store
+        with a certificate of a company's own authority. It takes the place of the well-known authorities.
       - By default the file that one of the environment variables E(REQUESTS_CA_BUNDLE), E(CURL_CA_BUNDLE) and
-        E(SSL_CERT_FILE) names, else the well-known authorities that the C(requests) library knows. The keychain of macOS
-        is not read.
+        E(SSL_CERT_FILE) names, else the well-known authorities that the C(requests) library knows. The keychain of
+        macOS is not read.
     type: path
   proxy:
     description:
       - URL of the proxy between the host that runs the module and the store. It may hold a user name and a password.
-      - By default what the environment variables E(HTTPS_PROXY), E(ALL_PROXY) and E(NO_PROXY) say. The system settings of
-        macOS are not read.
+      - By default what the environment variables E(HTTPS_PROXY), E(ALL_PROXY) and E(NO_PROXY) say. The system
+        settings of macOS are not read.
     type: str
   rate_limit:
     description:
-      - Upper limit of the upload's speed in bytes a second, with an optional unit, such as V(20M). K, M and G are powers
-        of 1024.
+      - Upper limit of the upload's speed in bytes a second, with an optional unit, such as V(20M). K, M and G are
+        powers of 1024.
       - By default there is none.
     type: str
   timeout:
@@ -58,18 +58,18 @@ options:
     default: 60
   retries:
     description:
-      - How often something is tried again that may pass by itself, such as a broken connection or a busy server. The pauses
-        grow from 2 seconds to 2 minutes, unless the server asks for another one.
+      - How often something is tried again that may pass by itself, such as a broken connection or a busy server. The
+        pauses grow from 2 seconds to 2 minutes, unless the server asks for another one.
     type: int
     default: 4
   https_method:
     description:
       - How a file gets its place on an HTTPS server.
-      - V(webdav) sends it under a temporary name that begins with a dot, and then renames it (C(MOVE)). Nobody ever sees a
-        part of a file, and other bytes under the final name are never overwritten by accident.
-      - V(put) sends it to its final name, as repositories such as Artifactory and Nexus want it. Apache, nginx and these
-        repositories show a file only when all of it has arrived. A server that shows what it has received so far is
-        tidied up after a failure that the module lives to see, and at its next run.
+      - V(webdav) sends it under a temporary name that begins with a dot, and then renames it (C(MOVE)). Nobody ever
+        sees a part of a file, and other bytes under the final name are never overwritten by accident.
+      - V(put) sends it to its final name, as repositories such as Artifactory and Nexus want it. Apache, nginx and
+        these repositories show a file only when all of it has arrived. A server that shows what it has received so
+        far is tidied up after a failure that the module lives to see, and at its next run.
       - V(auto) chooses V(webdav) when the server says that it can do it.
     type: str
     choices: [auto, webdav, put]

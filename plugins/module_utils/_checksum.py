@@ -94,7 +94,7 @@ def parse_sidecar(text: str, name: str) -> Sidecar:
 
 
 def first_digest(text: str) -> str | None:
-    """Return the first thing in a text that looks like a SHA-256: nobody has written down what Parallels' file holds."""
+    """Return the first SHA-256 in a text: nobody has written down what else Parallels' file may hold."""
     found = _DIGEST.search(text)
     return found[0].lower() if found else None
 
@@ -123,7 +123,8 @@ def hash_file(path: str) -> Checksum:
         after = FileIdentity.from_stat(os.fstat(handle.fileno()))
     if before != after or count != before.size:
         raise TaskError(
-            f"{path} was changed while it was being read. Wait until nothing writes to it, then run the same command again.",
+            f"{path} was changed while it was being read. Wait until nothing writes to it, then run the same command "
+            "again.",
             path=path,
         )
     return Checksum(hasher.hexdigest(), before, was_read=True)
@@ -156,8 +157,8 @@ def compare_with_others(path: str, checksum: Checksum) -> list[str]:
         elif os.stat(other).st_mtime_ns >= checksum.identity.mtime_ns:
             raise TaskError(
                 f"{path} has the SHA-256 {checksum.sha256}, but {other} says {digest}, and is not older than the file. "
-                "The file is damaged or was exchanged: pack the virtual machine again. If you know that the file is good, "
-                f"remove {other}.",
+                "The file is damaged or was exchanged: pack the virtual machine again. If you know that the file is "
+                f"good, remove {other}.",
                 path=path,
                 sha256=checksum.sha256,
                 sidecar=other,
@@ -173,11 +174,14 @@ def _claims_of_others(path: str) -> list[tuple[str, str]]:
     if digest is not None:
         claims.append((parallels_sidecar_path(path), digest))
     sidecar = read_sidecar(path)
-    # Our own is about other bytes as soon as the file is another one; with the same identity it has to agree.
-    if sidecar is not None and sidecar.sha256 is not None:
-        if sidecar.identity is None or sidecar.identity == FileIdentity.of(path):
-            claims.append((sidecar_path(path), sidecar.sha256))
+    if sidecar is not None and sidecar.sha256 is not None and not _is_about_another_file(sidecar, path):
+        claims.append((sidecar_path(path), sidecar.sha256))
     return claims
+
+
+def _is_about_another_file(sidecar: Sidecar, path: str) -> bool:
+    """Our own sidecar tells which file it is about; one of others does not."""
+    return sidecar.identity is not None and sidecar.identity != FileIdentity.of(path)
 
 
 def _text_of(path: str) -> str | None:

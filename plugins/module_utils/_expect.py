@@ -4,8 +4,8 @@
 # PRIVATE to this collection: not for use from outside of it.
 """C(Expect: 100-continue), which neither requests nor urllib3 nor http.client wait for.
 
-Without it a body of 100 GB is sent to the end before a server's "401 wrong password" is looked at. With it the headers go
-out alone, and the body follows when the server says that it wants it, or says nothing for some seconds.
+Without it a body of 100 GB is sent to the end before a server's "401 wrong password" is looked at. With it the headers
+go out alone, and the body follows when the server says that it wants it, or says nothing for some seconds.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ExpectContinue:
                 abandoned.close()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def pool_classes() -> dict[str, type]:
     """Return the connection pools for urllib3's C(PoolManager.pool_classes_by_scheme)."""
     connection = load("urllib3.connection")

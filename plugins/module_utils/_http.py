@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""HTTP as this collection wants it: nothing is taken from a netrc, nothing is followed unasked, nothing waits for ever."""
+"""HTTP as this collection wants it: nothing comes from a netrc, nothing is followed unasked, nothing waits for ever."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import http.client
 import os
 import ssl
 import time
+from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Iterator
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
@@ -131,7 +132,7 @@ class Http:
         return response
 
     def follow(self, method: str, url: str, headers: dict[str, str] | None = None, stream: bool = False) -> Any:
-        """Like C(request) for reading, but go where the server sends us: over HTTPS only, and with no secret elsewhere."""
+        """Read, and go where the server sends us: over HTTPS only, and with no secret to other hosts."""
         origin = urlsplit(url)
         headers = dict(headers or {})
         authorize = True
@@ -203,18 +204,22 @@ class Http:
             why = (getattr(cause, "verify_message", "") or str(cause)).rstrip(".")
             return TlsError(f"The certificate of {host} is not trusted: {why}. {self._trust_advice()}", url=bare(url))
         if isinstance(error, kinds.ProxyError):
-            return RetryLater(f"The proxy for {host} does not answer as it should ({_said(cause)}). Check the option proxy.")
+            return RetryLater(
+                f"The proxy for {host} does not answer as it should ({_said(cause)}). Check the option proxy."
+            )
         if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
             return TlsError(f"{host} does not speak TLS on that port. Check the address.", url=bare(url))
         if isinstance(error, kinds.Timeout):
             return RetryLater(f"{host} did not answer within {self._timeout:g} seconds.")
         if isinstance(error, (kinds.ConnectionError, kinds.ChunkedEncodingError, kinds.ContentDecodingError)):
             return RetryLater(f"{host} cannot be reached, or the connection broke ({_said(cause)}).")
-        return TaskError(f"No request can be sent to {bare(url)} ({type(error).__name__}). Check the address and the proxy.")
+        return TaskError(
+            f"No request can be sent to {bare(url)} ({type(error).__name__}). Check the address and the proxy."
+        )
 
     def _trust_advice(self) -> str:
         if self.ca_path:
-            return f"The certificate authorities in ca_path ({self.ca_path}) have not signed it, or its name or dates are wrong."
+            return f"Check its name and dates, and that ca_path ({self.ca_path}) holds the authority that signed it."
         return "If the server belongs to a company with its own certificate authority, give its file as ca_path."
 
 
@@ -254,7 +259,7 @@ def _said(cause: BaseException) -> str:
     return type(cause).__name__
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _adapter_class() -> type:
     """Return requests' adapter with big blocks and connections that honour C(Expect)."""
     base = load("requests.adapters").HTTPAdapter

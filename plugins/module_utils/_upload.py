@@ -190,8 +190,9 @@ class Upload:
         found = self._look()
         if found is None or found.size != body.size:
             raise TaskError(
-                f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there instead "
-                f"of {body.size} bytes. Look whether something else writes to that folder, then run the same command again.",
+                f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there "
+                f"instead of {body.size} bytes. Look whether something else writes to that folder, then run the same "
+                "command again.",
                 url=self._address,
             )
 

@@ -15,11 +15,12 @@ author:
 description:
   - Computes the SHA-256 of a file with constant memory, compares it with what is known of the file, and writes it to a
     checksum file beside it.
-  - The checksum file is named C(<image>.sha256) and has the form that C(shasum -a 256 -c) and C(sha256sum -c) accept, run in
-    the folder of the image. A comment line in it records size, modification time and inode of the image. As long as
-    these are the same, the image is not read again.
-  - When Parallels Desktop has left a checksum of its own (C(<image without .pvmp>.sha256.txt)) that is not older than the
-    image, it has to agree. So has a C(<image>.sha256) that another program made and that is not older than the image.
+  - The checksum file is named C(<image>.sha256) and has the form that C(shasum -a 256 -c) and C(sha256sum -c) accept,
+    run in the folder of the image. A comment line in it records size, modification time and inode of the image. As
+    long as these are the same, the image is not read again.
+  - When Parallels Desktop has left a checksum of its own (C(<image without .pvmp>.sha256.txt)) that is not older than
+    the image, it has to agree. So has a C(<image>.sha256) that another program made and that is not older than the
+    image.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -32,6 +33,7 @@ attributes:
   idempotent:
     support: full
   platform:
+    support: full
     platforms: posix
 options:
   path:
@@ -103,7 +105,6 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.macops.parallels.plugins.module_utils._checksum import (
     Checksum,
     compare_with_others,

@@ -14,12 +14,12 @@ author:
   - The macops.parallels developers (@macops)
 description:
   - Sends one file to a store and publishes it under its final name, together with its checksum (C(<name>.sha256)).
-  - The file is read once, for sending and for hashing. When its bytes are not those of O(sha256), or when it changes while
-    it is being sent, the store never gets the last of them, and nothing is published.
+  - The file is read once, for sending and for hashing. When its bytes are not those of O(sha256), or when it changes
+    while it is being sent, the store never gets the last of them, and nothing is published.
   - A wrong password, a missing folder or a forbidden write is found before the first byte of the file is sent.
-  - When the same bytes are there already, nothing is changed. Whether they are the same is told by the size together with
-    the checksum that the store has computed, or the published checksum, or else by reading the file back. Other bytes under
-    that name are an error, unless O(overwrite=true).
+  - When the same bytes are there already, nothing is changed. Whether they are the same is told by the size together
+    with the checksum that the store has computed, or the published checksum, or else by reading the file back. Other
+    bytes under that name are an error, unless O(overwrite=true).
   - What may pass by itself is tried again, after a look at what is in the store by then. Temporary files that a killed
     run on the same host has left for the same name are removed by the next one.
 extends_documentation_fragment:
@@ -30,13 +30,14 @@ attributes:
   check_mode:
     support: full
     details:
-      - The credentials, the folder and what is in the store are looked at, and nothing is written. So the right to write is
-        proven only as far as the server tells without being written to.
+      - The credentials, the folder and what is in the store are looked at, and nothing is written. So the right to
+        write is proven only as far as the server tells without being written to.
   diff_mode:
     support: full
   idempotent:
     support: full
   platform:
+    support: full
     platforms: posix
 options:
   src:
@@ -49,8 +50,8 @@ options:
   sha256:
     description:
       - The SHA-256 that the file must have, as 64 hexadecimal digits. M(macops.parallels.image_checksum) returns it.
-      - Without it, the record in the checksum file beside O(src) says it while that holds. Else it is computed as the file
-        is sent.
+      - Without it, the record in the checksum file beside O(src) says it while that holds. Else it is computed as the
+        file is sent.
     type: str
   overwrite:
     description:
@@ -137,7 +138,6 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.macops.parallels.plugins.module_utils._checksum import SIDECAR, normalized
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module

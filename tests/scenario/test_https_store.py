@@ -20,6 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
+
 from support.https_store import https_store
 from support.nginx import nginx_store
 
@@ -126,7 +127,9 @@ def test_it_publishes_once(store, image, upload):
     assert first.changed
     assert published(store, image)
     assert (store.folder / f"{NAME}.sha256").read_text(encoding="utf-8") == f"{image.sha256}  {NAME}\n"
-    check = subprocess.run(["shasum", "-a", "256", "-c", f"{NAME}.sha256"], cwd=store.folder, capture_output=True, check=False)
+    check = subprocess.run(
+        ["shasum", "-a", "256", "-c", f"{NAME}.sha256"], cwd=store.folder, capture_output=True, check=False
+    )
     assert check.returncode == 0
     link = requests.get(first.url, verify=store.ca_path, timeout=10)
     assert link.content == image.data
@@ -156,7 +159,7 @@ def test_a_wrong_password_costs_no_byte(library, image, tmp_path, token):
 
 
 def test_credentials_are_checked_first(store, upload, library):
-    with pytest.raises(library.TaskError, match="401.*user name or the password is wrong"):
+    with pytest.raises(library.TaskError, match=r"401.*user name or the password is wrong"):
         upload(store, credentials={"password": "hush"})
     assert body_bytes(store) == 0
     assert visible(store) == []
@@ -187,7 +190,10 @@ def test_a_netrc_gives_no_access(store, upload, library, tmp_path, monkeypatch):
         ("if ($request_method = PUT) { return 403; }", "forbidden"),
         ("if ($request_method = PUT) { return 507; }", "the store is full"),
         ("if ($request_method = PUT) { return 405; }", "does not allow the upload"),
-        ("if ($request_method = PUT) { return 301 https://127.0.0.1/elsewhere; }", "sends us to https://127.0.0.1/elsewhere"),
+        (
+            "if ($request_method = PUT) { return 301 https://127.0.0.1/elsewhere; }",
+            "sends us to https://127.0.0.1/elsewhere",
+        ),
     ],
 )
 def test_a_refused_write_costs_no_byte(store, upload, library, faults, sentence):
@@ -201,7 +207,7 @@ def test_a_refused_write_costs_no_byte(store, upload, library, faults, sentence)
 def test_an_image_that_is_too_large_costs_no_byte(store, upload, library):
     """The empty probe passes, so it is the answer to Expect that tells."""
     store.reconfigure("client_max_body_size 1m;")
-    with pytest.raises(library.TaskError, match="413.*larger than the server accepts"):
+    with pytest.raises(library.TaskError, match=r"413.*larger than the server accepts"):
         upload(store)
     assert body_bytes(store) == 0
     assert visible(store) == []
@@ -210,7 +216,7 @@ def test_an_image_that_is_too_large_costs_no_byte(store, upload, library):
 def test_a_missing_folder_costs_no_byte(store, upload, library):
     """Asked for by PUT alone, nginx would take the whole body before it says so."""
     shutil.rmtree(store.folder)
-    with pytest.raises(library.TaskError, match="the folder .* is not there"):
+    with pytest.raises(library.TaskError, match=r"the folder .* is not there"):
         upload(store)
     assert body_bytes(store) == 0
 
@@ -326,7 +332,11 @@ def test_readers_have_the_old_file_until_the_new_one_is_whole(store, image, uplo
 
     def read():
         while not done.is_set():
-            seen.add(hashlib.sha256(requests.get(f"{store.url}/{NAME}", verify=store.ca_path, timeout=10).content).hexdigest())
+            seen.add(
+                hashlib.sha256(
+                    requests.get(f"{store.url}/{NAME}", verify=store.ca_path, timeout=10).content
+                ).hexdigest()
+            )
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -361,7 +371,7 @@ UPLOAD = textwrap.dedent(
 
 @pytest.fixture
 def start_upload(collections):
-    """Return a function that starts an upload in a process of its own, which prints by how much its memory has grown."""
+    """Return a function that starts an upload in its own process, which prints by how much its memory has grown."""
 
     def start(url, options, **wanted):
         return subprocess.Popen(

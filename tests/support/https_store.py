@@ -22,9 +22,10 @@ import contextlib
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -216,13 +217,17 @@ class HttpsStore:
         try:
             yield from self._answer(environ, remember, fault)
         finally:
-            headers = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+            headers = {
+                name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"
+            }
             with self._ended:
                 self._seen.append(Seen(method, path, headers, body.count, statuses[-1] if statuses else None))
                 self._under_way -= 1
                 self._ended.notify_all()
 
-    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], fault: Fault | None) -> Iterator[bytes]:
+    def _answer(
+        self, environ: dict[str, Any], start_response: Callable[..., Any], fault: Fault | None
+    ) -> Iterator[bytes]:
         if fault is not None and fault.do is not None:
             fault.do()
         if fault is not None and fault.status is not None:

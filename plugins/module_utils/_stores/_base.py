@@ -12,8 +12,9 @@ import re
 import secrets
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable
 from urllib.parse import quote
 
 from .._errors import TaskError
@@ -158,8 +159,8 @@ def check_name(name: str) -> None:
     """Raise TaskError for what cannot be the name of a file in every store."""
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise TaskError(
-            f"'{name}' cannot be the name of a file in a store: it must not be empty, begin with a dot, or hold a slash, "
-            "a backslash or a control character. Give another name."
+            f"'{name}' cannot be the name of a file in a store: it must not be empty, begin with a dot, or hold a "
+            "slash, a backslash or a control character. Give another name."
         )
 
 

@@ -46,7 +46,7 @@ class Body:
         self.sent = 0
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise TaskError(f"{path} is not a file. Give the path of the packed image.", path=path)
-        self._file = open(path, "rb", buffering=0)
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
         status = os.fstat(self._file.fileno())
         self.identity = FileIdentity.from_stat(status)
         self.size = status.st_size
@@ -110,8 +110,8 @@ class Body:
         digest = self._hasher.hexdigest()
         if self.expected is not None and digest != self.expected:
             raise TaskError(
-                f"{self.path} is not the file that was to be sent: its SHA-256 is {digest}, expected was {self.expected}. "
-                "Nothing was published. Pack the virtual machine again, or correct sha256.",
+                f"{self.path} is not the file that was to be sent: its SHA-256 is {digest}, expected was "
+                f"{self.expected}. Nothing was published. Pack the virtual machine again, or correct sha256.",
                 path=self.path,
                 sha256=digest,
                 expected=self.expected,

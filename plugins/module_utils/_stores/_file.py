@@ -11,7 +11,8 @@ import errno
 import fcntl
 import os
 import time
-from typing import Callable, Iterator
+from collections.abc import Iterator
+from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._errors import TaskError

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from typing import Callable, Iterator
+from collections.abc import Iterator
+from typing import Callable
 
 from .._errors import TaskError
 from .._retry import RetryLater

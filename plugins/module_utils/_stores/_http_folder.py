@@ -50,7 +50,9 @@ class HttpFolder:
         """Return the URL of a name in the folder; that of the folder itself for an empty one."""
         return f"{self.url}/{quote(name)}"
 
-    def request(self, method: str, name: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
+    def request(
+        self, method: str, name: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any
+    ) -> Any:
         """Ask for something, and return the answer, whatever its status."""
         return self._http.request(method, self.address(name), headers, data, **more)
 
@@ -62,7 +64,7 @@ class HttpFolder:
     def probe(self, name: str) -> None:
         """Send an empty file, to see whether files can be sent."""
         response = self.put(name, b"")
-        if response.status_code == 500 and self.is_missing():  # what nginx says when it cannot rename what it has received
+        if response.status_code == 500 and self.is_missing():  # nginx, when it cannot rename what it received
             raise TaskError(self._missing(f"{self.host} answered 500 to the upload"), status=500)
         self.judge(response, "upload")
 
@@ -103,8 +105,8 @@ class HttpFolder:
             return f"{said} to the {doing}: {self._credentials_advice()}"
         if status == 403:
             return (
-                f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for the right to write "
-                "there, or use other credentials."
+                f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for the right to "
+                "write there, or use other credentials."
             )
         if status in (404, 409, 410):
             return self._missing(f"{said} to the {doing}")
@@ -114,7 +116,9 @@ class HttpFolder:
                 "can be uploaded, and the option https_method."
             )
         if status == 407:
-            return f"The proxy wants credentials ({said}). Give them in the option proxy: http://USER:PASSWORD@host:port."
+            return (
+                f"The proxy wants credentials ({said}). Give them in the option proxy: http://USER:PASSWORD@host:port."
+            )
         if status == 413:
             return f"{said}: the image is larger than the server accepts. Ask its administrators to raise the limit."
         if status == 507:

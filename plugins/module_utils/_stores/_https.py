@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Callable, Iterator
+from collections.abc import Iterator
+from typing import Any, Callable
 
 from .._errors import TaskError
 from .._retry import RetryLater
 from ._base import Sent, Store, Stored, StoreOptions, version_of
 from ._body import Body
-from ._http_folder import GONE, HttpFolder
+from ._http_folder import GONE, MAY_PASS, HttpFolder
 from ._plain_put import PlainPutWriter
 from ._webdav import WebDavWriter
 
@@ -48,7 +49,7 @@ class HttpsStore(Store):
 
     def _offers_webdav(self) -> bool:
         response = self._folder.request("OPTIONS", "")
-        if response.status_code == 401 or response.status_code >= 500 and response.status_code != 501:
+        if response.status_code == 401 or response.status_code in MAY_PASS:
             self._folder.judge(response, "OPTIONS request")
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
         return "DAV" in response.headers or "MOVE" in allowed
@@ -135,7 +136,9 @@ class HttpsStore(Store):
             data += block
             if len(data) > limit:
                 response.close()
-                raise TaskError(f"{self._folder.address(name)} is larger than {limit} bytes: it is not what it should be.")
+                raise TaskError(
+                    f"{self._folder.address(name)} is larger than {limit} bytes: it is not what it should be."
+                )
         return data
 
     def _version_now(self, name: str) -> str | None:

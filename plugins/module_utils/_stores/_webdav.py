@@ -59,8 +59,8 @@ class WebDavWriter:
         own = next((entry for entry in entries if entry.path == own_path), None)
         if own is not None and own.available is not None and own.available < size:
             raise TaskError(
-                f"{self._folder.host} has {own.available} bytes left for {self._folder.url}, and the image needs {size}. "
-                "Free some space there, or ask its administrators for more.",
+                f"{self._folder.host} has {own.available} bytes left for {self._folder.url}, and the image needs "
+                f"{size}. Free some space there, or ask its administrators for more.",
                 free=own.available,
                 needed=size,
             )
@@ -137,7 +137,9 @@ class WebDavWriter:
         if response.status_code == 412:
             raise Conflict(target)
         if response.status_code in GONE:
-            raise RetryLater(f"{self._folder.host} does not have the temporary file any more, to rename it to {target}.")
+            raise RetryLater(
+                f"{self._folder.host} does not have the temporary file any more, to rename it to {target}."
+            )
         self._folder.judge(response, "renaming (MOVE)")
 
     def _ask_to_move(self, source: str, target: str, overwrite: bool, patience: float | None) -> Any:

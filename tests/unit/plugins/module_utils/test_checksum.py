@@ -153,7 +153,8 @@ def test_what_parallels_says(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("image", "sidecar"), [("/a/b.pvmp", "/a/b.sha256.txt"), ("/a/b.c.pvmp", "/a/b.c.sha256.txt"), ("/a/b", "/a/b.sha256.txt")]
+    ("image", "sidecar"),
+    [("/a/b.pvmp", "/a/b.sha256.txt"), ("/a/b.c.pvmp", "/a/b.c.sha256.txt"), ("/a/b", "/a/b.sha256.txt")],
 )
 def test_where_parallels_says_it(image, sidecar):
     assert parallels_sidecar_path(image) == sidecar

@@ -11,6 +11,7 @@ import email.utils
 import select
 import socket
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +30,15 @@ from ansible_collections.macops.parallels.plugins.module_utils._retry import Ret
 from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
 
 OK = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
-ENVIRONMENT = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+ENVIRONMENT = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +65,19 @@ class Listening:
 
 
 @pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a server and opens a session that trusts it."""
+    with contextlib.ExitStack() as stack:
+
+        def start_one(script, tls=True, **options):
+            folder = tmp_path / f"tls{len(list(tmp_path.iterdir()))}" if tls else None
+            server = stack.enter_context(ScriptedServer(script, tls=folder))
+            return server, stack.enter_context(Http(**{"ca_path": server.ca_path, **options}))
+
+        yield start_one
+
+
+@pytest.fixture
 def netrc(tmp_path, monkeypatch):
     path = tmp_path / "home" / ".netrc"
     path.parent.mkdir()
@@ -66,7 +88,9 @@ def netrc(tmp_path, monkeypatch):
 
 
 def test_a_netrc_is_never_used(netrc, tmp_path):
-    pages = Listening(lambda head: "HTTP/1.1 302 Found\nLocation: /there\nContent-Length: 0\n\n" if "/here" in head else OK)
+    pages = Listening(
+        lambda head: "HTTP/1.1 302 Found\nLocation: /there\nContent-Length: 0\n\n" if "/here" in head else OK
+    )
     with ScriptedServer(pages, tls=tmp_path / "tls") as server, Http(ca_path=server.ca_path) as http:
         assert requests.utils.get_netrc_auth(server.url) == ("someone", "from-netrc")  # it is there to be found
         assert http.follow("GET", server.url + "/here").status_code == 200
@@ -74,11 +98,10 @@ def test_a_netrc_is_never_used(netrc, tmp_path):
     assert not any("Authorization" in head for head in pages.heads)
 
 
-def test_the_given_credentials_win_over_a_netrc(netrc, tmp_path):
+def test_the_given_credentials_win_over_a_netrc(netrc, start):
     pages = Listening()
-    with ScriptedServer(pages, tls=tmp_path / "tls") as server:
-        with Http(authorization=basic("büro", "pässword"), ca_path=server.ca_path) as http:
-            http.request("GET", server.url)
+    server, http = start(pages, authorization=basic("büro", "pässword"))
+    http.request("GET", server.url)
     (head,) = pages.heads
     sent = next(line for line in head.splitlines() if line.startswith("Authorization: Basic "))
     assert base64.b64decode(sent.split()[-1]).decode() == "büro:pässword"
@@ -96,7 +119,7 @@ def test_credentials_do_not_go_to_the_host_of_a_redirect(tmp_path):
         here = Listening(f"HTTP/1.1 302 Found\nLocation: {second.url}/x\nContent-Length: 0\n\n")
         with ScriptedServer(here, tls=tmp_path / "tls2") as first:
             both = tmp_path / "both.pem"
-            both.write_bytes(b"".join(open(path, "rb").read() for path in (first.ca_path, second.ca_path)))
+            both.write_bytes(b"".join(Path(path).read_bytes() for path in (first.ca_path, second.ca_path)))
             with Http(authorization=bearer("secret"), ca_path=str(both)) as http:
                 assert http.follow("GET", first.url, {"Cookie": "a=b", "X-Kept": "yes"}).status_code == 200
     assert "Authorization: Bearer secret" in here.heads[0]
@@ -105,19 +128,19 @@ def test_credentials_do_not_go_to_the_host_of_a_redirect(tmp_path):
     assert "X-Kept: yes" in elsewhere.heads[0]
 
 
-def test_a_redirect_to_http_is_refused(tmp_path):
+def test_a_redirect_to_http_is_refused(start):
     pages = Listening("HTTP/1.1 302 Found\nLocation: http://127.0.0.1:1/?token=secret\nContent-Length: 0\n\n")
-    with ScriptedServer(pages, tls=tmp_path / "tls") as server, Http(ca_path=server.ca_path) as http:
-        with pytest.raises(TaskError, match="not HTTPS") as caught:
-            http.follow("GET", server.url)
+    server, http = start(pages)
+    with pytest.raises(TaskError, match="not HTTPS") as caught:
+        http.follow("GET", server.url)
     assert "secret" not in caught.value.message
 
 
-def test_redirects_have_an_end(tmp_path):
+def test_redirects_have_an_end(start):
     pages = Listening("HTTP/1.1 302 Found\nLocation: /again\nContent-Length: 0\n\n")
-    with ScriptedServer(pages, tls=tmp_path / "tls") as server, Http(ca_path=server.ca_path) as http:
-        with pytest.raises(TaskError, match="more than 5 times"):
-            http.follow("GET", server.url)
+    server, http = start(pages)
+    with pytest.raises(TaskError, match="more than 5 times"):
+        http.follow("GET", server.url)
     assert len(pages.heads) == 6
 
 
@@ -130,16 +153,17 @@ def test_cookies_are_kept_only_when_asked_for(tmp_path, cookies):
     assert ["Cookie: a=b" in head for head in pages.heads] == [False, cookies]
 
 
-def test_a_certificate_of_an_unknown_authority(tmp_path):
-    with ScriptedServer(Listening(), tls=tmp_path / "tls") as server, Http() as http:
-        with pytest.raises(TlsError, match="is not trusted.*give its file as ca_path"):
-            http.request("GET", server.url)
+def test_a_certificate_of_an_unknown_authority(start):
+    server, http = start(Listening(), ca_path=None)
+    with pytest.raises(TlsError, match=r"is not trusted.*give its file as ca_path"):
+        http.request("GET", server.url)
 
 
-def test_a_certificate_of_another_authority(tmp_path):
-    with ScriptedServer(Listening(), tls=tmp_path / "a") as server, ScriptedServer(Listening(), tls=tmp_path / "b") as other:
-        with Http(ca_path=other.ca_path) as http, pytest.raises(TlsError) as caught:
-            http.request("GET", server.url)
+def test_a_certificate_of_another_authority(start):
+    other, _unused = start(Listening())
+    server, http = start(Listening(), ca_path=other.ca_path)
+    with pytest.raises(TlsError) as caught:
+        http.request("GET", server.url)
     assert other.ca_path in caught.value.message
 
 
@@ -152,27 +176,27 @@ def test_the_environment_may_name_the_authority(tmp_path, monkeypatch, variable)
 
 
 def test_a_missing_file_of_the_authority():
-    with pytest.raises(TaskError, match="/nowhere/ca.pem, is not there"):
+    with pytest.raises(TaskError, match=r"/nowhere/ca.pem, is not there"):
         Http(ca_path="/nowhere/ca.pem")
 
 
-def test_https_to_a_server_that_speaks_http():
-    with ScriptedServer(Listening("HTTP/1.1 400 Bad Request\n\n")) as server, Http() as http:
-        with pytest.raises((TlsError, RetryLater), match="does not speak TLS|connection broke"):
-            http.request("GET", server.url.replace("http:", "https:"))
+def test_https_to_a_server_that_speaks_http(start):
+    server, http = start(lambda connection: connection.say("HTTP/1.1 400 Bad Request\n\n"), tls=False)
+    with pytest.raises(TlsError, match="does not speak TLS"):
+        http.request("GET", server.url.replace("http:", "https:"))
 
 
 def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with Http() as http, pytest.raises(RetryLater, match="cannot be reached.*Connection refused"):
+    with Http() as http, pytest.raises(RetryLater, match=r"cannot be reached.*Connection refused"):
         http.request("GET", f"https://127.0.0.1:{port}/")
 
 
-def test_a_server_that_does_not_answer():
-    with ScriptedServer(lambda connection: connection.head() and time.sleep(3)) as server, Http(timeout=0.2) as http:
-        with pytest.raises(RetryLater, match="did not answer within 0.2 seconds"):
-            http.request("GET", server.url)
+def test_a_server_that_does_not_answer(start):
+    server, http = start(lambda connection: connection.head() and time.sleep(3), tls=False, timeout=0.2)
+    with pytest.raises(RetryLater, match=r"did not answer within 0\.2 seconds"):
+        http.request("GET", server.url)
 
 
 def test_a_long_answer_is_waited_for():
@@ -200,11 +224,10 @@ def test_a_truncated_download_is_noticed(length):
                 list(http.blocks(response))
 
 
-def test_a_download_is_not_decoded():
+def test_a_download_is_not_decoded(start):
     """The bytes that count are those on the wire."""
-    with ScriptedServer(Listening("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 4\n\nabcd")) as server:
-        with Http() as http:
-            assert b"".join(http.blocks(http.request("GET", server.url, stream=True))) == b"abcd"
+    server, http = start(Listening("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 4\n\nabcd"))
+    assert b"".join(http.blocks(http.request("GET", server.url, stream=True))) == b"abcd"
 
 
 class Proxy:
@@ -241,11 +264,11 @@ def test_the_given_proxy_is_used(tmp_path):
     assert proxy.tunnels == [f"127.0.0.1:{server.port}"]
 
 
-def test_a_proxy_refuses_without_telling_its_password(tmp_path):
-    with ScriptedServer(Listening(), tls=tmp_path / "tls") as server, ScriptedServer(Proxy("Basic x")) as door:
-        with Http(ca_path=server.ca_path, proxy=door.url.replace("http://", "http://me:hush@")) as http:
-            with pytest.raises(RetryLater, match="Check the option proxy") as caught:
-                http.request("GET", server.url)
+def test_a_proxy_refuses_without_telling_its_password(start):
+    door, _unused = start(Proxy("Basic x"), tls=False)
+    server, http = start(Listening(), proxy=door.url.replace("http://", "http://me:hush@"))
+    with pytest.raises(RetryLater, match="Check the option proxy") as caught:
+        http.request("GET", server.url)
     assert "hush" not in caught.value.message
 
 

@@ -48,7 +48,9 @@ def test_the_pauses_have_a_limit(pauses):
 
 
 def test_the_server_knows_better(pauses):
-    Retries(3, pauses.append).call(Work(RetryLater("Busy.", after=9), RetryLater("Busy.", after=0), RetryLater("Busy.", 9999)))
+    Retries(3, pauses.append).call(
+        Work(RetryLater("Busy.", after=9), RetryLater("Busy.", after=0), RetryLater("Busy.", 9999))
+    )
     assert pauses == [9, 0, LONGEST_PAUSE]
 
 

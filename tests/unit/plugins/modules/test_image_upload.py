@@ -106,7 +106,12 @@ def test_what_is_wrong_is_said_in_words(run, share, arguments, sentence):
 
 def test_over_https(run, tmp_path):
     with https_store(tmp_path / "store") as store:
-        options = {"destination": store.url, "username": store.username, "password": store.password, "ca_path": store.ca_path}
+        options = {
+            "destination": store.url,
+            "username": store.username,
+            "password": store.password,
+            "ca_path": store.ca_path,
+        }
         assert run(**options).result["url"] == f"{store.url}/{quote(NAME)}"
         refused = run(**{**options, "password": "hush", "name": "other.pvmp"})
         assert refused.failed

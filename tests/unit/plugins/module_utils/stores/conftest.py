@@ -26,7 +26,9 @@ def image(tmp_path):
     data = os.urandom(SIZE)
     path = tmp_path / "Büro Windows 11-2026.11.0-arm64.pvmp"
     path.write_bytes(data)
-    return SimpleNamespace(path=str(path), name=path.name, data=data, size=SIZE, sha256=hashlib.sha256(data).hexdigest())
+    return SimpleNamespace(
+        path=str(path), name=path.name, data=data, size=SIZE, sha256=hashlib.sha256(data).hexdigest()
+    )
 
 
 @pytest.fixture(scope="session")

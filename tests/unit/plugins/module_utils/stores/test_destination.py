@@ -118,7 +118,9 @@ def test_what_is_no_rate_limit(text):
 
 
 def test_the_options_go_through():
-    options = store_options(params(username="u", password="p", ca_path="/ca", proxy="http://p", timeout=5, https_method="put"))
+    options = store_options(
+        params(username="u", password="p", ca_path="/ca", proxy="http://p", timeout=5, https_method="put")
+    )
     assert options == StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, "put")
     assert store_retries(params(retries=7)).retries == 7
 

@@ -99,11 +99,11 @@ def test_a_folder_in_the_place_of_the_image(store, share):
 
 def test_a_share_that_is_not_mounted(store, share):
     share.rmdir()
-    with pytest.raises(TaskError, match="is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
         store.check(NAME, 1)
-    with pytest.raises(TaskError, match="is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
         store.write("x", b"1")
-    with pytest.raises(TaskError, match="is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
         store.list()
 
 

@@ -136,10 +136,12 @@ def response(href, properties):
 
 
 def test_a_full_store_is_found_before_the_body(answering):
-    own = response("/", "<d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>1000</d:quota-available-bytes>")
+    own = response(
+        "/", "<d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>1000</d:quota-available-bytes>"
+    )
     store = answering({"PROPFIND": listing(own)}, https_method="webdav")
     store.check("x", 1000, write=False)
-    with pytest.raises(TaskError, match="has 1000 bytes left .* and the image needs 1001") as caught:
+    with pytest.raises(TaskError, match=r"has 1000 bytes left .* and the image needs 1001") as caught:
         store.check("x", 1001, write=False)
     assert caught.value.details == {"free": 1000, "needed": 1001}
 
@@ -185,14 +187,17 @@ NGINX = b"""<?xml version="1.0" encoding="utf-8" ?>
 </D:multistatus>
 """
 WSGIDAV = (
-    b"<?xml version='1.0' encoding='UTF-8'?>\n<ns0:multistatus xmlns:ns0=\"DAV:\"><ns0:response><ns0:href>/images/x</ns0:href>"
+    b"<?xml version='1.0' encoding='UTF-8'?>\n<ns0:multistatus xmlns:ns0=\"DAV:\"><ns0:response>"
+    b"<ns0:href>/images/x</ns0:href>"
     b"<ns0:propstat><ns0:prop><ns0:resourcetype /><ns0:getcontentlength>7</ns0:getcontentlength></ns0:prop>"
-    b"<ns0:status>HTTP/1.1 200 OK</ns0:status></ns0:propstat><ns0:propstat><ns0:prop><ns0:quota-available-bytes /></ns0:prop>"
+    b"<ns0:status>HTTP/1.1 200 OK</ns0:status></ns0:propstat><ns0:propstat><ns0:prop>"
+    b"<ns0:quota-available-bytes /></ns0:prop>"
     b"<ns0:status>HTTP/1.1 404 Not Found</ns0:status></ns0:propstat></ns0:response></ns0:multistatus>"
 )
 NEXTCLOUD = (
     b'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:"><d:response><d:href>https://host/remote.php/dav/files/a%20b/</d:href>'
-    b"<d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>-3</d:quota-available-bytes>"
+    b"<d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype>"
+    b"<d:quota-available-bytes>-3</d:quota-available-bytes>"
     b"</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"
 )
 

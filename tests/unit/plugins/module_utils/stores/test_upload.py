@@ -167,18 +167,18 @@ class TestBeforeTheBody:
     """What is wrong is found before the first byte of the image is sent."""
 
     def test_a_wrong_password(self, server, upload):
-        with pytest.raises(TaskError, match="401.*user name or the password is wrong") as caught:
+        with pytest.raises(TaskError, match=r"401.*user name or the password is wrong") as caught:
             upload(server, credentials={"password": "hush"})
         assert "hush" not in str(caught.value.result())
         assert server.requests("PUT") == []
 
     def test_no_password(self, server, upload):
-        with pytest.raises(TaskError, match="401.*it wants credentials"):
+        with pytest.raises(TaskError, match=r"401.*it wants credentials"):
             upload(server, credentials={"username": None, "password": None})
         assert server.requests("PUT") == []
 
     def test_a_wrong_token(self, server, upload):
-        with pytest.raises(TaskError, match="the token is not accepted|401"):
+        with pytest.raises(TaskError, match=r"the token is not accepted|401"):
             upload(server, credentials={"username": None, "password": None, "token": "hush"})
         assert server.requests("PUT") == []
 
@@ -249,7 +249,9 @@ class TestWhatPasses:
         assert pauses == [2.0, 4.0]
 
     def test_busy_from_the_start(self, server, image, upload, pauses):
-        server.faults.extend([Fault("HEAD", status=502, times=2), Fault("OPTIONS", status=500), Fault("DELETE", status=429)])
+        server.faults.extend(
+            [Fault("HEAD", status=502, times=2), Fault("OPTIONS", status=500), Fault("DELETE", status=429)]
+        )
         upload(server)
         assert published(server, image)
         assert len(pauses) >= 3
@@ -262,7 +264,7 @@ class TestWhatPasses:
 
     def test_busy_for_ever(self, server, upload, pauses):
         server.faults.append(Fault("PUT", status=503, times=99, big=True))
-        with pytest.raises(TaskError, match="503.*It was tried 5 times"):
+        with pytest.raises(TaskError, match=r"503.*It was tried 5 times"):
             upload(server)
         assert pauses == [2.0, 4.0, 8.0, 16.0]
         assert visible(server.folder) == []
@@ -337,9 +339,7 @@ class TestOthers:
     """Somebody else is there at the same time."""
 
     def test_other_bytes_appear_meanwhile(self, webdav, image, upload):
-        webdav.faults.extend(
-            [Fault("MOVE"), Fault("MOVE", do=lambda: (webdav.folder / image.name).write_bytes(OTHER))]
-        )
+        webdav.faults.extend([Fault("MOVE"), Fault("MOVE", do=lambda: (webdav.folder / image.name).write_bytes(OTHER))])
         with pytest.raises(TaskError, match="with other bytes"):
             upload(webdav)
         assert visible(webdav.folder) == [image.name]
