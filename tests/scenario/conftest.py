@@ -81,11 +81,11 @@ def nginx_store(make_nginx_store: Callable[..., NginxStore]) -> NginxStore:
 
 
 @pytest.fixture
-def make_build(play: Any, https_store: Any, tmp_path: pathlib.Path) -> Callable[..., Build]:
+def make_build(play: Any, nginx_store: NginxStore, tmp_path: pathlib.Path) -> Callable[..., Build]:
     """Return a function that makes the build of an image on some Macs, with a store that they trust."""
     numbers = itertools.count(1)
 
-    def make(macs: dict[str, SshMac], store: Any = https_store) -> Build:
+    def make(macs: dict[str, SshMac], store: Any = nginx_store) -> Build:
         hosts = {}
         for name, ssh in macs.items():
             # The authority's certificate is where root alone can read it.
