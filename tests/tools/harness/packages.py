@@ -76,8 +76,10 @@ def install_missing(programs: tuple[Program, ...]) -> list[str]:
 def _install(missing: list[Program]) -> list[str]:
     if shutil.which("apt-get"):
         wanted = [package for program in missing for package in program.debian]
-        _as_root(["apt-get", "update", "-q"], wanted)
-        _as_root(["apt-get", "install", "-q", "-y", "--no-install-recommends", *wanted], wanted)
+        # Another program, such as the nightly upgrade, may hold apt's lock for a while.
+        apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
+        _as_root([*apt, "update"], wanted)
+        _as_root([*apt, "install", "--no-install-recommends", *wanted], wanted)
     elif shutil.which("brew"):
         wanted = [package for program in missing for package in program.homebrew]
         if wanted:

@@ -35,12 +35,13 @@ def python_folders() -> tuple[pathlib.Path, ...]:
 @functools.cache
 def _find_python(version: str) -> pathlib.Path:
     found = _first_working(version)
+    said = ""
     if found is None:
-        _install_with_uv(version)
+        said = _install_with_uv(version)
         found = _first_working(version)
     if found is None:
         raise ToolError(
-            f"No working Python {version} was found on PATH, under pyenv or Homebrew, and uv could not install one. "
+            f"No working Python {version} was found on PATH, under pyenv or Homebrew, and uv could not install one{said}. "
             f"Install Python {version}, so that python{version} is on PATH (on Debian and Ubuntu with its package "
             f"python{version}-venv), then run the same command again."
         )
@@ -96,15 +97,18 @@ def _probe(candidate: pathlib.Path, version: str) -> pathlib.Path | None:
     return pathlib.Path(lines[0]) if answer.returncode == 0 and lines[1] == version else None
 
 
-def _install_with_uv(version: str) -> None:
-    """Let uv fetch the interpreter; that it failed shows in the search that follows."""
+def _install_with_uv(version: str) -> str:
+    """Let uv fetch the interpreter, and return what it said; whether it is there shows in the search that follows."""
     if importlib.util.find_spec("ensurepip") is None:
-        return
+        return ""
     uv = CACHE / "uv"
-    if not (uv / "bin" / "uv").exists():
+    program = uv / "bin" / "uv"
+    if not program.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(uv)], check=False, capture_output=True)
         subprocess.run([str(uv / "bin" / "pip"), "install", "-q", "uv"], check=False, capture_output=True)
-    if (uv / "bin" / "uv").exists():
-        environment = {**clean_environment(), "UV_PYTHON_INSTALL_DIR": str(UV_PYTHONS)}
-        command = [str(uv / "bin" / "uv"), "python", "install", "--no-bin", version]
-        subprocess.run(command, check=False, capture_output=True, env=environment, timeout=600)
+    if not program.exists():
+        return " (nor could uv itself be installed)"
+    environment = {**clean_environment(), "UV_PYTHON_INSTALL_DIR": str(UV_PYTHONS)}
+    command = [str(program), "python", "install", "--no-bin", version]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=600)
+    return f" (it said: {' '.join(done.stderr.split())})"
