@@ -36,6 +36,10 @@ def state_of(mac, name=SOURCE_VM):
     return next(vm["state"] for vm in mac.mac.show()["vms"] if vm["name"] == name)
 
 
+def files_of(mac):
+    return {path.name for path in (mac.mac.folder / "Parallels").iterdir()}
+
+
 def changing_calls(mac):
     return [call["argv"] for call in mac.mac.show()["calls"] if not set(LOOKS) & set(call["argv"][:2])]
 
@@ -54,8 +58,7 @@ def test_from_a_running_vm_to_a_proven_link(build, mac):
     assert mac.mac.fingerprint(SOURCE_VM) == before
     assert state_of(mac) == "running"
     assert names_of(mac) == [SOURCE_VM]
-    leftovers = {path.name for path in (mac.mac.folder / "Parallels").iterdir()}
-    assert leftovers == {f"{SOURCE_VM}.pvm"}
+    assert files_of(mac) == {f"{SOURCE_VM}.pvm"}
 
     second = build.run().assert_ok().assert_unchanged()
     assert second.results_of(LINK)[0]["verdict"] == "direct"
@@ -218,23 +221,32 @@ def test_the_folder_of_the_store_is_missing(build, mac):
     assert changing_calls(mac) == []
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [
-        {"clone_keeps_snapshots": "off"},
-        {"checksum_file": "off"},
-        {"packed_leaves_pvm": "on"},
-        {"json_noise": "progress", "bulk_list_without_home": "on"},
-        {"graceful_stop": "reboots_once"},
-    ],
-    ids=lambda knobs: "-".join(knobs),
-)
-def test_what_nobody_knows_of_the_real_programs(build, mac, knobs):
+# What nobody knows of the real programs: here as it is not by default.
+OTHERWISE = {
+    "clone_keeps_snapshots": "off",
+    "clone_copies_description": "off",
+    "checksum_file": "off",
+    "packed_leaves_pvm": "on",
+    "pack_temp_name": "on",
+    "bulk_list_without_home": "off",
+    "no_snapshots_json": "braces",
+    "stop_on_stopped_rc": 0,
+    "json_noise": "all",
+    "progress_on_pipe": "on",
+    "graceful_stop": "reboots_once",
+}
+
+
+def test_parallels_may_be_other_than_we_think(build, mac):
     before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(**knobs)
+    mac.mac.knob(**OTHERWISE)
+
     build.run().assert_ok()
+
     build.published()
     assert mac.mac.fingerprint(SOURCE_VM) == before
+    assert files_of(mac) == {f"{SOURCE_VM}.pvm"}
+    build.run().assert_ok().assert_unchanged()
 
 
 @pytest.mark.parametrize("version", ["16", "20"])
