@@ -228,7 +228,7 @@ def execute(module: AnsibleModule) -> dict[str, Any]:
     shown = _shown(result)
     if result.rc not in {code & 0xFF for code in params["success_rcs"]}:
         raise TaskError(explain_rc(vm, result), **shown)
-    return {"changed": True, **shown}
+    return {"changed": True, "failed": False, **shown}  # without a word, Ansible takes any rc but 0 for a failure
 
 
 def _command(params: dict[str, Any]) -> list[str]:

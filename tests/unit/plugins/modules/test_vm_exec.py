@@ -51,6 +51,7 @@ def test_a_command(module_mac: Any, call: Any) -> None:
     assert not ended.failed
     assert ended.result == {
         "changed": True,
+        "failed": False,
         "cmd": [str(module_mac.executable), "exec", UUID, "cmd", "/c", "ver"],
         "rc": 0,
         "stdout": "\r\nMicrosoft Windows",
@@ -78,6 +79,7 @@ def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, suc
     execute(module_mac, "setup.exe", rc=rc, out="o" * 70000, err="why")
     ended = call(argv=["setup.exe"], **({} if success_rcs is None else {"success_rcs": success_rcs}))
     assert ended.failed is failed
+    assert ended.result.get("failed") is (None if failed else False)
     assert (ended.result["rc"], ended.result["stderr"], ended.result["truncated"]) == (rc, "why", True)
     assert len(ended.result["stdout"]) == vm_exec.KEPT
     if failed:
