@@ -253,6 +253,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._record import AR
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
     STORE_ARGUMENTS,
     STORE_RULES,
+    hide_password_in_destination,
     store_options,
     store_retries,
 )
@@ -261,6 +262,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._registry
 
 def keep_records(module: AnsibleModule) -> dict[str, Any]:
     """Return the records, and add the one that is given."""
+    hide_password_in_destination(module)
     store = open_store(module.params["destination"], store_options(module.params))
     catalog = CatalogFile(store, store_retries(module.params))
     result: dict[str, Any] = {"changed": False, "catalog": store.link(CATALOG)}

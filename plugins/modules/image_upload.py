@@ -144,6 +144,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import ru
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
     STORE_ARGUMENTS,
     STORE_RULES,
+    hide_password_in_destination,
     store_options,
     store_retries,
 )
@@ -168,6 +169,7 @@ def main() -> None:
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
+    hide_password_in_destination(module)
     params = module.params
     options = store_options(params)
     wanted = Wanted(

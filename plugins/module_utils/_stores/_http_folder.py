@@ -112,8 +112,8 @@ class HttpFolder:
             return self._missing(f"{said} to the {doing}")
         if status in (405, 501):
             return (
-                f"{said}: it does not allow the {doing} in {self.url}. Check that destination is a folder to which files "
-                "can be uploaded, and the option https_method."
+                f"{said}: it does not allow the {doing} in {self.url}. Check that destination is a folder to which "
+                "files can be uploaded, and the option https_method."
             )
         if status == 407:
             return (

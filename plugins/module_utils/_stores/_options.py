@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from .._errors import TaskError
 from .._retry import Retries
 from ._base import StoreOptions
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "destination": {"type": "str", "required": True},
@@ -32,6 +36,16 @@ STORE_RULES: dict[str, Any] = {
     "required_together": [["username", "password"]],
     "mutually_exclusive": [["username", "token"]],
 }
+
+
+def hide_password_in_destination(module: AnsibleModule) -> None:
+    """Keep a password that should not be in the URL out of the result, where older releases of Ansible repeat it."""
+    try:
+        password = urlsplit(module.params["destination"]).password
+    except ValueError:
+        return
+    if password:
+        module.no_log_values.add(password)
 
 
 def store_options(params: dict[str, Any]) -> StoreOptions:

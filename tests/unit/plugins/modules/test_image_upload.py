@@ -87,6 +87,7 @@ def test_what_would_be_overwritten_is_in_the_diff(run, share):
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"sha256": "a" * 64}, "is not the file that was to be sent"),
         ({"destination": "http://host/x"}, "must not be http://"),
+        ({"destination": "https://me:hush@host/x"}, "must not hold a user name or a password"),
         ({"destination": "file:///nowhere/at/all"}, "is not there. Mount the share"),
         ({"name": "a/b"}, "cannot be the name of a file"),
         ({"rate_limit": "fast"}, "rate_limit cannot be 'fast'"),
