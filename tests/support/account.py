@@ -56,7 +56,7 @@ class Account:
         if self.uid is not None:
             options.update(user=self.uid, group=self.gid, extra_groups=[])
         words = [str(word) for word in command]
-        environment = {"HOME": str(self.home), "PATH": MAC_PATH, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"HOME": str(self.home), "PATH": MAC_PATH, "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             words,
             cwd=self.work,

@@ -199,7 +199,6 @@ def _environment(folder: pathlib.Path, collections: pathlib.Path, lines: pathlib
         "ANSIBLE_NOCOWS": "1",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
         "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "RESULT_LINES_FILE": str(lines),
     }
 

@@ -16,7 +16,6 @@ import sys
 
 # Parts of the standard library that no module needs, and site-packages, which the virtual environment replaces.
 LEFT_OUT = (
-    "__pycache__",
     "config-*",
     "ensurepip",
     "idlelib",
@@ -45,7 +44,7 @@ def copy_python(python: pathlib.Path, target: pathlib.Path, needs_copy: bool) ->
     described = subprocess.run([str(python), "-c", DESCRIBE], check=True, capture_output=True, text=True).stdout
     about = json.loads(described)
     environment = target / "venv"
-    shutil.copytree(about["prefix"], environment, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(about["prefix"], environment, symlinks=True)
     if needs_copy:
         program = _copy_interpreter(about, target / "base")
         _point_to(environment, program, about["version"])

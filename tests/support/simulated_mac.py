@@ -59,6 +59,8 @@ class SimulatedMac:
         copy = self.account.base / "simulator"
         if not copy.exists():
             shutil.copytree(SIMULATOR, copy, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+            # The account may not write there, and would compile the sources at every call.
+            subprocess.run([str(self.account.python), "-m", "compileall", "-q", str(copy)], check=True)
         return copy / "simulate"
 
     def prlctl(self, *arguments: object) -> str:

@@ -13,7 +13,17 @@ import subprocess
 import time
 
 from . import pythons
-from .layout import CONTROLLER_PYTHON, ROOT, TARGET_PYTHONS, TOOLS, VENVS, ToolError, clean_environment, locked
+from .layout import (
+    CONTROLLER_PYTHON,
+    ROOT,
+    TARGET_PYTHONS,
+    TOOLS,
+    VENVS,
+    ToolError,
+    clean_environment,
+    locked,
+    replace_link,
+)
 
 UNUSED_FOR = 7 * 24 * 3600
 
@@ -34,7 +44,8 @@ class Environment:
             if not (folder / "ready").exists():
                 _build(folder, interpreter, self.requirements)
             (folder / "ready").touch()
-            _point(VENVS / self.name, folder)
+            # A name without a hash, for people.
+            replace_link(VENVS / self.name, pathlib.Path(folder.name))
             _forget_unused(self.name, folder)
         return folder
 
@@ -59,14 +70,6 @@ def _run(command: list[str], folder: pathlib.Path) -> None:
     if done.returncode:
         said = done.stdout[-4000:]
         raise ToolError(f"The virtual environment {folder} could not be made: {' '.join(command)} said:\n{said}")
-
-
-def _point(link: pathlib.Path, folder: pathlib.Path) -> None:
-    """Give the environment a name without a hash, for people."""
-    fresh = link.with_name(f".{link.name}.link")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(folder.name)
-    fresh.replace(link)
 
 
 def _forget_unused(name: str, current: pathlib.Path) -> None:

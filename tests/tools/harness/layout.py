@@ -45,16 +45,24 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
+def replace_link(link: pathlib.Path, target: pathlib.Path) -> None:
+    """Make C(link) point to C(target), whatever it was before."""
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
 def clean_environment(path_first: tuple[pathlib.Path, ...] = ()) -> dict[str, str]:
     """Return the environment for a program: the caller's, less what would make its Python or its Ansible ours."""
-    dropped = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "PYENV_VERSION"}
+    # Bytecode is written: what runs is a copy that is thrown away, and compiling it at each start costs more than all.
+    dropped = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "PYENV_VERSION"}
     environment = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith("ANSIBLE_")}
     environment.update(
         ANSIBLE_HOME=str(CACHE / "ansible"),
         LANG="C.UTF-8",
         LC_ALL="C.UTF-8",
         PIP_DISABLE_PIP_VERSION_CHECK="1",
-        PYTHONDONTWRITEBYTECODE="1",
         PYTHONUNBUFFERED="1",
     )
     # A Debian user's PATH leaves out where nginx and sshd are.

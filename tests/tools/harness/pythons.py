@@ -41,7 +41,8 @@ def _find_python(version: str) -> pathlib.Path:
         found = _first_working(version)
     if found is None:
         raise ToolError(
-            f"No working Python {version} was found on PATH, under pyenv or Homebrew, and uv could not install one{said}. "
+            f"No working Python {version} was found on PATH, under pyenv or Homebrew, and uv could not install "
+            f"one{said}. "
             f"Install Python {version}, so that python{version} is on PATH (on Debian and Ubuntu with its package "
             f"python{version}-venv), then run the same command again."
         )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from . import packages
-from .layout import CACHE, LOGS, ToolError, clean_environment
+from .layout import CACHE, LOGS, ToolError, clean_environment, replace_link
 from .results import Counts
 
 COMMAND_TIMEOUT = 40 * 60
@@ -53,7 +53,9 @@ class StageRun:
         self.stage = stage
         self.options = options
         self.scratch = scratch / stage.name
-        self.log_path = LOGS / f"{stage.name}.log"
+        # Of this run alone, because a run beside it may be in the same stage. C(shown_path) is where people look.
+        self.log_path = scratch / f"{stage.name}.log"
+        self.shown_path = LOGS / f"{stage.name}.log"
         self._children = children
         self._log: IO[str] | None = None
 
@@ -63,6 +65,7 @@ class StageRun:
         self.scratch.mkdir(parents=True)
         LOGS.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("w", encoding="utf-8", errors="replace") as log:
+            replace_link(self.shown_path, self.log_path)
             self._log = log
             try:
                 counts = self.stage.work(self)
@@ -73,6 +76,10 @@ class StageRun:
         if not counts.passed + counts.failed + counts.skipped:
             counts.fail(f"{self.stage.name} ran no test")
         return counts, time.monotonic() - started
+
+    def keep_log(self) -> None:
+        """Put the log where people look for it."""
+        self.log_path.replace(self.shown_path)
 
     def note(self, text: str) -> None:
         """Write a line into the log."""
@@ -194,6 +201,8 @@ def _install(stages: Sequence[Stage]) -> None:
 
 
 def _report(run: StageRun, counts: Counts, seconds: float) -> None:
+    output = run.output()
+    run.keep_log()
     verdict = "FAILED" if counts.failed else "ok"
     print(f"{run.stage.name:<12} {seconds:6.0f} s  {verdict:<6}  {counts.closing_line()}", flush=True)
     for reason in counts.skips:
@@ -201,5 +210,5 @@ def _report(run: StageRun, counts: Counts, seconds: float) -> None:
     for name in counts.failures:
         print(f"    failed: {name}", flush=True)
     if counts.failed:
-        tail = run.output().splitlines()[-TAIL_LINES:]
-        print(f"    the end of {run.log_path}:", *(f"    | {line}" for line in tail), sep="\n", flush=True)
+        tail = output.splitlines()[-TAIL_LINES:]
+        print(f"    the end of {run.shown_path}:", *(f"    | {line}" for line in tail), sep="\n", flush=True)
