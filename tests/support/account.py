@@ -168,10 +168,11 @@ def _owner(path: pathlib.Path) -> int | None:
 
 
 def _forget_left_users() -> None:
-    """Remove the users of test runs that were killed."""
+    """Remove the users of test runs that were killed, with their folders."""
     for entry in pwd.getpwall():
         found = re.fullmatch(rf"{PREFIX}(\d+)x\d+", entry.pw_name)
         if found and not pathlib.Path("/proc", found.group(1)).exists():
             # Another test process may be doing the same.
             with contextlib.suppress(AssertionError, KeyError):
                 _remove_user(entry.pw_name)
+                shutil.rmtree(pathlib.Path(entry.pw_dir).parent, ignore_errors=True)
