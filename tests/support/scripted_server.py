@@ -30,14 +30,14 @@ class Connection:
             if not block:
                 return ""
             self._buffer += block
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        head, _end, self._buffer = self._buffer.partition(b"\r\n\r\n")
         return head.decode()
 
     def request(self) -> str:
         """Read a request with its body; return its line and headers."""
         head = self.head()
         for line in head.split("\r\n")[1:]:
-            name, _, value = line.partition(":")
+            name, _colon, value = line.partition(":")
             if name.lower() == "content-length":
                 self.take(int(value))
         return head

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import email.utils
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 from .._errors import TaskError
 from .._retry import RetryLater

@@ -243,7 +243,7 @@ class Proxy:
         if self.authorization and f"Proxy-Authorization: {self.authorization}" not in head:
             connection.say("HTTP/1.1 407 Proxy Authentication Required\nContent-Length: 0\n\n")
             return
-        host, _, port = head.split()[1].partition(":")
+        host, _colon, port = head.split()[1].partition(":")
         with socket.create_connection((host, int(port))) as target, contextlib.suppress(OSError):
             connection.say("HTTP/1.1 200 Connection established\n\n")
             pair = {connection.wire: target, target: connection.wire}
