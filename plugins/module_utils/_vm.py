@@ -445,6 +445,10 @@ def _secure_boot_key(home: str) -> str:
     return "outdated" if key == _OUTDATED_PLATFORM_KEY else "current"
 
 
+def _age(values: dict[str, Any]) -> tuple[str, str]:
+    return str(values.get("date", "")), str(values.get("name", ""))
+
+
 def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
     """Return a VM's snapshots, each parent before its children."""
     answer = prl.read_json(PRLCTL, "snapshot-list", uuid, "-j", expect=dict)
@@ -457,7 +461,7 @@ def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
     ordered: list[Snapshot] = []
 
     def add(parent: str, depth: int) -> None:
-        for identity in sorted(children.get(parent, []), key=lambda each: (str(found[each].get("date", "")), each)):
+        for identity in sorted(children.get(parent, []), key=lambda each: _age(found[each])):
             values = found[identity]
             ordered.append(
                 Snapshot(
