@@ -176,7 +176,9 @@ Answer = Callable[[Exchange], None]
 class LinkServer:
     """Listens on one port for each kind of TLS: C(good), C(expired), C(unknown), C(wrong_host), C(no_cipher)."""
 
-    def __init__(self, image: Optional[Content] = None) -> None:
+    def __init__(self, image: Optional[Content] = None, folder: Optional[str] = None) -> None:
+        # A folder that is given is left to the one who gave it.
+        self._folder = folder
         self.image = image or Content(random.Random(1).getrandbits(8 * IMAGE_SIZE).to_bytes(IMAGE_SIZE, "little"))
         self.requests: list[Seen] = []
         self.counts: dict[str, int] = {}
@@ -185,7 +187,7 @@ class LinkServer:
         self._listeners: dict[str, _Listener] = {}
 
     def __enter__(self) -> LinkServer:
-        self.folder = tempfile.mkdtemp(prefix="link-server-")
+        self.folder = self._folder or tempfile.mkdtemp(prefix="link-server-")
         self.ca_path = os.path.join(self.folder, "ca.pem")
         authority, stranger = trustme.CA(), trustme.CA()
         authority.cert_pem.write_to_path(self.ca_path)
@@ -214,7 +216,8 @@ class LinkServer:
             listener.shutdown()
             listener.server_close()
             listener.thread.join()
-        shutil.rmtree(self.folder)
+        if self._folder is None:
+            shutil.rmtree(self.folder)
 
     def url(self, path: str, tls: str = "good", host: str = "localhost") -> str:
         return f"https://{host}:{self._listeners[tls].server_address[1]}{path}"

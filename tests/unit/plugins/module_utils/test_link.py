@@ -30,8 +30,9 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module", name="running")
-def fixture_running() -> Iterator[LinkServer]:
-    with LinkServer() as server:
+def fixture_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkServer]:
+    # ansible-test runs each test in a process of its own, which ends before a server of its module is taken down.
+    with LinkServer(folder=str(tmp_path_factory.mktemp("links"))) as server:
         yield server
 
 

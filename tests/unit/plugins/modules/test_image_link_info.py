@@ -17,8 +17,9 @@ from ansible_collections.macops.parallels.tests.support.link_server import LinkS
 
 
 @pytest.fixture(scope="module", name="server")
-def fixture_server() -> Iterator[LinkServer]:
-    with LinkServer() as server:
+def fixture_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkServer]:
+    # ansible-test runs each test in a process of its own, which ends before a server of its module is taken down.
+    with LinkServer(folder=str(tmp_path_factory.mktemp("links"))) as server:
         yield server
 
 
