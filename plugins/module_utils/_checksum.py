@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from ._errors import TaskError
-from ._files import FileIdentity, atomic_write
+from ._files import FileIdentity, atomic_write, remove_path
 
 BLOCK = 1024 * 1024
 SIDECAR = ".sha256"
@@ -138,6 +138,12 @@ def read_sidecar(path: str) -> Sidecar | None:
 
 def write_sidecar(path: str, checksum: Checksum) -> None:
     atomic_write(sidecar_path(path), sidecar_text(checksum, os.path.basename(path)).encode())
+
+
+def remove_sidecars(path: str) -> None:
+    """Remove the checksum files beside a file that is gone."""
+    remove_path(sidecar_path(path))
+    remove_path(parallels_sidecar_path(path))
 
 
 def sidecar_content(path: str) -> str | None:

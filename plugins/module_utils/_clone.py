@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ._checksum import remove_sidecars
 from ._claim import Claim, claim_path, read_claim
 from ._errors import TaskError, add_sentence
 from ._files import free_bytes, remove_path
@@ -406,6 +407,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
         stem = os.path.splitext(target)[0]
         remove_path(target)
         remove_path(stem + PACKED_SUFFIX)
+        remove_sidecars(stem + PACKED_SUFFIX)
         remove_path(claim_path(stem + PACKED_SUFFIX))
         if source is not None:
             _start_source_again(prl, claim, source)

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from ._checksum import remove_sidecars
 from ._claim import Claim, read_claim
 from ._errors import TaskError, add_sentence
 from ._files import free_bytes, remove_path
@@ -112,7 +113,7 @@ def _settle_claim(prl: Prlctl, vm: Vm, verb: str) -> None:
     image = _work(verb, vm).image
     if _is_ours(read_claim(image), vm, verb):
         with Claim.take(image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-            claim.remove()
+            _finish(claim, verb, image)
 
 
 def _is_ours(notes: dict[str, Any], vm: Vm, verb: str) -> bool:
@@ -140,7 +141,7 @@ def _run(
         vm = get_vm(prl, vm.uuid)
         if vm.packed == (work.verb == PACK):
             prove(vm)
-            claim.remove()
+            _finish(claim, work.verb, work.image)
             return True
         _refuse_in_the_way(vm, work, claim.notes)
         refuse(vm, state)
@@ -153,8 +154,15 @@ def _run(
         except BaseException as error:
             _undo(prl, vm, work, claim, error)
             raise
-        claim.remove()
+        _finish(claim, work.verb, work.image)
     return True
+
+
+def _finish(claim: Claim, verb: str, image: str) -> None:
+    """Take away the claim and, with an image that is unpacked, the checksums that say what it was."""
+    if verb == UNPACK:
+        remove_sidecars(image)
+    claim.remove()
 
 
 def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> None:

@@ -12,7 +12,7 @@ short_description: Pack a virtual machine of Parallels Desktop into an image
 version_added: 1.0.0
 description:
   - Packs a virtual machine into an image, one C(.pvmp) file beside its bundle, or unpacks it again. It stays
-    registered, under the same name and UUID.
+    registered, under the same name and UUID. The checksum files beside an image go when it is unpacked.
   - What must not be packed is refused, with the reason and the way out. That the disk is big enough is checked before.
   - Afterwards the image is proven to be the home of the virtual machine, a regular file, and not empty.
   - It withstands being killed. A note beside the image, C(.<file name>.claim.json), proves that a half-made image was

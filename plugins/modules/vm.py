@@ -44,7 +44,8 @@ options:
   state:
     description:
       - V(present) makes it with O(clone_of) or O(path) when it is not there, and applies the settings.
-      - V(absent) removes it with its files. A running or paused one is not removed.
+      - V(absent) removes it with its files. A running or paused one is not removed. With O(clone_of), the checksum
+        files beside its packed image go, too.
       - V(unregistered) takes it off the list of Parallels and leaves its files where they are.
     type: str
     choices: [present, absent, unregistered]

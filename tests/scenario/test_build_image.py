@@ -144,6 +144,7 @@ def test_without_a_clone_the_vm_itself_is_packed_and_unpacked_again(build, mac):
     record = build.published()
     vm = next(vm for vm in mac.mac.show()["vms"] if vm["name"] == SOURCE_VM)
     assert vm["home"].endswith(".pvm/")
+    assert files_of(mac) == {f"{SOURCE_VM}.pvm"}
     assert record["file"] in build.stored
     build.run(image_clone=False, image_snapshots="keep").assert_ok().assert_unchanged()
 
