@@ -47,6 +47,14 @@ options:
     type: str
     choices: [present, read]
     default: present
+  writable:
+    description:
+      - With O(state=read), also prove that the folder is there and may be written to with these credentials, as
+        M(macops.parallels.image_upload) does before it sends anything. So hours of work need not be done for an image
+        that cannot be published.
+      - An empty file with a temporary name is written, renamed and removed for it, but not in check mode.
+    type: bool
+    default: false
   record:
     description:
       - The record of an image. Required with O(state=present).
@@ -267,6 +275,8 @@ def keep_records(module: AnsibleModule) -> dict[str, Any]:
     catalog = CatalogFile(store, store_retries(module.params))
     result: dict[str, Any] = {"changed": False, "catalog": store.link(CATALOG)}
     if module.params["state"] == "read":
+        if module.params["writable"]:
+            store_retries(module.params).call(lambda: store.check(CATALOG, 0, write=not module.check_mode))
         return {**result, "records": catalog.read().records}
     outcome = catalog.add(module.params["record"], check_mode=module.check_mode)
     if outcome.changed:
@@ -288,6 +298,7 @@ def main() -> None:
         argument_spec={
             **STORE_ARGUMENTS,
             "state": {"type": "str", "choices": ["present", "read"], "default": "present"},
+            "writable": {"type": "bool", "default": False},
             "record": {
                 "type": "dict",
                 "options": {

@@ -143,7 +143,7 @@ def test_without_a_clone_the_vm_itself_is_packed_and_unpacked_again(build, mac):
 
     record = build.published()
     vm = next(vm for vm in mac.mac.show()["vms"] if vm["name"] == SOURCE_VM)
-    assert vm["home"].endswith(".pvm/")
+    assert vm["home"].endswith(".pvm")
     assert files_of(mac) == {f"{SOURCE_VM}.pvm"}
     assert record["file"] in build.stored
     build.run(image_clone=False, image_snapshots="keep").assert_ok().assert_unchanged()
@@ -163,7 +163,7 @@ def test_the_admins_tasks_run_against_the_running_build_vm(build, mac, tmp_path)
     tasks = tmp_path / "provision.yml"
     tasks.write_text(
         "---\n"
-        "- name: Look at the build VM\n"
+        "- name: Ask how the VM is\n"
         "  macops.parallels.vm_info:\n"
         "    executable: '{{ image_executable }}'\n"
         "    name: '{{ image_build_vm }}'\n"
@@ -171,7 +171,7 @@ def test_the_admins_tasks_run_against_the_running_build_vm(build, mac, tmp_path)
 
     run = build.run(image_provision_tasks=str(tasks)).assert_ok()
 
-    assert run.results_of("Look at the build VM")[0]["vms"][0]["state"] == "running"
+    assert run.results_of("Ask how the VM is")[0]["vms"][0]["state"] == "running"
     build.published()
 
 

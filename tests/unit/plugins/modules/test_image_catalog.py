@@ -121,3 +121,18 @@ def test_every_result_is_documented(keep: Callable[..., Any]) -> None:
     assert set(keep(record=RECORD).result) == documented | {"changed", "diff"}
     fields = set(re.findall(r"^    (\w+):$", image_catalog.RETURN, re.MULTILINE))
     assert set(keep(record=RECORD).result["record"]) == fields
+
+
+def test_a_store_that_can_be_written_to_is_told_and_left_as_it_was(keep: Any, folder: Path) -> None:
+    ended = keep(state="read", writable=True)
+    assert not ended.failed
+    assert ended.result["records"] == []
+    assert not ended.result["changed"]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_written_to_fails_before_anything_is_done(keep: Any, folder: Path) -> None:
+    folder.rmdir()
+    ended = keep(state="read", writable=True)
+    assert ended.failed
+    assert str(folder) in ended.result["msg"]
