@@ -27,7 +27,7 @@ def run(module_mac: Any, run_module_main: Callable[..., Any]) -> Callable[..., A
     return call
 
 
-def look(mac: Any, tree: Any = TREE) -> None:
+def look(mac: Any, tree: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID, tree, Name="x")
 
 
@@ -41,7 +41,7 @@ def snapshots(mac: Any, tree: Any = "") -> None:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_all_are_removed(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
-    look(module_mac)
+    look(module_mac, TREE)
     at_rest(module_mac)  # whether linked clones stand on them
     if not check:
         at_rest(module_mac)
@@ -66,7 +66,7 @@ def test_nothing_to_remove(module_mac: Any, run: Callable[..., Any], check: bool
 
 def test_one_of_two_is_removed_and_its_child_stays(module_mac: Any, run: Callable[..., Any]) -> None:
     left = {f"{{{TEST}}}": {**TREE[f"{{{TEST}}}"], "parent": ""}}
-    look(module_mac)
+    look(module_mac, TREE)
     at_rest(module_mac)
     at_rest(module_mac)
     module_mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{BASE}}}")
@@ -94,7 +94,7 @@ def test_one_is_made(module_mac: Any, run: Callable[..., Any], check: bool) -> N
 
 
 def test_one_that_is_there_is_left_alone(module_mac: Any, run: Callable[..., Any]) -> None:
-    look(module_mac)
+    look(module_mac, TREE)
     result = run(snapshot="test", description="another").result
     assert (result["changed"], len(result["snapshots"])) == (False, 2)
 
