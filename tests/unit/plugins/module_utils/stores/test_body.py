@@ -46,8 +46,8 @@ def test_wrong_bytes_are_never_complete(image):
     with Body(image.path, hashlib.sha256(b"other").hexdigest()) as body:
         handed_out = b""
         with pytest.raises(TaskError, match="is not the file that was to be sent") as caught:
-            while True:
-                handed_out += body.read()
+            for block in iter(body.read, b""):
+                handed_out += block
     assert len(handed_out) < image.size
     assert image.sha256 in caught.value.message
     assert caught.value.details["sha256"] == image.sha256
@@ -80,8 +80,8 @@ def test_a_file_that_changes_is_never_complete(image, change, expect):
         handed_out = body.read()
         change(image.path)
         with pytest.raises(TaskError, match="was changed while it was being sent"):
-            while True:
-                handed_out += body.read()
+            for block in iter(body.read, b""):
+                handed_out += block
     assert len(handed_out) < image.size
 
 
