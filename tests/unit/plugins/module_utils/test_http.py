@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.utils
+import io
 import select
 import socket
 import time
@@ -222,6 +223,25 @@ def test_a_truncated_download_is_noticed(length):
         else:
             with pytest.raises(RetryLater, match="broke off after"):
                 list(http.blocks(response))
+
+
+def test_a_truncated_download_is_noticed_when_the_libraries_do_not():
+    """As with urllib3 1.26, to which the end of the connection is the end of the body."""
+
+    class Short(io.BytesIO):
+        def read(self, size, decode_content):
+            return super().read(size)
+
+    closed = []
+    response = SimpleNamespace(
+        raw=Short(b"x" * 500),
+        headers={"Content-Length": "1000"},
+        url="https://host/x",
+        close=lambda: closed.append(True),
+    )
+    with Http() as http, pytest.raises(RetryLater, match=r"after 500 bytes .*should have sent 1000"):
+        list(http.blocks(response))
+    assert closed
 
 
 def test_a_download_is_not_decoded(start):
