@@ -177,6 +177,11 @@ class Entry:
     name: str
     state: str
 
+    @property
+    def busy(self) -> bool:
+        """Whether Parallels is at work on it."""
+        return is_busy(self.state)
+
 
 def list_entries(prl: Prlctl) -> list[Entry]:
     """Return all VMs of this user, with little about each."""
@@ -290,6 +295,16 @@ def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
     if info is None:
         raise no_such_vm(entry.name)
     return info
+
+
+def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = 600) -> Vm:
+    """Return a VM once Parallels does not work on it: what it was before that work may not hold any more."""
+    entry = find_entry(prl, name_or_uuid)
+    if entry is None:
+        raise no_such_vm(name_or_uuid)
+    if entry.busy:
+        wait_while_busy(prl, entry.uuid, timeout)
+    return get_vm(prl, entry.uuid)
 
 
 def read_vm(prl: Prlctl, entry: Entry) -> Vm:

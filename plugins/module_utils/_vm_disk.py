@@ -13,9 +13,7 @@ from typing import Optional
 from ._errors import TaskError
 from ._files import bytes_on_disk
 from ._prlctl import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
-from ._vm import INVALID, STOPPED, Disk, Vm, wait_while_busy
-
-_BUSY_TIME = 600
+from ._vm import INVALID, STOPPED, Disk, Vm
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def compact(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> tuple[list[Com
     disks = [disk for disk in vm.disks if disk.format == "expanding"]
     if not disks or vm.packed:
         return [], False
-    _refuse(vm, wait_while_busy(prl, vm.uuid, _BUSY_TIME))
+    _refuse(vm)
     worth = {disk.path for disk in disks if _is_worth_it(prl, disk, timeout)}
     done = []
     for disk in disks:
@@ -44,16 +42,16 @@ def compact(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> tuple[list[Com
     return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
 
 
-def _refuse(vm: Vm, state: str) -> None:
-    if state == INVALID:
+def _refuse(vm: Vm) -> None:
+    if vm.state == INVALID:
         raise TaskError(
             f"The files of '{vm.name}' are missing or unreadable. Connect the disk they are on, or restore them."
         )
-    if state != STOPPED:
+    if vm.state != STOPPED:
         raise TaskError(
-            f"'{vm.name}' is {state}, and only the disks of a VM that is shut down can be compacted. Shut it down "
+            f"'{vm.name}' is {vm.state}, and only the disks of a VM that is shut down can be compacted. Shut it down "
             "first (macops.parallels.vm_power with state: stopped).",
-            state=state,
+            state=vm.state,
         )
     if vm.snapshots:
         raise TaskError(

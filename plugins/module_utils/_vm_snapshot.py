@@ -19,7 +19,6 @@ from ._vm import (
     read_snapshots,
     same_name,
     state_of,
-    wait_while_busy,
 )
 
 # Deleting merges delta files, and Parallels refuses the next deletion for as long as that takes.
@@ -35,7 +34,6 @@ def find_snapshots(vm: Vm, name_or_id: str) -> list[Snapshot]:
 
 def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: float) -> list[Snapshot]:
     """Make a snapshot, and return the new list."""
-    wait_while_busy(prl, vm.uuid, timeout)
     known = {snapshot.id for snapshot in vm.snapshots}
 
     def made() -> bool:
@@ -85,7 +83,6 @@ def refuse_needed(prl: Prlctl, vm: Vm, victims: list[Snapshot]) -> None:
 
 def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: float) -> list[Snapshot]:
     """Remove snapshots one after the other, and return the new list."""
-    wait_while_busy(prl, vm.uuid, timeout)
     for victim in victims:
 
         def gone(identity: str = victim.id) -> bool:

@@ -100,14 +100,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_disk import compact
 
 
 def ensure(module: AnsibleModule) -> dict[str, Any]:
     """Compact the disks of the virtual machine."""
     prl = Prlctl(module.run_command, module.params["executable"])
-    vm = get_vm(prl, module.params["name"])
+    vm = get_vm_at_rest(prl, module.params["name"])
     disks, changed = compact(prl, vm, module.params["timeout"], dry=module.check_mode)
     before = sum(disk.bytes_before for disk in disks)
     after = sum(disk.bytes_after for disk in disks)

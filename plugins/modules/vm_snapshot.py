@@ -131,7 +131,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
     chosen,
     create_snapshot,
@@ -146,7 +146,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     if module.params["all"] and module.params["snapshot"] is not None:
         raise TaskError("Give either the snapshot to remove, or all: true to remove every one.")
     prl = Prlctl(module.run_command, module.params["executable"])
-    vm = get_vm(prl, module.params["name"])
+    vm = get_vm_at_rest(prl, module.params["name"])
     if module.params["state"] == "present":
         return _ensure_present(module, prl, vm)
     return _ensure_absent(module, prl, vm)

@@ -20,6 +20,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._vm import (
     find_linked_clones,
     find_vm,
     get_vm,
+    get_vm_at_rest,
     is_busy,
     list_vms,
     read_snapshots,
@@ -327,6 +328,15 @@ def test_endless_work_is_an_error(mac: Any) -> None:
     mac.list((UUID, "x", "cloning")).list((UUID, "x", "cloning"))
     with pytest.raises(TaskError, match=r"is 'cloning' for 0 seconds now. Wait until Parallels"):
         wait_while_busy(mac.prl, UUID, 0.4)
+
+
+def test_a_vm_is_read_when_the_work_on_it_is_done(mac: Any) -> None:
+    mac.list((UUID, "x", "packing")).list((UUID, "x", "packing")).list((UUID, "x", "stopped"))
+    mac.list((UUID, "x", "stopped")).look(UUID, Home="/p/x.pvmp")
+    assert get_vm_at_rest(mac.prl, "x").packed
+    mac.list((UUID, "x", "stopped"))
+    with pytest.raises(TaskError, match=r"There is no virtual machine 'y'"):
+        get_vm_at_rest(mac.prl, "y")
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,6 @@ def a_vm(mac: Any, path: Path, state: str = "stopped", **facts: Any) -> Vm:
     return get_vm(mac.prl, "x")
 
 
-def at_rest(mac: Any, state: str = "stopped") -> None:
-    mac.list((UUID, "x", state))
-
-
 def estimate(mac: Any, vm: Vm, text: str, rc: int = 0) -> None:
     mac.expect("prl_disk_tool", "compact", "--info", "--hdd", vm.disks[0].path, out=text, rc=rc)
 
@@ -55,7 +51,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("text", [FULL, "an answer that nobody knows", ""])
 def test_a_disk_with_unused_blocks_is_compacted(mac: Any, path: Path, text: str) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, text)
     passes(mac, vm, path)
     (disk,), changed = compact(mac.prl, vm, 60, dry=False)
@@ -66,7 +61,6 @@ def test_a_disk_with_unused_blocks_is_compacted(mac: Any, path: Path, text: str)
 
 def test_a_compact_disk_is_left_alone(mac: Any, path: Path) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, COMPACT)
     (disk,), changed = compact(mac.prl, vm, 60, dry=False)
     assert not changed
@@ -76,7 +70,6 @@ def test_a_compact_disk_is_left_alone(mac: Any, path: Path) -> None:
 @pytest.mark.parametrize(("text", "changes"), [(FULL, True), (COMPACT, False)])
 def test_a_dry_run_only_estimates(mac: Any, path: Path, text: str, changes: bool) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, text)
     (disk,), changed = compact(mac.prl, vm, 60, dry=True)
     assert changed is changes
@@ -85,7 +78,6 @@ def test_a_dry_run_only_estimates(mac: Any, path: Path, text: str, changes: bool
 
 def test_the_disk_counts_and_not_the_exit_code(mac: Any, path: Path) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, FULL)
     passes(mac, vm, path, rc=255, err="PrlJob_GetRetCode")
     estimate(mac, vm, COMPACT)
@@ -95,7 +87,6 @@ def test_the_disk_counts_and_not_the_exit_code(mac: Any, path: Path) -> None:
 
 def test_a_failed_compaction_is_an_error(mac: Any, path: Path) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, FULL)
     passes(mac, vm, path, rc=255, err="Out of disk space.")
     estimate(mac, vm, FULL)
@@ -105,7 +96,6 @@ def test_a_failed_compaction_is_an_error(mac: Any, path: Path) -> None:
 
 def test_a_disk_that_is_still_in_use_is_tried_again(mac: Any, path: Path) -> None:
     vm = a_vm(mac, path)
-    at_rest(mac)
     estimate(mac, vm, FULL)
     mac.expect(
         "prl_disk_tool", "compact", "--hdd", vm.disks[0].path, rc=255, err="Failed: the virtual machine is busy."
@@ -127,7 +117,6 @@ def test_a_disk_that_is_still_in_use_is_tried_again(mac: Any, path: Path) -> Non
 )
 def test_only_a_stopped_vm_is_compacted(mac: Any, path: Path, dry: bool, state: str, sentence: str) -> None:
     vm = a_vm(mac, path, state)
-    at_rest(mac, state)
     with pytest.raises(TaskError, match=sentence):
         compact(mac.prl, vm, 60, dry=dry)
 
@@ -137,7 +126,6 @@ def test_a_vm_with_snapshots_is_not_compacted(mac: Any, path: Path) -> None:
     mac.list((UUID, "x", "stopped"))
     mac.look(UUID, {"{64d481bb-ce04-45b1-8328-49e4e4c43ddf}": {"name": "base", "parent": ""}}, Name="x", **facts)
     vm = get_vm(mac.prl, "x")
-    at_rest(mac)
     with pytest.raises(TaskError, match=r"'x' has 1 snapshots, and disks with snapshots cannot be compacted"):
         compact(mac.prl, vm, 60, dry=False)
 

@@ -85,7 +85,6 @@ def test_a_name_that_two_snapshots_have_is_an_error(mac: Any) -> None:
 
 def test_snapshots_are_removed_one_by_one_each_proven(mac: Any) -> None:
     vm = a_vm(mac, 1, 2)
-    at_rest(mac)
     mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(2)}}}")
     at_rest(mac, "del_snapshot")
     at_rest(mac)
@@ -99,7 +98,6 @@ def test_snapshots_are_removed_one_by_one_each_proven(mac: Any) -> None:
 
 def test_the_race_of_parallels_is_waited_out(mac: Any) -> None:
     vm = a_vm(mac, 1)
-    at_rest(mac)
     for _try in range(3):
         mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", rc=255, err=SYNC)
         for _look in range(2):
@@ -115,7 +113,6 @@ def test_the_race_of_parallels_is_waited_out(mac: Any) -> None:
 
 def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
     vm = a_vm(mac, 1)
-    at_rest(mac)
     mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", out="successfully deleted")
     for _look in range(9):
         at_rest(mac)
@@ -126,7 +123,6 @@ def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
 
 def test_a_snapshot_is_made_and_proven(mac: Any) -> None:
     vm = a_vm(mac, 5)
-    at_rest(mac)
     mac.expect("prlctl", "snapshot", UUID, "-n", "base", "-d", "Vor dem Übungsstart", rc=255, err="PrlJob")
     snapshots(mac, 1, 5)
     at_rest(mac)
@@ -136,7 +132,6 @@ def test_a_snapshot_is_made_and_proven(mac: Any) -> None:
 
 def test_an_old_snapshot_of_that_name_does_not_prove_the_new_one(mac: Any) -> None:
     vm = a_vm(mac, 5)
-    at_rest(mac)
     mac.expect("prlctl", "snapshot", UUID, "-n", "test", rc=255, err="Out of disk space.")
     snapshots(mac, 5)
     at_rest(mac)

@@ -18,7 +18,8 @@ def test_compacting(module_mac: Any, run_module_main: Callable[..., Any], check:
     path = module_mac.folder / "x.pvm"
     facts = module_mac.bundle(path, disk=b"x" * 100_000)
     disk = str(path / "harddisk1.hdd")
-    module_mac.list((UUID, "x", "stopped")).look(UUID, Name="x", **facts).list((UUID, "x", "stopped"))
+    module_mac.list((UUID, "x", "packing")).list((UUID, "x", "stopped"))
+    module_mac.list((UUID, "x", "stopped")).look(UUID, Name="x", **facts)
     module_mac.expect("prl_disk_tool", "compact", "--info", "--hdd", disk, out="Allocated blocks: 9\nUsed blocks: 1")
     if not check:
         module_mac.expect("prl_disk_tool", "compact", "--hdd", disk)
