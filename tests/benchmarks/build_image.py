@@ -92,7 +92,8 @@ def report(first: PlaybookRun, second: PlaybookRun, modules: list, by_hand: dict
     own = sum(seconds for name, seconds, _memory in modules if name in BY_HAND)
     hand = sum(by_hand.values())
     lines = [
-        f"Image: {size} bytes ({size / 2**30:.2f} GiB). First run {first.seconds:.1f} s, second run {second.seconds:.1f} s.",
+        f"Image: {size} bytes ({size / 2**30:.2f} GiB).",
+        f"First run {first.seconds:.1f} s, second run {second.seconds:.1f} s.",
         "",
         "| module | seconds | peak memory, MiB |",
         "|---|---|---|",

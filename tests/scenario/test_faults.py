@@ -124,5 +124,6 @@ def _told(run):
 
 
 def test_every_fault_of_the_simulator_has_a_row(simulated_mac):
-    known = {fault["name"] for fault in json.loads(simulated_mac.simulate("fault", simulated_mac.folder, "--list", "--json"))}
+    faults = json.loads(simulated_mac.simulate("fault", simulated_mac.folder, "--list", "--json"))
+    known = {fault["name"] for fault in faults}
     assert known == {row.fault.partition("=")[0] for row in ROWS} | ELSEWHERE

@@ -64,7 +64,8 @@ def play(inventory: Path, variables: Path, collections: Path) -> subprocess.Comp
     return subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            "build_image.yml", "--inventory", "inventory.yml", "--inventory", str(inventory), "--limit", HOST, "--extra-vars", f"@{variables}",
+            "build_image.yml", "--inventory", "inventory.yml", "--inventory", str(inventory),
+            "--limit", HOST, "--extra-vars", f"@{variables}",
         ],
         cwd=PROJECT,
         env=environment,

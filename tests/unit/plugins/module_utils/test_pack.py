@@ -55,6 +55,7 @@ class Stage:
         return get_vm(self.mac.prl, "win 11")
 
     def under_the_claim(self) -> None:
+        """The look at the VM, once the claim is held."""
         self.list()
         self.look()
 
@@ -232,6 +233,50 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     assert stage.files() == ["win 11.pvmp"]
 
 
+def test_what_a_killed_run_left_and_parallels_still_writes_is_left(stage: Stage) -> None:
+    stage.image.write_text("half")
+    stage.claim()
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def grow(seconds: float) -> None:
+        stage.mac.now += seconds
+        stage.image.write_text("x" * int(stage.mac.now))
+
+    stage.mac.prl.sleep = grow
+    with pytest.raises(TaskError, match=r"Parallels still writes .*win 11.pvmp. Wait until that has ended"):
+        pack(stage.mac.prl, vm, PackOrder(timeout=60), dry=False)
+    assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_packing_whose_program_was_killed_may_go_on(stage: Stage, goes_on: bool) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=-9, then=lambda: stage.image.write_text("half"))
+    for _look in range(7):
+        stage.is_home(stage.bundle)
+    if not goes_on:
+        stage.under_the_claim()
+
+    def grow(seconds: float) -> None:
+        stage.mac.now += seconds
+        if goes_on:
+            stage.image.write_text("x" * int(stage.mac.now))
+
+    stage.mac.prl.sleep = grow
+    before = stage.mac.now
+    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert ("left_behind" in caught.value.details) is goes_on
+    if goes_on:
+        assert "Parallels goes on with it all the same" in caught.value.message
+        assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
+    else:
+        assert stage.mac.now - before >= 20
+        assert stage.files() == ["win 11.pvm"]
+
+
 def test_a_claim_of_a_packing_that_was_killed_after_its_end_is_taken_away(stage: Stage) -> None:
     stage.packed()
     stage.home = stage.image
@@ -247,8 +292,7 @@ def test_a_packing_that_is_still_at_work_is_waited_for(stage: Stage) -> None:
     holder = Claim.take(str(stage.image))
     holder.write(operation="pack", vm=UUID)
 
-    def finish(seconds: float) -> None:
-        stage.mac.slept.append(seconds)
+    def finish(_seconds: float) -> None:
         stage.packed()
         holder.release()
 
