@@ -18,8 +18,8 @@ from typing import Any, Optional
 from ._checksum import remove_sidecars
 from ._claim import Claim, claim_path, read_claim
 from ._errors import TaskError, add_sentence
-from ._files import free_bytes, remove_path
-from ._prlctl import Prlctl
+from ._files import free_bytes, remove_path, wait_until_quiet
+from ._prlctl import Prlctl, was_answered
 from ._vm import (
     BUNDLE_SUFFIX,
     INVALID,
@@ -45,6 +45,8 @@ from ._vm_power import set_power
 
 _OPERATION = "clone"
 _BUSY_TIME = 600
+_CANCEL_TIME = 120
+_QUIET_TIME = 20  # a bundle that was not written for so long is not being written
 _CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
 # Another run may be cloning the same source when ours wants to start it again.
 _RESTART_PATIENCE = 3600
@@ -197,6 +199,8 @@ def _clear_the_way(
         _refuse_foreign(order, existing, claim.notes, source)
         claim.note(clone="")  # if it was finished once, it is ruined: from here on it counts as unfinished
     if claim.notes.get("operation") == _OPERATION and not claim.notes.get("clone"):
+        if not _is_quiet(prl, target, order.timeout):
+            raise TaskError(f"Parallels still writes {target}. Wait until that has ended, then run again.")
         remove_leftovers(prl, target)
 
 
@@ -304,6 +308,11 @@ def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm
     raise error
 
 
+def _is_quiet(prl: Prlctl, target: str, timeout: float) -> bool:
+    """Return whether nobody writes the target any more."""
+    return not os.path.lexists(target) or wait_until_quiet(target, _QUIET_TIME, timeout, prl.sleep, prl.clock)
+
+
 def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
     doubts = []
     if vm.state != STOPPED:
@@ -325,9 +334,12 @@ def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
 
 def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseException) -> None:
     """Remove what was begun and start the source again. What cannot be undone is added to the error's sentence."""
-    clean = True
+    clean = was_answered(error) or _is_quiet(prl, target, _CANCEL_TIME)
     try:
-        remove_leftovers(prl, target)
+        if clean:
+            remove_leftovers(prl, target)
+        else:
+            add_sentence(error, f"Parallels goes on with it all the same, so {target} was left for the next run.")
     except (TaskError, OSError) as problem:
         clean = False
         add_sentence(

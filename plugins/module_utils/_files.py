@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
+from typing import Callable
 
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
@@ -63,6 +64,34 @@ def _blocks(path: str, seen: set[tuple[int, int]]) -> list[int]:
     for entry in entries:
         taken.extend(_blocks(os.path.join(path, entry), seen))
     return taken
+
+
+def wait_until_quiet(
+    path: str, seconds: float, timeout: float, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> bool:
+    """Return whether a file or folder, which somebody unknown may be writing, stays unchanged for some seconds."""
+    end = clock() + timeout
+    seen, since = _fingerprint(path), clock()
+    while clock() - since < seconds:
+        if clock() >= end:
+            return False
+        sleep(1)
+        now = _fingerprint(path)
+        if now != seen:
+            seen, since = now, clock()
+    return True
+
+
+def _fingerprint(path: str) -> list[tuple[int, int, int]]:
+    try:
+        status = os.lstat(path)
+        entries = sorted(os.listdir(path)) if stat.S_ISDIR(status.st_mode) else []
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [(status.st_ino, status.st_size, status.st_mtime_ns)]
+    for entry in entries:
+        found.extend(_fingerprint(os.path.join(path, entry)))
+    return found
 
 
 def remove_path(path: str) -> None:

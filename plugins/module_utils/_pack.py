@@ -14,8 +14,8 @@ from typing import Any, Callable
 from ._checksum import remove_sidecars
 from ._claim import Claim, read_claim
 from ._errors import TaskError, add_sentence
-from ._files import free_bytes, remove_path
-from ._prlctl import Prlctl
+from ._files import free_bytes, remove_path, wait_until_quiet
+from ._prlctl import Prlctl, was_answered
 from ._vm import (
     BUNDLE_SUFFIX,
     INVALID,
@@ -27,19 +27,20 @@ from ._vm import (
     Vm,
     find_entry,
     get_vm,
+    get_vm_at_rest,
     home_of,
     is_busy,
     wait_for_state,
-    wait_while_busy,
 )
 from ._vm_lifecycle import register, unregister
 
 PACK = "pack"
 UNPACK = "unpack"
 
-_BUSY_TIME = 600
 # How long Parallels gets to stop working on a VM after its program was ended.
 _CANCEL_TIME = 120
+# A file that was not written for so long is not being written: Parallels packs some hundred MB a second.
+_QUIET_TIME = 20
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,17 @@ def _run(
         return True
     with Claim.take(work.image, wait=timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
-        state = wait_while_busy(prl, vm.uuid, _BUSY_TIME)
-        vm = get_vm(prl, vm.uuid)
-        if vm.packed == (work.verb == PACK):
+        vm = get_vm_at_rest(prl, vm.uuid)
+        if not _is_done(vm, work) and _is_ours(claim.notes, vm, work.verb) and os.path.lexists(work.target):
+            if not _is_quiet(prl, work, timeout):
+                raise TaskError(f"Parallels still writes {work.target}. Wait until that has ended, then run again.")
+            vm = get_vm_at_rest(prl, vm.uuid)
+        if _is_done(vm, work):
             prove(vm)
             _finish(claim, work.verb, work.image)
             return True
         _refuse_in_the_way(vm, work, claim.notes)
-        refuse(vm, state)
+        refuse(vm, vm.state)
         remove_path(work.target)  # which the claim has just been found to prove to be ours
         _refuse_small_disk(vm, work)
         claim.write(operation=work.verb, vm=vm.uuid, name=vm.name)
@@ -163,6 +167,10 @@ def _finish(claim: Claim, verb: str, image: str) -> None:
     if verb == UNPACK:
         remove_sidecars(image)
     claim.remove()
+
+
+def _is_done(vm: Vm, work: _Work) -> bool:
+    return vm.packed == (work.verb == PACK)
 
 
 def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> None:
@@ -185,7 +193,13 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
 def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
     """Remove the half-made file or folder, when the VM is not in it; say in the error what is left."""
     try:
-        # Parallels' service may go on for a moment after its program was ended.
+        if not was_answered(error) and not _is_quiet(prl, work, _CANCEL_TIME):
+            add_sentence(
+                error,
+                f"Parallels goes on with it all the same, so {work.target} was left. Run again when that has ended.",
+                left_behind=_left_behind(work),
+            )
+            return
         state = wait_for_state(prl, vm.uuid, (STOPPED, SUSPENDED, RUNNING, PAUSED, INVALID), _CANCEL_TIME)
         now = get_vm(prl, vm.uuid)
         if work.verb == PACK and _is_replaced_by_nothing(now, work):
@@ -210,6 +224,11 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
             f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.",
             left_behind=_left_behind(work),
         )
+
+
+def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
+    """Return whether nobody writes the target any more. Removing it while Parallels does would lose the VM."""
+    return not os.path.lexists(work.target) or wait_until_quiet(work.target, _QUIET_TIME, timeout, prl.sleep, prl.clock)
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:

@@ -443,6 +443,8 @@ def may_pass(result: Result) -> bool:
 def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     """Return the error for a program that failed: what it could not do, its last words, what to do next."""
     details = result.details()
+    if result.timed_out:
+        details["timed_out"] = True
     words = without_progress(result.stderr) or without_progress(result.stdout)
     if private:
         details["stdout"] = details["stderr"] = words = ""
@@ -459,6 +461,11 @@ def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     else:
         advice = f"Run `{' '.join(result.cmd)}` on the Mac to see more."
     return TaskError(f"{sentence} {advice}", **details)
+
+
+def was_answered(error: BaseException) -> bool:
+    """Return whether Parallels itself ended what failed. If not, its service may go on with it."""
+    return isinstance(error, TaskError) and not error.details.get("timed_out") and error.details.get("rc", 0) >= 0
 
 
 def _as_sentence(words: str) -> str:

@@ -265,6 +265,27 @@ def test_a_failed_cloning_is_cleaned_up_and_the_source_started(stage: Stage, rc:
     assert os.listdir(stage.dest) == []
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_cloning_whose_program_was_killed_may_go_on(stage: Stage, goes_on: bool) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone(rc=-9)
+    for _look in range(7 if goes_on else 8):
+        stage.list()
+
+    def grow(seconds: float) -> None:
+        stage.mac.now += seconds
+        if goes_on:
+            (stage.target / "harddisk1.hdd" / "more").write_text("x" * int(stage.mac.now))
+
+    stage.mac.prl.sleep = grow
+    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+        stage.run()
+    assert ("Parallels goes on with it all the same" in caught.value.message) is goes_on
+    assert stage.target.exists() is goes_on
+    assert (stage.notes() != {}) is goes_on
+
+
 def test_a_source_that_cannot_be_started_again_is_said_and_remembered(stage: Stage) -> None:
     stage.state = "running"
     stage.first_look()

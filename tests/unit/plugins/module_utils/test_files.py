@@ -17,6 +17,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._files import (
     bytes_on_disk,
     free_bytes,
     remove_path,
+    wait_until_quiet,
 )
 
 
@@ -96,3 +97,29 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
         atomic_write(str(path), b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["record.json"]
+
+
+@pytest.mark.parametrize(("writes", "quiet"), [(0, True), (3, True), (1000, False)])
+def test_a_folder_is_quiet_when_nobody_writes_in_it(tmp_path: Path, writes: int, quiet: bool) -> None:
+    (tmp_path / "bundle" / "disk").mkdir(parents=True)
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] <= writes:
+            (tmp_path / "bundle" / "disk" / "data").write_bytes(b"x" * int(now[0]))
+
+    assert wait_until_quiet(str(tmp_path / "bundle"), 10, 60, sleep, lambda: now[0]) is quiet
+    assert now[0] == (writes + 10 if quiet else 60)
+
+
+def test_a_file_that_ends_is_quiet(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_text("x")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        path.unlink(missing_ok=True)
+
+    assert wait_until_quiet(str(path), 5, 60, sleep, lambda: now[0])

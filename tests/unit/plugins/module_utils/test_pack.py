@@ -224,6 +224,7 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     stage.claim()
     vm = stage.vm()
     stage.under_the_claim()
+    stage.under_the_claim()
     there: list[bool] = []
     stage.run("pack", then=lambda: (there.append(stage.image.exists()), stage.packed()))
     stage.is_home(stage.image)
