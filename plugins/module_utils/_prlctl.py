@@ -275,13 +275,13 @@ class Prlctl:
             if attempt:
                 self.sleep(2)
             result = self.run(program, *args, private=private)
-            if result.rc == _FROZEN:
-                continue
-            if result.rc != 0:
-                break
             answer = parse_json(result.stdout, expect)
-            if answer is not None:
+            # An exit code of 255 may come after a whole answer; without one, nothing tells it from a refusal.
+            if answer or (result.rc == 0 and answer is not None):
                 return answer
+            remedy = remedy_for(result)
+            if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
+                break
         raise failure(
             "Parallels gave no readable answer" if result.rc == 0 else "Parallels refused to answer",
             result,

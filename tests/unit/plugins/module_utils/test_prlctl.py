@@ -142,6 +142,19 @@ def test_an_unreadable_answer_is_asked_for_again(mac: Any) -> None:
     assert mac.prl.read_json(PRLCTL, "list") == [{"a": 1}]
 
 
+def test_an_answer_counts_and_not_the_exit_code(mac: Any) -> None:
+    mac.expect("prlctl", "list", rc=255, out=[{"a": 1}], err=JOB)
+    assert mac.prl.read_json(PRLCTL, "list") == [{"a": 1}]
+    mac.expect("prlctl", "snapshot-list", rc=255, err=JOB).expect("prlctl", "snapshot-list")
+    assert mac.prl.read_json(PRLCTL, "snapshot-list", expect=dict) == {}
+
+
+def test_a_refusal_with_a_reason_is_not_asked_for_again(mac: Any) -> None:
+    mac.expect("prlctl", "list", rc=255, err=NOT_FOUND)
+    with pytest.raises(TaskError, match=r"Parallels refused to answer: .*connect as the one who owns it"):
+        mac.prl.read_json(PRLCTL, "list")
+
+
 def test_an_answer_that_stays_unreadable_is_an_error(mac: Any) -> None:
     for _try in range(3):
         mac.expect("prlctl", "list", out="%&$")
