@@ -7,17 +7,21 @@ ONLY ?=
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test clean
+.PHONY: help demo test benchmark clean
 
 help:
 	@echo "make demo         run the whole pipeline here, against a simulated Mac and an HTTPS store (no root)"
 	@echo "make test         run all tests"
 	@echo "make test-STAGE   run one stage of them:"
 	@$(PYTHON) tests/tools/run_tests.py --list
+	@echo "make benchmark    measure the whole run with a 2 GiB image, beside the same work by hand"
 	@echo "make clean        remove everything that was generated"
 
 demo:
-	@$(PYTHON) tests/tools/in_venv.py tests/tools/demo.py --collections "$(CURDIR)/.cache/stage"
+	@$(PYTHON) tests/tools/in_venv.py demo tests/tools/demo.py --collections "$(CURDIR)/.cache/stage"
+
+benchmark:
+	@$(PYTHON) tests/tools/in_venv.py benchmark tests/benchmarks/build_image.py
 
 test:
 	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $(STAGES)

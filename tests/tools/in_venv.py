@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a program in the virtual environment of the demo, and puts the collection below .cache/stage."""
+"""Runs a program in a virtual environment of this project: python in_venv.py demo|benchmark PROGRAM [ARGUMENT...]."""
 
 from __future__ import annotations
 
@@ -14,19 +14,31 @@ if sys.version_info < (3, 11):
         "'make demo PYTHON=/path/to/it'.".format(*sys.version_info[:2])
     )
 
-from harness.environments import Environment
-from harness.layout import CACHE, TOOLS, ToolError, clean_environment
+from harness import packages
+from harness.environments import CONTROLLER, UNITS, Environment
+from harness.layout import CACHE, MAC_PYTHON, TOOLS, ToolError, clean_environment
 from harness.staging import stage
+
+
+def demo() -> dict[str, str]:
+    """Return the environment of the demonstration, with the collection below .cache/stage."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    folder = Environment(f"demo-{version}", version, (TOOLS / "requirements-demo.txt",)).ready()
+    stage(CACHE / "stage")
+    return clean_environment((folder / "bin",))
+
+
+def benchmark() -> dict[str, str]:
+    """Return the environment of the scenarios, with their servers installed."""
+    packages.install_missing((packages.NGINX, packages.SSHD, packages.SSH, packages.CURL, packages.SHASUM))
+    target = UNITS[MAC_PYTHON].ready() / "bin" / "python"
+    return {**clean_environment((CONTROLLER.ready() / "bin",)), "MACOPS_TARGET_PYTHON": str(target)}
 
 
 def main() -> None:
     """Become the program, in its environment."""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    environment = Environment(f"demo-{version}", version, (TOOLS / "requirements-demo.txt",))
-    folder = environment.ready()
-    stage(CACHE / "stage")
-    python = str(folder / "bin" / "python")
-    os.execve(python, [python, *sys.argv[1:]], clean_environment((folder / "bin",)))
+    environment = {"demo": demo, "benchmark": benchmark}[sys.argv[1]]()
+    os.execvpe("python", ["python", *sys.argv[2:]], environment)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def lint(run: StageRun) -> Counts:
     variables = {"ANSIBLE_COLLECTIONS_PATH": run.scratch}
     commands: dict[str, list[object]] = {
         "ruff": ["ruff", "check", "--no-cache", "."],
+        "ruff-format": ["ruff", "format", "--check", "--no-cache", "."],
         "yamllint": ["yamllint", "--strict", "."],
         "ansible-lint": ["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor"],
         "antsibull-docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
