@@ -36,6 +36,7 @@ from ._vm_lifecycle import register, unregister
 
 PACK = "pack"
 UNPACK = "unpack"
+_LEFT = "packed, with the bundle left"  # of a claim that stays, see _finish
 
 # How long Parallels gets to stop working on a VM after its program was ended.
 _CANCEL_TIME = 120
@@ -81,7 +82,7 @@ def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool) -> bool:
         vm,
         _work(PACK, vm),
         order.timeout,
-        lambda found, state: _refuse_to_pack(found, state, order),
+        lambda found: _refuse_to_pack(found, order),
         _prove_image,
         dry=dry,
     )
@@ -93,7 +94,12 @@ def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> bool:
         if not dry:
             _settle_claim(prl, vm, UNPACK)
         return False
-    return _run(prl, vm, _work(UNPACK, vm), timeout, _refuse_to_unpack, _prove_bundle, dry=dry)
+    work = _work(UNPACK, vm)
+    if os.path.isdir(work.target) and _is_ours(read_claim(work.image), vm, _LEFT):
+        if not dry:
+            _take_bundle_back(prl, vm, work)
+        return True
+    return _run(prl, vm, work, timeout, _refuse_to_unpack, _prove_bundle, dry=dry)
 
 
 def target_of(vm: Vm) -> str:
@@ -111,10 +117,10 @@ def image_facts(vm: Vm) -> dict[str, Any]:
 
 def _settle_claim(prl: Prlctl, vm: Vm, verb: str) -> None:
     """Take away the claim of a run that was killed after Parallels had done its part."""
-    image = _work(verb, vm).image
-    if _is_ours(read_claim(image), vm, verb):
-        with Claim.take(image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-            _finish(claim, verb, image)
+    work = _work(verb, vm)
+    if _is_ours(read_claim(work.image), vm, verb):
+        with Claim.take(work.image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+            _finish(claim, work, vm)
 
 
 def _is_ours(notes: dict[str, Any], vm: Vm, verb: str) -> bool:
@@ -126,13 +132,13 @@ def _run(
     vm: Vm,
     work: _Work,
     timeout: float,
-    refuse: Callable[[Vm, str], None],
+    refuse: Callable[[Vm], None],
     prove: Callable[[Vm], None],
     *,
     dry: bool,
 ) -> bool:
     if dry:
-        refuse(vm, vm.state)
+        refuse(vm)
         _refuse_in_the_way(vm, work, read_claim(work.image))
         _refuse_small_disk(vm, work)
         return True
@@ -145,10 +151,10 @@ def _run(
             vm = get_vm_at_rest(prl, vm.uuid)
         if _is_done(vm, work):
             prove(vm)
-            _finish(claim, work.verb, work.image)
+            _finish(claim, work, vm)
             return True
         _refuse_in_the_way(vm, work, claim.notes)
-        refuse(vm, vm.state)
+        refuse(vm)
         remove_path(work.target)  # which the claim has just been found to prove to be ours
         _refuse_small_disk(vm, work)
         claim.write(operation=work.verb, vm=vm.uuid, name=vm.name)
@@ -158,15 +164,29 @@ def _run(
         except BaseException as error:
             _undo(prl, vm, work, claim, error)
             raise
-        _finish(claim, work.verb, work.image)
+        _finish(claim, work, vm)
     return True
 
 
-def _finish(claim: Claim, verb: str, image: str) -> None:
-    """Take away the claim and, with an image that is unpacked, the checksums that say what it was."""
-    if verb == UNPACK:
-        remove_sidecars(image)
+def _finish(claim: Claim, work: _Work, vm: Vm) -> None:
+    """Take away the claim and, with an image that is unpacked, the checksums that say what it was.
+
+    Where Parallels left the bundle beside the image, the claim stays: it proves whose the bundle is.
+    """
+    if work.verb == PACK and os.path.isdir(work.source):
+        claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
+        return
+    if work.verb == UNPACK:
+        remove_sidecars(work.image)
     claim.remove()
+
+
+def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work) -> None:
+    """Make the bundle that was left when a VM was packed the VM again, in place of unpacking it once more."""
+    with Claim.take(work.image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+        _refuse_to_unpack(get_vm_at_rest(prl, vm.uuid))
+        _prove_bundle(_register_again(prl, vm, work))
+        _finish(claim, work, vm)
 
 
 def _is_done(vm: Vm, work: _Work) -> bool:
@@ -238,10 +258,11 @@ def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
 
 
 def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
-    """Make a VM what it was before it was packed."""
+    """Make a VM what it was before it was packed: its bundle."""
     unregister(prl, vm)
     remove_path(work.image)
-    return register(prl, vm.name, work.source, new_uuid=False, dry=False)[0] or vm
+    bundle = work.source if work.verb == PACK else work.target
+    return register(prl, vm.name, bundle, new_uuid=False, dry=False)[0] or vm
 
 
 def _left_behind(work: _Work) -> list[str]:
@@ -278,10 +299,10 @@ def _refuse_small_disk(vm: Vm, work: _Work) -> None:
         )
 
 
-def _refuse_to_pack(vm: Vm, state: str, order: PackOrder) -> None:
-    reason = _reason_not_to_pack(vm, state, order)
+def _refuse_to_pack(vm: Vm, order: PackOrder) -> None:
+    reason = _reason_not_to_pack(vm, vm.state, order)
     if reason:
-        raise TaskError(f"'{vm.name}' is not packed: {reason}", state=state)
+        raise TaskError(f"'{vm.name}' is not packed: {reason}", state=vm.state)
 
 
 def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
@@ -318,15 +339,17 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
     return ""
 
 
-def _refuse_to_unpack(vm: Vm, state: str) -> None:
-    if state == INVALID or not os.path.exists(vm.home):
+def _refuse_to_unpack(vm: Vm) -> None:
+    if vm.state == INVALID or not os.path.exists(vm.home):
         raise TaskError(
             f"'{vm.name}' cannot be unpacked: its image {vm.home} is missing or unreadable. Connect the disk it is "
             "on, or restore it.",
             path=vm.home,
         )
-    if is_busy(state):
-        raise TaskError(f"'{vm.name}' is {state}: wait until Parallels has ended that, then run again.", state=state)
+    if vm.busy:
+        raise TaskError(
+            f"'{vm.name}' is {vm.state}: wait until Parallels has ended that, then run again.", state=vm.state
+        )
 
 
 def _prove_image(vm: Vm) -> None:

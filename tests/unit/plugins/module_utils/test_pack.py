@@ -370,7 +370,7 @@ def test_a_vm_that_was_replaced_by_nothing_is_registered_again(stage: Stage, ima
     stage.mac.expect("prlctl", "unregister", UUID)
     for _look in range(4):  # that it is gone, what is registered, what may hold that file, whether the name is free
         stage.mac.list((OTHER, "else", "stopped"))
-        if _look in (2,):
+        if _look == 2:
             stage.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[stage.mac.info(Home="/p/else.pvm/")])
     stage.mac.expect("prlctl", "register", str(stage.bundle), "--preserve-uuid=yes")
     stage.home = stage.bundle
@@ -379,6 +379,31 @@ def test_a_vm_that_was_replaced_by_nothing_is_registered_again(stage: Stage, ima
         stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
     with pytest.raises(TaskError, match=r"'win 11' is as it was"):
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_a_bundle_that_parallels_left_is_remembered_and_taken_back(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", then=lambda: stage.image.write_bytes(b"image"))
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
+    vm = stage.vm()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False) is False
+    assert unpack(stage.mac.prl, vm, 60, dry=True)
+    stage.under_the_claim()
+    stage.mac.expect("prlctl", "unregister", UUID)
+    for _look in range(4):
+        stage.mac.list((OTHER, "else", "stopped"))
+        if _look == 2:
+            stage.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[stage.mac.info(Home="/p/else.pvm/")])
+    stage.mac.expect("prlctl", "register", str(stage.bundle), "--preserve-uuid=yes")
+    for _look in range(2):
+        stage.is_home(stage.bundle)
+        stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
+    assert unpack(stage.mac.prl, vm, 60, dry=False)
     assert stage.files() == ["win 11.pvm"]
 
 
