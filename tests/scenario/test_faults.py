@@ -38,10 +38,11 @@ PACK_SOON = (("image_pack_timeout", 5),)
 VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 
 ROWS = (
-    Row("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1"),
+    Row("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1"),
     Row(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS)),
     Row("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone"),
-    Row("kill_after_clone=1 kill_after_pack=1 stop_ignored=1", (), STOP_SOON),
+    Row("kill_after_clone=1 kill_after_pack=1 start_fails=1"),
+    Row("stop_ignored=1", ("did not shut down",), STOP_SOON),
     Row("snapshot_remains=1", ("snapshot",)),
     Row("kill_in_snapshot_delete=1", ("ended from outside",)),
     Row("disk_full=1:clone", ("disk is full",)),
@@ -56,9 +57,7 @@ ROWS = (
     Row("hang=1:pack", ("within 5 seconds",), PACK_SOON),
     Row("wrong_checksum_file=1", ("sha256.txt",), then=("sha256.txt",)),
     Row("clone_rc0_missing=1", ("did not",)),
-    Row("start_fails=1", ("could not be started again",)),
     Row("delete_fails=1", ("administrator",)),
-    Row("invalid_state=1", ("missing or unreadable",)),
 )
 
 # Faults of what this playbook does not do: it runs nothing in the guest, unregisters and unpacks nothing.
