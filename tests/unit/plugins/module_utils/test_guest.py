@@ -265,10 +265,10 @@ def test_a_question_that_hangs_is_asked_again(mac: Any, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("rc", "answer"), [(0, True), (3, False)])
 def test_whether_a_path_is_in_windows(mac: Any, rc: int, answer: bool) -> None:
-    script = "if (Test-Path -LiteralPath 'C:\\Program Files\\Jörg''s ’’x') {exit 0} else {exit 3}"
+    script = "if (Test-Path -LiteralPath 'C:\\Program Files\\Jörg''s \u2019\u2019x') {exit 0} else {exit 3}"
     guest = ready(mac)
     execute(mac, *powershell(script), rc=rc)
-    assert guest.exists("C:\\Program Files\\Jörg's ’x") is answer
+    assert guest.exists("C:\\Program Files\\Jörg's \u2019x") is answer
 
 
 @pytest.mark.parametrize(("rc", "answer"), [(0, True), (1, False)])
