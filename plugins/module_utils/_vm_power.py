@@ -109,8 +109,8 @@ def _take(prl: Prlctl, vm: Vm, step: str, timeout: float, force: bool) -> str:
     state = state_of(prl, vm.uuid)
     raise TaskError(
         f"'{vm.name}' did not shut down within {timeout:.0f} seconds: it is '{state}'. Look at its screen (a dialog "
-        "or an update may hold it up) and at its Parallels Tools, give it more time with timeout, or allow to pull "
-        "the plug with force: true.",
+        "or an update may hold it up) and at its Parallels Tools, and give it more time. Where nothing can be lost, "
+        "pull the plug (macops.parallels.vm_power with force: true).",
         state=state,
         **last.details(),
     )
