@@ -13,7 +13,7 @@ from typing import Optional
 from ._errors import TaskError
 from ._files import bytes_on_disk
 from ._prlctl import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
-from ._vm import INVALID, STOPPED, Disk, Vm
+from ._vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def compact(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> tuple[list[Com
     for disk in disks:
         after = disk.bytes_on_disk
         if disk.path in worth and not dry:
-            _compact_disk(prl, disk, timeout)
-            after = bytes_on_disk(disk.path)
+            _compact_disk(prl, vm, disk, timeout)
+            after = bytes_on_disk(disk.path) or after  # nothing when it went into an image meanwhile
         done.append(Compacted(disk.path, disk.bytes_on_disk, after))
     return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
 
@@ -72,11 +72,12 @@ def _count(text: str, what: str) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-def _compact_disk(prl: Prlctl, disk: Disk, timeout: float) -> None:
+def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float) -> None:
     # The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
     passes = [_run_pass(prl, disk, options, timeout) for options in ((), ("--buildmap",))]
     failed = next((result for result in passes if result.rc != 0), None)
-    if failed is not None and _is_worth_it(prl, disk, timeout):
+    # A packing that an earlier, killed run began may have ended meanwhile, and taken the disk into the image.
+    if failed is not None and _is_worth_it(prl, disk, timeout) and not get_vm_at_rest(prl, vm.uuid).packed:
         raise failure(f"Parallels could not compact {disk.path}", failed)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,20 @@ def test_a_failed_compaction_is_an_error(mac: Any, path: Path) -> None:
     estimate(mac, vm, FULL)
     passes(mac, vm, path, rc=255, err="Out of disk space.")
     estimate(mac, vm, FULL)
+    mac.list((UUID, "x", "stopped")).list((UUID, "x", "stopped")).look(UUID, **mac.home(path))
     with pytest.raises(TaskError, match=r"could not compact .*harddisk1.hdd: Out of disk space. The disk is full"):
         compact(mac.prl, vm, 60, dry=False)
+
+
+def test_a_vm_that_was_packed_meanwhile_is_compact(mac: Any, path: Path) -> None:
+    vm = a_vm(mac, path)
+    estimate(mac, vm, FULL)
+    passes(mac, vm, path, rc=255, err="Failed to open the disk image")
+    mac.calls[-1].then = lambda: shutil.rmtree(path)
+    estimate(mac, vm, "", rc=255)
+    mac.list((UUID, "x", "stopped")).list((UUID, "x", "stopped")).look(UUID, Home="/p/x.pvmp")
+    _disks, changed = compact(mac.prl, vm, 60, dry=False)
+    assert not changed
 
 
 def test_a_disk_that_is_still_in_use_is_tried_again(mac: Any, path: Path) -> None:
