@@ -45,7 +45,7 @@ options:
   timeout:
     description:
       - Seconds that the packing may take, 14400 (four hours) by default. It takes minutes for some GB.
-      - When they are over, the packing is ended, and what it left is removed.
+      - When they are over, the packing is ended, and what it left is removed, unless Parallels goes on writing it.
       - The same time is waited for a run that packs this virtual machine already.
     type: int
     default: 14400
@@ -104,6 +104,10 @@ left_behind:
   returned: when something was left behind
   type: list
   elements: str
+timed_out:
+  description: Whether it was ended because O(timeout) was over.
+  returned: when it was
+  type: bool
 state:
   description: The state because of which it was refused.
   returned: when it was refused
