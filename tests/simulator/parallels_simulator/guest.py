@@ -13,7 +13,6 @@ import base64
 import binascii
 import os
 import re
-import shlex
 from typing import Any, NamedTuple
 
 from .config import VmConfig
@@ -156,7 +155,7 @@ def _cmd(memory: dict[str, Any], line: str, user: str, sysprep: str) -> Answer:
     if line.lower() == "ver":
         return Answer(stdout="\r\nMicrosoft Windows [Version 10.0.26200.7840]\r\n")
     if line:
-        return _windows(memory, shlex.split(line.replace("\\", "\\\\")), user, sysprep)
+        return _windows(memory, _split(line.replace("\\", "\\\\")), user, sysprep)
     return Answer()
 
 
@@ -270,7 +269,7 @@ def _unix(memory: dict[str, Any], words: list[str], family: str, user: str) -> A
     if words[0].rsplit("/", 1)[-1] in ("sh", "bash") and len(words) > 2 and words[1] in ("-c", "-ec", "-lc"):
         return _shell(memory, " ".join(words[2:]), family, user)
     try:
-        split = shlex.split(" ".join(words))
+        split = _split(" ".join(words))
     except ValueError:
         return Answer(2, stderr="sh: syntax error: unterminated quoted string\n")
     return _program(memory, split, family, user)
@@ -282,7 +281,7 @@ def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
         if (operator == "&&" and last.rc) or (operator == "||" and not last.rc):
             continue
         try:
-            words = shlex.split(command)
+            words = _split(command)
         except ValueError:
             return Answer(2, output, "sh: syntax error: unterminated quoted string\n")
         last = _program(memory, words, family, user) if words else Answer()
@@ -394,3 +393,9 @@ def _unix_remove(memory: dict[str, Any], path: str) -> None:
         memory["host_keys"] = False
     else:
         memory.setdefault("files", {})[path] = None
+
+
+def _split(line: str) -> list[str]:
+    import shlex  # slow to load, and most calls run nothing in a guest
+
+    return shlex.split(line)

@@ -9,7 +9,6 @@ each compressed when that helps; at the end a block that proves that the file is
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -128,6 +127,8 @@ class _Hashed:
     """A file that is hashed while it is written."""
 
     def __init__(self, file: BinaryIO) -> None:
+        import hashlib  # slow to load, and most calls pack nothing
+
         self._file = file
         self.digest = hashlib.sha256()
 

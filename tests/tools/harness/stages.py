@@ -26,6 +26,9 @@ NOT_OUR_STYLE = re.compile(r"\bE203\b")
 
 COLOR = ("--color", "no")
 
+# More than there are cores: whole playbooks often wait, as they do for a real Mac.
+WORKERS = 3
+
 
 def lint(run: StageRun) -> Counts:
     """Read the sources: Python, YAML, Ansible, documentation, changelog, what an execution environment needs, shell."""
@@ -230,7 +233,7 @@ def _pytest(
         "-m",
         "pytest",
         "-n",
-        2,
+        WORKERS,
         "-q",
         "-rs",
         "-p",
