@@ -291,3 +291,10 @@ def test_a_link_that_went_bad_after_publishing_is_told(build, mac):
 def test_a_published_version_is_checked_without_the_right_to_write(build, mac):
     build.run().assert_ok()
     build.run(image_store_username=None, image_store_password=None).assert_ok().assert_unchanged()
+
+
+def test_the_link_may_be_proven_from_the_controller(build, mac):
+    run = build.run(image_link_from="controller", image_link_ca_path=str(build.store.ca_path)).assert_ok()
+
+    assert run.results_of(LINK)[0]["verdict"] == "direct"
+    build.published()
