@@ -1,8 +1,7 @@
 # Python 3.11 or newer; everything else is fetched into .cache.
 PYTHON ?= python3
-# Narrow 'make test' down: STAGES="units lint", or 'make test-units ONLY=tests/unit/... PYTHONS=3.9,3.13'.
+# Narrow 'make test' down: STAGES="units lint", or 'make test-units-3.9 ONLY=tests/unit/...'.
 STAGES ?=
-PYTHONS ?= 3.9,3.10,3.11,3.12,3.13
 ONLY ?=
 
 export PYTHONDONTWRITEBYTECODE = 1
@@ -24,10 +23,10 @@ benchmark:
 	@$(PYTHON) tests/tools/in_venv.py benchmark tests/benchmarks/build_image.py
 
 test:
-	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $(STAGES)
+	@$(PYTHON) tests/tools/run_tests.py --only "$(ONLY)" $(STAGES)
 
 test-%:
-	@$(PYTHON) tests/tools/run_tests.py --pythons "$(PYTHONS)" --only "$(ONLY)" $*
+	@$(PYTHON) tests/tools/run_tests.py --only "$(ONLY)" $*
 
 clean:
 	rm -rf .cache tests/output

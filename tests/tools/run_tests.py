@@ -15,8 +15,8 @@ if sys.version_info < (3, 11):
         "'make test PYTHON=/path/to/it'.".format(*sys.version_info[:2])
     )
 
-from harness.layout import CLOSING_LINE, TARGET_PYTHONS, ToolError
-from harness.runner import Options, run_stages
+from harness.layout import CLOSING_LINE, ToolError
+from harness.runner import Options, Stage, run_stages
 from harness.stages import STAGES
 
 
@@ -24,21 +24,24 @@ def parse_arguments() -> argparse.Namespace:
     """Return the stages to run, and what they are narrowed down to."""
     names = [stage.name for stage in STAGES]
     parser = argparse.ArgumentParser(description=__doc__, epilog="Stages: " + ", ".join(names))
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="the stages to run (default: all)")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="the stages to run, such as units-3.9, or units for all of them"
+    )
     parser.add_argument("--list", action="store_true", help="list the stages and end")
-    parser.add_argument("--pythons", default=",".join(TARGET_PYTHONS), help="Pythons of the unit tests, with commas")
-    parser.add_argument("--only", default="", help="files, targets or tests of a single stage, with blanks")
+    parser.add_argument("--only", default="", help="files, targets or tests of that stage, with blanks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="stages side by side")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.stages if name not in names]
+    unknown = [name for name in arguments.stages if not any(is_meant(stage, [name]) for stage in STAGES)]
     if unknown:
         parser.error(f"there is no stage {', '.join(unknown)}; the stages are: {', '.join(names)}")
     if arguments.only and len(arguments.stages) != 1:
         parser.error("--only needs exactly one stage")
-    wrong = [version for version in arguments.pythons.split(",") if version not in TARGET_PYTHONS]
-    if wrong:
-        parser.error(f"the tests do not know Python {', '.join(wrong)}; they know {', '.join(TARGET_PYTHONS)}")
     return arguments
+
+
+def is_meant(stage: Stage, names: list[str]) -> bool:
+    """Tell whether a stage is among those that were named; units-3.9 is one of the units."""
+    return not names or any(stage.name == name or stage.name.startswith(f"{name}-") for name in names)
 
 
 def main() -> int:
@@ -47,8 +50,8 @@ def main() -> int:
     if arguments.list:
         print(*(f"{stage.name:<12} {stage.what}" for stage in STAGES), sep="\n")
         return 0
-    chosen = [stage for stage in STAGES if not arguments.stages or stage.name in arguments.stages]
-    options = Options(tuple(arguments.pythons.split(",")), tuple(arguments.only.split()), arguments.jobs)
+    chosen = [stage for stage in STAGES if is_meant(stage, arguments.stages)]
+    options = Options(tuple(arguments.only.split()), arguments.jobs)
     CLOSING_LINE.unlink(missing_ok=True)
     try:
         counts = run_stages(chosen, options)

@@ -31,7 +31,6 @@ TAIL_LINES = 60
 class Options:
     """What the caller narrowed the run down to."""
 
-    pythons: tuple[str, ...]
     only: tuple[str, ...]
     jobs: int
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 
 from . import environments, packages, pythons
-from .layout import CONTROLLER_PYTHON, MAC_PYTHON, ToolError
+from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
 from .results import Counts, find_warnings, read_junit
 from .runner import Stage, StageRun
@@ -83,22 +83,20 @@ def sanity(run: StageRun) -> Counts:
     return _with_exit_code(read_junit(tree.glob("tests/output/junit/*.xml")), code, "ansible-test sanity")
 
 
-def units(run: StageRun) -> Counts:
-    """Run the unit tests on each Python of the build Macs and the controllers."""
-    controller, tree = _prepare_ansible_test(run)
-    counts = Counts()
-    for version in run.options.pythons:
-        counts.add(_units_on(run, version, controller, tree))
-    return counts
+def units(version: str) -> Stage:
+    """Return the stage that runs the unit tests on one Python of the build Macs and the controllers."""
 
+    def work(run: StageRun) -> Counts:
+        controller, tree = _prepare_ansible_test(run)
+        python = environments.UNITS[version].ready() / "bin" / "python"
+        where = (*_controller(controller), "--target-python", f"{version}@{python}")
+        command = ["ansible-test", "units", *COLOR, *where, *run.options.only]
+        code = run.run(command, tree, (controller / "bin",))
+        found = read_junit(tree.glob(f"tests/output/junit/python{version}-*.xml"))
+        return _with_exit_code(found, code, f"ansible-test units, Python {version}")
 
-def _units_on(run: StageRun, version: str, controller: pathlib.Path, tree: pathlib.Path) -> Counts:
-    python = environments.UNITS[version].ready() / "bin" / "python"
-    where = (*_controller(controller), "--target-python", f"{version}@{python}")
-    command = ["ansible-test", "units", *COLOR, *where, *run.options.only]
-    code = run.run(command, tree, (controller / "bin",))
-    found = read_junit(tree.glob(f"tests/output/junit/python{version}-*.xml"))
-    return _with_exit_code(found, code, f"ansible-test units, Python {version}")
+    what = f"ansible-test units on Python {version}"
+    return Stage(f"units-{version}", what, work, (packages.GIT, packages.CURL, packages.SHASUM))
 
 
 def integration(run: StageRun) -> Counts:
@@ -274,7 +272,7 @@ STAGES = (
         (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
-    Stage("units", "ansible-test units on Python 3.9 to 3.13", units, (packages.GIT, packages.CURL, packages.SHASUM)),
+    *(units(version) for version in TARGET_PYTHONS),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
     Stage("tools", "the tests of what runs the tests", tools, (packages.GIT,)),
     *(smoke(core) for core in environments.CORES),

@@ -15,7 +15,7 @@ import pytest
 from harness import layout, runner
 from harness.results import Counts
 
-OPTIONS = runner.Options(pythons=("3.9",), only=(), jobs=2)
+OPTIONS = runner.Options(only=(), jobs=2)
 
 
 @pytest.fixture(autouse=True)
