@@ -17,6 +17,9 @@ from ._retry import Retries, RetryLater
 from ._stores._base import Conflict, Sent, Store, Stored, check_name
 from ._stores._body import Body
 
+# Seconds; how long a server may take to notice that a connection broke.
+_SETTLE_PAUSES = (0.2, 0.3, 0.5, 1.0, 2.0)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -209,9 +212,16 @@ class Upload:
     def _remove_half_sent(self, body: Body, before: Stored | None) -> None:
         """Leave no part of an image under its final name, where the store has let it get there."""
         with contextlib.suppress(RetryLater, TaskError, OSError):
-            found = None if self._store.atomic else self._store.look(self._wanted.name)
-            if found is not None and found != before and found.size < body.size and self._is_start_of_ours(found.name):
-                self._store.delete(found.name)
+            if self._store.atomic:
+                return
+            # The server writes down what it has got when it notices that the connection is gone, which may be after us.
+            for pause in _SETTLE_PAUSES:
+                found = self._store.look(self._wanted.name)
+                if found is not None and found != before:
+                    if found.size < body.size and self._is_start_of_ours(found.name):
+                        self._store.delete(found.name)
+                    return
+                time.sleep(pause)
 
     @property
     def _sidecar_name(self) -> str:
