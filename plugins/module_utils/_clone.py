@@ -22,6 +22,7 @@ from ._files import free_bytes, remove_path, wait_until_quiet
 from ._prlctl import Prlctl, was_answered
 from ._vm import (
     BUNDLE_SUFFIX,
+    BUSY_TIME,
     INVALID,
     PACKED_SUFFIX,
     PAUSED,
@@ -44,7 +45,6 @@ from ._vm_lifecycle import delete, refuse_running
 from ._vm_power import set_power
 
 _OPERATION = "clone"
-_BUSY_TIME = 600
 _CANCEL_TIME = 120
 _QUIET_TIME = 20  # a bundle that was not written for so long is not being written
 _CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
@@ -253,7 +253,7 @@ def _check_space(source: Vm, order: CloneOrder) -> None:
 
 def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
     """Make the clone under the claim, and put the source back into the state it was in, whatever happens."""
-    state = wait_while_busy(prl, source.uuid, _BUSY_TIME)
+    state = wait_while_busy(prl, source.uuid, BUSY_TIME)
     restart = bool(claim.notes.get("restart_source"))
     _check_source(source, state, order)
     _check_space(source, order)
@@ -412,7 +412,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
         _refuse_unregistered(name, target)
     if dry:
         return vm, True
-    with Claim.take(target, wait=_BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+    with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
         claim.note(removing=True)
         if vm is not None:
             delete(prl, vm, refuse_running(prl, vm, "removed"))

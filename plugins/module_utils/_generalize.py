@@ -24,10 +24,9 @@ from ._generalize_linux import Linux
 from ._generalize_windows import SysprepFailed, Windows
 from ._guest import LINUX, WINDOWS, Guest
 from ._prlctl import PRLCTL, Prlctl
-from ._vm import RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
+from ._vm import BUSY_TIME, RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
 from ._vm_power import set_power
 
-_BUSY_TIME = 600
 _ASK_AGAIN = 60  # seconds after which a guest that took no notice is asked again to shut down
 _LOOK_PAUSE = 1
 # A VM that ran for less than this since it was generalized cannot have been through its first setup.
@@ -161,7 +160,7 @@ def _system_of(vm: Vm, order: GeneralizeOrder) -> System:
 
 def _judge(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: Mapping[str, Any]) -> tuple[str, str]:
     """Return the state of a VM, and when it was generalized if it still is; raise where it must not be touched."""
-    state = wait_while_busy(prl, vm.uuid, _BUSY_TIME)
+    state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
     if state == RUNNING:
         return state, ""  # the guest itself can be asked
     if state != STOPPED:

@@ -40,6 +40,9 @@ _LINUX = re.compile(
 # The platform key of which Parallels says that Windows guests with it will not get new boot loaders after March 2026.
 _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022d8c74f0d53"
 
+# Seconds that Parallels gets to end what it does to a VM before something else is done to it.
+BUSY_TIME = 600
+
 PACKED_SUFFIX = ".pvmp"
 BUNDLE_SUFFIX = ".pvm"
 MACOS_BUNDLE_SUFFIX = ".macvm"
@@ -297,7 +300,7 @@ def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
     return info
 
 
-def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = 600) -> Vm:
+def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = BUSY_TIME) -> Vm:
     """Return a VM once Parallels does not work on it: what it was before that work may not hold any more."""
     entry = find_entry(prl, name_or_uuid)
     if entry is None:

@@ -14,6 +14,7 @@ from ._errors import TaskError
 from ._prlctl import Prlctl
 from ._vm import (
     BUNDLE_SUFFIX,
+    BUSY_TIME,
     INVALID,
     MACOS_BUNDLE_SUFFIX,
     PACKED_SUFFIX,
@@ -42,7 +43,6 @@ _FLAGS = {
     "on_window_close": "--on-window-close",
 }
 _ONLY_STOPPED = ("cpus", "memory")
-_BUSY_TIME = 600
 
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
@@ -114,7 +114,7 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
             f"'{vm.name}' is packed, so its settings cannot be changed ({', '.join(differing)}). Unpack it first "
             "(macops.parallels.image_pack with state: unpacked)."
         )
-    state = wait_while_busy(prl, vm.uuid, _BUSY_TIME)
+    state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
     for key in _ONLY_STOPPED:
         if key in differing and state != STOPPED:
             raise TaskError(f"'{vm.name}' is {state}. Shut it down so that its setting {key} can be changed.")
@@ -133,7 +133,7 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
 
 def refuse_running(prl: Prlctl, vm: Vm, verb: str) -> str:
     """Return the state of a VM that may be removed; a running or paused one is an error."""
-    state = wait_while_busy(prl, vm.uuid, _BUSY_TIME)
+    state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
     if state in (RUNNING, PAUSED):
         raise TaskError(
             f"'{vm.name}' is {state} and is not {verb}. Shut it down first (macops.parallels.vm_power with state: "
