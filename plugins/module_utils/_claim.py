@@ -83,13 +83,9 @@ class Claim:
         path = claim_path(target)
         end = clock() + wait
         while True:
-            descriptor = _open_locked(path)
-            if descriptor is not None:
-                try:
-                    return cls(path, descriptor)
-                except BaseException:
-                    os.close(descriptor)
-                    raise
+            claim = cls.take_if_free(target)
+            if claim is not None:
+                return claim
             if clock() >= end:
                 raise TaskError(
                     f"Another run works on {target} right now (its note is {path}). Wait until it has ended, then run "
@@ -97,6 +93,19 @@ class Claim:
                     path=path,
                 )
             sleep(2)
+
+    @classmethod
+    def take_if_free(cls, target: str) -> Optional[Claim]:
+        """Return the claim for a file or folder, made or taken over from a dead holder; None while its holder lives."""
+        path = claim_path(target)
+        descriptor = _open_locked(path)
+        if descriptor is None:
+            return None
+        try:
+            return cls(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def write(self, **notes: Any) -> None:
         """Replace the notes, so that a kill at any time leaves either the old or the new ones."""
