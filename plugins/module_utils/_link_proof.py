@@ -15,7 +15,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Callable
 
-from ._http import BLOCK
 from ._link_route import Route, Unfit
 from ._retry import Attempts, RetryLater
 
@@ -165,16 +164,12 @@ class WholeDownload:
     def run(self) -> None:
         """Read to the end. Raises Unfit, TaskError."""
         attempts = self._begin_attempts()
-        furthest = 0
         while True:
             try:
                 self._read_on()
                 return
             except RetryLater as error:
-                if self.count > furthest + BLOCK:  # it gets on: a long download may break more often than a short one
-                    attempts = self._begin_attempts()
-                furthest = max(furthest, self.count)
-                attempts.pause(error)
+                attempts.pause(error, done=self.count)
 
     def _read_on(self) -> None:
         route = self._open(self._range_headers())

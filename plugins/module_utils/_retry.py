@@ -13,6 +13,8 @@ from ._errors import TaskError
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 120.0
+# Bytes. Work that has done less between two breaks has not got on.
+_STEP = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -37,10 +39,18 @@ class Attempts:
     def __init__(self, retries: int, sleep: Callable[[float], None]) -> None:
         self._retries = retries
         self._sleep = sleep
+        self._furthest = 0
         self.used = 0
 
-    def pause(self, error: RetryLater) -> None:
-        """Wait before the next attempt, or raise TaskError when there is none left."""
+    def pause(self, error: RetryLater, done: int = 0) -> None:
+        """Wait before the next attempt, or raise TaskError when there is none left.
+
+        C(done) is how many bytes need not be done again. Whenever it has grown, the counting begins anew: work that
+        takes hours may break more often than work that takes seconds, as long as it gets on.
+        """
+        if done > self._furthest + _STEP:
+            self.used = 0
+        self._furthest = max(self._furthest, done)
         if self.used >= self._retries:
             tried = f" It was tried {self.used + 1} times." if self.used else ""
             raise TaskError(f"{error.message}{tried}", **error.details) from error

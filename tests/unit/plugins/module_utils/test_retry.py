@@ -62,6 +62,23 @@ def test_there_is_an_end(pauses):
     assert work.calls == 3
 
 
+def test_long_work_may_break_more_often_as_long_as_it_gets_on(pauses):
+    mebi = 1024 * 1024
+    attempts = Retries(2, pauses.append).begin()
+    for done in (2 * mebi, 2 * mebi, 4 * mebi, 4 * mebi):
+        attempts.pause(RetryLater("Busy."), done)
+    assert pauses == [2.0, 4.0, 2.0, 4.0]
+    with pytest.raises(TaskError, match="It was tried 3 times"):
+        attempts.pause(RetryLater("Busy."), 5 * mebi)  # a MiB is not enough
+
+
+def test_what_is_lost_again_is_no_progress(pauses):
+    attempts = Retries(1, pauses.append).begin()
+    attempts.pause(RetryLater("Busy."), 9_000_000)
+    with pytest.raises(TaskError, match="It was tried 2 times"):
+        attempts.pause(RetryLater("Busy."), 9_000_000)
+
+
 def test_no_retries(pauses):
     with pytest.raises(TaskError, match=r"^Busy\.$"):
         Retries(0, pauses.append).call(Work(RetryLater("Busy.")))
