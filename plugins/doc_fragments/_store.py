@@ -54,6 +54,7 @@ options:
     description:
       - How many seconds a server may stay silent, when it is connected to, when it takes bytes, and when it answers.
       - After the last byte of an image it may in addition take a second for each 10 MiB of it.
+      - A connection that crawls counts as broken, too. So many seconds and one minute more are given to each MiB.
     type: int
     default: 60
   retries:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""C(Expect: 100-continue), which neither requests nor urllib3 nor http.client wait for.
+"""What requests, urllib3 and http.client leave out: waiting for a server's word, and an end to what crawls.
 
 Without it a body of 100 GB is sent to the end before a server's "401 wrong password" is looked at. With it the headers
 go out alone, and the body follows when the server says that it wants it, or says nothing for some seconds.
@@ -17,6 +17,7 @@ import socket
 from typing import Any
 
 from ._deps import load
+from ._pace import Pace, PacedResponse, send_at_pace
 
 # How long a server may stay silent before it is taken for one that does not know the header (RFC 9110, 10.1.1).
 CONTINUE_WAIT = 5.0
@@ -24,15 +25,21 @@ CONTINUE_WAIT = 5.0
 # urllib3 and http.client read and send blocks of 16 KiB by default, which costs more than the work itself.
 BLOCK = 1024 * 1024
 
+# What fits into one record of TLS goes out at once or not at all.
+_SMALL = 16 * 1024
+
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(\d\d)")
 
 
 class ExpectContinue:
     """Put before a connection class of urllib3: requests with the header C(Expect) wait for the server's word."""
 
+    response_class = PacedResponse
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.blocksize = BLOCK
+        self._pace = Pace()
         self._expects = False
         self._refused = False
         self._begun: http.client.HTTPResponse | None = None
@@ -41,12 +48,22 @@ class ExpectContinue:
         self._expects = False
         self._refused = False
         self._begun = None
+        self._pace = Pace()
         super().putrequest(*args, **kwargs)
 
     def putheader(self, header: str, *values: Any) -> None:
         if header.lower() == "expect":
             self._expects = True
         super().putheader(header, *values)
+
+    def send(self, data: Any) -> None:
+        if hasattr(data, "read"):
+            for block in iter(lambda: data.read(self.blocksize), b""):
+                self.send(block)
+        elif len(data) > _SMALL and self.sock is not None:
+            send_at_pace(self.sock, data, self._pace)
+        else:
+            super().send(data)
 
     def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
         if not self._expects:
@@ -63,7 +80,7 @@ class ExpectContinue:
 
     def _wanted(self) -> bool:
         """Wait for the server's word. Keep the answer that has begun, because its buffer may hold more of it."""
-        answer = http.client.HTTPResponse(self.sock, method=self._method)
+        answer = PacedResponse(self.sock, method=self._method)
         before = self.sock.gettimeout()
         self.sock.settimeout(CONTINUE_WAIT)
         try:

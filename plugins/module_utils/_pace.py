@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""When a connection that still moves counts as one that is broken.
+
+A socket's time limit is for silence: a server that takes or sends a few bytes now and then never meets it, and an
+upload would go on for years.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import io
+import socket
+import time
+from typing import Any, Callable
+
+# Bytes a second. At this speed 60 GB take six weeks.
+SLOWEST = 16 * 1024
+# After so many bytes nothing is left of what went well before: a connection that was fast may become slow.
+_STRETCH = 1024 * 1024
+
+
+class TooSlow(OSError):
+    """The connection crawls."""
+
+    def __init__(self, count: int, waited: float) -> None:
+        super().__init__(errno.ETIMEDOUT, f"it has become too slow: {count} bytes in {waited:.0f} seconds")
+
+
+class Pace:
+    """Adds up the time that is spent waiting for the network, and ends a connection that makes too little of it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._waited = 0.0
+
+    def moved(self, count: int, waited: float, patience: float | None) -> None:
+        """Note that C(count) bytes took C(waited) seconds. Raises TooSlow.
+
+        In each MiB there may be C(patience) seconds of silence, beside the time that the slowest speed takes.
+        """
+        self._count += count
+        self._waited += waited
+        if patience is not None and self._waited > patience + self._count / SLOWEST:
+            raise TooSlow(self._count, self._waited)
+        if self._count >= _STRETCH:
+            self._count, self._waited = 0, 0.0
+
+
+def send_at_pace(wire: Any, data: Any, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
+    """Send all of C(data) over a socket. Raises TooSlow."""
+    rest = memoryview(data)
+    while rest:
+        begun = clock()
+        count = wire.send(rest)
+        pace.moved(count, clock() - begun, wire.gettimeout())
+        rest = rest[count:]
+
+
+class PacedResponse(http.client.HTTPResponse):
+    """An answer that must not trickle in. How long a server thinks before it says a word is the socket's to limit."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_Wire(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class _Wire:
+    """What C(HTTPResponse) wants of a socket."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._wire = wire
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_PacedReader(self._wire))
+
+
+class _PacedReader(io.RawIOBase):
+    def __init__(self, wire: socket.socket) -> None:
+        super().__init__()
+        self._wire = wire
+        self._raw = wire.makefile("rb", buffering=0)
+        # None until the server's first word.
+        self._pace: Pace | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        begun = time.monotonic()
+        count = self._raw.readinto(buffer)
+        if self._pace is None:
+            self._pace = Pace()
+        elif count:
+            self._pace.moved(count, time.monotonic() - begun, self._wire.gettimeout())
+        return count
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._raw.close()
