@@ -33,3 +33,14 @@ def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
         error.message = f"{error.message} {sentence}"
         error.args = (error.message,)
         error.details.update(details)
+
+
+class Interrupted(BaseException):
+    """The work was told to end, by a signal or by whoever watches it; the message says why.
+
+    No Exception, so that nothing takes it for a failure that could be got over: only cleaning up comes in between.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

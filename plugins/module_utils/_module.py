@@ -12,18 +12,32 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import TaskError
+from ._errors import Interrupted, TaskError
+from ._interrupt import interruptible
+from ._job import ForegroundJob, Job, JobOrder, run_as_job
 
 
-def run_module(module: AnsibleModule, work: Callable[[AnsibleModule], dict[str, Any]]) -> None:
+def run_module(
+    module: AnsibleModule,
+    work: Callable[[AnsibleModule], dict[str, Any]],
+    why_interrupted: Callable[[], str] = lambda: "",
+) -> None:
     """Call C(work) with the module, and end the module with what it returns or raises.
 
     C(work) returns the keys for C(exit_json), C(changed) among them for a module that changes something.
+    C(why_interrupted) may know why the process is told to end, when it is.
     """
     try:
-        result = work(module)
+        with interruptible(why_interrupted):
+            result = work(module)
     except TaskError as error:
         module.fail_json(**error.result())
+    except Interrupted as error:
+        module.fail_json(
+            msg=f"{error.reason} What it had begun was put right as far as it could be. Run the same command again: it "
+            "goes on from what is there.",
+            interrupted=True,
+        )
     except OSError as error:
         module.fail_json(msg=describe_os_error(error), exception=traceback.format_exc())
     except Exception as error:  # a mistake of ours: say so, and keep the traceback out of the message
@@ -33,6 +47,42 @@ def run_module(module: AnsibleModule, work: Callable[[AnsibleModule], dict[str, 
             exception=traceback.format_exc(),
         )
     module.exit_json(**result)
+
+
+def run_long_module(
+    module: AnsibleModule, work: Callable[[AnsibleModule, Job], dict[str, Any]], *, keeps_answer: bool = False
+) -> None:
+    """Like C(run_module), for work that may take long: as a job, when the action plugin has ordered one.
+
+    For C(keeps_answer) see C(run_as_job).
+    """
+    order = JobOrder.from_environment()
+    if order is None or module.check_mode:
+        run_module(module, lambda module: work(module, ForegroundJob()))
+        return
+    ordered = order
+
+    def in_child(job: Job) -> None:
+        run_module(module, lambda module: work(module, job), job.why_interrupted)
+
+    def start_or_join(module: AnsibleModule) -> dict[str, Any]:
+        run_as_job(
+            ordered,
+            module._name.rpartition(".")[2],
+            _options_that_tell_work_apart(module),
+            in_child,
+            keeps_answer=keeps_answer,
+            notice=module.warn,
+        )
+        return {}
+
+    run_module(module, start_or_join)
+
+
+def _options_that_tell_work_apart(module: AnsibleModule) -> dict[str, Any]:
+    """Return the options without the secrets: whoever may know them does the same work with others."""
+    secret = {name for name, option in module.argument_spec.items() if option.get("no_log")}
+    return {name: value for name, value in module.params.items() if value is not None and name not in secret}
 
 
 def describe_os_error(error: OSError) -> str:

@@ -24,6 +24,7 @@ description:
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -118,7 +119,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._checksum import 
     write_sidecar,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 
 
 def main() -> None:
@@ -131,14 +133,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, work)
+    run_long_module(module, work)
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     path = module.params["path"]
     expected = normalized(module.params["sha256"]) if module.params["sha256"] else None
     _require_image(path)
     line_for("", os.path.basename(path))  # before hours of reading
+    job.works_on_file(path)
     checksum = (None if module.params["force"] else recorded(path)) or hash_file(path)
     if expected is not None and checksum.sha256 != expected:
         raise TaskError(

@@ -22,6 +22,7 @@ description:
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -267,18 +268,19 @@ network:
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._http import Http
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._link import LinkCheck
 from ansible_collections.macops.parallels.plugins.module_utils._link_report import PROOFS, Question
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
 
 
-def look_at_link(module: AnsibleModule) -> dict[str, Any]:
+def look_at_link(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Return the report on the link."""
     params = module.params
     _check_numbers(params)
@@ -296,7 +298,14 @@ def look_at_link(module: AnsibleModule) -> dict[str, Any]:
         min_validity=params["min_validity"],
         allow_private_redirects=params["allow_private_redirects"],
     )
-    report = LinkCheck(question, open_http, Retries(params["retries"]), patience=params["timeout"]).run()
+    job.works_on_file(unquote(urlsplit(params["url"]).path))
+    report = LinkCheck(
+        question,
+        open_http,
+        Retries(params["retries"]),
+        each=job.progress("Downloading"),
+        patience=params["timeout"],
+    ).run()
     if params["require"] and report.verdict != "direct":
         raise report.failure()
     return {"changed": False, **report.result()}
@@ -346,7 +355,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, look_at_link)
+    run_long_module(module, look_at_link, keeps_answer=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -133,7 +134,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._pack import (
     PackOrder,
     image_facts,
@@ -145,11 +147,12 @@ from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Pr
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
 
 
-def ensure(module: AnsibleModule) -> dict[str, Any]:
+def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Pack or unpack the virtual machine."""
     params = module.params
     prl = Prlctl(module.run_command, params["executable"])
     vm = get_vm(prl, params["name"])
+    job.subject = vm.name
     start = time.monotonic()
     if params["state"] == "packed":
         order = PackOrder(params["timeout"], params["allow_snapshots"], params["allow_encrypted"])
@@ -185,7 +188,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, ensure)
+    run_long_module(module, ensure)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -201,8 +202,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._clone import (
     forget_clone,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._mac import vm_home
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Settings, Vm, find_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle import (
@@ -216,9 +218,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle imp
 SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_shutdown", "on_window_close")
 
 
-def ensure(module: AnsibleModule) -> dict[str, Any]:
+def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the wanted state."""
     prl = Prlctl(module.run_command, module.params["executable"])
+    job.subject = module.params["name"]
     states = {"present": _ensure_present, "absent": _ensure_absent, "unregistered": _ensure_unregistered}
     return states[module.params["state"]](module, prl)
 
@@ -332,7 +335,7 @@ def main() -> None:
         mutually_exclusive=[("clone_of", "path")],
         supports_check_mode=True,
     )
-    run_module(module, ensure)
+    run_long_module(module, ensure)
 
 
 if __name__ == "__main__":

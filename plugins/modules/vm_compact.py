@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -98,16 +99,18 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_disk import compact
 
 
-def ensure(module: AnsibleModule) -> dict[str, Any]:
+def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Compact the disks of the virtual machine."""
     prl = Prlctl(module.run_command, module.params["executable"])
     vm = get_vm_at_rest(prl, module.params["name"])
+    job.subject = vm.name
     disks, changed = compact(prl, vm, module.params["timeout"], dry=module.check_mode)
     before = sum(disk.bytes_before for disk in disks)
     after = sum(disk.bytes_after for disk in disks)
@@ -130,7 +133,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, ensure)
+    run_long_module(module, ensure)
 
 
 if __name__ == "__main__":

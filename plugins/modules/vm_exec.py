@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: partial
@@ -199,20 +200,22 @@ from ansible_collections.macops.parallels.plugins.module_utils._guest import (
     powershell,
     refuse_long,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl, Result
 from ansible_collections.macops.parallels.plugins.module_utils._vm import RUNNING, get_vm
 
 KEPT = 65536
 
 
-def execute(module: AnsibleModule) -> dict[str, Any]:
+def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Run the command, or say why not."""
     params = module.params
     argv, login = _command(params), _login(params)
     refuse_long(argv)
     prl = Prlctl(module.run_command, params["executable"])
     vm = get_vm(prl, params["name"])
+    job.subject = vm.name
     if params["powershell"] is not None and vm.family != "windows":
         raise TaskError(f"'{vm.name}' has the system '{vm.os}', which knows no powershell. Use argv.")
     guest = Guest(prl, vm, patience=params["wait_timeout"])
@@ -293,7 +296,7 @@ def main() -> None:
         required_together=[("user", "password")],
         supports_check_mode=True,
     )
-    run_module(module, execute)
+    run_long_module(module, execute)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -167,12 +168,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._generalize import GeneralizeOrder, generalize
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import STOPPED, get_vm
 
 
-def bring(module: AnsibleModule) -> dict[str, Any]:
+def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the state generalized and stopped."""
     params = module.params
     prl = Prlctl(module.run_command, params["executable"])
@@ -184,7 +186,9 @@ def bring(module: AnsibleModule) -> dict[str, Any]:
         wait_timeout=params["wait_timeout"],
         stop_timeout=params["stop_timeout"],
     )
-    outcome = generalize(prl, get_vm(prl, params["name"]), order, dry=module.check_mode)
+    vm = get_vm(prl, params["name"])
+    job.subject = vm.name
+    outcome = generalize(prl, vm, order, dry=module.check_mode)
     return {
         "changed": outcome.changed,
         "generalized": outcome.was_generalized if module.check_mode else True,
@@ -214,7 +218,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, bring)
+    run_long_module(module, bring)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -106,16 +107,18 @@ cmd:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_power import NOTHING, set_power
 
 
-def bring(module: AnsibleModule) -> dict[str, Any]:
+def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the wanted state."""
     prl = Prlctl(module.run_command, module.params["executable"])
     vm = get_vm(prl, module.params["name"])
+    job.subject = vm.name
     done = set_power(
         prl,
         vm,
@@ -147,7 +150,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, bring)
+    run_long_module(module, bring)
 
 
 if __name__ == "__main__":

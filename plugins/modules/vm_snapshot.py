@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._parallels
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -129,7 +130,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
@@ -141,12 +143,13 @@ from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot impo
 )
 
 
-def ensure(module: AnsibleModule) -> dict[str, Any]:
+def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Make or remove what is asked for."""
     if module.params["all"] and module.params["snapshot"] is not None:
         raise TaskError("Give either the snapshot to remove, or all: true to remove every one.")
     prl = Prlctl(module.run_command, module.params["executable"])
     vm = get_vm_at_rest(prl, module.params["name"])
+    job.subject = vm.name
     if module.params["state"] == "present":
         return _ensure_present(module, prl, vm)
     return _ensure_absent(module, prl, vm)
@@ -205,7 +208,7 @@ def main() -> None:
         required_if=[("all", False, ["snapshot"]), ("state", "present", ["snapshot"])],
         supports_check_mode=True,
     )
-    run_module(module, ensure)
+    run_long_module(module, ensure)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Build:
     hosts: Hosts
     store: Any
     output: pathlib.Path
+    # The home of the Mac's user, where that is the one who runs the tests: runs of other tests leave their jobs there.
+    home: pathlib.Path | None = None
 
     @classmethod
     def here(cls, play: Callable[..., PlaybookRun], mac: SimulatedMac, store: Any, output: pathlib.Path) -> Build:
@@ -44,7 +46,9 @@ class Build:
             "image_store_ca_path": store.ca_path,
             **mac.host_vars,
         }
-        return cls(play, {"mac": host}, store, output)
+        home = mac.folder / "home"
+        home.mkdir(exist_ok=True)
+        return cls(play, {"mac": host}, store, output, home)
 
     def variables(self, **variables: Any) -> dict[str, Any]:
         """Return what an admin would set, with some of it changed; None leaves a variable out."""
@@ -65,7 +69,13 @@ class Build:
     ) -> PlaybookRun:
         """Run the playbook; whatever comes of it, the store's password is not in its output."""
         run = self.play(
-            f"macops.parallels.{playbook}", self.hosts, self.variables(**variables), check=check, diff=check, tags=tags
+            f"macops.parallels.{playbook}",
+            self.hosts,
+            self.variables(**variables),
+            check=check,
+            diff=check,
+            tags=tags,
+            environment={"HOME": str(self.home)} if self.home is not None else {},
         )
         return run.assert_no_secret(self.store.password)
 

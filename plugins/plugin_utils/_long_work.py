@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The controller's side of long work: starts it as a job, shows its progress, finds it again after a lost connection.
+
+See module_utils._job for what happens on the Mac. All network work is that of Ansible's own connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any, Callable, Optional, TypeVar
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils._job import ENVIRONMENT, FAIL, JOIN, RUNNING
+from ..module_utils._job_folder import ROOT
+from ._progress_lines import ProgressLines, duration
+
+display = Display()
+
+T = TypeVar("T")
+
+# Work that is done within so many seconds is answered by the call that has started it.
+_WAIT = 4.0
+# Seconds between two questions how far it is: few at first, so that work of some seconds is not kept waiting.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+# A job that does not tell anything new for so many seconds may be dead: the module finds out.
+_SILENCE = 30.0
+# Seconds for which a Mac is tried that could not be reached when the work was to be started.
+_START_PATIENCE = 120.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """The playbook is told to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class LongWork(ActionBase):
+    """Runs the module of the same name as a job."""
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        """Return the module's result."""
+        self._supports_check_mode = True
+        self._supports_async = True
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        del tmp
+        if result.get("skipped"):
+            return result
+        if self._task.check_mode or self._task.async_val:
+            wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+            result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
+            return result
+        self._task_vars = task_vars
+        self._token = secrets.token_hex(8)
+        self._host = _name_of_host(self._task, task_vars)
+        self._unattended = self._seconds("image_unattended_timeout", 900)
+        self._lines = ProgressLines(self._host)
+        self._shows_progress = bool(not self._task.no_log and self._switch("image_progress", True))
+        self._cancels = self._choice("image_on_cancel", ("stop", "continue")) == "stop"
+        if_running = self._choice("image_if_running", (JOIN, FAIL))
+        try:
+            with _stoppable():
+                result.update(self._work(if_running))
+        except Stopped as stopped:
+            self._leave()
+            os.kill(os.getpid(), stopped.number)  # the handlers of Ansible are in place again
+            raise KeyboardInterrupt from stopped
+        return result
+
+    def _work(self, if_running: str) -> dict[str, Any]:
+        waited_for = ""
+        environment = self._task.environment
+        before = environment if isinstance(environment, list) else [environment] if environment else []
+        patience = min(self._unattended, _START_PATIENCE)
+        while True:
+            order = {
+                "token": self._token,
+                "wait": _WAIT,
+                "unattended": self._unattended,
+                "if_running": if_running,
+                "waited_for": waited_for,
+            }
+            self._task.environment = [*before, {ENVIRONMENT: json.dumps(order)}]
+            result = self._persist(self._call_module, patience)
+            running = result.get(RUNNING)
+            if not isinstance(running, dict):
+                return result
+            if running["joined"] and not waited_for:
+                self._say("Another run does this already: waiting for its end.")
+            waited_for = running["id"]
+            patience = self._unattended
+            self._watch(running["folder"])
+
+    def _call_module(self) -> dict[str, Any]:
+        result = self._execute_module(module_args=dict(self._task.args), task_vars=self._task_vars)
+        # The connection's program was killed, which Ansible takes for an answer of the module.
+        if "module_stdout" in result and (result.get("rc") == 255 or (result.get("rc") or 0) < 0):
+            raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
+        return result
+
+    def _watch(self, folder: str) -> None:
+        """Return when the job has ended, or seems to have."""
+        shell = self._connection._shell
+        lease, progress = shell.join_path(folder, "lease"), shell.join_path(folder, "progress.json")
+        question = f"printf %s {self._token} > {shell.quote(lease)} && cat {shell.quote(progress)}"
+        pause, beat, heard = _FIRST_PAUSE, None, time.monotonic()
+        while True:
+            answer = self._persist(lambda: self._ask(question), self._unattended)
+            told = _read(answer)
+            if told is None or told.get("ended"):
+                return
+            if told.get("beat") != beat:
+                beat, heard = told.get("beat"), time.monotonic()
+            elif time.monotonic() - heard > _SILENCE:
+                return
+            line = self._lines.line(told) if self._shows_progress else None
+            if line:
+                display.display(line)
+            time.sleep(pause)
+            pause = min(pause * 1.2, _LONGEST_PAUSE)
+
+    def _ask(self, question: str) -> str:
+        """Return what a shell command on the Mac says, empty when it fails there."""
+        done = self._low_level_execute_command(question)
+        if done["rc"] == 255 or done["rc"] < 0:
+            raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
+        return str(done["stdout"]) if done["rc"] == 0 else ""
+
+    def _persist(self, call: Callable[[], T], patience: float) -> T:
+        """Return what the call returns, made again while the Mac cannot be reached, for some seconds."""
+        lost: Optional[float] = None
+        pause = 1.0
+        while True:
+            try:
+                answer = call()
+            except AnsibleConnectionFailure:
+                now = time.monotonic()
+                if lost is None:
+                    lost = now
+                    self._say(
+                        "The connection is lost; what was begun goes on there. "
+                        f"Trying to reach it for {duration(patience)}."
+                    )
+                elif now - lost > patience:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 1.5, 15.0)
+                with contextlib.suppress(Exception):  # it is lost anyway; the next call says whether it is there again
+                    self._connection.reset()
+                continue
+            if lost is not None:
+                self._say("It can be reached again.")
+            return answer
+
+    def _leave(self) -> None:
+        """End the job, or leave it to itself, as the admin wants it."""
+        if not self._cancels:
+            self._say("The playbook ends; what was begun goes on there (image_on_cancel is 'continue').")
+            return
+        root = f'"$HOME"/{ROOT[2:]}'
+        command = f"mkdir -p {root} && : > {root}/{self._token}.cancel"
+        with contextlib.suppress(AnsibleConnectionFailure):
+            if self._low_level_execute_command(command)["rc"] == 0:
+                self._say("The playbook ends; what was begun there is ended, too. The same command takes it up again.")
+                return
+        self._say(
+            f"The playbook ends. It could not be reached; what was begun there ends by itself within "
+            f"{duration(self._unattended)}."
+        )
+
+    def _say(self, sentence: str) -> None:
+        display.display(f"  [{self._host}] {sentence}")
+
+    def _variable(self, name: str, default: Any) -> Any:
+        value = self._task_vars.get(name, default)
+        return self._templar.template(value)
+
+    def _switch(self, name: str, default: bool) -> bool:
+        try:
+            return bool(boolean(self._variable(name, default)))
+        except TypeError as error:
+            raise AnsibleActionFail(f"The variable {name} must be true or false.") from error
+
+    def _seconds(self, name: str, default: float) -> float:
+        try:
+            return float(self._variable(name, default))
+        except (TypeError, ValueError) as error:
+            raise AnsibleActionFail(f"The variable {name} must be a number of seconds.") from error
+
+    def _choice(self, name: str, choices: tuple[str, str]) -> str:
+        value = str(self._variable(name, choices[0]))
+        if value not in choices:
+            raise AnsibleActionFail(f"The variable {name} must be '{choices[0]}' or '{choices[1]}', and is '{value}'.")
+        return value
+
+
+def _name_of_host(task: Any, task_vars: dict[str, Any]) -> str:
+    host = str(task_vars.get("inventory_hostname", ""))
+    return f"{host} -> {task.delegate_to}" if task.delegate_to else host
+
+
+def _read(answer: str) -> Optional[dict[str, Any]]:
+    """Return what a job tells, an empty dictionary before it has told anything, None when its folder is gone."""
+    # Some servers greet with a line or two.
+    start = answer.find("{")
+    if start < 0:
+        return None
+    try:
+        told = json.loads(answer[start:])
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Raise Stopped out of the body when the playbook is told to end."""
+
+    def stop(number: int, _frame: Any) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
