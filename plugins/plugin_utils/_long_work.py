@@ -68,6 +68,7 @@ class LongWork(ActionBase):
             return result
         self._task_vars = task_vars
         self._token = secrets.token_hex(8)
+        self._playbook = os.getppid()
         self._host = _name_of_host(self._task, task_vars)
         self._unattended = self._seconds("image_unattended_timeout", 900)
         self._lines = ProgressLines(self._host)
@@ -134,6 +135,9 @@ class LongWork(ActionBase):
                 display.display(line)
             time.sleep(pause)
             pause = min(pause * 1.2, _LONGEST_PAUSE)
+            if os.getppid() != self._playbook:
+                # Whoever killed it does not reach the processes of its tasks, which have sessions of their own.
+                raise AnsibleActionFail("The playbook is gone.")
 
     def _ask(self, question: str) -> str:
         """Return what a shell command on the Mac says, empty when it fails there."""

@@ -71,6 +71,11 @@ class Account:
             raise AssertionError(f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done
 
+    def kill_everything(self) -> None:
+        """Kill every process of this user at once, as when the power goes."""
+        assert self.uid is not None, "that would be all processes of who runs the tests"
+        _end_processes(self.uid)
+
 
 @contextlib.contextmanager
 def mac_account(python: pathlib.Path) -> Iterator[Account]:

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import sys
-from typing import Any, Callable
+from typing import Any
 
-from support.playbook import Hosts, PlaybookRun
+from support.playbook import Hosts, PlaybookRun, RunningPlaybook
 from support.simulated_mac import SimulatedMac
 
 SOURCE_VM = "Büro Windows 11"
@@ -28,8 +29,8 @@ class Build:
     The hosts' variables say where each Mac has the store's certificate authority.
     """
 
-    # See support.playbook.run_playbook.
-    play: Callable[..., PlaybookRun]
+    # See support.fixtures.Play.
+    play: Any
     hosts: Hosts
     store: Any
     output: pathlib.Path
@@ -37,7 +38,7 @@ class Build:
     home: pathlib.Path | None = None
 
     @classmethod
-    def here(cls, play: Callable[..., PlaybookRun], mac: SimulatedMac, store: Any, output: pathlib.Path) -> Build:
+    def here(cls, play: Any, mac: SimulatedMac, store: Any, output: pathlib.Path) -> Build:
         """Return the build on a simulated Mac of this user, reached without SSH."""
         python = os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable
         host = {
@@ -75,9 +76,19 @@ class Build:
             check=check,
             diff=check,
             tags=tags,
-            environment={"HOME": str(self.home)} if self.home is not None else {},
+            environment=self._environment,
         )
         return run.assert_no_secret(self.store.password)
+
+    def start(self, **variables: Any) -> contextlib.AbstractContextManager[RunningPlaybook]:
+        """Start the playbook."""
+        return self.play.start(
+            "macops.parallels.build_image", self.hosts, self.variables(**variables), environment=self._environment
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {} if self.home is None else {"HOME": str(self.home)}
 
     @property
     def stored(self) -> dict[str, int]:

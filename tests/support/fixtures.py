@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -15,13 +16,27 @@ from typing import Any, Callable
 import pytest
 
 from support.https_store import https_store as running_https_store
-from support.playbook import PlaybookRun, run_playbook
+from support.playbook import PlaybookRun, RunningPlaybook, run_playbook, start_playbook
 from support.simulated_mac import SimulatedMac
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 MakeMac = Callable[..., SimulatedMac]
-Play = Callable[..., PlaybookRun]
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """Runs playbooks that find the collection here."""
+
+    collections: pathlib.Path
+
+    def __call__(self, *arguments: Any, **options: Any) -> PlaybookRun:
+        """Run one to its end: see support.playbook.run_playbook."""
+        return run_playbook(*arguments, collections=self.collections, **options)
+
+    def start(self, *arguments: Any, **options: Any) -> contextlib.AbstractContextManager[RunningPlaybook]:
+        """Start one: see support.playbook.start_playbook."""
+        return start_playbook(*arguments, collections=self.collections, **options)
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +54,8 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def play(collections: pathlib.Path) -> Play:
-    """Return a function that runs a playbook: see support.playbook.run_playbook."""
-    return functools.partial(run_playbook, collections=collections)
+    """Return what runs playbooks with the sources of these tests."""
+    return Play(collections)
 
 
 @pytest.fixture

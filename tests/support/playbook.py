@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 CALLBACKS = pathlib.Path(__file__).with_name("callbacks")
@@ -134,7 +136,69 @@ def run_playbook(
     cwd: pathlib.Path | None = None,
     timeout: float = 900,
 ) -> PlaybookRun:
-    """Run a playbook: a path, or a name such as C(macops.parallels.build_image).
+    """Run a playbook to its end: see C(start_playbook)."""
+    with start_playbook(
+        playbook,
+        hosts,
+        extra_vars,
+        collections=collections,
+        group=group,
+        check=check,
+        diff=diff,
+        tags=tags,
+        arguments=arguments,
+        environment=environment,
+        cwd=cwd,
+    ) as running:
+        return running.finish(timeout)
+
+
+@dataclasses.dataclass
+class RunningPlaybook:
+    """A run that has begun."""
+
+    process: subprocess.Popen[str]
+    started: float
+    _lines: pathlib.Path
+    _output: pathlib.Path
+
+    @property
+    def output(self) -> str:
+        """Return what it has printed by now."""
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    def finish(self, timeout: float = 900) -> PlaybookRun:
+        """Wait for its end."""
+        rc = self.process.wait(timeout)
+        seconds = time.monotonic() - self.started
+        events = [json.loads(line) for line in self._lines.read_text(encoding="utf-8").splitlines()]
+        return _read(rc, self.output, seconds, events)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: everything of the terminal's foreground gets the signal."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill it as AWX does when a job is cancelled, so that it cannot say good-bye."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def start_playbook(
+    playbook: str | pathlib.Path,
+    hosts: Hosts,
+    extra_vars: Mapping[str, Any] | None = None,
+    *,
+    collections: pathlib.Path,
+    group: str = "build_macs",
+    check: bool = False,
+    diff: bool = False,
+    tags: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    cwd: pathlib.Path | None = None,
+) -> Iterator[RunningPlaybook]:
+    """Start a playbook: a path, or a name such as C(macops.parallels.build_image). One that still runs then is killed.
 
     C(hosts): the variables of each host of the group. C(collections): the folder that holds C(ansible_collections).
     The ansible-core is that of the Python which runs the tests.
@@ -156,23 +220,25 @@ def run_playbook(
             *arguments,
         ]
         variables = {**_environment(folder, collections, lines), **(environment or {})}
-        started = time.monotonic()
-        done = subprocess.run(
-            command,
-            cwd=cwd or folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=timeout,
-        )
-        seconds = time.monotonic() - started
-        _close_connections(folder / "cp")
-        events = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    return _read(done.returncode, done.stdout, seconds, events)
+        output = folder / "output"
+        with output.open("wb") as handle:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd or folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            yield RunningPlaybook(process, time.monotonic(), lines, output)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            _close_connections(folder / "cp")
 
 
 def _close_connections(sockets: pathlib.Path) -> None:

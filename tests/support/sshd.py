@@ -10,6 +10,7 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -37,13 +38,15 @@ Subsystem sftp internal-sftp
 """
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class SshServer:
     """A running server, and what an inventory says to reach it."""
 
     account: Account
     port: int
     folder: pathlib.Path
+    _program: str
+    _process: subprocess.Popen[bytes]
 
     @property
     def host_vars(self) -> dict[str, Any]:
@@ -67,6 +70,46 @@ class SshServer:
             "ansible_python_interpreter": str(self.account.python),
         }
 
+    def sessions(self) -> list[int]:
+        """Return the process ids of the connections there are."""
+        return [pid for pid, parent in _parents().items() if parent == self._process.pid]
+
+    def drop(self) -> None:
+        """Kill all connections, as a network does that goes away."""
+        for pid in self._tree():
+            _signal(pid, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nothing through, in either direction, while the body runs; no connection ends."""
+        stopped = [self._process.pid, *self._tree()]
+        for pid in stopped:
+            _signal(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                _signal(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Have no server while the body runs, and then a new one on the same port."""
+        self._process.kill()
+        self._process.wait()
+        self.drop()
+        try:
+            yield
+        finally:
+            self._process = _run(self._program, self.folder)
+            assert _answers(self._process, self.port), "sshd did not start again"
+
+    def _tree(self) -> list[int]:
+        """Return the server's own processes of all connections, not what runs in them."""
+        parents = _parents()
+        monitors = [pid for pid, parent in parents.items() if parent == self._process.pid]
+        children = [pid for pid, parent in parents.items() if parent in monitors]
+        return [*monitors, *(pid for pid in children if _program_of(pid).startswith("sshd"))]
+
 
 @contextlib.contextmanager
 def ssh_server(account: Account) -> Iterator[SshServer]:
@@ -85,11 +128,12 @@ def ssh_server(account: Account) -> Iterator[SshServer]:
         # Where sshd locks up its processes before the login; Debian's service makes it at boot.
         pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     process, port = _start(program, folder, account)
+    server = SshServer(account, port, folder, program, process)
     try:
-        yield SshServer(account, port, folder)
+        yield server
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        server._process.terminate()
+        server._process.wait(timeout=10)
 
 
 def _start(program: str, folder: pathlib.Path, account: Account) -> tuple[subprocess.Popen[bytes], int]:
@@ -102,15 +146,40 @@ def _start(program: str, folder: pathlib.Path, account: Account) -> tuple[subpro
         )
         key = (folder / "host_key.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
-        with log.open("ab") as stderr:
-            process = subprocess.Popen(
-                [program, "-D", "-e", "-f", str(folder / "config")], stdin=subprocess.DEVNULL, stderr=stderr
-            )
+        process = _run(program, folder)
         if _answers(process, port):
             return process, port
         process.kill()
         process.wait()
     raise AssertionError(f"sshd did not start: {log.read_text()}")
+
+
+def _run(program: str, folder: pathlib.Path) -> subprocess.Popen[bytes]:
+    command = [program, "-D", "-e", "-f", str(folder / "config")]
+    with (folder / "log").open("ab") as stderr:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr)
+
+
+def _parents() -> dict[int, int]:
+    """Return the parent of every process."""
+    parents = {}
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            status = (entry / "stat").read_text(errors="replace")
+            parents[int(entry.name)] = int(status.rpartition(")")[2].split()[1])
+    return parents
+
+
+def _program_of(pid: int) -> str:
+    try:
+        return pathlib.Path("/proc", str(pid), "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _free_port() -> int:

@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long work over SSH: it shows that it moves, outlives connections and controllers, is joined, and can be cancelled."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+
+import pytest
+
+from support.build import NAME, SOURCE_VM, VERSION
+from support.jobs import Jobs
+
+BUILD_VM = f"{NAME}-{VERSION}-arm64"
+IMAGE = f"{BUILD_VM}.pvmp"
+LINE = re.compile(r"^  \[mac\] (?P<what>\w+) .*?: (?:about )?(?P<percent>\d+) %.*$", re.MULTILINE)
+
+
+@pytest.fixture
+def mac(ssh_mac):
+    ssh_mac.mac.vm(SOURCE_VM, state="running", data="2M", disk="32G", snapshots="base(updates)")
+    return ssh_mac
+
+
+@pytest.fixture
+def jobs(mac_sshd):
+    home = mac_sshd.account.home
+    yield Jobs(home)
+    mac_sshd.account.kill_everything()
+    shutil.rmtree(home / ".ansible", ignore_errors=True)
+
+
+@pytest.fixture
+def build(make_build, mac, jobs):
+    return make_build({"mac": mac})
+
+
+def calls(mac, verb):
+    return [call for call in mac.mac.show()["calls"] if call["argv"][:1] == [verb]]
+
+
+def wait_for_call(mac, verb, count=1, timeout=120):
+    """Return when Parallels works on its so many-th call of this kind."""
+    end = time.monotonic() + timeout
+    while len(calls(mac, verb)) < count:
+        assert time.monotonic() < end, f"there was no {verb}"
+        time.sleep(0.1)
+
+
+def wait_for_words(running, *words, timeout=60):
+    end = time.monotonic() + timeout
+    while not all(word in running.output for word in words):
+        assert running.process.poll() is None, running.output[-3000:]
+        assert time.monotonic() < end, f"{words} are not in: {running.output[-3000:]}"
+        time.sleep(0.1)
+
+
+def assert_built(build, mac, before):
+    assert mac.mac.fingerprint(SOURCE_VM) == before
+    assert [(vm["name"], vm["state"]) for vm in mac.mac.show()["vms"]] == [(SOURCE_VM, "running")]
+    build.published()
+    build.assert_only("arm64")
+
+
+def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store):
+    """In one run: the connection dies in the clone, the network stands still in the pack, the server restarts."""
+    before = mac.mac.fingerprint(SOURCE_VM)
+    mac.mac.knob(clone_seconds=8, pack_seconds=20)
+    nginx_store.reconfigure("limit_rate 250k;")
+
+    with build.start(image_store_rate_limit="250K") as running:
+        wait_for_call(mac, "clone")
+        mac_sshd.drop()
+        wait_for_call(mac, "pack")
+        wait_for_words(running, "[mac] Packing")
+        with mac_sshd.frozen():
+            time.sleep(3)
+        with mac_sshd.down():
+            wait_for_words(running, "The connection is lost")
+            time.sleep(2)
+        jobs.wait_for("image_upload")
+        wait_for_words(running, "[mac] Uploading")
+        mac_sshd.drop()
+        jobs.wait_for("image_link_info")
+        wait_for_words(running, "[mac] Downloading")
+        mac_sshd.drop()
+        run = running.finish()
+
+    run.assert_ok().assert_no_secret(build.store.password)
+    assert_built(build, mac, before)
+    assert [len(calls(mac, verb)) for verb in ("clone", "pack")] == [1, 1]
+    assert run.output.count("It can be reached again") >= 3
+    assert run.results_of("macops.parallels.image_upload")[0]["bytes_sent"] == build.stored[IMAGE]
+    lines = [(found["what"], int(found["percent"])) for found in LINE.finditer(run.output)]
+    assert {what for what, _percent in lines} >= {"Packing", "Uploading", "Downloading"}
+    assert len(set(lines)) == len(lines), "a line for a percentage was shown twice"
+    assert len(lines) <= run.seconds / 5 + 1, "there are too many lines"
+    assert all("estimated" in line for line in run.output.splitlines() if "] Packing" in line)
+    assert not list(jobs.running())
+
+
+def test_the_controller_dies(build, mac, jobs, nginx_store):
+    """Killed in the pack, in the upload and in the proof: each next run joins what goes on, and takes its result."""
+    before = mac.mac.fingerprint(SOURCE_VM)
+    mac.mac.knob(pack_seconds=12)
+    nginx_store.reconfigure("limit_rate 200k;")
+    slow = {"image_store_rate_limit": "200K"}
+
+    with build.start(**slow) as first:
+        wait_for_call(mac, "pack")
+        packing = jobs.wait_for("image_pack")
+        first.kill()
+    with build.start(**slow) as second:
+        wait_for_words(second, "Wait for the work of other runs")
+        assert packing in list(jobs.running())
+        uploading = jobs.wait_for("image_upload")
+        second.kill()
+    with build.start(**slow) as third:
+        wait_for_words(third, "Wait for the work of other runs")
+        assert uploading in list(jobs.running())
+        jobs.wait_for("image_link_info")
+        third.kill()
+    run = build.run(**slow).assert_ok()
+
+    assert_built(build, mac, before)
+    assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
+    size = build.stored[IMAGE]
+    assert len([seen for seen in nginx_store.requests("PUT") if seen.bytes > size]) == 1
+    assert len([seen for seen in nginx_store.requests("GET") if IMAGE in seen.path and seen.sent > size]) == 1
+    assert run.results_of("macops.parallels.image_link_info")[0]["verdict"] == "direct"
+    build.run().assert_ok().assert_unchanged()
+    assert not list(jobs.running())
+
+
+def test_cancelled(build, mac, jobs):
+    """Ctrl-C ends the work on the Mac, or leaves it, as a variable says; the same command goes on in either case."""
+    before = mac.mac.fingerprint(SOURCE_VM)
+    mac.mac.knob(pack_seconds=15)
+
+    with build.start() as first:
+        wait_for_call(mac, "pack")
+        jobs.wait_for("image_pack")
+        first.interrupt()
+        assert first.process.wait(30) != 0
+    jobs.wait_for_none(20)
+    assert calls(mac, "pack")[0]["rc"] != 0
+    assert mac.mac.fingerprint(SOURCE_VM) == before
+    assert not (mac.mac.folder / "Parallels" / IMAGE).exists(), "the half-made image was left"
+
+    with build.start(image_on_cancel="continue") as second:
+        wait_for_call(mac, "pack", 2)
+        packing = jobs.wait_for("image_pack")
+        second.interrupt()
+        assert second.process.wait(30) != 0
+    time.sleep(2)
+    assert list(jobs.running()) == [packing]
+
+    build.run().assert_ok()
+    assert_built(build, mac, before)
+    assert len(calls(mac, "pack")) == 2
+
+
+def test_nobody_asks_any_more(build, mac, jobs):
+    """Work that no playbook asks for ends by itself after the time that a variable says."""
+    before = mac.mac.fingerprint(SOURCE_VM)
+    mac.mac.knob(pack_seconds=60)
+
+    with build.start(image_unattended_timeout=2) as first:
+        wait_for_call(mac, "pack")
+        jobs.wait_for("image_pack")
+        first.kill()
+    jobs.wait_for_none(30)
+    assert calls(mac, "pack")[0]["rc"] != 0
+    mac.mac.knob(pack_seconds=0)
+
+    build.run()
+    assert_built(build, mac, before)
+
+
+def test_two_runs_at_once(build, mac, jobs):
+    """The second run waits for the first and finds its work done, or ends with a message; both are safe."""
+    before = mac.mac.fingerprint(SOURCE_VM)
+    mac.mac.knob(pack_seconds=20)
+
+    with build.start() as first:
+        wait_for_call(mac, "pack")
+        wait_for_words(first, "[mac] Packing")
+        build.run(image_if_running="fail").assert_failed(BUILD_VM, "image_pack", "image_if_running")
+        second = build.run().assert_ok()
+        done = first.finish()
+
+    done.assert_ok()
+    assert_built(build, mac, before)
+    assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
+    assert "[mac] Packing" in second.output, "the second run does not show what it waits for"
+    assert not list(jobs.running())

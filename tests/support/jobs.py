@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The jobs of a build Mac's user, seen from outside, so that a test can strike while one works."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Iterator
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningJob:
+    """The process that does the work of a module."""
+
+    module: str
+    pid: int
+
+    def kill(self) -> None:
+        """Kill the process of the module, and nothing else."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Jobs:
+    """The jobs in a home."""
+
+    home: pathlib.Path
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return self.home / ".ansible" / "macops.parallels" / "jobs"
+
+    def running(self) -> Iterator[RunningJob]:
+        """Yield the jobs that run: each holds its claim open, in a session of its own."""
+        claims = {str(path): path.name[1:].partition("-")[0] for path in self.folder.glob(".*.claim.json")}
+        if not claims:
+            return
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            pid = int(process.name)
+            with contextlib.suppress(OSError):
+                held = {os.readlink(entry) for entry in (process / "fd").iterdir()}
+                for claim in held & set(claims):
+                    if os.getsid(pid) == pid:
+                        yield RunningJob(claims[claim], pid)
+
+    def wait_for(self, module: str, timeout: float = 120) -> RunningJob:
+        """Return the job of a module as soon as there is one."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for job in self.running():
+                if job.module == module:
+                    return job
+            time.sleep(0.02)
+        raise AssertionError(f"no job of {module} began within {timeout} seconds")
+
+    def wait_for_none(self, timeout: float = 60) -> None:
+        """Return when no job runs."""
+        end = time.monotonic() + timeout
+        while list(self.running()):
+            assert time.monotonic() < end, f"jobs go on: {list(self.running())}"
+            time.sleep(0.1)
