@@ -63,7 +63,7 @@ http {{
     default_type application/octet-stream;
     client_max_body_size 0;
     log_format seen escape=json
-        '{{"method":"$request_method","path":"$uri","status":$status,"bytes":$request_length,'
+        '{{"method":"$request_method","path":"$uri","status":$status,"bytes":$request_length,"sent":$bytes_sent,'
         '"authorization":"$http_authorization","expect":"$http_expect","content_range":"$http_content_range"}}';
     map "$request_method $http_authorization" $token_missing {{
         default 1;
@@ -95,6 +95,8 @@ class Seen:
     path: str
     status: int
     bytes: int
+    # The bytes of the answer.
+    sent: int
     authorization: str
     expect: str
     content_range: str
