@@ -42,11 +42,12 @@ def calls(mac, verb):
     return [call for call in mac.mac.show()["calls"] if call["argv"][:1] == [verb]]
 
 
-def wait_for_call(mac, verb, count=1, timeout=120):
+def wait_for_call(running, mac, verb, count=1, timeout=120):
     """Return when Parallels works on its so many-th call of this kind."""
     end = time.monotonic() + timeout
     while len(calls(mac, verb)) < count:
-        assert time.monotonic() < end, f"there was no {verb}"
+        assert running.process.poll() is None, running.output[-3000:]
+        assert time.monotonic() < end, f"there was no {verb}: {running.output[-3000:]}"
         time.sleep(0.1)
 
 
@@ -72,9 +73,9 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store):
     nginx_store.reconfigure("limit_rate 250k;")
 
     with build.start(image_store_rate_limit="250K") as running:
-        wait_for_call(mac, "clone")
+        wait_for_call(running, mac, "clone")
         mac_sshd.drop()
-        wait_for_call(mac, "pack")
+        wait_for_call(running, mac, "pack")
         wait_for_words(running, "[mac] Packing")
         with mac_sshd.frozen():
             time.sleep(3)
@@ -110,7 +111,7 @@ def test_the_controller_dies(build, mac, jobs, nginx_store):
     slow = {"image_store_rate_limit": "200K"}
 
     with build.start(**slow) as first:
-        wait_for_call(mac, "pack")
+        wait_for_call(first, mac, "pack")
         packing = jobs.wait_for("image_pack")
         first.kill()
     with build.start(**slow) as second:
@@ -141,7 +142,7 @@ def test_cancelled(build, mac, jobs):
     mac.mac.knob(pack_seconds=15)
 
     with build.start() as first:
-        wait_for_call(mac, "pack")
+        wait_for_call(first, mac, "pack")
         jobs.wait_for("image_pack")
         first.interrupt()
         assert first.process.wait(30) != 0
@@ -151,7 +152,7 @@ def test_cancelled(build, mac, jobs):
     assert not (mac.mac.folder / "Parallels" / IMAGE).exists(), "the half-made image was left"
 
     with build.start(image_on_cancel="continue") as second:
-        wait_for_call(mac, "pack", 2)
+        wait_for_call(second, mac, "pack", 2)
         packing = jobs.wait_for("image_pack")
         second.interrupt()
         assert second.process.wait(30) != 0
@@ -169,7 +170,7 @@ def test_nobody_asks_any_more(build, mac, jobs):
     mac.mac.knob(pack_seconds=60)
 
     with build.start(image_unattended_timeout=2) as first:
-        wait_for_call(mac, "pack")
+        wait_for_call(first, mac, "pack")
         jobs.wait_for("image_pack")
         first.kill()
     jobs.wait_for_none(30)
@@ -186,7 +187,7 @@ def test_two_runs_at_once(build, mac, jobs):
     mac.mac.knob(pack_seconds=20)
 
     with build.start() as first:
-        wait_for_call(mac, "pack")
+        wait_for_call(first, mac, "pack")
         wait_for_words(first, "[mac] Packing")
         build.run(image_if_running="fail").assert_failed(BUILD_VM, "image_pack", "image_if_running")
         second = build.run().assert_ok()
