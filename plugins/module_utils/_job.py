@@ -279,18 +279,32 @@ def _fork(order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job]
         return
     os.close(running)
     os.close(claim.descriptor)  # the child holds the lock on
-    # Below, not through Ansible's wrapper: it would take the module's files away from under the child, who does that.
-    if not select.select([ending], [], [], order.wait)[0]:
-        _say_running(folder, joined=False)
-        os._exit(0)
-    if folder.ended():
-        code = _answer(folder)
-        _forget(folder, order)
-        os._exit(code)
+    _answer_for_child(order, folder, ending)
     raise TaskError(
         "The work was ended from outside in the middle: its process was killed. "
         "Run the same command again: it goes on from what is there."
     )
+
+
+def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
+    """Answer with what the child answers, or that it runs, and end the process; return when the child was killed.
+
+    It must not end through Ansible's wrapper, which would take the module's files away from under the child, whatever
+    happens here: the connection may be gone, or this process be told to end.
+    """
+    code = 1
+    try:
+        if not select.select([ending], [], [], order.wait)[0]:
+            _say_running(folder, joined=False)
+            code = 0
+        elif folder.ended():
+            code = _answer(folder)
+            _forget(folder, order)
+        else:
+            return
+    except BaseException:  # there is nobody left to tell it to
+        os._exit(1)
+    os._exit(code)
 
 
 def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None], running: int) -> None:
