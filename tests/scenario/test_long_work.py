@@ -70,9 +70,9 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store):
     """In one run: the connection dies in the clone, the network stands still in the pack, the server restarts."""
     before = mac.mac.fingerprint(SOURCE_VM)
     mac.mac.knob(clone_seconds=8, pack_seconds=20)
-    nginx_store.reconfigure("limit_rate 250k;")
+    nginx_store.reconfigure("limit_rate 150k;")
 
-    with build.start(image_store_rate_limit="250K") as running:
+    with build.start(image_store_rate_limit="150K") as running:
         wait_for_call(running, mac, "clone")
         mac_sshd.drop()
         wait_for_call(running, mac, "pack")
@@ -107,8 +107,8 @@ def test_the_controller_dies(build, mac, jobs, nginx_store):
     """Killed in the pack, in the upload and in the proof: each next run joins what goes on, and takes its result."""
     before = mac.mac.fingerprint(SOURCE_VM)
     mac.mac.knob(pack_seconds=12)
-    nginx_store.reconfigure("limit_rate 200k;")
-    slow = {"image_store_rate_limit": "200K"}
+    nginx_store.reconfigure("limit_rate 150k;")
+    slow = {"image_store_rate_limit": "150K"}
 
     with build.start(**slow) as first:
         wait_for_call(first, mac, "pack")
