@@ -35,6 +35,8 @@ T = TypeVar("T")
 _WAIT = 4.0
 # Seconds between two questions how far it is: few at first, so that work of some seconds is not kept waiting.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+# Less would end jobs between two questions over a slow connection.
+LEAST_UNATTENDED = 15.0
 # A job that does not tell anything new for so many seconds may be dead: the module finds out.
 _SILENCE = 30.0
 # Seconds for which a Mac is tried that could not be reached when the work was to be started.
@@ -70,7 +72,7 @@ class LongWork(ActionBase):
         self._token = secrets.token_hex(8)
         self._playbook = os.getppid()
         self._host = _name_of_host(self._task, task_vars)
-        self._unattended = self._seconds("image_unattended_timeout", 900)
+        self._unattended = self._seconds("image_unattended_timeout", 900, least=LEAST_UNATTENDED)
         self._lines = ProgressLines(self._host)
         self._shows_progress = bool(not self._task.no_log and self._switch("image_progress", True))
         self._cancels = self._choice("image_on_cancel", ("stop", "continue")) == "stop"
@@ -201,11 +203,14 @@ class LongWork(ActionBase):
         except TypeError as error:
             raise AnsibleActionFail(f"The variable {name} must be true or false.") from error
 
-    def _seconds(self, name: str, default: float) -> float:
+    def _seconds(self, name: str, default: float, least: float) -> float:
         try:
-            return float(self._variable(name, default))
-        except (TypeError, ValueError) as error:
-            raise AnsibleActionFail(f"The variable {name} must be a number of seconds.") from error
+            seconds = float(self._variable(name, default))
+        except (TypeError, ValueError):
+            seconds = -1
+        if seconds < least:
+            raise AnsibleActionFail(f"The variable {name} must be a number of seconds, and at least {least:.0f}.")
+        return seconds
 
     def _choice(self, name: str, choices: tuple[str, str]) -> str:
         value = str(self._variable(name, choices[0]))

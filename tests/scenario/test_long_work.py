@@ -169,11 +169,11 @@ def test_nobody_asks_any_more(build, mac, jobs):
     before = mac.mac.fingerprint(SOURCE_VM)
     mac.mac.knob(pack_seconds=60)
 
-    with build.start(image_unattended_timeout=2) as first:
+    with build.start(image_unattended_timeout=15) as first:
         wait_for_call(first, mac, "pack")
         jobs.wait_for("image_pack")
         first.kill()
-    jobs.wait_for_none(30)
+    jobs.wait_for_none(60)
     assert calls(mac, "pack")[0]["rc"] != 0
     mac.mac.knob(pack_seconds=0)
 
