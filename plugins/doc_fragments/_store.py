@@ -44,6 +44,13 @@ options:
       - By default what the environment variables E(HTTPS_PROXY), E(ALL_PROXY) and E(NO_PROXY) say. The system
         settings of macOS are not read.
     type: str
+  part_size:
+    description:
+      - How many bytes of an image go out in one request, where a store takes it in parts. It may have a unit, such as
+        V(64M), and is at least V(1M). After a break, at most so many bytes are sent again.
+      - By default what suits the kind of store, which is V(64M) for WebDAV servers that go on within a file. No other
+        kind of server needs it, and C(file://) folders do not either.
+    type: str
   rate_limit:
     description:
       - Upper limit of the upload's speed in bytes a second, with an optional unit, such as V(20M). K, M and G are

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 from ._checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
 from ._errors import TaskError
+from ._progress import Report, unwatched
 from ._retry import Retries, RetryLater
-from ._stores._base import Conflict, Sent, Store, Stored, check_name
+from ._stores._base import Conflict, Notice, Sent, Store, Stored, check_name, unheard
 from ._stores._body import Body
 
 # Seconds; how long a server may take to notice that a connection broke.
@@ -43,6 +44,8 @@ class Uploaded:
     sha256: str | None
     size: int
     bytes_sent: int
+    # Bytes that the store had from a transfer that broke, of this run or of one before: they were not sent again.
+    resumed_from: int
     seconds: float
     image_changed: bool
     sidecar_changed: bool
@@ -63,6 +66,8 @@ class Upload:
         wanted: Wanted,
         retries: Retries,
         check_mode: bool = False,
+        report: Report = unwatched,
+        notice: Notice = unheard,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_name(wanted.name)
@@ -70,14 +75,20 @@ class Upload:
         self._wanted = wanted
         self._retries = retries
         self._check_mode = check_mode
+        self._report = report
+        self._notice = notice
         self._clock = clock
+        self._resumed_from = 0
+        # True when a store had other bytes than it was sent: from then on its word is not enough.
+        self._suspicious = False
+        self._told_of_restart = False
         self._sha256 = wanted.sha256
         self._address = store.link(wanted.name)
 
     def run(self) -> Uploaded:
         """Do it. After any TaskError there is nothing new under the final name."""
         begun = self._clock()
-        with Body(self._wanted.src, rate_limit=self._wanted.rate_limit) as body:
+        with Body(self._wanted.src, rate_limit=self._wanted.rate_limit, report=self._report) as body:
             known = recorded(self._wanted.src)
             self._sha256 = self._wanted.sha256 or (known.sha256 if known else None)
             before = self._look()
@@ -92,6 +103,7 @@ class Upload:
             sha256=self._sha256,
             size=body.size,
             bytes_sent=uploaded_bytes,
+            resumed_from=self._resumed_from,
             image_changed=image_changed,
             sidecar_changed=self._wanted.sidecar and self._publish_sidecar(),
             before=before,
@@ -110,21 +122,25 @@ class Upload:
             return found.sha256 == self._sha256
         if self._published_digest() == self._sha256:
             return True
-        digest, size = self._retries.call(lambda: self._store.digest(found.name))
-        return (digest, size) == (self._sha256, body.size)
+        return self._read_back(found.name, body) == (self._sha256, body.size)
+
+    def _read_back(self, name: str, body: Body) -> tuple[str, int]:
+        return self._store.digest(name, self._retries, lambda done, _unknown: self._report(done, body.size))
 
     def _bring(self, body: Body, before: Stored | None) -> bool:
         """Bring the file there; return False when someone else has just brought the same bytes."""
         overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
         if before is not None and not overwrite:
             raise self._occupied(before, body)
-        self._retries.call(lambda: self._store.check(self._wanted.name, body.size, write=not self._check_mode))
+        body.expected = self._sha256
+        self._retries.call(
+            lambda: self._store.check(self._wanted.name, body.content, write=not self._check_mode, notice=self._notice)
+        )
         if self._check_mode:
             return True
         if before is not None:
             # As long as it is there, it would vouch for the old bytes, in front of new ones of the same size.
             self._retries.call(lambda: self._store.delete(self._sidecar_name))
-        body.expected = self._sha256
         try:
             changed = self._send_and_publish(body, before, overwrite)
         except BaseException:
@@ -135,41 +151,76 @@ class Upload:
         return changed
 
     def _send_and_publish(self, body: Body, before: Stored | None, overwrite: bool) -> bool:
+        """Send and publish; return False when someone else has just published the same bytes.
+
+        Whatever ends it, what the store can go on with is left there, for the next run.
+        """
         attempts = self._retries.begin()
         sent: Sent | None = None
-        try:
-            while True:
-                try:
-                    if sent is None:
-                        sent = self._store.send(self._wanted.name, body, overwrite)
-                    self._store.publish(self._wanted.name, sent, overwrite)
-                    sent = None
-                    return True
-                except Conflict:
-                    found = self._look()
-                    if found is None or not self._is_ours(found, body):
-                        raise self._occupied(found, body) from None
-                    return False
-                except RetryLater as error:
-                    attempts.pause(error)
-                # The answer may have been lost after the work was done.
+        while True:
+            kept = 0
+            try:
+                if sent is None:
+                    after = self._store.resumable(self._wanted.name, body)
+                    kept = after.size if after is not None else 0
+                    sent = self._store.send(self._wanted.name, body, overwrite, after)
+                    self._resumed_from = sent.resumed_from
+                sent = self._proven(sent, body)
+                if sent is None:
+                    continue
+                self._store.publish(self._wanted.name, sent, overwrite)
+                return True
+            except Conflict:
                 if sent is not None:
-                    if self._is_published(sent):
-                        sent = None
-                        return True
-                    if not self._is_waiting(sent):
-                        sent = None
-                elif not self._store.atomic:
-                    found = self._look()
-                    if found is not None and found != before:
-                        if self._is_ours(found, body):
-                            return True
-                        overwrite = overwrite or self._is_half_sent(found, body)
-                        if not overwrite:
-                            raise self._occupied(found, body)
-        finally:
+                    self._discard(sent)
+                found = self._look()
+                if found is None or not self._is_ours(found, body):
+                    raise self._occupied(found, body) from None
+                return False
+            except RetryLater as error:
+                attempts.pause(error, kept)
+            # The answer may have been lost after the work was done.
             if sent is not None:
-                self._discard(sent)
+                if self._is_published(sent):
+                    return True
+                if not self._is_waiting(sent):
+                    sent = None
+            elif not self._store.atomic:
+                found = self._look()
+                if found is not None and found != before:
+                    if self._is_ours(found, body):
+                        return True
+                    overwrite = overwrite or self._is_half_sent(found, body)
+                    if not overwrite:
+                        raise self._occupied(found, body)
+            if sent is None:
+                self._tell_of_restart(body)
+
+    def _proven(self, sent: Sent, body: Body) -> Sent | None:
+        """Return what was sent, read back where nothing else proves it; None when that has to be done anew."""
+        if sent.proven and not self._suspicious:
+            return sent
+        if self._read_back(sent.name, body) == (body.sha256, body.size):
+            return replace(sent, proven=True)
+        self._discard(sent)
+        found_wrong = f"What {self._store.url} had of {self._wanted.name} were other bytes than those that were sent"
+        if self._suspicious:
+            raise TaskError(
+                f"{found_wrong}, twice. Nothing was published. Look for what else writes there, and ask the server's "
+                "administrators for what changes files on their way.",
+                url=self._address,
+            )
+        self._suspicious = True
+        self._notice(f"{found_wrong}. They were removed, and all of it is sent anew.")
+        return None
+
+    def _tell_of_restart(self, body: Body) -> None:
+        if body.sent and self._store.resumes is False and not self._told_of_restart:
+            self._told_of_restart = True
+            self._notice(
+                f"{self._store.url} cannot go on within a file: after the break, the transfer of {self._wanted.name} "
+                "began again at its first byte."
+            )
 
     def _is_waiting(self, sent: Sent) -> bool:
         found = self._retries.call(lambda: self._store.look(sent.name))

@@ -52,7 +52,7 @@ options:
       - With O(state=read), also prove that the folder is there and may be written to with these credentials, as
         M(macops.parallels.image_upload) does before it sends anything. So hours of work need not be done for an image
         that cannot be published.
-      - An empty file with a temporary name is written, renamed and removed for it, but not in check mode.
+      - A tiny file with a temporary name is written, renamed and removed for it, but not in check mode.
     type: bool
     default: false
   record:
@@ -258,6 +258,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._catalog import CATALOG, CatalogFile
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 from ansible_collections.macops.parallels.plugins.module_utils._record import ARCHITECTURES, SCHEMA, SOURCE_FIELDS
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
     STORE_ARGUMENTS,
     STORE_RULES,
@@ -276,7 +277,9 @@ def keep_records(module: AnsibleModule) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": False, "catalog": store.link(CATALOG)}
     if module.params["state"] == "read":
         if module.params["writable"]:
-            store_retries(module.params).call(lambda: store.check(CATALOG, 0, write=not module.check_mode))
+            store_retries(module.params).call(
+                lambda: store.check(CATALOG, Content(0), write=not module.check_mode, notice=module.warn)
+            )
         return {**result, "records": catalog.read().records}
     outcome = catalog.add(module.params["record"], check_mode=module.check_mode)
     if outcome.changed:

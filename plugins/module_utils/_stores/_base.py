@@ -12,22 +12,32 @@ import re
 import secrets
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 from urllib.parse import quote
 
 from .._errors import TaskError
-from .._retry import RetryLater
+from .._progress import Report, unwatched
+from .._retry import Retries, RetryLater
+from ._body import Body, Content, WrongFile
 
-if TYPE_CHECKING:
-    from ._body import Body
+_PART = re.compile(
+    r"\.(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part"
+)
+# In place of a body's mark: what is written in an instant is never gone on with.
+_SMALL = "small"
 
-_PART = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part")
+# Takes a sentence about something that the admin may want to know, although nothing has failed.
+Notice = Callable[[str], None]
 
 
 class Conflict(Exception):
     """Someone else has written that name since it was looked at: look again."""
+
+
+class StoreFull(TaskError):
+    """There is no room for it: what is there of it is removed, because others may need the room."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,20 @@ class Sent:
     # The temporary name; the final one where the store can only be written to directly.
     name: str
     size: int
+    # How many of them were there before this sending began.
+    resumed_from: int = 0
+    # False when nobody has compared those with ours: the whole has to be read back before it is published.
+    proven: bool = True
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Bytes of a body that a store has from a sending that broke, of this run or of one that was killed."""
+
+    # By which the store finds them again: a temporary name, the id of an upload, the address of a session.
+    name: str
+    # Bytes that need not be sent again.
+    size: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +87,13 @@ class StoreOptions:
     # Bytes a second.
     rate_limit: int | None = None
     timeout: float = 60.0
+    # Bytes; None for what suits the kind of store.
+    part_size: int | None = None
     https_method: str = "auto"
+
+
+def unheard(_sentence: str) -> None:
+    """For those to whom nobody listens."""
 
 
 class Store(ABC):
@@ -76,24 +106,40 @@ class Store(ABC):
     url: str
     # False where a transfer that breaks may leave its first bytes under the final name.
     atomic = True
+    # False where a transfer that breaks begins again at the first byte; None where that was not asked yet.
+    resumes: bool | None = True
 
     @abstractmethod
-    def check(self, name: str, size: int, write: bool = True) -> None:
-        """Prove, before a body is sent, that C(name) with C(size) bytes can be published here.
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        """Prove, before anything is sent, that it can be published here under C(name).
 
-        The credentials, the folder, the right to write and to rename, and the space as far as the store tells. With
-        C(write) false nothing is written, as check mode wants it, and less is proven.
+        The credentials, the folder, the right to write and to rename, and the space as far as the store tells. What
+        killed runs on this machine have left of other bytes is removed, with a notice. With C(write) false nothing is
+        written or removed, as check mode wants it, and less is proven.
         """
 
     @abstractmethod
     def look(self, name: str) -> Stored | None:
         """Return what is there under a name, or None."""
 
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        """Return what the store has of a body from a sending that broke, or None when it has to begin anew.
+
+        To be called after C(check), before each C(send). What a killed run has left is made ours first, so that no two
+        runs ever write to one part. The bytes are not compared here.
+        """
+        return None
+
     @abstractmethod
-    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
         """Send a body, under a temporary name where the store has a way to rename, and prove its size.
 
-        Where it has none, raises Conflict when the store says that there is a file and not C(overwrite).
+        C(after) is what C(resumable) has returned: those bytes are not sent again, unless they are others than ours. A
+        store that compares them with ours as it goes, or that vouches for them, says C(proven) of what it returns.
+
+        When it fails, what is there is left for C(resumable) where the store can go on with it and it is worth it (see
+        C(is_worth_keeping)); else it is removed. Where the store can only be written to directly, raises Conflict when
+        it says that there is a file and not C(overwrite).
         """
 
     @abstractmethod
@@ -105,8 +151,8 @@ class Store(ABC):
         """Remove what was sent and is not to be published. Does nothing where it has its final name already."""
 
     @abstractmethod
-    def blocks(self, name: str) -> Iterator[bytes]:
-        """Read a file in blocks, to its end: raises RetryLater when it breaks off before."""
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Read a file in blocks, from an offset to its end: raises RetryLater when it breaks off before."""
 
     @abstractmethod
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
@@ -138,16 +184,20 @@ class Store(ABC):
         """Return the URL of a file, its name percent-encoded."""
         return f"{self.url}/{quote(name)}"
 
-    def digest(self, name: str, each: Callable[[int], None] | None = None) -> tuple[str, int]:
-        """Read a file of the store; return its SHA-256 and its size."""
+    def digest(self, name: str, retries: Retries, report: Report = unwatched) -> tuple[str, int]:
+        """Read a file of the store, going on after a break; return its SHA-256 and its size."""
         hasher = hashlib.sha256()
-        size = 0
-        for block in self.blocks(name):
-            hasher.update(block)
-            size += len(block)
-            if each is not None:
-                each(size)
-        return hasher.hexdigest(), size
+        count = 0
+        attempts = retries.begin()
+        while True:
+            try:
+                for block in self.blocks(name, count):
+                    hasher.update(block)
+                    count += len(block)
+                    report(count, None)
+                return hasher.hexdigest(), count
+            except RetryLater as error:
+                attempts.pause(error, count)
 
 
 def version_of(data: bytes) -> str:
@@ -164,20 +214,46 @@ def check_name(name: str) -> None:
         )
 
 
-def part_name(name: str) -> str:
-    """Return a new temporary name for C(name), which tells later runs on this machine whose it was."""
-    return f".{name}.{_this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+def part_name(name: str, content: Content | None = None) -> str:
+    """Return a new temporary name for C(name), which tells later runs on this machine whose it was, and of what."""
+    mark = content.marks[0] if content else _SMALL
+    return f".{name}.{mark}-{_this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
 
 
-def is_abandoned_part(found: str, name: str) -> bool:
-    """Return whether C(found) is a temporary name for C(name) from a run on this machine that is no more.
-
-    A part of another machine is left alone, because nothing here can tell whether that machine is still sending.
-    """
+def is_part_of(found: str, name: str, content: Content) -> bool:
+    """Return whether C(found) is a temporary name for this very content."""
     parsed = _PART.fullmatch(found)
-    if parsed is None or parsed["name"] != name or parsed["host"] != _this_host():
-        return False
-    return not _runs(int(parsed["pid"], 16))
+    return parsed is not None and parsed["file"] == name and parsed["mark"] in content.marks
+
+
+def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Partial | None, list[str]]:
+    """Return what runs that are no more have left for C(name): what can be gone on with, and what is of no use.
+
+    A part of another machine is neither, because nothing here can tell whether that machine is still sending. Nor is a
+    part of another image, which the next run for that image goes on with.
+    """
+    partials, useless = [], []
+    for stored in found:
+        parsed = _PART.fullmatch(stored.name)
+        if parsed is None or parsed["host"] != _this_host() or _runs(int(parsed["pid"], 16)):
+            continue
+        if is_part_of(stored.name, name, content) and 0 < stored.size <= content.size:
+            partials.append(Partial(stored.name, stored.size))
+        elif parsed["file"] == name or parsed["mark"] == _SMALL:
+            useless.append(stored.name)
+    partials.sort(key=lambda partial: partial.size)
+    best = partials.pop() if partials else None
+    return best, [*useless, *(partial.name for partial in partials)]
+
+
+def is_worth_keeping(error: BaseException) -> bool:
+    """Return whether what a failed sending has left can be gone on with, by the next attempt or the next run."""
+    return not isinstance(error, (WrongFile, StoreFull))
+
+
+def removed(address: str) -> str:
+    """Return the notice about what a killed run had left."""
+    return f"Removed {address}, left by a run that was killed."
 
 
 def _this_host() -> str:
@@ -196,13 +272,21 @@ def _runs(pid: int) -> bool:
 
 __all__ = [
     "Conflict",
+    "Content",
+    "Notice",
+    "Partial",
     "RetryLater",
     "Sent",
     "Store",
+    "StoreFull",
     "StoreOptions",
     "Stored",
     "check_name",
-    "is_abandoned_part",
+    "is_part_of",
+    "is_worth_keeping",
+    "left_parts",
     "part_name",
+    "removed",
+    "unheard",
     "version_of",
 ]

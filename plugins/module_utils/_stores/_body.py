@@ -10,13 +10,29 @@ import hashlib
 import os
 import stat
 import time
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._errors import TaskError
 from .._files import FileIdentity
+from .._progress import Report, unwatched
 
 BLOCK = 1024 * 1024
 _SMALLEST_BLOCK = 4 * 1024
+_MARK = 16
+
+
+class WrongFile(TaskError):
+    """The file is not, or is no more, what was to be sent: what the store has of it is good for nothing."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a store wants to know of something before it is sent."""
+
+    size: int
+    # What tells that a temporary file in a store is a part of this: the best mark first.
+    marks: tuple[str, ...] = ()
 
 
 class Body:
@@ -24,7 +40,8 @@ class Body:
 
     The last block is handed out only when all bytes together are what was promised, and the file is still the one that
     was opened. So no server ever gets a whole body of wrong bytes, not even one to which an image can only be sent
-    directly under its final name.
+    directly under its final name. That holds for a body that is gone on with, too: what a store has already is read
+    and hashed here as well, and not sent.
     """
 
     def __init__(
@@ -32,17 +49,19 @@ class Body:
         path: str,
         sha256: str | None = None,
         rate_limit: int | None = None,
+        report: Report = unwatched,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.path = path
         self.expected = sha256
+        self._report = report
         self._clock = clock
         self._sleep = sleep
         self._rate_limit = rate_limit
         # About four blocks a second, so that a slow limit does not look like a connection that stands still.
         self._block = max(_SMALLEST_BLOCK, min(BLOCK, rate_limit // 4)) if rate_limit else BLOCK
-        # Bytes handed out since the body was opened, those of attempts that broke included.
+        # Bytes handed out to be sent since the body was opened, those of attempts that broke included.
         self.sent = 0
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise TaskError(f"{path} is not a file. Give the path of the packed image.", path=path)
@@ -53,9 +72,11 @@ class Body:
         if self.size == 0:
             self._file.close()
             raise TaskError(f"{path} is empty, so it is no image. Pack the virtual machine again.", path=path)
+        # How far it was read.
+        self.offset = 0
         self._hasher = hashlib.sha256()
-        self._offset = 0
-        self._begun: float | None = None
+        self._remembered = (0, hashlib.sha256())
+        self._paced_from: tuple[float, int] | None = None
 
     def __enter__(self) -> Body:
         return self
@@ -68,20 +89,43 @@ class Body:
 
     @property
     def sha256(self) -> str | None:
-        """The digest of the whole file, once all of it was handed out."""
-        return self._hasher.hexdigest() if self._offset == self.size else None
+        """The digest of the whole file, once all of it was read."""
+        return self._hasher.hexdigest() if self.offset == self.size else None
 
-    def rewind(self) -> None:
-        """Begin again, for another attempt."""
-        self._file.seek(0)
-        self._hasher = hashlib.sha256()
-        self._offset = 0
-        self._begun = None
+    @property
+    def content(self) -> Content:
+        seen = _mark(f"{self.size} {self.identity.mtime_ns}")
+        return Content(self.size, (seen,) if self.expected is None else (_mark(self.expected), seen))
+
+    def rewind(self, offset: int = 0) -> None:
+        """Begin again, for another attempt: the bytes before C(offset) are hashed, and not handed out."""
+        known, hasher = self._remembered
+        if known > offset:
+            known, hasher = 0, hashlib.sha256()
+        self._file.seek(known)
+        self._hasher = hasher.copy()
+        self.offset = known
+        self._paced_from = None
+        while self.offset < offset:
+            self.pass_over(offset - self.offset)
+
+    def remember(self) -> None:
+        """Keep the digest so far, so that an attempt that goes on from here need not read again what is before."""
+        self._remembered = (self.offset, self._hasher.copy())
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next block, at most a MiB of it whatever is asked for; nothing at the end."""
-        remaining = self.size - self._offset
-        wanted = min(remaining, self._block if size is None or size < 0 else min(size, self._block))
+        """Return the next block to send, at most a MiB of it whatever is asked for; nothing at the end."""
+        block = self._next(self._block if size is None or size < 0 else min(size, self._block))
+        if block:
+            self._keep_to_rate(len(block))
+        return block
+
+    def pass_over(self, size: int) -> bytes:
+        """Return the next block, at most a MiB of it, for a store that has these bytes already: it is not sent."""
+        return self._next(min(size, BLOCK))
+
+    def _next(self, size: int) -> bytes:
+        wanted = min(self.size - self.offset, size)
         if wanted == 0:
             return b""
         try:
@@ -94,22 +138,21 @@ class Body:
         if not block:
             raise self._changed("it has become shorter")
         self._hasher.update(block)
-        if self._offset + len(block) == self.size:
+        if self.offset + len(block) == self.size:
             self._prove()
-        self._offset += len(block)
-        self.sent += len(block)
-        self._keep_to_rate()
+        self.offset += len(block)
+        self._report(self.offset, self.size)
         return block
 
     def _prove(self) -> None:
-        """Raise TaskError when the file is not what was to be sent. Its last block is still in our hands."""
+        """Raise WrongFile when the file is not what was to be sent. Its last block is still in our hands."""
         if FileIdentity.from_stat(os.fstat(self._file.fileno())) != self.identity:
             raise self._changed("its size or its time of change is another one now")
         if not os.path.exists(self.path) or FileIdentity.of(self.path) != self.identity:
             raise self._changed("it was removed or replaced")
         digest = self._hasher.hexdigest()
         if self.expected is not None and digest != self.expected:
-            raise TaskError(
+            raise WrongFile(
                 f"{self.path} is not the file that was to be sent: its SHA-256 is {digest}, expected was "
                 f"{self.expected}. Nothing was published. Pack the virtual machine again, or correct sha256.",
                 path=self.path,
@@ -117,19 +160,46 @@ class Body:
                 expected=self.expected,
             )
 
-    def _changed(self, how: str) -> TaskError:
-        return TaskError(
+    def _changed(self, how: str) -> WrongFile:
+        return WrongFile(
             f"{self.path} was changed while it was being sent: {how}. Nothing was published. "
             "Wait until nothing writes to it, then run the same command again.",
             path=self.path,
         )
 
-    def _keep_to_rate(self) -> None:
+    def count(self, size: int) -> None:
+        """Count bytes as sent that were passed over at first."""
+        self.sent += size
+
+    def _keep_to_rate(self, size: int) -> None:
+        if self._paced_from is None:
+            self._paced_from = (self._clock(), self.sent)
+        self.count(size)
         if not self._rate_limit:
             return
         now = self._clock()
-        if self._begun is None:
-            self._begun = now
-        ahead = self._offset / self._rate_limit - (now - self._begun)
+        begun, before = self._paced_from
+        ahead = (self.sent - before) / self._rate_limit - (now - begun)
         if ahead > 0:
             self._sleep(ahead)
+
+
+class Chunk:
+    """The next bytes of a body, as the body of one request."""
+
+    def __init__(self, body: Body, size: int) -> None:
+        self._body = body
+        self._size = size
+        self._left = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._body.read(self._left if size is None or size < 0 else min(size, self._left))
+        self._left -= len(block)
+        return block
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_MARK]

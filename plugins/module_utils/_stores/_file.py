@@ -16,19 +16,26 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._errors import TaskError
-from .._files import atomic_write, flush_file, flush_folder, free_bytes
+from .._files import flush_file, flush_folder, free_bytes
 from .._retry import RetryLater
 from ._base import (
     Conflict,
+    Notice,
+    Partial,
     Sent,
     Store,
     Stored,
+    StoreFull,
     StoreOptions,
-    is_abandoned_part,
+    is_part_of,
+    is_worth_keeping,
+    left_parts,
     part_name,
+    removed,
+    unheard,
     version_of,
 )
-from ._body import BLOCK, Body
+from ._body import BLOCK, Body, Content
 
 # Whoever serves the folder reads the files as another user.
 _MODE = 0o644
@@ -48,8 +55,11 @@ class FileStore(Store):
         self._folder = os.path.normpath(unquote(parts.path))
         self._sleep = sleep
         self.url = "file://" + quote(self._folder).rstrip("/")
+        # What a killed run has left, until it is ours; then the part that is ours.
+        self._left: Partial | None = None
+        self._own: str | None = None
 
-    def check(self, name: str, size: int, write: bool = True) -> None:
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         with self._words("look into"):
             if not os.path.isdir(self._folder):
                 raise self._missing()
@@ -58,15 +68,12 @@ class FileStore(Store):
             if not os.access(self._folder, os.W_OK | os.X_OK):
                 raise self._forbidden()
             if write:
-                self._remove_abandoned(name)
+                self._remove_useless(name, content, notice)
                 self._probe(name)
             free = free_bytes(self._folder)
-        if free < size:
-            raise TaskError(
-                f"{self._folder} has {free} bytes free, and the image needs {size}. Free some space there.",
-                free=free,
-                needed=size,
-            )
+        needed = content.size - (self._left.size if self._left else 0)
+        if free < needed:
+            raise self._too_small(free, needed, "")
 
     def look(self, name: str) -> Stored | None:
         with self._words("look into"):
@@ -76,31 +83,75 @@ class FileStore(Store):
                 return None
         return Stored(name, status.st_size, version=f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}")
 
-    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
-        part = part_name(name)
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        with self._words("write to"):
+            if self._left is not None:
+                own = part_name(name, body.content)
+                with contextlib.suppress(FileNotFoundError):  # another run was faster
+                    os.rename(self._path(self._left.name), self._path(own))
+                    self._own = own
+                self._left = None
+        if self._own is None or not is_part_of(self._own, name, body.content):
+            return None
+        found = self.look(self._own)
+        return Partial(self._own, found.size) if found is not None else None
+
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        part = self._own = after.name if after else part_name(name, body.content)
         try:
             with self._words("write to"):
-                descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-                with os.fdopen(descriptor, "wb", buffering=0) as handle:
+                descriptor = os.open(self._path(part), os.O_RDWR | (0 if after else os.O_CREAT | os.O_EXCL), _MODE)
+                with os.fdopen(descriptor, "r+b", buffering=0):
                     os.fchmod(descriptor, _MODE)
-                    self._copy(body, handle.fileno())
-                    flush_file(handle.fileno())
+                    body.rewind()
+                    resumed_from = self._pass_over_what_is_there(body, descriptor)
+                    self._copy(body, descriptor)
+                    flush_file(descriptor)
                 written = os.stat(self._path(part)).st_size
             if written != body.size:
                 raise RetryLater(f"{self._folder} kept {written} of {body.size} bytes.")
-        except BaseException:
-            self._remove(part)
+        except BaseException as error:
+            if not is_worth_keeping(error):
+                self._remove(part)
+            if isinstance(error, StoreFull):
+                why = (
+                    f"took no more bytes ({error.details['reason']}); without the part of the image that was there it "
+                )
+                raise self._too_small(free_bytes(self._folder), body.size, why) from error
             raise
-        return Sent(part, body.size)
+        return Sent(part, body.size, resumed_from)
+
+    def _pass_over_what_is_there(self, body: Body, descriptor: int) -> int:
+        """Leave the bytes that are ours as they are, cut off what comes after them, and return how many they are.
+
+        After a power cut, a file may have its size but not its bytes.
+        """
+        there = os.fstat(descriptor).st_size
+        same = 0
+        while same < there:
+            ours = body.pass_over(there - same)
+            if not ours:
+                break
+            if os.pread(descriptor, len(ours), same) != ours:
+                os.ftruncate(descriptor, same)
+                os.lseek(descriptor, same, os.SEEK_SET)
+                body.count(len(ours))
+                self._write(descriptor, ours)
+                return same
+            same += len(ours)
+        os.ftruncate(descriptor, same)
+        os.lseek(descriptor, same, os.SEEK_SET)
+        return same
+
+    def _copy(self, body: Body, descriptor: int) -> None:
+        for block in iter(lambda: body.read(BLOCK), b""):
+            self._write(descriptor, block)
 
     @staticmethod
-    def _copy(body: Body, descriptor: int) -> None:
-        while True:
-            block = memoryview(body.read(BLOCK))
-            if not block:
-                return
-            while block:
-                block = block[os.write(descriptor, block) :]
+    def _write(descriptor: int, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
         part, final = self._path(sent.name), self._path(name)
@@ -133,8 +184,9 @@ class FileStore(Store):
     def discard(self, sent: Sent) -> None:
         self._remove(sent.name)
 
-    def blocks(self, name: str) -> Iterator[bytes]:
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
         with self._words("read from"), open(self._path(name), "rb", buffering=0) as handle:
+            handle.seek(start)
             while True:
                 block = handle.read(BLOCK)
                 if not block:
@@ -162,13 +214,28 @@ class FileStore(Store):
     ) -> None:
         with self._words("write to"):
             if if_version is None and not if_absent:
-                atomic_write(self._path(name), data, _MODE)
+                self._replace(name, data)
                 return
             with self._locked(name):
                 found = self.read(name)
                 if (found[1] if found else None) != if_version:
                     raise Conflict(name)
-                atomic_write(self._path(name), data, _MODE)
+                self._replace(name, data)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Write a small file beside, and then rename it: what a kill leaves has a name by which it is known as ours."""
+        part = part_name(name)
+        try:
+            descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with os.fdopen(descriptor, "wb", buffering=0):
+                os.fchmod(descriptor, _MODE)
+                self._write(descriptor, data)
+                flush_file(descriptor)
+            os.replace(self._path(part), self._path(name))
+        except BaseException:
+            self._remove(part)
+            raise
+        flush_folder(self._folder)
 
     def list(self) -> list[Stored]:
         with self._words("look into"):
@@ -194,14 +261,26 @@ class FileStore(Store):
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str) -> bool:
         with contextlib.suppress(OSError):
             os.unlink(self._path(name))
+            return True
+        return False
 
-    def _remove_abandoned(self, name: str) -> None:
-        for found in os.listdir(self._folder):
-            if is_abandoned_part(found, name):
-                self._remove(found)
+    def _remove_useless(self, name: str, content: Content, notice: Notice) -> None:
+        """Remove what killed runs have left, but for what can be gone on with."""
+        self._left, useless = left_parts(self._hidden(), name, content)
+        for found in useless:
+            if self._remove(found):
+                notice(removed(self._path(found)))
+
+    def _hidden(self) -> list[Stored]:
+        found = []
+        for entry in os.scandir(self._folder):
+            with contextlib.suppress(FileNotFoundError):  # others come and go
+                if entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                    found.append(Stored(entry.name, entry.stat(follow_symlinks=False).st_size))
+        return found
 
     def _probe(self, name: str) -> None:
         """Write and rename an empty file: what the permissions say is not all that a share has to say."""
@@ -264,6 +343,15 @@ class FileStore(Store):
             path=self._folder,
         )
 
+    def _too_small(self, free: int, needed: int, how: str) -> TaskError:
+        return StoreFull(
+            f"{self._folder} {how}has {free} bytes free, and the image needs {needed}. Nothing was published. "
+            "Free some space there, then run the same command again.",
+            path=self._folder,
+            free=free,
+            needed=needed,
+        )
+
     @contextlib.contextmanager
     def _words(self, doing: str) -> Iterator[None]:
         """Turn what the operating system says into what the admin does next."""
@@ -271,10 +359,11 @@ class FileStore(Store):
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise TaskError(
+                raise StoreFull(
                     f"{self._folder} is full, or the file is too large for it: {error.strerror}. "
                     "Nothing was published. Free some space there.",
                     path=self._folder,
+                    reason=error.strerror,
                 ) from error
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise self._forbidden() from error

@@ -12,8 +12,8 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from .._errors import TaskError
 from .._http import REDIRECTS, Http, bare, basic, bearer, retry_after
 from .._retry import RetryLater
-from ._base import StoreOptions
-from ._body import Body
+from ._base import StoreFull, StoreOptions
+from ._body import Body, Chunk
 
 # A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
 _SLOWEST_SERVER = 10 * 1024 * 1024
@@ -61,9 +61,9 @@ class HttpFolder:
         fresh = {"Cache-Control": "no-cache", **(headers or {})}
         return self._http.follow(method, self.address(name), fresh, stream=True)
 
-    def probe(self, name: str) -> None:
-        """Send an empty file, to see whether files can be sent."""
-        response = self.put(name, b"")
+    def probe(self, name: str, data: bytes = b"") -> None:
+        """Send a tiny file, to see whether files can be sent."""
+        response = self.put(name, data)
         if response.status_code == 500 and self.is_missing():  # nginx, when it cannot rename what it received
             raise TaskError(self._missing(f"{self.host} answered 500 to the upload"), status=500)
         self.judge(response, "upload")
@@ -78,11 +78,10 @@ class HttpFolder:
         """Send a small file."""
         return self.request("PUT", name, headers, data)
 
-    def put_body(self, name: str, body: Body, headers: dict[str, str] | None = None) -> Any:
-        """Send a big file. Nothing of it goes out when the server refuses it by its headers."""
-        body.rewind()
+    def put_body(self, name: str, body: Body | Chunk, headers: dict[str, str] | None = None) -> Any:
+        """Send much. Nothing of it goes out when the server refuses it by its headers."""
         sent = {"Content-Type": "application/octet-stream", **(headers or {})}
-        return self.request("PUT", name, sent, body, expect=True, answer_timeout=self.patience(body.size))
+        return self.request("PUT", name, sent, body, expect=True, answer_timeout=self.patience(len(body)))
 
     def patience(self, size: int) -> float:
         """Return how long a server may take for work on C(size) bytes that it has already."""
@@ -97,7 +96,7 @@ class HttpFolder:
         sentence = self._sentence(status, doing, response)
         if status in MAY_PASS or status == 207:
             raise RetryLater(sentence, after=retry_after(response), status=status)
-        raise TaskError(sentence, status=status)
+        raise (StoreFull if status == 507 else TaskError)(sentence, status=status)
 
     def _sentence(self, status: int, doing: str, response: Any) -> str:
         said = f"{self.host} answered {status} {response.reason or ''}".rstrip()

@@ -13,11 +13,11 @@ from typing import Any, Callable
 
 from .._errors import TaskError
 from .._retry import RetryLater
-from ._base import Sent, Store, Stored, StoreOptions, version_of
-from ._body import Body
+from ._base import Notice, Partial, Sent, Store, Stored, StoreOptions, unheard, version_of
+from ._body import Body, Content
 from ._http_folder import GONE, MAY_PASS, HttpFolder
 from ._plain_put import PlainPutWriter
-from ._webdav import WebDavWriter
+from ._webdav import PART_SIZE, WebDavWriter
 
 _RANGE = re.compile(r"bytes 0-\d+/(\d+)")
 _READ_WAIT = 0.2
@@ -30,6 +30,7 @@ class HttpsStore(Store):
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         self._folder = HttpFolder(destination, options)
         self._method = options.https_method
+        self._part_size = options.part_size or PART_SIZE
         self._sleep = sleep
         self._chosen: WebDavWriter | PlainPutWriter | None = None
         self.url = self._folder.url
@@ -39,10 +40,14 @@ class HttpsStore(Store):
         return self._writer.atomic
 
     @property
+    def resumes(self) -> bool | None:  # type: ignore[override]
+        return self._writer.resumes
+
+    @property
     def _writer(self) -> WebDavWriter | PlainPutWriter:
         if self._chosen is None:
             if self._method == "webdav" or (self._method == "auto" and self._offers_webdav()):
-                self._chosen = WebDavWriter(self._folder, self.look, self._version_now, self._sleep)
+                self._chosen = WebDavWriter(self._folder, self.look, self._version_now, self._part_size, self._sleep)
             else:
                 self._chosen = PlainPutWriter(self._folder, self.look, self._version_now)
         return self._chosen
@@ -54,8 +59,8 @@ class HttpsStore(Store):
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
         return "DAV" in response.headers or "MOVE" in allowed
 
-    def check(self, name: str, size: int, write: bool = True) -> None:
-        self._writer.check(name, size, write)
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        self._writer.check(name, content, write, notice)
 
     def look(self, name: str) -> Stored | None:
         response = self._folder.get("HEAD", name)
@@ -91,8 +96,11 @@ class HttpsStore(Store):
         known = digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
         return Stored(name, size, known, response.headers.get("ETag"))
 
-    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
-        return self._writer.send(name, body, overwrite)
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        return self._writer.resumable(name, body)
+
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        return self._writer.send(name, body, overwrite, after)
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
         self._writer.publish(name, sent, overwrite)
@@ -100,13 +108,20 @@ class HttpsStore(Store):
     def discard(self, sent: Sent) -> None:
         self._writer.discard(sent)
 
-    def blocks(self, name: str) -> Iterator[bytes]:
-        response = self._folder.get("GET", name)
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        response = self._folder.get("GET", name, {"Range": f"bytes={start}-"} if start else None)
         if response.status_code in GONE:
             response.close()
             raise RetryLater(f"{self._folder.address(name)} is not there any more.")
         self._folder.judge(response, "download")
-        yield from self._folder.blocks(response)
+        begins = response.headers.get("Content-Range", "").replace("=", " ").strip()
+        # A server may send the whole file, whatever it was asked for.
+        unwanted = 0 if begins.startswith(f"bytes {start}-") else start
+        for block in self._folder.blocks(response):
+            wanted = block[unwanted:]
+            unwanted -= len(block) - len(wanted)
+            if wanted:
+                yield wanted
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         for _try in range(_READ_TRIES):

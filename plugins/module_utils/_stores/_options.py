@@ -25,6 +25,7 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "token": {"type": "str", "no_log": True},
     "ca_path": {"type": "path"},
     "proxy": {"type": "str", "no_log": True},
+    "part_size": {"type": "str"},
     "rate_limit": {"type": "str"},
     "timeout": {"type": "int", "default": 60},
     "retries": {"type": "int", "default": 4},
@@ -58,8 +59,9 @@ def store_options(params: dict[str, Any]) -> StoreOptions:
         token=params["token"],
         ca_path=params["ca_path"],
         proxy=params["proxy"],
-        rate_limit=_bytes(params["rate_limit"]),
+        rate_limit=_bytes(params, "rate_limit", 1024, "bytes a second, at least 1K, such as 5000000 or 20M"),
         timeout=float(params["timeout"]),
+        part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
         https_method=params["https_method"],
     )
 
@@ -71,13 +73,14 @@ def store_retries(params: dict[str, Any]) -> Retries:
     return Retries(params["retries"])
 
 
-def _bytes(value: str | None) -> int | None:
+def _bytes(params: dict[str, Any], name: str, least: int, wanted: str) -> int | None:
+    value = params[name]
     if not value:
         return None
     try:
-        rate = human_to_bytes(value)
-    except ValueError as error:
-        raise TaskError(f"rate_limit cannot be '{value}': give bytes a second, such as 5000000 or 20M.") from error
-    if rate < 1024:
-        raise TaskError(f"rate_limit cannot be '{value}': less than 1K a second is not supported.")
-    return rate
+        size = human_to_bytes(value)
+    except ValueError:
+        size = 0
+    if size < least:
+        raise TaskError(f"{name} cannot be '{value}': give {wanted}.")
+    return size

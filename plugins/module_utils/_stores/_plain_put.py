@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from .._errors import TaskError
 from .._retry import RetryLater
-from ._base import Conflict, Sent, Stored, part_name
-from ._body import Body
+from ._base import Conflict, Notice, Partial, Sent, Stored, part_name
+from ._body import Body, Content
 from ._http_folder import GONE, HttpFolder
 
 
@@ -23,6 +23,7 @@ class PlainPutWriter:
     """
 
     atomic = False
+    resumes = False
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class PlainPutWriter:
         self._look = look
         self._version = version
 
-    def check(self, name: str, size: int, write: bool) -> None:
+    def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
         """Send an empty file and remove it again, where it can be removed: else the answer to C(Expect) has to do.
 
         Asking to remove a name that is not there tells both whether the credentials are good and whether removing is
@@ -58,7 +59,11 @@ class PlainPutWriter:
             with contextlib.suppress(RetryLater, TaskError):
                 self._folder.request("DELETE", probe)
 
-    def send(self, name: str, body: Body, overwrite: bool = False) -> Sent:
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        """Nobody knows what these servers do with a part of a file: some take it for the whole."""
+
+    def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
+        body.rewind()
         # Not to be relied on: nginx ignores it, Apache does not.
         response = self._folder.put_body(name, body, {} if overwrite else {"If-None-Match": "*"})
         if response.status_code == 412:

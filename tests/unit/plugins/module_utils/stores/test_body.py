@@ -10,7 +10,7 @@ import os
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import BLOCK, Body
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import BLOCK, Body, Chunk, WrongFile
 
 
 def blocks_of(body, size=-1):
@@ -40,6 +40,62 @@ def test_it_can_be_sent_again(image):
         body.rewind()
         assert b"".join(blocks_of(body)) == image.data
         assert body.sent == image.size + BLOCK
+
+
+@pytest.mark.parametrize("offset", [0, 1, BLOCK, 2 * BLOCK + 7])
+@pytest.mark.parametrize("remembered", [None, BLOCK, 3 * BLOCK])
+def test_it_goes_on_from_anywhere(image, offset, remembered):
+    """What is not sent is part of the digest all the same; what was hashed before need not be read again."""
+    reports = []
+    with Body(image.path, image.sha256, report=lambda done, total: reports.append((done, total))) as body:
+        if remembered:
+            body.rewind(remembered)
+            body.remember()
+        body.rewind(offset)
+        assert (body.offset, body.sent) == (offset, 0)
+        assert b"".join(blocks_of(body)) == image.data[offset:]
+        assert (body.sent, body.sha256) == (image.size - offset, image.sha256)
+    assert reports[-1] == (image.size, image.size)
+
+
+def test_what_was_hashed_before_is_not_read_again(image):
+    reports = []
+    with Body(image.path, image.sha256, report=lambda done, total: reports.append(done)) as body:
+        body.rewind(2 * BLOCK)
+        body.remember()
+        reports.clear()
+        body.rewind(3 * BLOCK)
+        assert reports == [3 * BLOCK]
+        assert b"".join(blocks_of(body)) == image.data[3 * BLOCK :]
+        assert body.sha256 == image.sha256
+
+
+def test_wrong_bytes_are_found_when_none_is_sent(image):
+    with Body(image.path, hashlib.sha256(b"other").hexdigest()) as body:
+        with pytest.raises(WrongFile):
+            body.rewind(image.size)
+        assert body.sent == 0
+
+
+def test_a_chunk_is_a_body_of_its_own(image):
+    with Body(image.path) as body:
+        body.rewind(5)
+        chunk = Chunk(body, BLOCK + 3)
+        assert len(chunk) == BLOCK + 3
+        assert b"".join(iter(lambda: chunk.read(BLOCK), b"")) == image.data[5 : BLOCK + 8]
+        assert chunk.read() == b""
+        assert body.offset == BLOCK + 8
+
+
+def test_the_marks_tell_the_content(image):
+    """By the digest where it is known, so that it is found again after the file was made anew; else by the file."""
+    with Body(image.path) as unknown, Body(image.path, image.sha256) as known:
+        assert len(set(known.content.marks)) == 2
+        assert unknown.content.marks == known.content.marks[1:]
+    os.utime(image.path, ns=(1, 1))
+    with Body(image.path, image.sha256) as touched:
+        same = [ours == theirs for ours, theirs in zip(touched.content.marks, known.content.marks)]
+    assert same == [True, False]
 
 
 def test_wrong_bytes_are_never_complete(image):
@@ -121,5 +177,5 @@ def test_a_slow_wire_is_not_slowed_down_more(image):
         return now[0]
 
     with Body(image.path, rate_limit=BLOCK, clock=clock, sleep=lambda seconds: pytest.fail("slept")) as body:
-        body._begun = 0.0
+        body._paced_from = (0.0, 0)
         blocks_of(body)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import (
+    Partial,
+    Stored,
     StoreOptions,
     check_name,
-    is_abandoned_part,
+    is_part_of,
+    left_parts,
     part_name,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._file import FileStore
 from ansible_collections.macops.parallels.plugins.module_utils._stores._https import HttpsStore
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
@@ -77,26 +81,70 @@ def test_names_that_no_store_can_have(name):
         check_name(name)
 
 
-def test_a_part_of_this_process_is_not_abandoned():
-    part = part_name("a.pvmp")
-    assert part.startswith(".a.pvmp.")
+OURS = Content(100, ("0123456789abcdef", "fedcba9876543210"))
+
+
+def left(*names, size=50):
+    return left_parts([Stored(name, size) for name in names], "a.pvmp", OURS)
+
+
+def test_a_part_tells_what_it_is_a_part_of():
+    part = part_name("a.pvmp", OURS)
+    assert part.startswith(".a.pvmp.0123456789abcdef-")
     assert part.endswith(".part")
-    assert not is_abandoned_part(part, "a.pvmp")
-    assert part != part_name("a.pvmp")
+    assert part != part_name("a.pvmp", OURS)
+    assert is_part_of(part, "a.pvmp", OURS)
+    assert is_part_of(part_name("a.pvmp", Content(100, OURS.marks[1:])), "a.pvmp", OURS)
+    assert not is_part_of(part, "b.pvmp", OURS)
+    assert not is_part_of(part_name("a.pvmp"), "a.pvmp", OURS)
 
 
-def test_a_part_of_a_process_that_is_gone_is_abandoned(monkeypatch):
-    monkeypatch.setattr("os.getpid", lambda: 2**22 + 5)  # above the largest process number
-    part = part_name("a.pvmp")
-    assert is_abandoned_part(part, "a.pvmp")
-    assert not is_abandoned_part(part, "b.pvmp")
-    monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
-    assert not is_abandoned_part(part, "a.pvmp")
+def test_a_part_of_this_process_is_not_left():
+    assert left(part_name("a.pvmp", OURS), part_name("a.pvmp")) == (None, [])
 
 
-@pytest.mark.parametrize("found", ["a.pvmp", ".a.pvmp.part", ".a.pvmp.lock", ".a.pvmp.12345678-zz-12345678.part"])
+class TestAProcessThatIsGone:
+    @pytest.fixture(autouse=True)
+    def gone(self, monkeypatch):
+        monkeypatch.setattr("os.getpid", lambda: 2**22 + 5)  # above the largest process number
+
+    def test_its_part_is_gone_on_with(self):
+        part = part_name("a.pvmp", OURS)
+        assert left(part) == (Partial(part, 50), [])
+        assert left(part, size=100) == (Partial(part, 100), [])
+
+    @pytest.mark.parametrize("size", [0, 101])
+    def test_a_part_of_another_size_is_not(self, size):
+        part = part_name("a.pvmp", OURS)
+        assert left(part, size=size) == (None, [part])
+
+    def test_the_largest_is(self):
+        small, large = part_name("a.pvmp", OURS), part_name("a.pvmp", OURS)
+        found = [Stored(large, 60), Stored(small, 50)]
+        assert left_parts(found, "a.pvmp", OURS) == (Partial(large, 60), [small])
+
+    def test_a_part_of_other_bytes_is_useless(self):
+        other = part_name("a.pvmp", Content(100, ("0" * 16,)))
+        assert left(other) == (None, [other])
+
+    def test_small_files_are_useless_whatever_their_name(self):
+        catalog = part_name("catalog.json")
+        assert left(catalog) == (None, [catalog])
+
+    def test_a_part_of_another_image_is_left_alone(self):
+        assert left(part_name("b.pvmp", OURS)) == (None, [])
+
+    def test_a_part_of_another_machine_is_left_alone(self, monkeypatch):
+        part = part_name("a.pvmp", OURS)
+        monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+        assert left(part) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "found", ["a.pvmp", ".a.pvmp.part", ".a.pvmp.lock", ".a.pvmp.12345678-1-12345678.part", ".a.pvmp.small-x-1-2.part"]
+)
 def test_other_names_are_no_parts(found):
-    assert not is_abandoned_part(found, "a.pvmp")
+    assert left(found) == (None, [])
 
 
 def params(**given):
@@ -117,11 +165,30 @@ def test_what_is_no_rate_limit(text):
         store_options(params(rate_limit=text))
 
 
+@pytest.mark.parametrize(("text", "size"), [(None, None), ("64M", 64 * 1024 * 1024), ("1048576", 1024 * 1024)])
+def test_the_part_size(text, size):
+    assert store_options(params(part_size=text)).part_size == size
+
+
+@pytest.mark.parametrize("text", ["big", "100K", "-1G"])
+def test_what_is_no_part_size(text):
+    with pytest.raises(TaskError, match=f"part_size cannot be '{text}': give bytes, at least 1M, such as 64M"):
+        store_options(params(part_size=text))
+
+
 def test_the_options_go_through():
     options = store_options(
-        params(username="u", password="p", ca_path="/ca", proxy="http://p", timeout=5, https_method="put")
+        params(
+            username="u",
+            password="p",
+            ca_path="/ca",
+            proxy="http://p",
+            timeout=5,
+            part_size="2M",
+            https_method="put",
+        )
     )
-    assert options == StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, "put")
+    assert options == StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, 2 * 1024 * 1024, "put")
     assert store_retries(params(retries=7)).retries == 7
 
 

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Stored, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._folder_lock import FolderLock
 from ansible_collections.macops.parallels.plugins.module_utils._stores._http_folder import HttpFolder
 from ansible_collections.macops.parallels.plugins.module_utils._stores._propfind import parse_entries
@@ -140,16 +141,16 @@ def test_a_full_store_is_found_before_the_body(answering):
         "/", "<d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>1000</d:quota-available-bytes>"
     )
     store = answering({"PROPFIND": listing(own)}, https_method="webdav")
-    store.check("x", 1000, write=False)
+    store.check("x", Content(1000), write=False)
     with pytest.raises(TaskError, match=r"has 1000 bytes left .* and the image needs 1001") as caught:
-        store.check("x", 1001, write=False)
+        store.check("x", Content(1001), write=False)
     assert caught.value.details == {"free": 1000, "needed": 1001}
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "405 Not Allowed", "501 Not Implemented"])
 def test_a_server_without_lists_will_do(answering, status):
     store = answering({"PROPFIND": f"HTTP/1.1 {status}\nContent-Length: 0\n"}, https_method="webdav")
-    store.check("x", 1000, write=False)
+    store.check("x", Content(1000), write=False)
 
 
 def test_a_page_in_place_of_a_list(answering):
@@ -158,7 +159,7 @@ def test_a_page_in_place_of_a_list(answering):
     answer = f"HTTP/1.1 207 Multi-Status\nContent-Length: {len(page)}\n\n{page}"
     store = answering({"PROPFIND": answer}, https_method="webdav")
     with pytest.raises(RetryLater, match="cannot be read"):
-        store.check("x", 1000, write=False)
+        store.check("x", Content(1000), write=False)
 
 
 NGINX = b"""<?xml version="1.0" encoding="utf-8" ?>

@@ -10,9 +10,9 @@ import threading
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._retry import RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Conflict, StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Body
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Body, Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
 
 NAME = "Büro 1 (100%).pvmp"
@@ -59,7 +59,7 @@ def test_nothing_is_there(store, folder):
 
 
 def test_a_file_is_sent_and_published(store, folder, image):
-    store.check(NAME, image.size)
+    store.check(NAME, Content(image.size))
     with Body(image.path, image.sha256) as body:
         sent = store.send(NAME, body)
         assert sent.size == image.size
@@ -71,7 +71,7 @@ def test_a_file_is_sent_and_published(store, folder, image):
     assert visible(folder) == [NAME]
     found = store.look(NAME)
     assert (found.name, found.size) == (NAME, image.size)
-    assert store.digest(NAME) == (image.sha256, image.size)
+    assert store.digest(NAME, Retries(0)) == (image.sha256, image.size)
 
 
 def test_nothing_is_left_when_it_is_discarded(store, folder, image):
@@ -104,12 +104,12 @@ def test_a_published_file_is_overwritten_when_asked_for(store, folder, image):
 
 
 def test_checking_leaves_nothing_behind(store, folder):
-    store.check(NAME, 1000)
+    store.check(NAME, Content(1000))
     assert visible(folder) == []
 
 
 def test_checking_without_writing_writes_nothing(kind, store, folder, request):
-    store.check(NAME, 1000, write=False)
+    store.check(NAME, Content(1000), write=False)
     assert visible(folder) == []
     if kind != "file":
         server = request.getfixturevalue(kind)
@@ -123,7 +123,7 @@ def test_a_missing_folder_is_found_before_a_body_is_sent(kind, folder, request, 
         server = request.getfixturevalue(kind)
         store = connect(server, f"{server.url}/missing")
     with pytest.raises(TaskError, match=r"the folder .*/missing is not there|The folder .*/missing is not there"):
-        store.check(NAME, 1000)
+        store.check(NAME, Content(1000))
 
 
 def test_small_files_are_written_and_read(store, folder):
