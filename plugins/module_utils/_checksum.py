@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from ._errors import TaskError
 from ._files import FileIdentity, atomic_write, remove_path
+from ._leftovers import Notice, remove_temporaries, unheard
+from ._progress import Report, unwatched
 
 BLOCK = 1024 * 1024
 SIDECAR = ".sha256"
@@ -107,7 +109,7 @@ def recorded(path: str) -> Checksum | None:
     return Checksum(sidecar.sha256, sidecar.identity, was_read=False)
 
 
-def hash_file(path: str) -> Checksum:
+def hash_file(path: str, report: Report = unwatched) -> Checksum:
     """Read a file with constant memory. Raises TaskError when it changes meanwhile."""
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK))
@@ -120,6 +122,7 @@ def hash_file(path: str) -> Checksum:
                 break
             count += size
             hasher.update(buffer[:size])
+            report(count, before.size)
         after = FileIdentity.from_stat(os.fstat(handle.fileno()))
     if before != after or count != before.size:
         raise TaskError(
@@ -136,14 +139,16 @@ def read_sidecar(path: str) -> Sidecar | None:
     return None if text is None else parse_sidecar(text, os.path.basename(path))
 
 
-def write_sidecar(path: str, checksum: Checksum) -> None:
+def write_sidecar(path: str, checksum: Checksum, notice: Notice = unheard) -> None:
+    remove_temporaries(sidecar_path(path), notice)
     atomic_write(sidecar_path(path), sidecar_text(checksum, os.path.basename(path)).encode())
 
 
-def remove_sidecars(path: str) -> None:
+def remove_sidecars(path: str, notice: Notice = unheard) -> None:
     """Remove the checksum files beside a file that is gone."""
     remove_path(sidecar_path(path))
     remove_path(parallels_sidecar_path(path))
+    remove_temporaries(sidecar_path(path), notice)
 
 
 def sidecar_content(path: str) -> str | None:

@@ -125,10 +125,16 @@ def flush_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def temporary_prefix(name: str) -> str:
+    """Return how the temporary files begin that C(atomic_write) makes for a file: by that they are known to be ours."""
+    return f".{name.encode()[:200].decode(errors='ignore')}."  # a name has 255 bytes at most
+
+
 def atomic_write(path: str, data: bytes, mode: int = 0o644) -> None:
     """Write a small file so that any reader, at any time, finds either the old content or the whole new one."""
-    folder = os.path.dirname(path) or "."
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)
+    folder, name = os.path.split(path)
+    folder = folder or "."
+    descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(name), suffix=".tmp", dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as handle:
             os.fchmod(handle.fileno(), mode)

@@ -15,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._errors import Interrupted, TaskError
 from ._interrupt import interruptible
 from ._job import ForegroundJob, Job, JobOrder, run_as_job
+from ._space import free_where
 
 
 def run_module(
@@ -89,7 +90,10 @@ def describe_os_error(error: OSError) -> str:
     """Return what the operating system refused, and what to do about it."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full{where}: {error.strerror}. Free some space, then run the same command again."
+        return (
+            f"The disk is full{where}: {error.strerror}.{free_where(error.filename)} Free some space, then run the "
+            "same command again."
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"Access was refused{where}: {error.strerror}. Run as the user who owns the virtual machines; on macOS, "

@@ -9,7 +9,6 @@ The rule for every change: what the program says does not count. After it, a fre
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -22,6 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ._errors import TaskError
+from ._interrupt import leave_signals_to_main_thread
+from ._leftovers import Notice, unheard
+from ._space import FULL_DISK
 
 PRLCTL = "prlctl"
 PRLSRVCTL = "prlsrvctl"
@@ -36,6 +38,7 @@ _ENVIRONMENT = {"LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "LANGUAGE": "en_
 READ_LIMIT = 120  # seconds for a question to Parallels
 CHANGE_LIMIT = 900  # seconds for a change that copies no disk
 _KILL_GRACE = 15  # seconds between asking a program to end and killing it
+_END_POLL = 0.05
 
 _NO_SERVICE = 253  # exit code: prlctl cannot connect to Parallels' service
 _FROZEN = 254  # exit code: the VM is frozen
@@ -118,7 +121,7 @@ REMEDIES = (
         "--require-pwd` (such as remove-vm:off or clone-vm:off), then run again.",
     ),
     Remedy(
-        r"[Nn]ot enough (free )?(disk )?space|Out of disk space|No space left on device|disk is full",
+        FULL_DISK,
         "The disk is full. Free some space, then run again.",
     ),
     Remedy(
@@ -168,6 +171,9 @@ _OWN_GROUP = """
 import os, sys
 os.setpgid(0, 0)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+if not os.read({gate}, 1):
+    sys.exit(1)
+os.close({gate})
 try:
     os.execv(sys.argv[1], sys.argv[1:])
 except OSError as error:
@@ -183,14 +189,22 @@ class Prlctl:
         run_command: Callable[..., tuple[int, str, str]],
         executable: Optional[str] = None,
         *,
+        notice: Notice = unheard,
+        mends: bool = True,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         retry_for: float = 120,
     ) -> None:
-        """C(run_command) is that of an AnsibleModule; C(retry_for) bounds how long a passing fault is waited for."""
+        """C(run_command) is that of an AnsibleModule; C(retry_for) bounds how long a passing fault is waited for.
+
+        C(notice) hears of leftovers of other runs that were put right. Without C(mends), as in check mode, they are
+        not.
+        """
         self._run_command = run_command
         self._executable = executable
         self._found: dict[str, str] = {}
+        self.notice = notice
+        self.mends = mends
         self.sleep = sleep
         self.clock = clock
         self.retry_for = retry_for
@@ -241,18 +255,24 @@ class Prlctl:
         return result
 
     def run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int] = ()) -> Result:
-        """Run a program once, whatever its exit code: that of C(prlctl exec) may be the guest's."""
+        """Run a program once, whatever its exit code: that of C(prlctl exec) may be the guest's.
+
+        Whatever interrupts this, such as a signal to the module, ends the program first.
+        """
         cmd = [self.program(program), *args]
         watch = _Watch(limit)
         try:
             rc, stdout, stderr = self._run_command(
-                [sys.executable, "-I", "-S", "-c", _OWN_GROUP, *cmd],
+                [sys.executable, "-I", "-S", "-c", _OWN_GROUP.format(gate=watch.gate), *cmd],
                 environ_update=_ENVIRONMENT,
                 expand_user_and_vars=False,
                 before_communicate_callback=watch.start,
-                pass_fds=list(keep_open),
+                pass_fds=[watch.gate, *keep_open],
                 handle_exceptions=False,
             )
+        except BaseException:
+            watch.end_program()
+            raise
         finally:
             watch.stop()
         return Result(cmd, rc, _printable(stdout), _printable(stderr), timed_out=watch.struck)
@@ -339,24 +359,52 @@ class Prlctl:
 
 
 class _Watch:
-    """Ends a program, with all that it started, when its time is over."""
+    """Ends a program, with all that it started, when its time is over.
+
+    The program starts only when the watch knows it: until then, it waits at the C(gate), and goes away when the watch
+    does. Else one that is started in the very moment of an interruption would go on unseen, for hours.
+    """
 
     def __init__(self, limit: float) -> None:
         self.struck = False
         self._limit = limit
         self._over = threading.Event()
         self._thread: Optional[threading.Thread] = None
+        self._process: Any = None
+        self.gate, self._opener = os.pipe()
 
     def start(self, process: Any) -> None:
+        self._process = process
         self._thread = threading.Thread(target=self._watch, args=(process.pid,), daemon=True)
         self._thread.start()
+        os.write(self._opener, b".")
 
     def stop(self) -> None:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+        os.close(self.gate)
+        os.close(self._opener)
+
+    def end_program(self) -> None:
+        """End the program now, and return when it has ended."""
+        self._over.set()
+        if self._process is None:
+            return
+        deadline = time.monotonic() + _KILL_GRACE
+        asked = False
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                _signal_group(self._process.pid, signal.SIGKILL)
+                self._process.kill()
+                self._process.wait()
+                return
+            # It has no group in its very first moment.
+            asked = asked or _signal_group(self._process.pid, signal.SIGTERM)
+            time.sleep(_END_POLL)
 
     def _watch(self, pid: int) -> None:
+        leave_signals_to_main_thread()
         if self._over.wait(self._limit):
             return
         self.struck = True
@@ -365,10 +413,13 @@ class _Watch:
             _signal_group(pid, signal.SIGKILL)
 
 
-def _signal_group(pid: int, number: int) -> None:
-    # It may have ended by itself in this moment; macOS calls a dead group not permitted.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+def _signal_group(pid: int, number: int) -> bool:
+    """Send a signal to a group of processes; return whether there was one."""
+    try:
         os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS calls a dead group not permitted
+        return False
+    return True
 
 
 def _is_program(path: str) -> bool:

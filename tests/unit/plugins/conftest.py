@@ -53,7 +53,10 @@ class ScriptedMac:
             program = self.executable.with_name(name)
             program.write_text("")
             program.chmod(0o755)
-        self.prl = Prlctl(self.run_command, str(self.executable), sleep=self.sleep, clock=self.clock)
+        self.notices: list[str] = []
+        self.prl = Prlctl(
+            self.run_command, str(self.executable), notice=self.notices.append, sleep=self.sleep, clock=self.clock
+        )
 
     def expect(
         self, *argv: str, rc: int = 0, out: Any = "", err: str = "", then: Optional[Callable[[], Any]] = None
@@ -73,7 +76,7 @@ class ScriptedMac:
         call = self.calls.pop(0)
         assert argv == call.argv
         self.environments.append(options["environ_update"])
-        self.descriptors.append(options["pass_fds"])
+        self.descriptors.append(options["pass_fds"][1:])  # the first is the gate, see _prlctl._Watch
         if call.then is not None:
             call.then()
         return call.rc, call.out, call.err
@@ -121,8 +124,9 @@ class ScriptedMac:
 
 
 @pytest.fixture
-def mac(tmp_path: Path) -> Iterator[ScriptedMac]:
+def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedMac]:
     """Return a scripted Mac; the test fails when an expected call did not come."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     scripted = ScriptedMac(tmp_path)
     yield scripted
     assert not scripted.calls, f"calls that did not come: {[call.argv for call in scripted.calls]}"

@@ -15,6 +15,7 @@ import tracemalloc
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils import _checksum
 from ansible_collections.macops.parallels.plugins.module_utils._checksum import (
+    BLOCK,
     compare_with_others,
     first_digest,
     hash_file,
@@ -23,6 +24,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._checksum import 
     parallels_sidecar_path,
     parse_sidecar,
     recorded,
+    remove_sidecars,
     sidecar_path,
     write_sidecar,
 )
@@ -261,3 +263,28 @@ def test_an_expected_digest(given, form):
 def test_what_is_no_digest(given):
     with pytest.raises(TaskError, match="64 hexadecimal digits"):
         normalized(given)
+
+
+def test_hashing_tells_how_far_it_is(tmp_path):
+    path = tmp_path / "x.pvmp"
+    size = 2 * BLOCK + 17
+    path.write_bytes(b"x" * size)
+    reports = []
+    hash_file(str(path), lambda *told: reports.append(told))
+    assert reports == [(BLOCK, size), (2 * BLOCK, size), (size, size)]
+
+
+@pytest.mark.parametrize("act", ["write", "remove"])
+def test_what_a_killed_run_left_of_a_sidecar_goes_with_a_word(tmp_path, act):
+    path = tmp_path / "x.pvmp"
+    path.write_bytes(b"x")
+    left = tmp_path / ".x.pvmp.sha256.abcdefgh.tmp"
+    left.write_text("half")
+    os.utime(left, (1, 1))
+    notices = []
+    if act == "write":
+        write_sidecar(str(path), hash_file(str(path)), notices.append)
+    else:
+        remove_sidecars(str(path), notices.append)
+    assert not left.exists()
+    assert [str(left) in notice for notice in notices] == [True]

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
@@ -24,6 +26,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._prlctl import (
     failure,
     may_pass,
     parse_json,
+    was_answered,
     without_progress,
 )
 
@@ -343,3 +346,83 @@ def test_a_broken_program_is_reported_without_a_traceback(real_prlctl: Any, tmp_
     assert result.rc == 1
     assert "Traceback" not in result.stderr
     assert str(tmp_path / "prlctl") in result.stderr
+
+
+class Told(BaseException):
+    """Stands for the end that a signal asks for."""
+
+
+def tell(*_signal: Any) -> None:
+    raise Told
+
+
+@pytest.fixture
+def told_later() -> Iterator[Callable[[float], None]]:
+    """Return a function that has this process told to end after some seconds."""
+    before = signal.signal(signal.SIGALRM, tell)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, told_later: Any, run_module_main: Any) -> Callable[[str, float], list[int]]:
+    """Return a function that interrupts a program, and returns the ids of the processes that it was."""
+
+    def interrupt(script: str, seconds: float) -> list[int]:
+        program, pids = tmp_path / "prlctl", tmp_path / "pids"
+        program.write_text(f"#!{sys.executable}\nimport os, signal, subprocess, sys, time\n{script}")
+        program.chmod(0o755)
+
+        def main() -> None:
+            prl = Prlctl(AnsibleModule({}).run_command, str(program))
+            told_later(seconds)
+            with pytest.raises(Told) as caught:
+                prl.run_once(PRLCTL, ["pack", str(pids)], 600)
+            assert not was_answered(caught.value)
+            AnsibleModule.exit_json(None)
+
+        run_module_main(main)
+        return [int(line) for line in pids.read_text().split()] if pids.exists() else []
+
+    return interrupt
+
+
+FAMILY = """
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[2], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(600)
+"""
+
+
+def test_a_program_ends_with_what_interrupts_its_module(interrupted: Any) -> None:
+    start = time.monotonic()
+    pids = interrupted(FAMILY, 1.5)
+    assert len(pids) == 2
+    deadline = time.monotonic() + 10
+    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_is_alive, pids))
+    assert time.monotonic() - start < 10
+
+
+def test_a_program_that_goes_on_after_the_interruption_is_killed(
+    interrupted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_prlctl, "_KILL_GRACE", 0.5)
+    pids = interrupted("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FAMILY, 1.5)
+    assert pids
+    assert not _is_alive(pids[0])
+
+
+def test_a_program_that_is_being_started_at_the_interruption_never_runs(
+    interrupted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_watch: Any, _process: Any) -> None:
+        processes.append(_process)
+        time.sleep(5)  # the interruption comes here, before the watch knows the process
+
+    processes: list[Any] = []
+    monkeypatch.setattr(_prlctl._Watch, "start", start)
+    assert interrupted(FAMILY, 0.5) == []
+    assert processes[0].wait(10) == 1
