@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 from ._errors import TaskError
 from ._files import bytes_on_disk
 from ._prlctl import PRLCTL, Prlctl
+from ._unlisted import Unlisted, find_unlisted, forget_unlisted
 
 STOPPED = "stopped"
 RUNNING = "running"
@@ -218,9 +219,55 @@ def find_entry(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
 
 
 def find_vm(prl: Prlctl, name_or_uuid: str) -> Optional[Vm]:
-    """Return the VM with exactly this name or UUID, or None."""
+    """Return the VM with exactly this name or UUID, or None. One that a killed run has unregistered is put back."""
+    entry = _find_or_put_back(prl, name_or_uuid)
+    return _read_if_there(prl, entry) if entry else None
+
+
+def _find_or_put_back(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
     entry = find_entry(prl, name_or_uuid)
-    return read_vm(prl, entry) if entry else None
+    if entry is None:
+        lost = find_unlisted(lambda vm: bare_uuid(name_or_uuid) == vm.uuid or same_name(vm.name, name_or_uuid))
+        return _put_back(prl, lost) if lost else None
+    forget_unlisted(entry.uuid)
+    return entry
+
+
+def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
+    """Register a VM again that a run has unregistered, which was killed before it could do that itself."""
+    with lost.take(prl, BUSY_TIME) as note:
+        entry = find_entry(prl, lost.uuid)
+        if entry is None and os.path.exists(lost.path):
+            if not prl.mends:
+                raise TaskError(
+                    f"An earlier run that did not end has taken '{lost.name}' off Parallels' list. Run the same "
+                    f"command without check mode to register it again, or register {lost.path} by hand.",
+                    path=lost.path,
+                )
+            prl.change(
+                f"register {lost.path} again",
+                ["register", lost.path, "--preserve-uuid=yes"],
+                lambda: find_entry(prl, lost.uuid) is not None,
+                keep_open=[note.descriptor],
+            )
+            prl.notice(
+                f"An earlier run that did not end had taken '{lost.name}' off Parallels' list. It was registered again "
+                f"from {lost.path}."
+            )
+            entry = find_entry(prl, lost.uuid)
+        if entry is not None:
+            note.remove()
+        return entry
+
+
+def _read_if_there(prl: Prlctl, entry: Entry) -> Optional[Vm]:
+    """Return a VM that was on the list just now; None when another run has removed it since."""
+    try:
+        return read_vm(prl, entry)
+    except TaskError:
+        if find_entry(prl, entry.uuid) is None:
+            return None
+        raise
 
 
 def get_vm(prl: Prlctl, name_or_uuid: str) -> Vm:
@@ -241,7 +288,8 @@ def no_such_vm(name_or_uuid: str) -> TaskError:
 
 def list_vms(prl: Prlctl) -> list[Vm]:
     """Return all VMs of this user. Each is asked for by itself: in one answer for all, some facts are missing."""
-    return [read_vm(prl, entry) for entry in list_entries(prl)]
+    found = (_read_if_there(prl, entry) for entry in list_entries(prl))
+    return [vm for vm in found if vm is not None]
 
 
 def state_of(prl: Prlctl, uuid: str) -> str:
@@ -281,15 +329,21 @@ def find_linked_clones(prl: Prlctl, vm: Vm) -> list[tuple[Entry, str]]:
     found = []
     for entry in list_entries(prl):
         if entry.uuid != vm.uuid:
-            link = _read_link(home_of(prl, entry))
+            home = home_of(prl, entry)
+            link = _read_link(home) if home else {}
             if link.get("vm") == vm.uuid:
                 found.append((entry, link["snapshot"]))
     return found
 
 
 def home_of(prl: Prlctl, entry: Entry) -> str:
-    """Return where a VM's bundle or image is."""
-    return _home(_read_info(prl, entry))
+    """Return where the bundle or image is of a VM that was on the list just now; empty when it has gone since."""
+    try:
+        return _home(_read_info(prl, entry))
+    except TaskError:
+        if find_entry(prl, entry.uuid) is None:
+            return ""
+        raise
 
 
 def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
@@ -302,7 +356,7 @@ def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
 
 def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = BUSY_TIME) -> Vm:
     """Return a VM once Parallels does not work on it: what it was before that work may not hold any more."""
-    entry = find_entry(prl, name_or_uuid)
+    entry = _find_or_put_back(prl, name_or_uuid)
     if entry is None:
         raise no_such_vm(name_or_uuid)
     if entry.busy:
@@ -434,11 +488,35 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
     return disks
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One file of a disk: what was written up to a snapshot, or since the last one, over the layer C(parent)."""
+
+    id: str  # that of the snapshot
+    parent: str
+    path: str
+
+
+def layers_of(disk: Disk) -> list[Layer]:
+    """Return the layers of a disk; none where its descriptor cannot be read."""
+    root = _read_xml(os.path.join(disk.path, "DiskDescriptor.xml"))
+    if root is None:
+        return []
+    parents = {bare_uuid(_text(shot, "GUID")): bare_uuid(_text(shot, "ParentGUID")) for shot in root.iter("Shot")}
+    layers = ((bare_uuid(_text(image, "GUID")), _text(image, "File")) for image in root.iter("Image"))
+    return [Layer(id, parents.get(id, ""), os.path.join(disk.path, file)) for id, file in layers if id and file]
+
+
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
         return ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError):  # no such file, or Parallels is just writing it
         return None
+
+
+def uuid_in(home: str) -> str:
+    """Return the UUID that a bundle's own configuration tells; empty for images and where it is not to be read."""
+    return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
 def _text(root: Optional[ElementTree.Element], tag: str) -> str:

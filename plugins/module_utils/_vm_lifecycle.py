@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ._errors import TaskError
 from ._prlctl import Prlctl
+from ._unlisted import Unlisted, forget_unlisted, off_the_list
 from ._vm import (
     BUNDLE_SUFFIX,
     BUSY_TIME,
@@ -24,7 +26,6 @@ from ._vm import (
     Settings,
     Vm,
     find_entry,
-    find_vm,
     get_vm,
     home_of,
     list_entries,
@@ -54,8 +55,9 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
     known = {entry.uuid: entry for entry in list_entries(prl)}
     vm = _registered_from(prl, path, set())
     if vm is None:
-        taken = find_vm(prl, name)
-        if taken is not None:
+        other = find_entry(prl, name)
+        if other is not None:
+            taken = read_vm(prl, other)
             raise TaskError(
                 f"There is a virtual machine '{name}' already, and it is not the one in {path} but in {taken.home}. "
                 "Choose another name, or unregister that one first.",
@@ -142,9 +144,23 @@ def refuse_running(prl: Prlctl, vm: Vm, verb: str) -> str:
     return state
 
 
-def unregister(prl: Prlctl, vm: Vm) -> None:
+def unregister(prl: Prlctl, vm: Vm, keep_open: Sequence[int] = ()) -> None:
     """Take a VM off Parallels' list; its files stay."""
-    prl.change(f"unregister '{vm.name}'", ["unregister", vm.uuid], lambda: find_entry(prl, vm.uuid) is None)
+    prl.change(
+        f"unregister '{vm.name}'",
+        ["unregister", vm.uuid],
+        lambda: find_entry(prl, vm.uuid) is None,
+        keep_open=keep_open,
+    )
+    forget_unlisted(vm.uuid)
+
+
+def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) -> Vm:
+    """Make a VM what it is in another bundle of its own; C(between) is called while it is off Parallels' list."""
+    with off_the_list(prl, Unlisted(vm.uuid, vm.name, path), BUSY_TIME) as note:
+        unregister(prl, vm, [note.descriptor])
+        between()
+        return register(prl, vm.name, path, new_uuid=False, dry=False)[0] or vm
 
 
 def delete(prl: Prlctl, vm: Vm, state: str) -> None:
@@ -153,3 +169,4 @@ def delete(prl: Prlctl, vm: Vm, state: str) -> None:
         unregister(prl, vm)
     else:
         prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], lambda: find_entry(prl, vm.uuid) is None)
+        forget_unlisted(vm.uuid)

@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._errors import Interrupted, TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._unlisted import (
+    Unlisted,
+    find_unlisted,
+    off_the_list,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._vm import (
+    Entry,
     Settings,
     bare_uuid,
     family_of,
@@ -21,6 +27,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._vm import (
     find_vm,
     get_vm,
     get_vm_at_rest,
+    home_of,
     is_busy,
     list_vms,
     read_snapshots,
@@ -94,6 +101,7 @@ def test_a_vm_whose_snapshots_cannot_be_listed_is_an_error(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).expect("prlctl", "list", "-i", "-j", UUID, out=[mac.info()])
     for _try in range(3):
         mac.expect("prlctl", "snapshot-list", UUID, "-j", rc=255, err="Failed")
+    mac.list((UUID, "x", "stopped"))
     with pytest.raises(TaskError, match=r"Parallels refused to answer"):
         get_vm(mac.prl, "x")
 
@@ -360,3 +368,97 @@ def test_only_wanted_settings_count_as_changed() -> None:
 def test_all_results_can_be_shown_as_json(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID)
     json.dumps(get_vm(mac.prl, "x").result())
+
+
+NOT_FOUND = "Failed to get VM config: The virtual machine could not be found."
+
+
+def test_vms_that_go_between_two_looks_are_left_out(mac: Any, tmp_path: Path) -> None:
+    mac.list((UUID, "x", "stopped"), (OTHER, "y", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", UUID, rc=255, err=NOT_FOUND)
+    mac.list((OTHER, "y", "stopped"))
+    mac.look(OTHER)
+    assert [vm.uuid for vm in list_vms(mac.prl)] == [OTHER]
+    mac.list((UUID, "x", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", UUID, rc=255, err=NOT_FOUND)
+    mac.list((OTHER, "y", "stopped"))
+    assert find_vm(mac.prl, "x") is None
+    mac.expect("prlctl", "list", "-i", "-j", UUID, rc=255, err=NOT_FOUND)
+    mac.list((OTHER, "y", "stopped"))
+    assert home_of(mac.prl, Entry(UUID, "x", "stopped")) == ""
+
+
+def a_lost_vm(mac: Any, path: Path) -> Unlisted:
+    """A run takes a VM off the list, and ends before it puts it back."""
+    lost = Unlisted(UUID, "Büro 1", str(path))
+    with pytest.raises(Interrupted), off_the_list(mac.prl, lost, 0):
+        raise Interrupted("killed")
+    return lost
+
+
+@pytest.mark.parametrize("wanted", ["Büro 1", UUID, f"{{{UUID}}}"])
+def test_a_vm_that_a_killed_run_took_off_the_list_is_put_back(mac: Any, tmp_path: Path, wanted: str) -> None:
+    facts = mac.bundle(tmp_path / "x.pvm")
+    a_lost_vm(mac, tmp_path / "x.pvm")
+    for _look in range(2):
+        mac.list((OTHER, "y", "stopped"))
+    mac.expect("prlctl", "register", str(tmp_path / "x.pvm"), "--preserve-uuid=yes")
+    for _look in range(2):
+        mac.list((UUID, "Büro 1", "stopped"))
+    mac.look(UUID, Name="Büro 1", **facts)
+    assert get_vm(mac.prl, wanted).uuid == UUID
+    assert mac.notices == [
+        "An earlier run that did not end had taken 'Büro 1' off Parallels' list. It was registered again from "
+        f"{tmp_path / 'x.pvm'}."
+    ]
+    assert find_unlisted(lambda _vm: True) is None
+
+
+def test_a_vm_is_not_put_back_in_check_mode(mac: Any, tmp_path: Path) -> None:
+    mac.bundle(tmp_path / "x.pvm")
+    a_lost_vm(mac, tmp_path / "x.pvm")
+    mac.prl.mends = False
+    for _look in range(2):
+        mac.list((OTHER, "y", "stopped"))
+    with pytest.raises(TaskError, match=r"has taken 'Büro 1' off Parallels' list. Run the same command without check"):
+        find_vm(mac.prl, "Büro 1")
+    assert find_unlisted(lambda _vm: True) is not None
+
+
+@pytest.mark.parametrize("wanted", ["another", OTHER])
+def test_a_note_about_another_vm_changes_nothing(mac: Any, tmp_path: Path, wanted: str) -> None:
+    mac.bundle(tmp_path / "x.pvm")
+    a_lost_vm(mac, tmp_path / "x.pvm")
+    mac.list((UUID.replace("d", "e"), "y", "stopped"))
+    assert find_vm(mac.prl, wanted) is None
+
+
+def test_a_vm_whose_files_are_gone_is_not_put_back(mac: Any, tmp_path: Path) -> None:
+    a_lost_vm(mac, tmp_path / "x.pvm")
+    for _look in range(2):
+        mac.list((OTHER, "y", "stopped"))
+    assert find_vm(mac.prl, "Büro 1") is None
+    assert find_unlisted(lambda _vm: True) is not None
+
+
+def test_a_vm_that_a_living_run_puts_back_is_waited_for(mac: Any, tmp_path: Path) -> None:
+    facts = mac.bundle(tmp_path / "x.pvm")
+    lost = a_lost_vm(mac, tmp_path / "x.pvm")
+    holder = lost.take(mac.prl, 0)
+    mac.prl.sleep = lambda _seconds: holder.remove()
+    mac.list((OTHER, "y", "stopped"))
+    mac.list((UUID, "Büro 1", "stopped"))
+    mac.look(UUID, Name="Büro 1", **facts)
+    assert get_vm(mac.prl, "Büro 1").uuid == UUID
+    assert mac.notices == []
+
+
+def test_a_note_about_a_vm_that_is_listed_is_taken_away_unless_it_is_in_use(mac: Any, tmp_path: Path) -> None:
+    lost = a_lost_vm(mac, tmp_path / "x.pvm")
+    for held in (True, False):
+        holder = lost.take(mac.prl, 0) if held else None
+        mac.list((UUID, "Büro 1", "stopped")).look(UUID, Name="Büro 1")
+        find_vm(mac.prl, "Büro 1")
+        assert (find_unlisted(lambda _vm: True) is not None) is held
+        if holder is not None:
+            holder.release()

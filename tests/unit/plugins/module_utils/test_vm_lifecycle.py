@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._unlisted import (
+    Unlisted,
+    find_unlisted,
+    off_the_list,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Settings, Vm, get_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle import (
     apply_settings,
     delete,
     refuse_running,
     register,
+    register_again,
     unregister,
 )
 
@@ -225,3 +231,41 @@ def test_a_running_vm_is_not_removed(mac: Any, state: str, refused: bool) -> Non
             refuse_running(mac.prl, vm, "removed")
     else:
         assert refuse_running(mac.prl, vm, "removed") == state
+
+
+def test_a_vm_is_unlisted_only_while_it_is_registered_again(mac: Any, tmp_path: Path) -> None:
+    bundle = tmp_path / "x.pvm"
+    facts = mac.bundle(bundle)
+    vm = a_vm(mac, Home="/p/x.pvmp")
+    noted: list[Any] = []
+    mac.expect("prlctl", "unregister", UUID, then=lambda: noted.append(find_unlisted(lambda _vm: True)))
+    for _look in range(4):
+        mac.list((OTHER, "else", "stopped"))
+        if _look == 2:
+            mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(Home="/p/else.pvm/")])
+    mac.expect(
+        "prlctl",
+        "register",
+        str(bundle),
+        "--preserve-uuid=yes",
+        then=lambda: noted.append(find_unlisted(lambda _vm: True)),
+    )
+    for _look in range(2):
+        where(mac, facts)
+        mac.look(UUID, Name="x", **facts)
+    between: list[bool] = []
+    assert register_again(mac.prl, vm, str(bundle), lambda: between.append(True)).home == str(bundle)
+    assert noted == [Unlisted(UUID, "x", str(bundle))] * 2
+    assert between == [True]
+    assert find_unlisted(lambda _vm: True) is None
+
+
+@pytest.mark.parametrize("end", [unregister, lambda prl, vm: delete(prl, vm, "stopped")])
+def test_a_vm_that_goes_for_good_is_not_put_back(mac: Any, tmp_path: Path, end: Any) -> None:
+    vm = a_vm(mac)
+    with pytest.raises(KeyboardInterrupt), off_the_list(mac.prl, Unlisted(UUID, "x", str(tmp_path)), 0):
+        raise KeyboardInterrupt
+    mac.expect("prlctl", "unregister" if end is unregister else "delete", UUID)
+    mac.list((OTHER, "else", "stopped"))
+    end(mac.prl, vm)
+    assert find_unlisted(lambda _vm: True) is None
