@@ -14,8 +14,11 @@ from typing import Any, Callable
 from ._checksum import remove_sidecars
 from ._claim import Claim, read_claim
 from ._errors import TaskError, add_sentence
-from ._files import free_bytes, remove_path, wait_until_quiet
+from ._files import bytes_on_disk, remove_path, wait_until_quiet
+from ._leftovers import outputs_of, own_outputs, remove_leftover, with_size
 from ._prlctl import Prlctl, was_answered
+from ._progress import Report, unwatched, watched
+from ._space import Need
 from ._vm import (
     BUNDLE_SUFFIX,
     INVALID,
@@ -32,11 +35,12 @@ from ._vm import (
     is_busy,
     wait_for_state,
 )
-from ._vm_lifecycle import register, unregister
+from ._vm_lifecycle import register_again
 
 PACK = "pack"
 UNPACK = "unpack"
 _LEFT = "packed, with the bundle left"  # of a claim that stays, see _finish
+_TAKING_BACK = "bundle taken back"  # the VM becomes the bundle that was left; its image goes
 
 # How long Parallels gets to stop working on a VM after its program was ended.
 _CANCEL_TIME = 120
@@ -62,6 +66,11 @@ class _Work:
     target: str
     image: str
 
+    @property
+    def remains(self) -> tuple[str, ...]:
+        """The operations that leave the target behind when they are killed, see _is_ours."""
+        return (PACK, _TAKING_BACK) if self.verb == PACK else (UNPACK,)
+
 
 def _work(verb: str, vm: Vm) -> _Work:
     stem = os.path.join(vm.folder, vm.stem)
@@ -71,35 +80,20 @@ def _work(verb: str, vm: Vm) -> _Work:
     return _Work(UNPACK, image, bundle, image)
 
 
-def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool) -> bool:
+def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool, report: Report = unwatched) -> bool:
     """Pack a VM; return whether it was not packed before."""
-    if vm.packed:
-        if not dry:
-            _settle_claim(prl, vm, PACK)
+    work = _work(PACK, vm)
+    if vm.packed and (dry or not _is_ours(read_claim(work.image), vm, PACK, _TAKING_BACK)):
         return False
-    return _run(
-        prl,
-        vm,
-        _work(PACK, vm),
-        order.timeout,
-        lambda found: _refuse_to_pack(found, order),
-        _prove_image,
-        dry=dry,
-    )
+    return _Run(prl, work, order.timeout, lambda found: _refuse_to_pack(found, order), _prove_image, report).go(vm, dry)
 
 
-def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> bool:
+def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched) -> bool:
     """Unpack a VM; return whether it was packed before."""
-    if not vm.packed:
-        if not dry:
-            _settle_claim(prl, vm, UNPACK)
-        return False
     work = _work(UNPACK, vm)
-    if os.path.isdir(work.target) and _is_ours(read_claim(work.image), vm, _LEFT):
-        if not dry:
-            _take_bundle_back(prl, vm, work)
-        return True
-    return _run(prl, vm, work, timeout, _refuse_to_unpack, _prove_bundle, dry=dry)
+    if not vm.packed and (dry or not _is_ours(read_claim(work.image), vm, UNPACK, _TAKING_BACK)):
+        return False
+    return _Run(prl, work, timeout, _refuse_to_unpack, _prove_bundle, report).go(vm, dry)
 
 
 def target_of(vm: Vm) -> str:
@@ -115,60 +109,97 @@ def image_facts(vm: Vm) -> dict[str, Any]:
     return {"path": vm.home, "size": os.stat(vm.home).st_size}
 
 
-def _settle_claim(prl: Prlctl, vm: Vm, verb: str) -> None:
-    """Take away the claim of a run that was killed after Parallels had done its part."""
-    work = _work(verb, vm)
-    if _is_ours(read_claim(work.image), vm, verb):
-        with Claim.take(work.image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-            _finish(claim, work, vm)
+def _is_ours(notes: dict[str, Any], vm: Vm, *operations: str) -> bool:
+    return notes.get("operation") in operations and notes.get("vm") == vm.uuid
 
 
-def _is_ours(notes: dict[str, Any], vm: Vm, verb: str) -> bool:
-    return notes.get("operation") == verb and notes.get("vm") == vm.uuid
+@dataclass(frozen=True)
+class _Run:
+    """One run in one direction: what it may not touch, and what proves that it has done it."""
 
+    prl: Prlctl
+    work: _Work
+    timeout: float
+    refuse: Callable[[Vm], None]
+    prove: Callable[[Vm], None]
+    report: Report
 
-def _run(
-    prl: Prlctl,
-    vm: Vm,
-    work: _Work,
-    timeout: float,
-    refuse: Callable[[Vm], None],
-    prove: Callable[[Vm], None],
-    *,
-    dry: bool,
-) -> bool:
-    if dry:
-        refuse(vm)
-        _refuse_in_the_way(vm, work, read_claim(work.image))
-        _refuse_small_disk(vm, work)
-        return True
-    with Claim.take(work.image, wait=timeout, sleep=prl.sleep, clock=prl.clock) as claim:
-        # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
-        vm = get_vm_at_rest(prl, vm.uuid)
-        if not _is_done(vm, work) and _is_ours(claim.notes, vm, work.verb) and os.path.lexists(work.target):
-            if not _is_quiet(prl, work, timeout):
-                raise TaskError(f"Parallels still writes {work.target}. Wait until that has ended, then run again.")
-            vm = get_vm_at_rest(prl, vm.uuid)
-        if _is_done(vm, work):
-            prove(vm)
-            _finish(claim, work, vm)
+    def go(self, before: Vm, dry: bool) -> bool:
+        """Return whether the VM, as it was seen before, was not yet what is wanted."""
+        work = self.work
+        if dry:
+            if not _can_be_taken_back(before, work, read_claim(work.image)):
+                self.refuse(before)
+                _refuse_in_the_way(before, work, read_claim(work.image))
+                _need(before, work).refuse_less()
             return True
+        prl = self.prl
+        with Claim.take(work.image, wait=self.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
+            # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+            vm = get_vm_at_rest(prl, before.uuid)
+            if not _is_done(vm, work) and _leftovers(vm, work, claim):
+                if not _is_quiet(prl, work, self.timeout):
+                    raise TaskError(f"Parallels still writes {work.target}. Wait until that has ended, then run again.")
+                vm = get_vm_at_rest(prl, vm.uuid)
+            if _work(work.verb, vm).image != work.image:
+                raise TaskError(f"'{vm.name}' was moved to {vm.home} meanwhile. Run the same command again.")
+            if _is_done(vm, work):
+                self._settle(vm, claim)
+                return not _is_done(before, work)
+            if _can_be_taken_back(vm, work, claim.notes):
+                _take_bundle_back(prl, vm, work, claim)
+            else:
+                self._do(vm, claim)
+        return True
+
+    def _settle(self, vm: Vm, claim: Claim) -> None:
+        """Take away the claim of a run that was killed after Parallels had done its part."""
+        self.prove(vm)
+        if _is_ours(claim.notes, vm, self.work.verb, _TAKING_BACK):
+            self.prl.notice(
+                f"An earlier run did not end after '{vm.name}' had been {self.work.verb}ed. What it left to do, as "
+                f"noted in {with_size(claim.path)}, was done."
+            )
+        _finish(self.prl, claim, self.work, vm)
+
+    def _do(self, vm: Vm, claim: Claim) -> None:
+        prl, work = self.prl, self.work
         _refuse_in_the_way(vm, work, claim.notes)
-        refuse(vm)
-        remove_path(work.target)  # which the claim has just been found to prove to be ours
-        _refuse_small_disk(vm, work)
-        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name)
+        self.refuse(vm)
+        _clear_leftovers(prl, vm, work, claim)
+        need = _need(vm, work)
+        need.refuse_less()
+        strangers = [path for path in outputs_of(work.target) if os.path.lexists(path)]
+        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name, strangers=strangers)
         try:
-            _change(prl, vm, work, timeout, claim)
-            prove(get_vm(prl, vm.uuid))
+            with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.bytes_on_disk, self.report):
+                _change(prl, vm, work, self.timeout, claim)
+            self.prove(get_vm(prl, vm.uuid))
         except BaseException as error:
             _undo(prl, vm, work, claim, error)
+            need.explain(error)
             raise
-        _finish(claim, work, vm)
-    return True
+        _finish(prl, claim, work, vm)
 
 
-def _finish(claim: Claim, work: _Work, vm: Vm) -> None:
+def _leftovers(vm: Vm, work: _Work, claim: Claim) -> list[str]:
+    """Return the half-made files and folders that the claim proves to be ours, or none."""
+    if not _is_ours(claim.notes, vm, *work.remains):
+        return []
+    return own_outputs(work.target, claim.notes)
+
+
+def _clear_leftovers(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
+    leftovers = _leftovers(vm, work, claim)
+    for path in leftovers:
+        remove_leftover(path, prl.notice)
+    if not leftovers and _is_ours(claim.notes, vm, *work.remains):
+        prl.notice(
+            f"{with_size(claim.path)} was left by an earlier run that did not end, before anything was {work.verb}ed."
+        )
+
+
+def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
     """Take away the claim and, with an image that is unpacked, the checksums that say what it was.
 
     Where Parallels left the bundle beside the image, the claim stays: it proves whose the bundle is.
@@ -177,16 +208,24 @@ def _finish(claim: Claim, work: _Work, vm: Vm) -> None:
         claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
         return
     if work.verb == UNPACK:
-        remove_sidecars(work.image)
+        if _is_ours(claim.notes, vm, _TAKING_BACK):
+            remove_path(work.image)
+        remove_sidecars(work.image, prl.notice)
     claim.remove()
 
 
-def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work) -> None:
+def _can_be_taken_back(vm: Vm, work: _Work, notes: dict[str, Any]) -> bool:
+    """Return whether the bundle is still there that was left when the VM was packed."""
+    configuration = os.path.join(work.target, "config.pvs")
+    return work.verb == UNPACK and os.path.isfile(configuration) and _is_ours(notes, vm, _LEFT, _TAKING_BACK)
+
+
+def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
     """Make the bundle that was left when a VM was packed the VM again, in place of unpacking it once more."""
-    with Claim.take(work.image, wait=_CANCEL_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-        _refuse_to_unpack(get_vm_at_rest(prl, vm.uuid))
-        _prove_bundle(_register_again(prl, vm, work))
-        _finish(claim, work, vm)
+    _refuse_to_unpack(vm)
+    claim.write(operation=_TAKING_BACK, vm=vm.uuid, name=vm.name)
+    _prove_bundle(_register_again(prl, vm, work))
+    _finish(prl, claim, work, vm)
 
 
 def _is_done(vm: Vm, work: _Work) -> bool:
@@ -233,9 +272,9 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
                 left_behind=_left_behind(work),
             )
             return
-        if os.path.lexists(work.target):
-            remove_path(work.target)
-            add_sentence(error, f"The half-made {work.target} was removed.")
+        for path in _leftovers(vm, work, claim):
+            remove_path(path)
+            add_sentence(error, f"The half-made {path} was removed.")
         claim.remove()
         add_sentence(error, f"'{vm.name}' is as it was, in {now.home}.")
     except (TaskError, OSError) as problem:
@@ -248,7 +287,9 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
 
 def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
     """Return whether nobody writes the target any more. Removing it while Parallels does would lose the VM."""
-    return not os.path.lexists(work.target) or wait_until_quiet(work.target, _QUIET_TIME, timeout, prl.sleep, prl.clock)
+    end = prl.clock() + timeout
+    written = [path for path in outputs_of(work.target) if os.path.lexists(path)]
+    return all(wait_until_quiet(path, _QUIET_TIME, end - prl.clock(), prl.sleep, prl.clock) for path in written)
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
@@ -259,14 +300,12 @@ def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
 
 def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
     """Make a VM what it was before it was packed: its bundle."""
-    unregister(prl, vm)
-    remove_path(work.image)
     bundle = work.source if work.verb == PACK else work.target
-    return register(prl, vm.name, bundle, new_uuid=False, dry=False)[0] or vm
+    return register_again(prl, vm, bundle, lambda: remove_path(work.image))
 
 
 def _left_behind(work: _Work) -> list[str]:
-    return [path for path in (work.source, work.target) if os.path.lexists(path)]
+    return [path for path in (work.source, *outputs_of(work.target)) if os.path.lexists(path)]
 
 
 def _same(one: str, other: str) -> bool:
@@ -277,7 +316,7 @@ def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
     """Raise for a target that no claim shows to be the half-made output of an earlier run."""
     if not os.path.lexists(work.target):
         return
-    if _is_ours(notes, vm, work.verb):
+    if _is_ours(notes, vm, *work.remains):
         return
     raise TaskError(
         f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that this "
@@ -286,17 +325,10 @@ def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
     )
 
 
-def _refuse_small_disk(vm: Vm, work: _Work) -> None:
-    """Raise when what is made, which may be as big as what it is made from, has no room beside it."""
-    free, needed = free_bytes(vm.folder), vm.bytes_on_disk
-    if free < needed:
-        raise TaskError(
-            f"{vm.folder} has {free} bytes free, and to {work.verb} '{vm.name}' may take {needed}, because what is "
-            "there stays until it is done. Free some space, then run again.",
-            path=vm.folder,
-            free_bytes=free,
-            needed_bytes=needed,
-        )
+def _need(vm: Vm, work: _Work) -> Need:
+    """Return the room for what is made beside what it is made from, which stays until it is done."""
+    # An image may be as big as its bundle. How small its bundle was made in it, nobody can tell from outside.
+    return Need(f"{work.verb.capitalize()}ing '{vm.name}'", vm.folder, vm.bytes_on_disk, at_least=work.verb == UNPACK)
 
 
 def _refuse_to_pack(vm: Vm, order: PackOrder) -> None:

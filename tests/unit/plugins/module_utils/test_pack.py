@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
+import time
 from typing import Any, Callable, Optional
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils import _pack
+from ansible_collections.macops.parallels.plugins.module_utils import _pack, _space
 from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim, read_claim
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._errors import Interrupted, TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._files import bytes_on_disk
 from ansible_collections.macops.parallels.plugins.module_utils._pack import (
     PackOrder,
     image_facts,
@@ -20,6 +24,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._pack import (
     target_of,
     unpack,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._progress import watched
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Vm, get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -193,13 +198,17 @@ def test_what_is_allowed_is_packed(stage: Stage) -> None:
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_full_disk_is_found_before(stage: Stage, monkeypatch: pytest.MonkeyPatch, dry: bool) -> None:
-    monkeypatch.setattr(_pack, "free_bytes", lambda _path: 1000)
+    monkeypatch.setattr(_space, "free_bytes", lambda _path: 1000)
     vm = stage.vm()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=r"has 1000 bytes free, and to pack 'win 11' may take") as caught:
+    with pytest.raises(TaskError, match=r"Packing .* needs up to .*, and 1.0 kB \(1000 bytes\) are free") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=dry)
-    assert caught.value.details["needed_bytes"] == vm.bytes_on_disk
+    assert caught.value.details == {
+        "path": str(stage.folder),
+        "free_bytes": 1000,
+        "needed_bytes": vm.bytes_on_disk,
+    }
     assert stage.files() == ["win 11.pvm"]
 
 
@@ -232,6 +241,115 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert there == [False]
     assert stage.files() == ["win 11.pvmp"]
+    assert len(stage.mac.notices) == 1
+    assert re.match(rf"{re.escape(str(stage.image))} \(.*\d+ bytes\)* was left half made by an", stage.mac.notices[0])
+
+
+LOOK_ALIKES = ("win 11.pvmp.part", "win 12.pvmp.tmp", "win 11.pvmp.tmp2", ".win 12.pvmp.claim.json", ".x.tmp")
+
+
+@pytest.mark.parametrize("stranger", [True, False])
+def test_what_a_killed_packing_left_under_a_temporary_name_is_removed_and_look_alikes_stay(
+    stage: Stage, stranger: bool
+) -> None:
+    temporary = stage.folder / "win 11.pvmp.tmp"
+    temporary.write_text("half")
+    with Claim.take(str(stage.image)) as claim:
+        strangers = [str(temporary)] if stranger else []
+        claim.write(operation="pack", vm=UUID, name="win 11", strangers=strangers)
+    for name in LOOK_ALIKES:
+        (stage.folder / name).write_text("precious")
+    vm = stage.vm()
+    stage.under_the_claim()
+    if not stranger:
+        stage.under_the_claim()
+    stage.run("pack", then=stage.packed)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert temporary.exists() is stranger
+    assert stage.files() == sorted([*LOOK_ALIKES, "win 11.pvmp", *(["win 11.pvmp.tmp"] if stranger else [])])
+    assert all((stage.folder / name).read_text() == "precious" for name in LOOK_ALIKES)
+    assert len(stage.mac.notices) == 1
+
+
+def test_a_temporary_file_that_was_there_before_is_not_taken_for_ours(stage: Stage) -> None:
+    temporary = stage.folder / "win 11.pvmp.tmp"
+    temporary.write_text("precious")
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=255, err="Out of disk space.", then=lambda: stage.image.write_text("half"))
+    stage.is_home(stage.bundle)
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"Out of disk space"):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvm", "win 11.pvmp.tmp"]
+    assert temporary.read_text() == "precious"
+
+
+def test_packing_under_a_temporary_name_goes_on(stage: Stage) -> None:
+    temporary = stage.folder / "win 11.pvmp.tmp"
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=-9, then=lambda: temporary.write_text("half"))
+    for _look in range(7):
+        stage.is_home(stage.bundle)
+
+    def grow(seconds: float) -> None:
+        stage.mac.now += seconds
+        temporary.write_text("x" * int(stage.mac.now))
+
+    stage.mac.prl.sleep = grow
+    with pytest.raises(TaskError, match=r"Parallels goes on with it all the same") as caught:
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert caught.value.details["left_behind"] == [str(stage.bundle), str(temporary)]
+    assert temporary.exists()
+
+
+def test_an_interrupted_packing_waits_until_nobody_writes_and_cleans_up(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def interrupt() -> None:
+        stage.image.write_text("half")
+        raise Interrupted("It was cancelled.")
+
+    stage.run("pack", then=interrupt)
+    stage.under_the_claim()
+    before = stage.mac.now
+    with pytest.raises(Interrupted):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.mac.now - before >= 20
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_packing_tells_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pack, "watched", functools.partial(watched, every=0.01))
+    reports: list[tuple[int, Optional[int]]] = []
+    vm = stage.vm()
+    temporary = stage.folder / "win 11.pvmp.tmp"
+
+    def wait_for(count: int) -> None:
+        end = time.monotonic() + 5
+        while (not reports or reports[-1][0] != count) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def pack_slowly() -> None:
+        temporary.write_bytes(b"x" * 5000)
+        wait_for(bytes_on_disk(str(temporary)))
+        temporary.rename(stage.image)
+        with open(stage.image, "ab") as image:
+            image.write(b"x" * 50_000)
+        wait_for(bytes_on_disk(str(stage.image)))
+        shutil.rmtree(stage.bundle)
+
+    stage.under_the_claim()
+    stage.run("pack", then=pack_slowly)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False, report=lambda *told: reports.append(told))
+    assert reports[-1] == (bytes_on_disk(str(stage.image)), vm.bytes_on_disk)
+    assert [done for done, _total in reports] == sorted(done for done, _total in reports)
 
 
 def test_what_a_killed_run_left_and_parallels_still_writes_is_left(stage: Stage) -> None:
@@ -284,8 +402,39 @@ def test_a_claim_of_a_packing_that_was_killed_after_its_end_is_taken_away(stage:
     stage.claim()
     assert packing(stage, dry=True) is False
     assert read_claim(str(stage.image)) != {}
-    assert packing(stage) is False
+    vm = stage.vm()
+    stage.under_the_claim()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False) is False
     assert stage.files() == ["win 11.pvmp"]
+    assert len(stage.mac.notices) == 1
+    assert ".win 11.pvmp.claim.json" in stage.mac.notices[0]
+
+
+def test_an_unpacking_that_was_killed_after_its_end_is_ended(stage: Stage) -> None:
+    stage.claim("unpack")
+    (stage.folder / "win 11.pvmp.sha256").write_text("old")
+    vm = stage.vm()
+    stage.under_the_claim()
+    assert unpack(stage.mac.prl, vm, 60, dry=False) is False
+    assert stage.files() == ["win 11.pvm"]
+    assert len(stage.mac.notices) == 1
+
+
+def test_a_claim_that_another_run_has_taken_since_is_left(stage: Stage) -> None:
+    stage.packed()
+    stage.home = stage.image
+    stage.claim()
+    vm = stage.vm()
+    holder = Claim.take(str(stage.image))
+
+    def unpack_half(_seconds: float) -> None:
+        holder.write(operation="unpack", vm=UUID, name="win 11", strangers=[])
+        holder.release()
+
+    stage.mac.prl.sleep = unpack_half
+    stage.under_the_claim()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False) is False
+    assert stage.mac.notices == []
 
 
 def test_a_packing_that_is_still_at_work_is_waited_for(stage: Stage) -> None:
@@ -336,6 +485,7 @@ def test_a_failed_packing_is_cleaned_up(
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert f"'win 11' is as it was, in {stage.bundle}" in caught.value.message
     assert ("half-made" in caught.value.message) is half_made
+    assert ("free now, and packing 'win 11' needs up to" in caught.value.message) is ("free space" in err)
     assert "left_behind" not in caught.value.details
     assert stage.files() == ["win 11.pvm"]
 
@@ -405,6 +555,56 @@ def test_a_bundle_that_parallels_left_is_remembered_and_taken_back(stage: Stage)
         stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
     assert unpack(stage.mac.prl, vm, 60, dry=False)
     assert stage.files() == ["win 11.pvm"]
+    assert notes_of_unlisted() == []
+
+
+def notes_of_unlisted() -> list[str]:
+    return os.listdir(os.path.expanduser("~/.ansible/macops.parallels/unregistered"))
+
+
+@pytest.mark.parametrize("then", ["unpack", "pack"])
+@pytest.mark.parametrize("image_is_gone", [True, False])
+def test_a_run_that_was_killed_while_the_vm_was_off_the_list_is_ended(
+    stage: Stage, then: str, image_is_gone: bool
+) -> None:
+    stage.image.write_bytes(b"image")
+    stage.home = stage.image
+    stage.claim(_pack._LEFT)
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def die() -> None:
+        if image_is_gone:
+            stage.image.unlink()
+        raise Interrupted("killed")
+
+    stage.mac.expect("prlctl", "unregister", UUID, then=die)
+    with pytest.raises(Interrupted):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert notes_of_unlisted() == [f".{UUID}.claim.json"]
+
+    for _look in range(2):  # by its name, and when the note is held by nobody
+        stage.mac.list((OTHER, "else", "stopped"))
+    stage.mac.expect("prlctl", "register", str(stage.bundle), "--preserve-uuid=yes")
+    stage.home = stage.bundle
+    for _look in range(2):
+        stage.list()
+    stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
+    vm = get_vm(stage.mac.prl, "win 11")
+    assert notes_of_unlisted() == []
+    assert "was registered again" in stage.mac.notices[0]
+    stage.under_the_claim()
+    if then == "unpack":
+        assert unpack(stage.mac.prl, vm, 60, dry=False) is False
+        assert stage.files() == ["win 11.pvm"]
+    else:
+        if not image_is_gone:
+            stage.under_the_claim()
+        stage.run("pack", then=stage.packed)
+        stage.is_home(stage.image)
+        stage.look()
+        assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+        assert stage.files() == ["win 11.pvmp"]
 
 
 def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
