@@ -6,7 +6,7 @@
 
 A claim lies beside the clone for as long as it lives. Its notes: C(operation) "clone", C(source) and C(source_name),
 C(clone) the clone's UUID once it is proven, C(restart_source) whether the source ran and is still to be started again,
-C(removing) once its removal has begun.
+C(removing) once its removal has begun, C(image) whether the image beside it goes with it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import Any, Optional
 from ._checksum import remove_sidecars
 from ._claim import Claim, claim_path, read_claim
 from ._errors import TaskError, add_sentence
-from ._files import free_bytes, remove_path, wait_until_quiet
+from ._files import bytes_on_disk, remove_path, wait_until_quiet
+from ._leftovers import own_outputs, with_size
 from ._prlctl import Prlctl, was_answered
+from ._progress import Report, unwatched, watched
+from ._space import Need
 from ._vm import (
     BUNDLE_SUFFIX,
     BUSY_TIME,
@@ -39,9 +42,10 @@ from ._vm import (
     read_vm,
     same_name,
     state_of,
+    uuid_in,
     wait_while_busy,
 )
-from ._vm_lifecycle import delete, refuse_running
+from ._vm_lifecycle import delete, refuse_running, register, unregister
 from ._vm_power import set_power
 
 _OPERATION = "clone"
@@ -66,7 +70,7 @@ class CloneOrder:
     timeout: float = 14400
 
 
-def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool) -> tuple[Optional[Vm], bool]:
+def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = unwatched) -> tuple[Optional[Vm], bool]:
     """Return the clone and whether something was changed; in a dry run None for a clone that would be made."""
     _check_order(order)
     source = find_vm(prl, order.source)
@@ -77,10 +81,9 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool) -> tuple[Optional
     notes = read_claim(target)
     if existing is not None:
         _refuse_foreign(order, existing, notes, source)
-        if _is_finished(existing, notes):
-            _check_folder(order, existing)
-            if not notes.get("restart_source"):
-                return existing, False
+        _check_folder(order, existing)
+        if _is_finished(existing, notes) and not notes.get("restart_source"):
+            return existing, False
     if source is None:
         raise no_such_vm(order.source)
     if dry:
@@ -88,21 +91,33 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool) -> tuple[Optional
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
         existing = find_vm(prl, order.name)
-        if not _is_finished(existing, claim.notes):
-            _clear_the_way(prl, order, target, claim, source, existing)
-            return _make(prl, order, target, claim, get_vm(prl, source.uuid)), True
-        changed = bool(claim.notes.get("restart_source"))
+        if existing is not None:
+            _refuse_foreign(order, existing, _notes_about(existing, target, claim), source)
+        lost = _lost_files(target, claim.notes) if existing is None else ""
+        if lost:
+            existing = _register_lost(prl, order, claim, lost)
+        if existing is None or not _is_finished(existing, claim.notes):
+            _clear_the_way(prl, order, target, claim, existing)
+            return _make(prl, order, target, claim, get_vm(prl, source.uuid), report), True
+        changed = bool(lost or claim.notes.get("restart_source"))
         _start_source_again(prl, claim, source)
         return existing, changed
+
+
+def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
+    """Return what the claim says about a VM: nothing, when it came to be elsewhere meanwhile."""
+    return claim.notes if bundle_of(vm) == target else {}
 
 
 def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
     """Return what there would be, or raise what a real run would raise."""
     if _is_finished(existing, notes):
         return existing
+    if existing is None and _lost_files(target, notes):
+        return None
     _refuse_in_the_way(order, target, notes, existing)
     _check_source(source, source.state, order)
-    _check_space(source, order)
+    _need(source, order).refuse_less()
     return None
 
 
@@ -139,15 +154,59 @@ def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[V
 
 def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
     """Return whether a VM is a clone that was proven, and whose files are still there."""
-    return vm is not None and notes.get("clone") == vm.uuid and not _is_ruined(vm)
+    return vm is not None and notes.get("clone") == vm.uuid and not notes.get("removing") and not _is_ruined(vm)
 
 
 def _is_ruined(vm: Vm) -> bool:
     """Return whether a VM has no files any more that could be used, such as after a packing that went wrong."""
     if vm.state != INVALID:
         return False
-    main_file = vm.home if vm.packed else os.path.join(vm.home, _CONFIGURATION)
-    return not (os.path.isfile(main_file) and os.path.getsize(main_file))
+    return not _is_whole(vm.home)
+
+
+def _is_whole(home: str) -> bool:
+    """Return whether a bundle or image has what a VM cannot be without."""
+    main_file = home if home.endswith(PACKED_SUFFIX) else os.path.join(home, _CONFIGURATION)
+    return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
+
+
+def _lost_files(target: str, notes: dict[str, Any]) -> str:
+    """Return the bundle or image of a finished clone that Parallels does not know; empty when there is none."""
+    if notes.get("operation") != _OPERATION or not notes.get("clone") or notes.get("removing"):
+        return ""
+    image = _image_of(target)
+    # A bundle beside an image is half made when that is being unpacked; else the image is the half-made one, or older.
+    first = image if read_claim(image).get("operation") == "unpack" else target
+    found = [path for path in (first, target, image) if _is_whole(path)]
+    if not found or uuid_in(found[0]) not in ("", notes["clone"]):
+        return ""
+    return found[0]
+
+
+def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> Vm:
+    """Register a finished clone again that Parallels does not know any more."""
+    vm = register(prl, order.name, path, new_uuid=False, dry=False)[0]
+    if vm is None or vm.uuid != claim.notes["clone"]:
+        if vm is not None:
+            unregister(prl, vm)
+        raise _not_known(order.name, path)
+    prl.notice(
+        f"Parallels did not know the clone '{order.name}' any more that an earlier run had made in {path}. It was "
+        "registered again."
+    )
+    return vm
+
+
+def _not_known(name: str, path: str) -> TaskError:
+    return TaskError(
+        f"{path} is in the place of the clone '{name}' that was made before, but Parallels does not know it any more, "
+        "so it is left as it is. Register it again (macops.parallels.vm with path), or remove it by hand.",
+        path=path,
+    )
+
+
+def _image_of(target: str) -> str:
+    return os.path.splitext(target)[0] + PACKED_SUFFIX
 
 
 def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
@@ -171,18 +230,15 @@ def _check_folder(order: CloneOrder, existing: Vm) -> None:
 
 
 def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], existing: Optional[Vm]) -> None:
-    """Raise for files that no claim shows to be the leftovers of an unfinished clone."""
-    image = os.path.splitext(target)[0] + PACKED_SUFFIX
-    for path in (target, image):
-        if not os.path.lexists(path) or existing is not None:
+    """Raise for files that no claim shows to be the leftovers of an unfinished clone, or of an unfinished removal."""
+    if existing is not None or notes.get("removing"):
+        return
+    for path in (target, _image_of(target)):
+        if not os.path.lexists(path):
             continue
         if notes.get("clone"):
-            raise TaskError(
-                f"{path} is the clone '{order.name}' that was made before, but Parallels does not know it any more. "
-                "Register it again (macops.parallels.vm with path), or remove it.",
-                path=path,
-            )
-        if notes.get("operation") != _OPERATION or path == image:
+            raise _not_known(order.name, path)
+        if notes.get("operation") != _OPERATION or path != target:
             raise TaskError(
                 f"{path} is in the way of the clone '{order.name}', and nothing shows that this collection made it. "
                 "Move it away, or choose another name.",
@@ -190,18 +246,53 @@ def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], ex
             )
 
 
-def _clear_the_way(
-    prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, existing: Optional[Vm]
-) -> None:
+def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, existing: Optional[Vm]) -> None:
     """Remove what an earlier, killed run left of the clone."""
     _refuse_in_the_way(order, target, claim.notes, existing)
-    if existing is not None:
-        _refuse_foreign(order, existing, claim.notes, source)
-        claim.note(clone="")  # if it was finished once, it is ruined: from here on it counts as unfinished
-    if claim.notes.get("operation") == _OPERATION and not claim.notes.get("clone"):
-        if not _is_quiet(prl, target, order.timeout):
-            raise TaskError(f"Parallels still writes {target}. Wait until that has ended, then run again.")
-        remove_leftovers(prl, target)
+    if claim.notes.get("operation") != _OPERATION:
+        return
+    ruined = existing is not None and not claim.notes.get("removing") and claim.notes.get("clone")
+    if ruined:
+        claim.note(clone="")  # from here on it counts as unfinished
+    if claim.notes.get("clone") and not claim.notes.get("removing"):
+        return  # somebody removed it, with all its files
+    if not _is_quiet(prl, target, order.timeout):
+        raise TaskError(f"Parallels still writes {target}. Wait until that has ended, then run again.")
+    seen = [with_size(path) for path in _own_files(target, claim.notes, existing) if os.path.lexists(path)]
+    remove_leftovers(prl, target)
+    _remove_files(prl, target, claim.notes)
+    if ruined:
+        prl.notice(f"The clone '{order.name}' had lost its files. It is made again.")
+    elif seen:
+        prl.notice(f"{' and '.join(seen)}: left by an earlier run that did not end. It was removed.")
+    else:
+        prl.notice(f"{with_size(claim.path)} was left by an earlier run that did not end. It was taken over.")
+
+
+def _own_files(target: str, notes: dict[str, Any], vm: Optional[Vm]) -> list[str]:
+    """Return where the files of a clone are, as far as the claims prove them to be ours."""
+    image = _image_of(target)
+    is_image = vm is not None and vm.home == image
+    return [target, image] if is_image or _is_own_image(target, notes) else [target]
+
+
+def _is_own_image(target: str, notes: dict[str, Any]) -> bool:
+    """Return whether the image beside a clone was made of it: its own claim or that of a begun removal shows it."""
+    if notes.get("removing") and notes.get("image"):
+        return True
+    clone = notes.get("clone")
+    return bool(clone) and read_claim(_image_of(target)).get("vm") == clone
+
+
+def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
+    """Remove the files of a clone, and what was made of them, all but its claim."""
+    remove_path(target)
+    if _is_own_image(target, notes):
+        image = _image_of(target)
+        for path in own_outputs(image, read_claim(image)):
+            remove_path(path)
+        remove_sidecars(image, prl.notice)
+        remove_path(claim_path(image))
 
 
 def remove_leftovers(prl: Prlctl, target: str) -> None:
@@ -239,24 +330,17 @@ def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
         )
 
 
-def _check_space(source: Vm, order: CloneOrder) -> None:
-    free = free_bytes(order.dest)
-    if free < source.bytes_on_disk:
-        raise TaskError(
-            f"{order.dest} has {free} bytes free, and a clone of '{source.name}' takes {source.bytes_on_disk}. Free "
-            "some space, or choose a folder on another disk.",
-            path=order.dest,
-            free_bytes=free,
-            needed_bytes=source.bytes_on_disk,
-        )
+def _need(source: Vm, order: CloneOrder) -> Need:
+    return Need(f"A clone of '{source.name}'", order.dest, source.bytes_on_disk)
 
 
-def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
+def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, report: Report) -> Vm:
     """Make the clone under the claim, and put the source back into the state it was in, whatever happens."""
     state = wait_while_busy(prl, source.uuid, BUSY_TIME)
     restart = bool(claim.notes.get("restart_source"))
     _check_source(source, state, order)
-    _check_space(source, order)
+    need = _need(source, order)
+    need.refuse_less()
     claim.write(
         operation=_OPERATION,
         source=source.uuid,
@@ -268,9 +352,11 @@ def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm)
         # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
         set_power(prl, source, STOPPED, timeout=order.stop_timeout)
     try:
-        _clone(prl, order, claim, source)
+        with watched(lambda: bytes_on_disk(target), source.bytes_on_disk, report):
+            _clone(prl, order, claim, source)
     except BaseException as error:
         _undo(prl, target, claim, source, error)
+        need.explain(error)
         raise
     vm = _prove(prl, order, target, claim, source)
     claim.note(clone=vm.uuid)
@@ -392,9 +478,36 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
     vm = find_vm(prl, name)
     target = bundle_of(vm) if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
     notes = read_claim(target)
+    if not _is_to_be_removed(name, source_name, source, vm, target, notes):
+        return None, False
+    if dry:
+        if vm is not None:
+            refuse_running(prl, vm, "removed")
+        return vm, True
+    with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+        # Who held the claim may have removed it meanwhile, or made it: look again, now that nobody else works here.
+        vm = find_vm(prl, name)
+        notes = claim.notes if vm is None else _notes_about(vm, target, claim)
+        if not _is_to_be_removed(name, source_name, source, vm, target, notes):
+            return None, False
+        state = refuse_running(prl, vm, "removed") if vm is not None else ""
+        claim.note(removing=True, image=_is_own_image(target, notes) or (vm is not None and vm.home != target))
+        if vm is not None:
+            delete(prl, vm, state)
+        _remove_files(prl, target, claim.notes)
+        if source is not None:
+            _start_source_again(prl, claim, source)
+        claim.remove()
+    return vm, True
+
+
+def _is_to_be_removed(
+    name: str, source_name: str, source: Optional[Vm], vm: Optional[Vm], target: str, notes: dict[str, Any]
+) -> bool:
+    """Return whether there is something to remove; raise for what no claim shows to be ours."""
     if not _is_clone_claim(notes, source_name, source):
         if vm is None:
-            return None, False
+            return False
         raise TaskError(
             f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it is "
             "not removed. Remove it by hand, or leave clone_of out to remove any virtual machine of that name.",
@@ -406,35 +519,15 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
             "not removed. Remove it by hand.",
             path=vm.home,
         )
-    if vm is not None:
-        refuse_running(prl, vm, "removed")
-    elif notes.get("clone") and not notes.get("removing"):
+    if vm is None and notes.get("clone") and not notes.get("removing"):
         _refuse_unregistered(name, target)
-    if dry:
-        return vm, True
-    with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-        claim.note(removing=True)
-        if vm is not None:
-            delete(prl, vm, refuse_running(prl, vm, "removed"))
-        stem = os.path.splitext(target)[0]
-        remove_path(target)
-        remove_path(stem + PACKED_SUFFIX)
-        remove_sidecars(stem + PACKED_SUFFIX)
-        remove_path(claim_path(stem + PACKED_SUFFIX))
-        if source is not None:
-            _start_source_again(prl, claim, source)
-        claim.remove()
-    return vm, True
+    return True
 
 
 def _refuse_unregistered(name: str, target: str) -> None:
-    for path in (target, os.path.splitext(target)[0] + PACKED_SUFFIX):
+    for path in (target, _image_of(target)):
         if os.path.lexists(path):
-            raise TaskError(
-                f"{path} is the clone '{name}', but Parallels does not know it any more, so it is left as it is. "
-                "Remove it by hand, or register it again (macops.parallels.vm with path).",
-                path=path,
-            )
+            raise _not_known(name, path)
 
 
 def forget_clone(vm: Vm) -> None:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils import _clone
+from ansible_collections.macops.parallels.plugins.module_utils import _clone, _space
 from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim, claim_path, read_claim
 from ansible_collections.macops.parallels.plugins.module_utils._clone import (
     CloneOrder,
@@ -20,7 +23,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._clone import (
     ensure_no_clone,
     forget_clone,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._errors import Interrupted, TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._files import bytes_on_disk
+from ansible_collections.macops.parallels.plugins.module_utils._progress import watched
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
 
 SOURCE = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -217,14 +222,17 @@ def test_a_packed_source_is_refused(stage: Stage) -> None:
 def test_a_full_disk_is_found_before_the_source_is_stopped(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, dry: bool
 ) -> None:
-    monkeypatch.setattr(_clone, "free_bytes", lambda _path: 1000)
+    monkeypatch.setattr(_space, "free_bytes", lambda _path: 1000)
     stage.state = "running"
     stage.first_look()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=r"has 1000 bytes free") as caught:
+    with pytest.raises(
+        TaskError, match=r"A clone of 'Quelle Übung' needs up to .* 1.0 kB \(1000 bytes\) are"
+    ) as caught:
         stage.run(dry=dry, stop_source=True)
     assert caught.value.details["needed_bytes"] > 5000
+    assert caught.value.details["free_bytes"] == 1000
     assert os.listdir(stage.dest) == []
 
 
@@ -491,14 +499,82 @@ def test_files_that_are_not_ours_are_left_alone(stage: Stage, dry: bool, name: s
     assert (stage.dest / name).read_text() == "precious"
 
 
-def test_a_clone_that_was_unregistered_is_left_alone(stage: Stage) -> None:
-    stage.copy()
+def register_lost(stage: Stage, path: Path) -> None:
+    """The questions that registering asks: what there is, whose that file is, whether the name is free."""
+    for look in range(3):
+        stage.list()
+        if look == 1:
+            stage.mac.expect("prlctl", "list", "-i", "-j", SOURCE, out=[stage.mac.info(**stage.facts)])
+    stage.mac.expect("prlctl", "register", str(path), "--preserve-uuid=yes")
+    stage.clone_state = "stopped"
+    facts = stage.mac.home(path)
+    for _look in range(2):
+        stage.list()
+        stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[stage.mac.info(ID=CLONE, Name=NAME, **facts)])
+        stage.mac.look(CLONE, Name=NAME, State="stopped", **facts)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "image", "operation", "ending"),
+    [
+        pytest.param(True, False, "", ".pvm", id="a bundle"),
+        pytest.param(False, True, "", ".pvmp", id="an image"),
+        pytest.param(True, True, "pack", ".pvm", id="an image half packed"),
+        pytest.param(True, True, "unpack", ".pvmp", id="a bundle half unpacked"),
+    ],
+)
+def test_a_clone_that_parallels_lost_is_registered_again(
+    stage: Stage, bundle: bool, image: bool, operation: str, ending: str
+) -> None:
+    if bundle:
+        stage.mac.bundle(stage.target, config=f"<VmUuid>{{{CLONE}}}</VmUuid>")
+    packed = stage.target.with_suffix(".pvmp")
+    if image:
+        packed.write_text("image")
+    if operation:
+        with Claim.take(str(packed)) as claim:
+            claim.write(operation=operation, vm=CLONE)
     stage.claim(clone=CLONE)
     stage.first_look()
+    assert stage.run(dry=True) == (None, True)
+    stage.first_look()
     stage.find_clone()
-    with pytest.raises(TaskError, match=r"Parallels does not know it any more. Register it again"):
-        stage.run()
+    register_lost(stage, stage.target.with_suffix(ending))
+    vm, changed = stage.run()
+    assert (vm.uuid, changed) == (CLONE, True)
+    assert [str(stage.target.with_suffix(ending)) in notice for notice in stage.mac.notices] == [True]
+    assert (stage.target.exists(), packed.exists()) == (bundle, image)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("content", ["another VM", "a bundle without its configuration"])
+def test_what_is_not_the_clone_any_more_is_left_alone(stage: Stage, dry: bool, content: str) -> None:
+    if content == "another VM":
+        stage.mac.bundle(stage.target, config=f"<VmUuid>{{{SOURCE}}}</VmUuid>")
+    else:
+        stage.target.mkdir()
+    stage.claim(clone=CLONE)
+    stage.first_look()
+    if not dry:
+        stage.find_clone()
+    with pytest.raises(TaskError, match=r"Parallels does not know it any more, so it is left as it is. Register it"):
+        stage.run(dry=dry)
     assert stage.target.exists()
+
+
+def test_an_image_that_turns_out_to_be_another_vm_is_unregistered_again(stage: Stage) -> None:
+    packed = stage.target.with_suffix(".pvmp")
+    packed.write_text("image")
+    stage.claim(clone=SOURCE.replace("d", "e"))
+    stage.first_look()
+    stage.find_clone()
+    register_lost(stage, packed)
+    stage.mac.expect("prlctl", "unregister", CLONE)
+    stage.clone_state = None
+    stage.list()
+    with pytest.raises(TaskError, match=r"Parallels does not know it any more"):
+        stage.run()
+    assert packed.exists()
 
 
 def test_a_clone_in_another_folder_is_an_error(stage: Stage) -> None:
@@ -530,7 +606,7 @@ def test_a_clone_is_removed_and_its_claim_goes_last(stage: Stage) -> None:
     stage.claim(clone=CLONE)
     stage.clone_state = "stopped"
     stage.first_look()
-    stage.list()
+    stage.find_clone()
     stage.list()
     stage.mac.expect(
         "prlctl", "delete", CLONE, then=lambda: stage.clone_notes.append(stage.notes()) or shutil.rmtree(stage.target)
@@ -552,6 +628,7 @@ def test_a_removal_that_was_killed_is_ended(stage: Stage) -> None:
         claim.write(operation="pack", vm=CLONE)
     stage.claim(clone=CLONE, removing=True)
     stage.first_look()
+    stage.find_clone()
     assert absent(stage) == (None, True)
     assert os.listdir(stage.dest) == []
 
@@ -560,6 +637,7 @@ def test_what_a_killed_cloning_left_is_removed_and_the_source_started(stage: Sta
     stage.copy()
     stage.claim(restart_source=True)
     stage.first_look()
+    stage.find_clone()
     stage.start_source()
     assert absent(stage) == (None, True)
     assert os.listdir(stage.dest) == []
@@ -609,6 +687,7 @@ def test_a_running_clone_is_not_removed(stage: Stage, state: str) -> None:
     stage.claim(clone=CLONE)
     stage.clone_state = state
     stage.first_look()
+    stage.find_clone()
     stage.list()
     with pytest.raises(TaskError, match=rf"is {state} and is not removed. Shut it down first"):
         absent(stage)
@@ -642,8 +721,8 @@ def test_a_packed_clone_is_removed_with_its_image(stage: Stage, tmp_path: Path) 
     stage.claim(clone=CLONE)
     stage.clone_state = "stopped"
     stage.find_source()
-    stage.find_clone(**stage.mac.home(image))
-    stage.list()
+    for _look in range(2):
+        stage.find_clone(**stage.mac.home(image))
     stage.list()
     stage.mac.expect("prlctl", "delete", CLONE)
     stage.clone_state = None
@@ -651,4 +730,181 @@ def test_a_packed_clone_is_removed_with_its_image(stage: Stage, tmp_path: Path) 
     vm, changed = absent(stage)
     assert vm.packed
     assert changed
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_clone_that_another_run_has_removed_meanwhile_is_gone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    holder = Claim.take(str(stage.target))
+
+    def finish(_seconds: float) -> None:
+        shutil.rmtree(stage.target)
+        holder.remove()
+
+    stage.mac.prl.sleep = finish
+    stage.clone_state = None
+    stage.find_clone()
+    assert absent(stage) == (None, False)
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_clone_that_goes_between_two_looks_is_gone(stage: Stage) -> None:
+    stage.find_source()
+    stage.clone_state = "stopped"
+    stage.list()
+    stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, rc=255, err="The virtual machine could not be found.")
+    stage.clone_state = None
+    stage.list()
+    assert absent(stage) == (None, False)
+
+
+def test_a_vm_that_another_run_has_made_meanwhile_is_not_removed(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    holder = Claim.take(str(stage.target))
+
+    def finish(_seconds: float) -> None:
+        holder.write(operation="clone", source=CLONE, source_name="else", clone=CLONE)
+        holder.release()
+
+    stage.mac.prl.sleep = finish
+    stage.find_clone()
+    with pytest.raises(TaskError, match=r"Nothing shows that this collection made 'win11-1-arm64'"):
+        absent(stage)
+    assert stage.target.exists()
+
+
+def test_a_clone_of_another_source_that_was_made_meanwhile_is_not_used(stage: Stage) -> None:
+    stage.first_look()
+    holder = Claim.take(str(stage.target))
+
+    def finish(_seconds: float) -> None:
+        stage.copy()
+        holder.write(operation="clone", source=CLONE, source_name="else", clone=CLONE)
+        holder.release()
+
+    stage.mac.prl.sleep = finish
+    stage.clone_state = "stopped"
+    stage.find_clone()
+    with pytest.raises(TaskError, match=r"There is a virtual machine 'win11-1-arm64' already"):
+        stage.run()
+    assert stage.notes()["source"] == CLONE
+
+
+def test_a_removal_that_was_killed_is_ended_before_the_clone_is_made_again(stage: Stage) -> None:
+    image = stage.target.with_suffix(".pvmp")
+    image.write_text("image")
+    stage.claim(clone=CLONE, removing=True, image=True)
+    stage.first_look()
+    stage.find_clone()
+    stage.list()
+    stage.find_source()
+    stage.list()
+    stage.cloned()
+    _vm, changed = stage.run()
+    assert changed
+    assert not image.exists()
+    assert "removing" not in stage.notes()
+    assert len(stage.mac.notices) == 1
+    assert str(image) in stage.mac.notices[0]
+
+
+def test_an_image_of_others_beside_a_clone_is_not_removed_with_it(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    image = stage.target.with_suffix(".pvmp")
+    image.write_text("precious")
+    stage.clone_state = "stopped"
+    stage.first_look()
+    stage.find_clone()
+    stage.list()
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.clone_state = None
+    stage.list()
+    assert absent(stage)[1]
+    assert os.listdir(stage.dest) == [image.name]
+
+
+def test_what_a_killed_cloning_left_is_named_with_its_size_and_look_alikes_stay(stage: Stage) -> None:
+    stage.mac.bundle(stage.target, disk=b"half")
+    stage.claim()
+    others = [f"{NAME}.pvm.tmp", f"{NAME}.pvmp.part", f".{NAME}2.pvm.claim.json", f"{NAME}2.pvm", ".x.tmp"]
+    for name in others:
+        (stage.dest / name).write_text("precious")
+    stage.first_look()
+    stage.find_clone()
+    stage.list()
+    stage.find_source()
+    stage.list()
+    stage.cloned()
+    stage.run()
+    assert len(stage.mac.notices) == 1
+    assert re.match(rf"{re.escape(str(stage.target))} \(.* \(\d+ bytes\)\): left by an", stage.mac.notices[0])
+    assert all((stage.dest / name).read_text() == "precious" for name in others)
+
+
+def test_a_claim_that_a_killed_run_left_alone_is_named(stage: Stage) -> None:
+    stage.claim()
+    stage.first_look()
+    stage.under_the_claim()
+    stage.mac.calls.insert(4, stage.mac.calls[0])  # whether Parallels knows something of that name
+    stage.cloned()
+    stage.run()
+    assert len(stage.mac.notices) == 1
+    assert claim_path(str(stage.target)) in stage.mac.notices[0]
+
+
+def test_cloning_tells_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clone, "watched", functools.partial(watched, every=0.01))
+    reports: list[tuple[int, Optional[int]]] = []
+
+    def copy_slowly() -> None:
+        stage.copy()
+        end = time.monotonic() + 5
+        while (not reports or not reports[-1][0]) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone(then=copy_slowly)
+    stage.clone_state = "stopped"
+    stage.list()
+    stage.find_clone()
+    ensure_clone(stage.mac.prl, stage.order, dry=False, report=lambda done, total: reports.append((done, total)))
+    whole = bytes_on_disk(str(stage.target))
+    assert reports[-1] == (whole, whole)
+
+
+def test_a_disk_that_fills_up_ends_with_the_numbers(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone(rc=255, err="Out of disk space.")
+    stage.list()
+    stage.list()
+    with pytest.raises(TaskError) as caught:
+        stage.run()
+    assert re.search(r"bilder ü has .* free now, and a clone of 'Quelle Übung' needs up to ", caught.value.message)
+    assert caught.value.details["path"] == str(stage.dest)
+    assert caught.value.details["free_bytes"] > caught.value.details["needed_bytes"] > 5000
+
+
+def test_an_interrupted_cloning_waits_until_nobody_writes(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+
+    def interrupt() -> None:
+        stage.copy()
+        raise Interrupted("It was cancelled.")
+
+    stage.clone(then=interrupt)
+    stage.list()
+    before = stage.mac.now
+    with pytest.raises(Interrupted):
+        stage.run()
+    assert stage.mac.now - before >= 20
     assert os.listdir(stage.dest) == []
