@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional
 
 from ._errors import TaskError
 from ._files import bytes_on_disk
 from ._prlctl import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
+from ._progress import Report, unwatched
+from ._space import explain_free
 from ._vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
 
 
@@ -25,18 +27,35 @@ class Compacted:
     bytes_after: int
 
 
-def compact(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool) -> tuple[list[Compacted], bool]:
-    """Compact the expanding disks that hold unused blocks; return them all, and whether any was changed."""
+# The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
+_PASSES: tuple[tuple[str, ...], ...] = ((), ("--buildmap",))
+
+
+def compact(
+    prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched
+) -> tuple[list[Compacted], bool]:
+    """Compact the expanding disks that hold unused blocks; return them all, and whether any was changed.
+
+    It reports the bytes of the disks that are through: the program tells nothing while it works on one.
+    """
     disks = [disk for disk in vm.disks if disk.format == "expanding"]
     if not disks or vm.packed:
         return [], False
     _refuse(vm)
     worth = {disk.path for disk in disks if _is_worth_it(prl, disk, timeout)}
+    total = sum(disk.bytes_on_disk for disk in disks if disk.path in worth)
+    through = 0
     done = []
     for disk in disks:
         after = disk.bytes_on_disk
         if disk.path in worth and not dry:
-            _compact_disk(prl, vm, disk, timeout)
+            before = through
+
+            def report_pass(number: int, disk: Disk = disk, before: int = before) -> None:
+                report(before + disk.bytes_on_disk * number // len(_PASSES), total)
+
+            _compact_disk(prl, vm, disk, timeout, report_pass)
+            through += disk.bytes_on_disk
             after = bytes_on_disk(disk.path) or after  # nothing when it went into an image meanwhile
         done.append(Compacted(disk.path, disk.bytes_on_disk, after))
     return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
@@ -72,13 +91,18 @@ def _count(text: str, what: str) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float) -> None:
-    # The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
-    passes = [_run_pass(prl, disk, options, timeout) for options in ((), ("--buildmap",))]
-    failed = next((result for result in passes if result.rc != 0), None)
+def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float, report_pass: Callable[[int], None]) -> None:
+    results = []
+    for number, options in enumerate(_PASSES):
+        report_pass(number)
+        results.append(_run_pass(prl, disk, options, timeout))
+    report_pass(len(_PASSES))
+    failed = next((result for result in results if result.rc != 0), None)
     # A packing that an earlier, killed run began may have ended meanwhile, and taken the disk into the image.
     if failed is not None and _is_worth_it(prl, disk, timeout) and not get_vm_at_rest(prl, vm.uuid).packed:
-        raise failure(f"Parallels could not compact {disk.path}", failed)
+        error = failure(f"Parallels could not compact {disk.path}", failed)
+        explain_free(error, vm.folder)
+        raise error
 
 
 def _run_pass(prl: Prlctl, disk: Disk, options: tuple[str, ...], timeout: float) -> Result:

@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Optional
 
 from ._errors import TaskError
+from ._files import bytes_on_disk
 from ._prlctl import Prlctl
+from ._space import Need
 from ._vm import (
     Snapshot,
     Vm,
     bare_uuid,
     find_linked_clones,
     is_busy,
+    layers_of,
     read_snapshots,
     same_name,
     state_of,
@@ -90,12 +94,35 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
                 snapshot.id != identity for snapshot in read_snapshots(prl, vm.uuid)
             )
 
-        prl.change(
-            f"delete the snapshot '{victim.name}' of '{vm.name}'",
-            ["snapshot-delete", vm.uuid, "-i", f"{{{victim.id}}}"],
-            gone,
-            limit=timeout,
-            settle=20,
-            patience=_MERGE_PATIENCE,
-        )
+        need = Need(f"Removing the snapshot '{victim.name}' of '{vm.name}'", vm.folder, _merged_bytes(vm, victim))
+        need.refuse_less()
+        try:
+            prl.change(
+                f"delete the snapshot '{victim.name}' of '{vm.name}'",
+                ["snapshot-delete", vm.uuid, "-i", f"{{{victim.id}}}"],
+                gone,
+                limit=timeout,
+                settle=20,
+                patience=_MERGE_PATIENCE,
+            )
+        except TaskError as error:
+            need.explain(error)
+            raise
     return read_snapshots(prl, vm.uuid)
+
+
+def _merged_bytes(vm: Vm, victim: Snapshot) -> int:
+    """Return what the disks may grow by while a snapshot goes.
+
+    Its layer of a disk becomes one with the layer above it, and the bigger one may take in all of the smaller one
+    before that goes. Where more than one layer stands on it, it stays; where none does, it is just removed.
+    """
+    grown = 0
+    for disk in vm.disks:
+        layers = layers_of(disk)
+        above = [layer for layer in layers if layer.parent == victim.id]
+        if len(above) == 1:
+            own = next((layer for layer in layers if layer.id == victim.id), None)
+            both = [bytes_on_disk(layer.path) for layer in (own, *above) if layer and os.path.exists(layer.path)]
+            grown += min(both) if len(both) == 2 else 0
+    return grown

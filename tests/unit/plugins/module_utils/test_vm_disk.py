@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,12 @@ def test_a_failed_compaction_is_an_error(mac: Any, path: Path) -> None:
     passes(mac, vm, path, rc=255, err="Out of disk space.")
     estimate(mac, vm, FULL)
     mac.list((UUID, "x", "stopped")).list((UUID, "x", "stopped")).look(UUID, **mac.home(path))
-    with pytest.raises(TaskError, match=r"could not compact .*harddisk1.hdd: Out of disk space. The disk is full"):
+    with pytest.raises(
+        TaskError, match=r"could not compact .*harddisk1.hdd: Out of disk space. The disk is full"
+    ) as caught:
         compact(mac.prl, vm, 60, dry=False)
+    assert f" {path.parent} has " in caught.value.message
+    assert caught.value.details["free_bytes"] > 0
 
 
 def test_a_vm_that_was_packed_meanwhile_is_compact(mac: Any, path: Path) -> None:
@@ -148,3 +153,23 @@ def test_plain_disks_and_packed_vms_are_left_alone(mac: Any, path: Path) -> None
     assert compact(mac.prl, vm, 60, dry=False) == ([], False)
     mac.list((UUID, "x", "stopped")).look(UUID, Home="/p/x.pvmp")
     assert compact(mac.prl, get_vm(mac.prl, "x"), 60, dry=False) == ([], False)
+
+
+def test_compacting_tells_which_disks_are_through(mac: Any, path: Path) -> None:
+    vm = a_vm(mac, path)
+    size = vm.disks[0].bytes_on_disk
+    vm = replace(vm, disks=[vm.disks[0], replace(vm.disks[0], device="hdd1")])
+    reports: list[tuple[int, int]] = []
+    for _disk in vm.disks:
+        estimate(mac, vm, FULL)
+    for _disk in vm.disks:
+        passes(mac, vm, path)
+    compact(mac.prl, vm, 60, dry=False, report=lambda *told: reports.append(told))
+    assert reports == [
+        (0, 2 * size),
+        (size // 2, 2 * size),
+        (size, 2 * size),
+        (size, 2 * size),
+        (size + size // 2, 2 * size),
+        (2 * size, 2 * size),
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _space
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Vm, get_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
@@ -154,3 +155,52 @@ def test_a_snapshot_on_which_a_linked_clone_stands_is_kept(
         assert caught.value.details["linked_clones"] == [OTHER]
     else:
         refuse_needed(mac.prl, vm, chosen(vm, "base", False))
+
+
+TOP = 9
+
+
+def layers(disk: Path, sizes: dict[int, tuple[int, int]]) -> None:
+    """Write the descriptor of a disk: {layer: (its parent, its size in kB)}."""
+    disk.mkdir(parents=True)
+    images = shots = ""
+    for number, (parent, size) in sizes.items():
+        (disk / f"{number}.hds").write_bytes(b"x" * size * 1024)
+        guid = f"<GUID>{{{identity(number)}}}</GUID>"
+        images += f"<Image>{guid}<Type>Compressed</Type><File>{number}.hds</File></Image>"
+        shots += f"<Shot>{guid}<ParentGUID>{{{identity(parent)}}}</ParentGUID></Shot>"
+    (disk / "DiskDescriptor.xml").write_text(
+        f"<Parallels_disk_image><StorageData><Storage>{images}</Storage></StorageData>"
+        f"<Snapshots><TopGUID>{{{identity(TOP)}}}</TopGUID>{shots}</Snapshots></Parallels_disk_image>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "needed"),
+    [
+        pytest.param({1: (0, 400), TOP: (1, 40)}, 40, id="little was written since"),
+        pytest.param({1: (0, 40), TOP: (1, 400)}, 40, id="much was written since"),
+        pytest.param({1: (0, 400), 2: (1, 40), TOP: (1, 80)}, 0, id="two layers stand on it"),
+        pytest.param({1: (0, 400), TOP: (0, 40)}, 0, id="none stands on it"),
+        pytest.param({}, 0, id="no descriptor"),
+    ],
+)
+def test_the_room_for_merging_is_checked_before(
+    mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[int, tuple[int, int]], needed: int
+) -> None:
+    home = tmp_path / "x.pvm"
+    if sizes:
+        layers(home / "harddisk1.hdd", sizes)
+    vm = a_vm(mac, 1, **mac.home(home))
+    monkeypatch.setattr(_space, "free_bytes", lambda _path: needed * 1024 - 1)
+    if needed:
+        with pytest.raises(TaskError, match=r"Removing the snapshot 'base' of 'x' needs up to") as caught:
+            remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+        assert caught.value.details["needed_bytes"] == needed * 1024
+        assert caught.value.details["path"] == str(tmp_path)
+    monkeypatch.setattr(_space, "free_bytes", lambda _path: needed * 1024)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", rc=255, err="Out of disk space.")
+    at_rest(mac)
+    snapshots(mac, 1)
+    with pytest.raises(TaskError, match=r"free now, and removing the snapshot 'base' of 'x' needs up to"):
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)
