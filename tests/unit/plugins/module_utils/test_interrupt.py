@@ -23,25 +23,23 @@ from ansible_collections.macops.parallels.plugins.module_utils._interrupt import
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_work(number: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=f"signal {signal.Signals(number).name}"):
-        with interruptible():
-            os.kill(os.getpid(), number)
-            time.sleep(30)
+    with pytest.raises(Interrupted, match=f"signal {signal.Signals(number).name}"), interruptible():
+        os.kill(os.getpid(), number)
+        time.sleep(30)
     assert signal.getsignal(number) == before
 
 
 def test_cleaning_up_is_not_disturbed() -> None:
     cleaned = False
-    with pytest.raises(Interrupted):
-        with interruptible():
-            try:
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(30)
-            finally:
-                os.kill(os.getpid(), signal.SIGTERM)
-                os.kill(os.getpid(), signal.SIGHUP)
-                time.sleep(0.01)
-                cleaned = True
+    with pytest.raises(Interrupted), interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+            cleaned = True
     assert cleaned
 
 
@@ -55,10 +53,9 @@ def test_another_thread_wakes_the_main_thread() -> None:
         interrupt_main_thread()
 
     begun = time.monotonic()
-    with pytest.raises(Interrupted, match="It was cancelled"):
-        with interruptible(lambda: reason[0]):
-            threading.Timer(0.05, interrupt).start()
-            time.sleep(30)
+    with pytest.raises(Interrupted, match="It was cancelled"), interruptible(lambda: reason[0]):
+        threading.Timer(0.05, interrupt).start()
+        time.sleep(30)
     assert time.monotonic() - begun < 10
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -104,10 +105,8 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     mac = Mac(tmp_path)
     yield mac
     for pid in mac.begun():
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
