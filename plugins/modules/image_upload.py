@@ -20,12 +20,18 @@ description:
   - When the same bytes are there already, nothing is changed. Whether they are the same is told by the size together
     with the checksum that the store has computed, or the published checksum, or else by reading the file back. Other
     bytes under that name are an error, unless O(overwrite=true).
-  - What may pass by itself is tried again, after a look at what is in the store by then. Temporary files that a killed
-    run on the same host has left for the same name are removed by the next one.
+  - What may pass by itself is tried again, after a look at what is in the store by then. It goes on from the bytes that
+    the store has, and so does the next run on the same host after this one was killed. C(file://) folders can do that,
+    and WebDAV servers that accept a C(PUT) of a part of a file (Apache, lighttpd with an option), which is tried out
+    with a tiny file. Other servers, nginx among them, begin again at the first byte, and a warning says so.
+  - What a store goes on with is compared with the file, or read back as a whole, before it is published.
+  - Temporary files of other bytes that killed runs on the same host have left for the same name are removed, with a
+    warning.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_stores
   - macops.parallels._store
+  - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
@@ -113,12 +119,15 @@ size:
   type: int
   sample: 42949672960
 bytes_sent:
-  description: Bytes of the file that went out, those of attempts that broke included.
+  description: Bytes of the file that this run has sent, those of attempts that broke included.
   returned: success
   type: int
   sample: 42949672960
 resumed_from:
-  description: Offset in bytes at which an earlier transfer was resumed. Stores of the kinds there are begin at V(0).
+  description:
+    - How many bytes the store had already when the sending that has succeeded began, from one that broke, of this run
+      or of an earlier one. They were not sent again.
+    - V(0) when all of it was sent in one go or anew, or nothing was sent.
   returned: success
   type: int
   sample: 0
@@ -183,14 +192,14 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if not os.path.exists(wanted.src):
         raise TaskError(f"{wanted.src} is not there. Pack the virtual machine first, or correct src.", path=wanted.src)
     store = open_store(params["destination"], options)
-    uploaded = Upload(store, wanted, store_retries(params), check_mode=module.check_mode).run()
+    uploaded = Upload(store, wanted, store_retries(params), check_mode=module.check_mode, notice=module.warn).run()
     return {
         "changed": uploaded.changed,
         "url": uploaded.url,
         "sha256": uploaded.sha256 or "",
         "size": uploaded.size,
         "bytes_sent": uploaded.bytes_sent,
-        "resumed_from": 0,
+        "resumed_from": uploaded.resumed_from,
         "seconds": uploaded.seconds,
         "sidecar": store.link(wanted.name + SIDECAR) if wanted.sidecar else "",
         "diff": _diff(uploaded, wanted),

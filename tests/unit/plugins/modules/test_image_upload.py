@@ -9,6 +9,8 @@ import hashlib
 from urllib.parse import quote
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._stores._base import part_name
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Body
 from ansible_collections.macops.parallels.plugins.modules import image_upload
 from ansible_collections.macops.parallels.tests.support.https_store import https_store
 
@@ -91,6 +93,7 @@ def test_what_would_be_overwritten_is_in_the_diff(run, share):
         ({"destination": "file:///nowhere/at/all"}, "is not there. Mount the share"),
         ({"name": "a/b"}, "cannot be the name of a file"),
         ({"rate_limit": "fast"}, "rate_limit cannot be 'fast'"),
+        ({"part_size": "tiny"}, "part_size cannot be 'tiny'"),
         ({"password": "hush"}, "username"),
         ({"username": "me"}, "password"),
         ({"username": "me", "password": "hush", "token": "hush"}, "mutually exclusive"),
@@ -103,6 +106,23 @@ def test_what_is_wrong_is_said_in_words(run, share, arguments, sentence):
     assert sentence in ended.result["msg"]
     assert "hush" not in str(ended.result)
     assert list(share.iterdir()) == []
+
+
+def test_what_a_killed_run_has_left(run, share, image, monkeypatch):
+    """It goes on with a part of the same bytes, and warns that it removes other ones."""
+    data = b"an image" * 100
+    image.write_bytes(data)
+    with monkeypatch.context() as patch, Body(str(image)) as body:
+        patch.setattr("os.getpid", lambda: 2**22 + 7)  # above the largest process number
+        (share / part_name(NAME, body.content)).write_bytes(data[:300])
+        other = share / part_name(NAME)
+        other.write_bytes(b"other")
+    warnings = []
+    monkeypatch.setattr(image_upload.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    told = run().result
+    assert (told["resumed_from"], told["bytes_sent"]) == (300, 500)
+    assert warnings == [f"Removed {other}, left by a run that was killed."]
+    assert sorted(path.name for path in share.iterdir()) == [NAME, f"{NAME}.sha256"]
 
 
 def test_over_https(run, tmp_path):
