@@ -15,7 +15,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ._errors import Interrupted, TaskError
 from ._interrupt import interruptible
 from ._job import ForegroundJob, Job, JobOrder, run_as_job
+from ._prlctl import Prlctl
 from ._space import free_where
+
+
+def prlctl_of(module: AnsibleModule) -> Prlctl:
+    """Return Parallels' programs for a module that has the option C(executable)."""
+    return Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=not module.check_mode)
 
 
 def run_module(

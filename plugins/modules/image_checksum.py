@@ -142,7 +142,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     _require_image(path)
     line_for("", os.path.basename(path))  # before hours of reading
     job.works_on_file(path)
-    checksum = (None if module.params["force"] else recorded(path)) or hash_file(path)
+    checksum = (None if module.params["force"] else recorded(path)) or hash_file(path, job.progress("Hashing"))
     if expected is not None and checksum.sha256 != expected:
         raise TaskError(
             f"{path} has the SHA-256 {checksum.sha256}, expected was {expected}. It is another file, or it is damaged: "

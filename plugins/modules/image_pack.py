@@ -135,7 +135,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._pack import (
     PackOrder,
     image_facts,
@@ -143,22 +143,23 @@ from ansible_collections.macops.parallels.plugins.module_utils._pack import (
     target_of,
     unpack,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Pack or unpack the virtual machine."""
     params = module.params
-    prl = Prlctl(module.run_command, params["executable"])
+    prl = prlctl_of(module)
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
     start = time.monotonic()
     if params["state"] == "packed":
         order = PackOrder(params["timeout"], params["allow_snapshots"], params["allow_encrypted"])
-        changed = pack(prl, vm, order, dry=module.check_mode)
+        report = job.progress("Packing", estimate=True)
+        changed = pack(prl, vm, order, dry=module.check_mode, report=report)
     else:
-        changed = unpack(prl, vm, params["timeout"], dry=module.check_mode)
+        report = job.progress("Unpacking", estimate=True)
+        changed = unpack(prl, vm, params["timeout"], dry=module.check_mode, report=report)
     seconds = round(time.monotonic() - start, 1) if changed else 0.0
     if changed and module.check_mode:
         facts = {"path": target_of(vm)}

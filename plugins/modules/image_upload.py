@@ -149,7 +149,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._checksum import SIDECAR, normalized
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
     STORE_ARGUMENTS,
     STORE_RULES,
@@ -174,10 +175,10 @@ def main() -> None:
         supports_check_mode=True,
         **STORE_RULES,
     )
-    run_module(module, work)
+    run_long_module(module, work)
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     hide_password_in_destination(module)
     params = module.params
     options = store_options(params)
@@ -191,8 +192,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     )
     if not os.path.exists(wanted.src):
         raise TaskError(f"{wanted.src} is not there. Pack the virtual machine first, or correct src.", path=wanted.src)
+    job.works_on_file(wanted.name)
     store = open_store(params["destination"], options)
-    uploaded = Upload(store, wanted, store_retries(params), check_mode=module.check_mode, notice=module.warn).run()
+    uploaded = Upload(
+        store,
+        wanted,
+        store_retries(params),
+        check_mode=module.check_mode,
+        report=job.progress("Uploading"),
+        notice=module.warn,
+    ).run()
     return {
         "changed": uploaded.changed,
         "url": uploaded.url,

@@ -121,7 +121,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Pr
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return what there is to know about Parallels on this Mac."""
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
     return {"changed": False, **read_mac(prl, module.params["path"] or "")}
 
 

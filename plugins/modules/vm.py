@@ -204,7 +204,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._clone import (
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._mac import vm_home
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Settings, Vm, find_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle import (
@@ -220,13 +220,13 @@ SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_s
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the wanted state."""
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = prlctl_of(module)
     job.subject = module.params["name"]
     states = {"present": _ensure_present, "absent": _ensure_absent, "unregistered": _ensure_unregistered}
-    return states[module.params["state"]](module, prl)
+    return states[module.params["state"]](module, prl, job)
 
 
-def _ensure_present(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+def _ensure_present(module: AnsibleModule, prl: Prlctl, job: Job) -> dict[str, Any]:
     params = module.params
     wanted = Settings(**{key: params[key] for key in SETTINGS})
     dry = module.check_mode
@@ -239,7 +239,7 @@ def _ensure_present(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
             stop_timeout=params["stop_timeout"],
             timeout=params["timeout"],
         )
-        vm, made = ensure_clone(prl, order, dry=dry)
+        vm, made = ensure_clone(prl, order, dry=dry, report=job.progress("Cloning", estimate=True))
     elif params["path"] is not None:
         path = os.path.abspath(params["path"])
         vm, made = register(prl, params["name"], path, new_uuid=not params["preserve_uuid"], dry=dry)
@@ -271,7 +271,7 @@ def _given(wanted: Settings) -> dict[str, Any]:
     return {key: value for key, value in asdict(wanted).items() if value is not None}
 
 
-def _ensure_absent(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+def _ensure_absent(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, Any]:
     params = module.params
     if params["clone_of"] is not None:
         dest = _folder(params, prl)
@@ -287,7 +287,7 @@ def _ensure_absent(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
     return _result(module, vm, changed, {"state": "present"}, {"state": "absent"})
 
 
-def _ensure_unregistered(module: AnsibleModule, prl: Prlctl) -> dict[str, Any]:
+def _ensure_unregistered(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, Any]:
     vm = find_vm(prl, module.params["name"])
     if vm is not None:
         refuse_running(prl, vm, "unregistered")

@@ -100,18 +100,19 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_disk import compact
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Compact the disks of the virtual machine."""
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = prlctl_of(module)
     vm = get_vm_at_rest(prl, module.params["name"])
     job.subject = vm.name
-    disks, changed = compact(prl, vm, module.params["timeout"], dry=module.check_mode)
+    disks, changed = compact(
+        prl, vm, module.params["timeout"], dry=module.check_mode, report=job.progress("Compacting", estimate=True)
+    )
     before = sum(disk.bytes_before for disk in disks)
     after = sum(disk.bytes_after for disk in disks)
     return {

@@ -201,8 +201,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._guest import (
     refuse_long,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl, Result
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Result
 from ansible_collections.macops.parallels.plugins.module_utils._vm import RUNNING, get_vm
 
 KEPT = 65536
@@ -213,7 +213,7 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     params = module.params
     argv, login = _command(params), _login(params)
     refuse_long(argv)
-    prl = Prlctl(module.run_command, params["executable"])
+    prl = prlctl_of(module)
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
     if params["powershell"] is not None and vm.family != "windows":

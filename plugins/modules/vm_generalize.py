@@ -169,15 +169,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._generalize import GeneralizeOrder, generalize
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._vm import STOPPED, get_vm
 
 
 def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the state generalized and stopped."""
     params = module.params
-    prl = Prlctl(module.run_command, params["executable"])
+    prl = prlctl_of(module)
     order = GeneralizeOrder(
         start=params["start"],
         unattend=params["unattend"] or "",

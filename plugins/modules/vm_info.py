@@ -235,7 +235,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._vm import find_v
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the virtual machines that are asked for."""
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
     name = module.params["name"]
     if name is None:
         vms = list_vms(prl)

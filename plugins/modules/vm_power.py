@@ -108,15 +108,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
 from ansible_collections.macops.parallels.plugins.module_utils._vm_power import NOTHING, set_power
 
 
 def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the wanted state."""
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = prlctl_of(module)
     vm = get_vm(prl, module.params["name"])
     job.subject = vm.name
     done = set_power(

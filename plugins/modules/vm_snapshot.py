@@ -131,7 +131,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm_at_rest
 from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
@@ -147,7 +147,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Make or remove what is asked for."""
     if module.params["all"] and module.params["snapshot"] is not None:
         raise TaskError("Give either the snapshot to remove, or all: true to remove every one.")
-    prl = Prlctl(module.run_command, module.params["executable"])
+    prl = prlctl_of(module)
     vm = get_vm_at_rest(prl, module.params["name"])
     job.subject = vm.name
     if module.params["state"] == "present":

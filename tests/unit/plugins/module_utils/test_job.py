@@ -280,7 +280,7 @@ def test_work_that_ends_without_a_word(mac: Mac) -> None:
 
 
 def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
-    running(mac.call(30))
+    until(JobFolder(running(mac.call(30))["folder"]).told)
     assert remove_stale() == [], "a job that runs is not stale"
     os.kill(mac.begun()[0], signal.SIGKILL)
     until(lambda: not all_jobs()[0].running)
