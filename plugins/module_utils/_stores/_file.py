@@ -279,7 +279,9 @@ class FileStore(Store):
         for entry in os.scandir(self._folder):
             with contextlib.suppress(FileNotFoundError):  # others come and go
                 if entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
-                    found.append(Stored(entry.name, entry.stat(follow_symlinks=False).st_size))
+                    status = entry.stat(follow_symlinks=False)
+                    # With two names, it is published already: nobody may write to it.
+                    found.append(Stored(entry.name, status.st_size if status.st_nlink == 1 else 0))
         return found
 
     def _probe(self, name: str) -> None:

@@ -215,6 +215,14 @@ class TestWhatAKilledRunHasLeft:
         assert (share / NAME).read_bytes() == image.data
         assert visible(share) == [NAME]
 
+    def test_a_second_name_of_what_is_published_is_not_written_to(self, store, share, image, dead, body):
+        """It is left when a run is killed between giving the final name and taking away the other one."""
+        (share / NAME).write_bytes(b"published")
+        os.link(share / NAME, share / dead(NAME, body.content))
+        store.check(NAME, body.content)
+        assert store.resumable(NAME, body) is None
+        assert visible(share) == [NAME]
+
     def test_it_counts_as_room(self, store, share, image, dead, body, monkeypatch):
         monkeypatch.setattr(_file, "free_bytes", lambda path: image.size - BLOCK)
         (share / dead(NAME, body.content)).write_bytes(image.data[:BLOCK])
