@@ -9,7 +9,7 @@ not. Apache does not serve as root, so its files are in a folder of its own that
 Faults are lines for the configuration of the server:
 
     with apache_store() as store:
-        store.reconfigure("LimitRequestBody 1000")
+        store.limit(1000)
         store.kill()
         store.start()
 """
@@ -58,7 +58,8 @@ Listen {host}:{port}
 PidFile {state}/apache.pid
 DefaultRuntimeDir {state}
 ErrorLog {state}/error.log
-LogFormat "{{\"request\":\"%r\",\"status\":%>s,\"bytes\":%I,\"content_range\":\"%{{Content-Range}}i\"}}" seen
+LogFormat "{{\"request\":\"%r\",\"status\":%>s,\"bytes\":%I,\"authorization\":\"%{{Authorization}}i\",\
+\"content_range\":\"%{{Content-Range}}i\"}}" seen
 CustomLog {state}/access.log seen
 StartServers 1
 ServerLimit 1
@@ -91,6 +92,7 @@ class Seen:
     path: str
     status: int
     bytes: int
+    authorization: str
     content_range: str
 
 
@@ -134,6 +136,16 @@ class ApacheStore:
     def __exit__(self, *_unused: Any) -> None:
         self.kill()
         self._temporary.cleanup()
+
+    def refuse(self, method: str, status: int, location: str = "", retry_after: int | None = None) -> None:
+        """Answer all requests of a method with a status from now on."""
+        again = "" if retry_after is None else f"Header always set Retry-After {retry_after}\n"
+        rule = f"RewriteRule . {location or '-'} [R={status}]"
+        self.reconfigure(f"{again}RewriteEngine on\nRewriteCond %{{REQUEST_METHOD}} ={method}\n{rule}")
+
+    def limit(self, size: int) -> None:
+        """Refuse requests with larger bodies from now on."""
+        self.reconfigure(f"LimitRequestBody {size}")
 
     def reconfigure(self, faults: str) -> None:
         """Put other faults in force, in place of those that are; breaks all connections."""
@@ -231,7 +243,8 @@ def apache_store(**options: Any) -> ApacheStore:
 def _seen(line: str) -> Seen:
     logged = json.loads(line)
     method, path, *_version = logged.pop("request").split()
-    return Seen(method=method, path=unquote(path), **logged)
+    said = {name: "" if value == "-" else value for name, value in logged.items()}
+    return Seen(method=method, path=unquote(path), **said)
 
 
 def _program() -> str:

@@ -142,6 +142,15 @@ class NginxStore:
         self._process.wait()
         self._temporary.cleanup()
 
+    def refuse(self, method: str, status: int, location: str = "", retry_after: int | None = None) -> None:
+        """Answer all requests of a method with a status from now on."""
+        again = "" if retry_after is None else f"add_header Retry-After {retry_after} always; "
+        self.reconfigure(f"{again}if ($request_method = {method}) {{ return {status} {location}; }}")
+
+    def limit(self, size: int) -> None:
+        """Refuse requests with larger bodies from now on."""
+        self.reconfigure(f"client_max_body_size {size};")
+
     def reconfigure(self, faults: str) -> None:
         """Put other faults in force, in place of those that are."""
         self._faults = faults

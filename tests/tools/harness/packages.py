@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs from the system's packages: nginx, sshd and the like."""
+"""Programs from the system's packages: nginx, Apache, sshd and the like."""
 
 from __future__ import annotations
 
@@ -49,6 +49,13 @@ NGINX = Program(
     ("nginx-light", "libnginx-mod-http-dav-ext"),
     ("nginx",),
     ("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so",),
+)
+# The program and its modules alone: the package "apache2" would start a server, too.
+APACHE = Program(
+    "httpd" if sys.platform == "darwin" else "apache2",
+    ("apache2-bin",),
+    ("httpd",),
+    ("/usr/lib/apache2/modules/mod_dav_fs.so",),
 )
 CURL = Program("curl", ("curl",), ("curl",))
 SHASUM = Program("shasum", ("perl",), ("perl",))

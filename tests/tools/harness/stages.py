@@ -269,7 +269,7 @@ STAGES = (
         "scenario",
         "whole playbooks over OpenSSH and HTTPS",
         scenario,
-        (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
+        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH),
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     *(units(version) for version in TARGET_PYTHONS),
