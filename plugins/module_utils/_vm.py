@@ -227,10 +227,14 @@ def find_vm(prl: Prlctl, name_or_uuid: str) -> Optional[Vm]:
 def _find_or_put_back(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
     entry = find_entry(prl, name_or_uuid)
     if entry is None:
-        lost = find_unlisted(lambda vm: bare_uuid(name_or_uuid) == vm.uuid or same_name(vm.name, name_or_uuid))
-        return _put_back(prl, lost) if lost else None
+        lost = _lost_vm(name_or_uuid)
+        return _put_back(prl, lost) if lost and prl.mends else None
     forget_unlisted(entry.uuid)
     return entry
+
+
+def _lost_vm(name_or_uuid: str) -> Optional[Unlisted]:
+    return find_unlisted(lambda vm: bare_uuid(name_or_uuid) == vm.uuid or same_name(vm.name, name_or_uuid))
 
 
 def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
@@ -238,12 +242,6 @@ def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
     with lost.take(prl, BUSY_TIME) as note:
         entry = find_entry(prl, lost.uuid)
         if entry is None and os.path.exists(lost.path):
-            if not prl.mends:
-                raise TaskError(
-                    f"An earlier run that did not end has taken '{lost.name}' off Parallels' list. Run the same "
-                    f"command without check mode to register it again, or register {lost.path} by hand.",
-                    path=lost.path,
-                )
             prl.change(
                 f"register {lost.path} again",
                 ["register", lost.path, "--preserve-uuid=yes"],
@@ -280,6 +278,13 @@ def get_vm(prl: Prlctl, name_or_uuid: str) -> Vm:
 
 def no_such_vm(name_or_uuid: str) -> TaskError:
     """Return the error for a VM that is not there."""
+    lost = _lost_vm(name_or_uuid)
+    if lost is not None:
+        return TaskError(
+            f"'{lost.name}' is not on Parallels' list: an earlier run that did not end has taken it off. The next one "
+            f"that may change something registers it again if it can; or register {lost.path} by hand.",
+            path=lost.path,
+        )
     return TaskError(
         f"There is no virtual machine '{name_or_uuid}' for this user. `prlctl list --all` shows what there is; virtual "
         "machines belong to a user, so connect as the one who owns it."

@@ -414,14 +414,16 @@ def test_a_vm_that_a_killed_run_took_off_the_list_is_put_back(mac: Any, tmp_path
     assert find_unlisted(lambda _vm: True) is None
 
 
-def test_a_vm_is_not_put_back_in_check_mode(mac: Any, tmp_path: Path) -> None:
+def test_a_vm_is_not_put_back_where_nothing_may_change(mac: Any, tmp_path: Path) -> None:
     mac.bundle(tmp_path / "x.pvm")
     a_lost_vm(mac, tmp_path / "x.pvm")
     mac.prl.mends = False
-    for _look in range(2):
+    for _look in range(3):
         mac.list((OTHER, "y", "stopped"))
-    with pytest.raises(TaskError, match=r"has taken 'Büro 1' off Parallels' list. Run the same command without check"):
-        find_vm(mac.prl, "Büro 1")
+    assert find_vm(mac.prl, "Büro 1") is None
+    for look in (get_vm, get_vm_at_rest):
+        with pytest.raises(TaskError, match=r"'Büro 1' is not on Parallels' list: an earlier run that did not end"):
+            look(mac.prl, "Büro 1")
     assert find_unlisted(lambda _vm: True) is not None
 
 
@@ -437,7 +439,8 @@ def test_a_vm_whose_files_are_gone_is_not_put_back(mac: Any, tmp_path: Path) -> 
     a_lost_vm(mac, tmp_path / "x.pvm")
     for _look in range(2):
         mac.list((OTHER, "y", "stopped"))
-    assert find_vm(mac.prl, "Büro 1") is None
+    with pytest.raises(TaskError, match=r"or register .*x.pvm by hand"):
+        get_vm(mac.prl, "Büro 1")
     assert find_unlisted(lambda _vm: True) is not None
 
 
