@@ -117,7 +117,7 @@ class Upload:
         """Return whether the store has these very bytes; reads them back only when nothing else can tell."""
         if found.size != body.size:
             return False
-        self._sha256 = self._sha256 or body.sha256 or hash_file(self._wanted.src).sha256
+        self._sha256 = self._sha256 or body.sha256 or hash_file(self._wanted.src, self._report).sha256
         if found.sha256 is not None:
             return found.sha256 == self._sha256
         if self._published_digest() == self._sha256:
