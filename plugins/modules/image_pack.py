@@ -17,7 +17,9 @@ description:
   - Afterwards the image is proven to be the home of the virtual machine, a regular file, and not empty.
   - It withstands being killed. A note beside the image, C(.<file name>.claim.json), proves that a half-made image was
     made by this module, so that the next run removes it and packs again. A file that is in the way and was not made by
-    this module is reported, never touched.
+    this module is reported, never touched. What is removed is told in a warning.
+  - Where Parallels left the bundle beside the image, unpacking makes that bundle the virtual machine again. A virtual
+    machine that a killed run took off Parallels' list for that is registered again by the next one.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -116,11 +118,11 @@ state:
   sample: running
 free_bytes:
   description: Bytes that are free on the disk.
-  returned: when they are not enough
+  returned: when they are not enough, or when the disk filled up meanwhile
   type: int
 needed_bytes:
   description: Bytes that may be needed.
-  returned: when the free space is not enough
+  returned: when the free space is not enough, or when the disk filled up meanwhile
   type: int
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).

@@ -18,6 +18,8 @@ description:
   - Cloning withstands being killed. A note beside the clone, C(.<name>.pvm.claim.json), proves that what is there was
     made by this module, so that the next run removes an unfinished clone, makes it again, and starts the source when
     that was running. The note stays for as long as the clone lives.
+  - A finished clone whose files are there, but that Parallels does not know any more, is registered again. That, and
+    whatever was removed, is told in a warning.
   - What is in the way and was not made by this module is reported, never touched.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -173,11 +175,11 @@ doubts:
   elements: str
 free_bytes:
   description: Bytes that are free where the clone should be.
-  returned: when they are not enough
+  returned: when they are not enough, or when the disk filled up meanwhile
   type: int
 needed_bytes:
   description: Bytes that the source takes on its disk.
-  returned: when the free space is not enough
+  returned: when the free space is not enough, or when the disk filled up meanwhile
   type: int
 path:
   description: The file or folder that the failure is about.

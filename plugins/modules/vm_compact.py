@@ -88,6 +88,14 @@ state:
   returned: when it was refused because of its state
   type: str
   sample: running
+path:
+  description: The folder in which there was not enough room.
+  returned: when the disk filled up meanwhile
+  type: str
+free_bytes:
+  description: Bytes that are free there.
+  returned: when the disk filled up meanwhile
+  type: int
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels failed

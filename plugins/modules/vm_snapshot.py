@@ -15,6 +15,8 @@ description:
     disks stays.
   - Several snapshots are removed one by one, the youngest first. Each removal is proven by a new list, and is tried
     again while Parallels still synchronizes data of the one before.
+  - Parallels merges what a snapshot holds with what came after it, for which the bigger part may take in the smaller
+    one before that goes. That there is room for it is checked before each removal.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -123,6 +125,18 @@ linked_clones:
   returned: when linked clones stand on a snapshot that is to be removed
   type: list
   elements: str
+path:
+  description: The folder in which there is not enough room.
+  returned: when the free space is not enough, or when the disk filled up meanwhile
+  type: str
+free_bytes:
+  description: Bytes that are free there.
+  returned: when they are not enough, or when the disk filled up meanwhile
+  type: int
+needed_bytes:
+  description: Bytes that the removal may need.
+  returned: when the free space is not enough, or when the disk filled up meanwhile
+  type: int
 """
 
 from dataclasses import asdict
