@@ -221,7 +221,7 @@ class LongWork(ActionBase):
 
 def _name_of_host(task: Any, task_vars: dict[str, Any]) -> str:
     host = str(task_vars.get("inventory_hostname", ""))
-    return f"{host} -> {task.delegate_to}" if task.delegate_to else host
+    return host if task.delegate_to in (None, host) else f"{host} -> {task.delegate_to}"
 
 
 def _read(answer: str) -> Optional[dict[str, Any]]:

@@ -33,7 +33,7 @@ class ProgressLines:
         """Return the line for what a job tells (see module_utils._job), or None when it is not time for one."""
         reading = told.get("progress") or {}
         now = self._clock()
-        if not reading or now - self._begun < QUIET:
+        if not reading or now - self._begun < QUIET or not (reading["done"] or reading["total"]):
             return None
         if reading["stage"] != self._stage:
             self._percent = -1

@@ -19,6 +19,7 @@ import pytest
 
 from support.account import mac_account
 from support.build import Build
+from support.fault_table import summary
 from support.fixtures import collections, https_store, make_mac, play, simulated_mac
 from support.nginx import NginxStore
 from support.simulated_mac import SimulatedMac
@@ -97,10 +98,10 @@ def make_build(play: Any, nginx_store: NginxStore, tmp_path: pathlib.Path) -> Ca
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what became of each fault, a row of a Markdown table each."""
+    """Print what became of each fault, and the totals."""
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
-    rows = [value for report in reports for name, value in report.user_properties if name == "fault"]
-    if rows:
-        terminalreporter.write_line("\n| fault | first run | second run |\n|---|---|---|")
-        for row in sorted(rows):
-            terminalreporter.write_line("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")
+    outcomes = [value for report in reports for name, value in report.user_properties if name == "fault"]
+    if outcomes:
+        terminalreporter.write_line("")
+        for line in summary(outcomes):
+            terminalreporter.write_line(line)

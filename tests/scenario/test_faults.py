@@ -1,122 +1,250 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each fault of the simulated Mac: what the first run makes of it, and that the same command then goes on to the end.
+"""Faults, crossed with the stages that they can hit: what a run makes of each, and that the same command then goes on.
 
-Whatever happens, the source VM stays what it was and the store never holds half an image.
+Whatever happens, what the image is made from stays what it was, and the store never holds half an image. The rows are
+the table; a row is met by the runs of the scene that bears the name of what it hits.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import shutil
 
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION, Build
+from support.fault_table import FaultRow, meet
+from support.https_store import ANY, Fault
+from support.server_faults import STAGES, ModulesScene, ServerScene
+from support.simulated_mac import SimulatedMac
 
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A fault, or several that strike the same run, and what is expected of the run that meets them."""
-
-    faults: str
-    # Words of the error; none where the run gets over it by itself.
-    words: tuple[str, ...] = ()
-    variables: tuple[tuple[str, object], ...] = ()
-    # Words of the second run's error, where a person has to decide.
-    then: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.faults
+# The Mac: faults of the simulator, in runs of build_image.
 
 
-STOP_SOON = (("image_stop_timeout", 3),)
-PACK_SOON = (("image_pack_timeout", 5),)
+def mac(faults, stage, words=(), then=(), **variables):
+    """A row of faults of the simulated Mac, which are separated by blanks."""
+    names = faults.split()
+    stages = (stage,) * len(names)
+    return FaultRow("mac", faults, "mac_scene", stages, lambda scene: scene.fault(*names), words, variables, then)
+
+
 VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 
-ROWS = (
-    Row("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1"),
-    Row(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS)),
-    Row("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone"),
-    Row("kill_after_clone=1 kill_after_pack=1 start_fails=1"),
-    Row("stop_ignored=1", ("did not shut down",), STOP_SOON),
-    Row("snapshot_remains=1", ("snapshot",)),
-    Row("kill_in_snapshot_delete=1", ("ended from outside",)),
-    Row("disk_full=1:clone", ("disk is full",)),
-    Row("disk_full=1:pack", ("disk is full", "half-made")),
-    Row("kill_in_clone=1", ("ended from outside",)),
-    Row("kill_in_pack=1", ("ended from outside", "half-made")),
-    Row("pack_empty=1", ("did not",)),
-    Row("pack_empty=1:moved", ("empty file",)),
-    Row("pack_missing=1", ("did not",)),
-    Row("pack_missing=1:moved", ("no such file",)),
-    Row("pack_rc0_unchanged=1", ("did not",)),
-    Row("hang=1:pack", ("within 5 seconds",), PACK_SOON),
-    Row("wrong_checksum_file=1", ("sha256.txt",), then=("sha256.txt",)),
-    Row("clone_rc0_missing=1", ("did not",)),
-    Row("delete_fails=1", ("administrator",)),
+MAC_ROWS = (
+    mac("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1", "all"),
+    mac(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
+    mac("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
+    mac("kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
+    mac("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
+    mac("snapshot_remains=1", "snapshots", ("snapshot",)),
+    mac("kill_in_snapshot_delete=1", "snapshots", ("ended from outside",)),
+    mac("disk_full=1:clone", "clone", ("disk is full",)),
+    mac("disk_full=1:pack", "pack", ("disk is full", "half-made")),
+    mac("kill_in_clone=1", "clone", ("ended from outside",)),
+    mac("kill_in_pack=1", "pack", ("ended from outside", "half-made")),
+    mac("pack_empty=1", "pack", ("did not",)),
+    mac("pack_empty=1:moved", "pack", ("empty file",)),
+    mac("pack_missing=1", "pack", ("did not",)),
+    mac("pack_missing=1:moved", "pack", ("no such file",)),
+    mac("pack_rc0_unchanged=1", "pack", ("did not",)),
+    mac("hang=1:pack", "pack", ("within 5 seconds",), image_pack_timeout=5),
+    mac("wrong_checksum_file=1", "hash", ("sha256.txt",), then=("sha256.txt",)),
+    mac("clone_rc0_missing=1", "clone", ("did not",)),
+    mac("delete_fails=1", "clean", ("administrator",)),
 )
 
 # Faults of what this playbook does not do: it runs nothing in the guest, unregisters and unpacks nothing.
 ELSEWHERE = {"exec_not_ready", "exec_dies_at_shutdown", "unregister_fails", "kill_in_unpack"}
 
 
+@dataclasses.dataclass
+class MacScene:
+    """A running source VM with snapshots."""
+
+    build: Build
+    mac: SimulatedMac
+    before: str
+
+    def fault(self, *faults):
+        self.mac.fault(*faults)
+
+    def run(self, **variables):
+        return self.build.run(**variables)
+
+    def assert_struck(self):
+        assert not self.mac.show()["faults"], "a fault did not strike"
+
+    def assert_nothing_lost(self):
+        assert self.mac.fingerprint(SOURCE_VM) == self.before
+        for name in self.build.stored:
+            assert name in (IMAGE, f"{IMAGE}.sha256", "catalog.json"), f"{name} was left in the store"
+        if "catalog.json" in self.build.stored:
+            assert self.build.store.folder.joinpath(IMAGE).exists()
+
+    def assert_done(self):
+        assert next(vm["state"] for vm in self.mac.show()["vms"] if vm["name"] == SOURCE_VM) == "running"
+        self.build.published()
+        self.build.assert_only("arm64")
+
+
 @pytest.fixture
-def build(play, simulated_mac, https_store, tmp_path):
+def mac_scene(play, simulated_mac, https_store, tmp_path):
     simulated_mac.vm(SOURCE_VM, state="running", data="2M", disk="8G", snapshots="base(updates)")
-    return Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    return MacScene(build, simulated_mac, simulated_mac.fingerprint(SOURCE_VM))
 
 
-def assert_nothing_lost(build, mac, before):
-    """Hold that the source VM is what it was, and what the store offers is whole."""
-    assert mac.fingerprint(SOURCE_VM) == before
-    for name in build.stored:
-        assert name in (IMAGE, f"{IMAGE}.sha256", "catalog.json"), f"{name} was left in the store"
-    if "catalog.json" in build.stored:
-        assert build.store.folder.joinpath(IMAGE).exists()
+# The server: faults of the store, in runs of publish_image; or of its modules alone, where every fault is crossed with
+# every stage, because a run of the playbook costs several seconds of a processor.
+
+FOR_EVER = 10**6
 
 
-def state_of_source(mac):
-    return next(vm["state"] for vm in mac.show()["vms"] if vm["name"] == SOURCE_VM)
+def server(scene, fault, stages, *makers, words=(), **variables):
+    """A row of faults of the store: each of them strikes at each of the stages."""
+
+    def inject(scene):
+        for make in makers:
+            scene.strike(functools.partial(make, scene), *stages)
+
+    return FaultRow("server", fault, scene, tuple(stages) * len(makers), inject, words, variables)
+
+
+def fault(method=ANY, **what):
+    return lambda scene, where: Fault(method, where=where, **what)
+
+
+def expiring(scene, where):
+    """The server is restarted with a certificate that is no longer good, while a request is under way."""
+    return Fault(ANY, where=where, lose_answer=True, do=functools.partial(scene.store.use_certificate, expired=True))
+
+
+BUSY = {"Retry-After": "0"}
+CUT_BODY = fault("PUT", cut_after=50)
+LOST_ANSWER = fault("MOVE", lose_answer=True)
+RESET_ANSWER = fault("GET", reset_answer_after=50)
+SHORT_ANSWER = fault("GET", end_answer_after=50)
+
+PLAYBOOK_ROWS = (
+    server(
+        "server_scene",
+        "503, twice with Retry-After and once without",
+        STAGES,
+        fault(status=503, times=2, headers=BUSY),
+        fault(status=503),
+    ),
+    server(
+        "server_scene", "request cut off, answer lost", ("proof", "upload", "sidecar", "record"), CUT_BODY, LOST_ANSWER
+    ),
+    server("server_scene", "answer reset, answer cut short", ("catalog", "link", "record"), RESET_ANSWER, SHORT_ANSWER),
+    server(
+        "server_scene", "503 for ever", ("record",), fault(status=503, times=FOR_EVER, headers=BUSY), words=("503",)
+    ),
+    server("server_scene", "507", ("upload",), fault("PUT", status=507), words=("full",)),
+    server("server_scene", "401 in the middle", ("publish",), fault(status=401, times=FOR_EVER), words=("password",)),
+    server("server_scene", "certificate expires", ("link",), expiring, words=("certificate has expired",)),
+)
+
+# What never ends: the words of the error at each stage, none where a run gets over it.
+FINAL = {
+    "503 for ever": (
+        fault(status=503, times=FOR_EVER, headers=BUSY),
+        dict.fromkeys(STAGES, ("503",)),
+    ),
+    "507": (
+        fault(status=507, times=FOR_EVER),
+        dict.fromkeys(("proof", "upload", "publish", "sidecar", "record"), ("full",)),
+    ),
+    "401 in the middle": (
+        fault(status=401, times=FOR_EVER),
+        {**dict.fromkeys(STAGES, ("user name or the password is wrong",)), "link": ("login",)},
+    ),
+    "certificate expires": (expiring, dict.fromkeys(STAGES, ("certificate", "expired"))),
+    "request cut off for ever": (
+        fault("PUT", cut_after=50, times=FOR_EVER),
+        dict.fromkeys(("upload", "sidecar", "record"), ("connection broke",)),
+    ),
+    "answer lost for ever": (
+        fault("MOVE", lose_answer=True, times=FOR_EVER),
+        {"proof": ("hung up",), "publish": (), "sidecar": ("hung up",), "record": ()},
+    ),
+    "answer reset for ever": (
+        fault("GET", reset_answer_after=50, times=FOR_EVER),
+        dict.fromkeys(("catalog", "link", "record"), ("broke off",)),
+    ),
+    "answer cut short for ever": (
+        fault("GET", end_answer_after=50, times=FOR_EVER),
+        dict.fromkeys(("catalog", "link", "record"), ("broke off",)),
+    ),
+    "crawls for ever": (
+        fault(slow=100, times=FOR_EVER),
+        {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no byte moved",)},
+    ),
+    "crawls for a while": (
+        fault(slow=10_000, slow_for=2),
+        dict.fromkeys(("catalog", "upload", "link", "record"), ()),
+    ),
+    "GET lies about the size": (
+        fault("GET", lie=1, times=FOR_EVER),
+        {"catalog": ("ended before its end",), "link": ("speaks of",), "record": ("ended before its end",)},
+    ),
+    "HEAD lies about the size": (
+        fault("HEAD", lie=1, times=FOR_EVER),
+        {"upload": ("kept",), "publish": ("was published, but",)},
+    ),
+}
+# Seconds, and tries after the first: so that a run gives up soon.
+SOON = {"timeout": 3, "retries": 1}
+
+MODULE_ROWS = tuple(
+    server("modules_scene", name, (stage,), make, words=words, **SOON)
+    for name, (make, stages) in FINAL.items()
+    for stage, words in stages.items()
+)
+
+
+@pytest.fixture(scope="session")
+def packed_image(tmp_path_factory):
+    """Return the path of an image that was packed once for all tests, to be copied."""
+    mac = SimulatedMac.create(tmp_path_factory.mktemp("packed") / "mac")
+    mac.vm("packed", data="4M", disk="8G")
+    mac.prlctl("pack", "packed")
+    return mac.folder / "Parallels" / "packed.pvmp"
+
+
+@pytest.fixture
+def server_image(packed_image, tmp_path):
+    return shutil.copy(packed_image, tmp_path / "by hand.pvmp")
+
+
+@pytest.fixture
+def server_scene(play, https_store, server_image, tmp_path):
+    return ServerScene.create(play, https_store, server_image, tmp_path)
+
+
+@pytest.fixture
+def modules_scene(play, collections, https_store, server_image, tmp_path):
+    scene = ModulesScene.create(play, https_store, server_image, tmp_path)
+    scene.collections = collections
+    return scene
+
+
+ROWS = (*MAC_ROWS, *PLAYBOOK_ROWS, *MODULE_ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_fault(build, simulated_mac, row, record_property):
-    before = simulated_mac.fingerprint(SOURCE_VM)
-    simulated_mac.fault(*row.faults.split())
-
-    first = build.run(**dict(row.variables))
-
-    assert not simulated_mac.show()["faults"], "a fault did not strike"
-    assert_nothing_lost(build, simulated_mac, before)
-    if row.words:
-        first.assert_failed(*row.words)
-    else:
-        first.assert_ok()
-    second = build.run(**dict(row.variables))
-    assert_nothing_lost(build, simulated_mac, before)
-    if row.then:
-        second.assert_failed(*row.then)
-    else:
-        second.assert_ok()
-        assert state_of_source(simulated_mac) == "running"
-        build.published()
-        build.assert_only("arm64")
-    record_property("fault", [row.faults, *(_told(run) for run in (first, second))])
-
-
-def _told(run):
-    """Return what a run did, as a cell of a table."""
-    if run.rc:
-        task = run.failed[0]
-        return f"fails in '{task.name.rpartition(' : ')[2]}': {task.result.get('msg', '')}"
-    return f"ends well, {len(run.changed)} tasks changed something" if run.changed else "nothing is left to do"
+def test_fault(row, request, record_property):
+    meet(row, request.getfixturevalue(row.scene), record_property)
 
 
 def test_every_fault_of_the_simulator_has_a_row(simulated_mac):
     faults = json.loads(simulated_mac.simulate("fault", simulated_mac.folder, "--list", "--json"))
     known = {fault["name"] for fault in faults}
-    assert known == {fault.partition("=")[0] for row in ROWS for fault in row.faults.split()} | ELSEWHERE
+    assert known == {fault.partition("=")[0] for row in MAC_ROWS for fault in row.fault.split()} | ELSEWHERE

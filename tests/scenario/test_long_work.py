@@ -39,7 +39,8 @@ def build(make_build, mac, jobs):
 
 
 def calls(mac, verb):
-    return [call for call in mac.mac.show()["calls"] if call["argv"][:1] == [verb]]
+    """Return the calls of this kind that were not refused because the VM was busy."""
+    return [call for call in mac.mac.show()["calls"] if call["argv"][:1] == [verb] and call["rc"] != 255]
 
 
 def wait_for_call(running, mac, verb, count=1, timeout=120):

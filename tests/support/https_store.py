@@ -18,13 +18,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import socket
+import struct
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
+from urllib.parse import unquote
 
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -37,28 +41,78 @@ else:
     from serving import HOST, Certificates, serve_until_ended
 
 READING = ("GET", "HEAD")
-_CONNECTION = "support.connection"
+ANY = "*"
+_REQUEST = "support.request"
+# How often a second a slow server takes or sends a little.
+_SPOONS = 10
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that comes in, as far as its headers tell."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rstrip("/").rpartition("/")[2]
+
+    @property
+    def destination(self) -> str:
+        """The last part of where it is to be moved to."""
+        return unquote(self.headers.get("Destination", "")).rpartition("/")[2]
+
+    @property
+    def length(self) -> int:
+        """The size of its body."""
+        return int(self.headers.get("Content-Length") or 0)
 
 
 @dataclass
 class Fault:
     """What goes wrong with the next requests of a method."""
 
+    # Or ANY.
     method: str
-    # The answer, in place of doing what was asked for; None with cut_after or lose_answer.
+    # The answer, in place of doing what was asked for; None for one of those below.
     status: int | None = None
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
-    # The connection is closed when so many bytes of the body were read.
+    # The connection is reset when so many bytes of the body were read.
     cut_after: int | None = None
     # What was asked for is done, but the connection is closed in place of an answer.
     lose_answer: bool = False
+    # The connection is reset when so many bytes of the answer's body were sent.
+    reset_answer_after: int | None = None
+    # The same, but it is closed in good order, as if that were all.
+    end_answer_after: int | None = None
+    # How many bytes more than there are (or less) the answer speaks of.
+    lie: int = 0
+    # No more than so many bytes a second are taken and sent, for so many seconds.
+    slow: int | None = None
+    slow_for: float = float("inf")
     # Only requests whose path ends like this.
     path: str = ""
     # Only requests that announce a big body, with Expect.
     big: bool = False
+    # Only requests for which this is true.
+    where: Callable[[Request], bool] = lambda request: True
     # Called when it strikes.
     do: Callable[[], None] | None = None
+    struck: int = 0
+
+    def strikes(self, request: Request) -> bool:
+        """Return whether it strikes this request."""
+        return (
+            self.times > 0
+            and self.method in (ANY, request.method)
+            and request.path.endswith(self.path)
+            and (not self.big or "Expect" in request.headers)
+            and self.where(request)
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +137,7 @@ class _Gateway(wsgi.Gateway_10):
 
     def get_environ(self) -> dict[str, Any]:
         _forgive(self.req.conn.wfile)
-        return {**super().get_environ(), _CONNECTION: self.req.conn}
+        return {**super().get_environ(), _REQUEST: self.req}
 
 
 def _forgive(wire: Any) -> None:
@@ -96,12 +150,29 @@ def _forgive(wire: Any) -> None:
     wire.flush = flush
 
 
-class _Counting:
-    """A request's body that counts what is read of it, and breaks where it is told to."""
+class _Spoon:
+    """Lets little through at a time, for a while."""
 
-    def __init__(self, stream: Any, limit: int | None, cut: Callable[[], None]) -> None:
+    def __init__(self, fault: Fault | None) -> None:
+        self._rate = fault.slow if fault else None
+        self._until = time.monotonic() + (fault.slow_for if fault else 0.0)
+
+    @property
+    def at_once(self) -> int | None:
+        """How many bytes may pass now, after a pause; None for any number."""
+        if self._rate is None or time.monotonic() > self._until:
+            return None
+        time.sleep(1 / _SPOONS)
+        return max(1, self._rate // _SPOONS)
+
+
+class _Counting:
+    """A request's body that counts what is read of it, and breaks or crawls where it is told to."""
+
+    def __init__(self, stream: Any, fault: Fault | None, cut: Callable[[], None]) -> None:
         self._stream = stream
-        self._limit = limit
+        self._limit = fault.cut_after if fault else None
+        self._spoon = _Spoon(fault)
         self._cut = cut
         self.count = 0
 
@@ -112,6 +183,9 @@ class _Counting:
                 self._cut()
                 raise ConnectionError("cut by a fault")
             size = left if size < 0 else min(size, left)
+        little = self._spoon.at_once
+        if little is not None:
+            size = little if size < 0 else min(size, little)
         block = self._stream.read(size)
         self.count += len(block)
         return block
@@ -154,7 +228,7 @@ class HttpsStore:
         return self
 
     def _make_server(self, port: int) -> wsgi.Server:
-        certificates = Certificates(self._state)
+        self._certificates = certificates = Certificates(self._state)
         self.ca_path = certificates.ca_path
         self._webdav = WsgiDAVApp(self._webdav_config())
         server = wsgi.Server((HOST, port), self._application, numthreads=8, timeout=30, shutdown_timeout=2)
@@ -200,27 +274,30 @@ class HttpsStore:
         """Return the requests of a method that came in so far."""
         return [seen for seen in self.seen if seen.method == method]
 
+    def use_certificate(self, expired: bool = False) -> None:
+        """Show this certificate to all who connect from now on."""
+        good = (self._certificates.chain_path, self._certificates.key_path)
+        self._server.ssl_adapter.context.load_cert_chain(*(self._certificates.expired() if expired else good))
+
     def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("latin-1").decode()
-        fault = self._next_fault(method, path, big="HTTP_EXPECT" in environ)
-        body = _Counting(environ["wsgi.input"], fault.cut_after if fault else None, lambda: _cut(environ))
+        request = _request_of(environ)
+        fault = self._next_fault(request)
+        body = _Counting(environ["wsgi.input"], fault, lambda: _cut(environ))
         environ["wsgi.input"] = body
         statuses: list[int] = []
 
         def remember(status: str, headers: list[Any], *more: Any) -> Any:
             statuses.append(int(status.split()[0]))
-            return start_response(status, headers, *more)
+            return start_response(status, _claimed(headers, fault), *more)
 
         with self._ended:
             self._under_way += 1
         try:
-            yield from self._answer(environ, remember, fault)
+            yield from _spoilt(self._answer(environ, remember, fault), environ, fault)
         finally:
-            headers = {
-                name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"
-            }
+            status = statuses[-1] if statuses else None
             with self._ended:
-                self._seen.append(Seen(method, path, headers, body.count, statuses[-1] if statuses else None))
+                self._seen.append(Seen(request.method, request.path, request.headers, body.count, status))
                 self._under_way -= 1
                 self._ended.notify_all()
 
@@ -240,11 +317,13 @@ class HttpsStore:
             return iter(())
         return iter(self._webdav(environ, start_response))
 
-    def _next_fault(self, method: str, path: str, big: bool) -> Fault | None:
-        for fault in self.faults:
-            if fault.method == method and fault.times > 0 and path.endswith(fault.path) and (big or not fault.big):
-                fault.times -= 1
-                return fault
+    def _next_fault(self, request: Request) -> Fault | None:
+        with self._ended:
+            for fault in self.faults:
+                if fault.strikes(request):
+                    fault.times -= 1
+                    fault.struck += 1
+                    return fault
         return None
 
 
@@ -258,9 +337,59 @@ def _plain_answer(start_response: Callable[..., Any], status: int, headers: dict
     return iter((b"",))
 
 
+def _request_of(environ: dict[str, Any]) -> Request:
+    headers = {name[5:].replace("_", "-").title(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+    if environ.get("CONTENT_LENGTH"):
+        headers["Content-Length"] = environ["CONTENT_LENGTH"]
+    return Request(environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("latin-1").decode(), headers)
+
+
+def _claimed(headers: list[Any], fault: Fault | None) -> list[Any]:
+    if fault is None or not fault.lie:
+        return headers
+    return [
+        (name, str(int(value) + fault.lie) if name.lower() == "content-length" else value) for name, value in headers
+    ]
+
+
+def _spoilt(answer: Iterator[bytes], environ: dict[str, Any], fault: Fault | None) -> Iterator[bytes]:
+    """Pass an answer on, as far as a fault lets it through."""
+    if fault is None:
+        yield from answer
+        return
+    spoon = _Spoon(fault)
+    ends = [end for end in (fault.reset_answer_after, fault.end_answer_after) if end is not None]
+    left = min(ends) if ends else None
+    for block in answer:
+        rest = block if left is None else block[:left]
+        left = None if left is None else left - len(rest)
+        while rest:
+            little = spoon.at_once
+            yield rest[:little]
+            rest = b"" if little is None else rest[little:]
+        if left == 0:
+            break
+    if fault.reset_answer_after is not None:
+        _reset(environ)
+    elif fault.end_answer_after is not None or fault.lie:
+        environ[_REQUEST].close_connection = True
+
+
+def _reset(environ: dict[str, Any]) -> None:
+    """Have the connection end with a reset: cheroot would take leave of the client before it closes it."""
+    connection = environ[_REQUEST].conn
+
+    def close() -> None:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(connection.socket.detach())
+
+    connection._close_kernel_socket = close
+    environ[_REQUEST].close_connection = True
+
+
 def _cut(environ: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
-        environ[_CONNECTION].socket.shutdown(socket.SHUT_RDWR)
+        environ[_REQUEST].conn.socket.shutdown(socket.SHUT_RDWR)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -23,7 +24,8 @@ class Certificates:
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        authority = trustme.CA()
+        self._folder = folder
+        self._authority = authority = trustme.CA()
         issued = authority.issue_cert(HOST, "localhost")
         self.ca_path = str(folder / "ca.pem")
         self.chain_path = str(folder / "server.pem")
@@ -31,6 +33,15 @@ class Certificates:
         authority.cert_pem.write_to_path(self.ca_path)
         Path(self.chain_path).write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.key_path)
+
+    def expired(self) -> tuple[str, str]:
+        """Return the paths of a certificate that was good until yesterday, and of its key."""
+        yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+        issued = self._authority.issue_cert(HOST, "localhost", not_after=yesterday)
+        chain, key = self._folder / "expired.pem", self._folder / "expired.key"
+        chain.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return str(chain), str(key)
 
 
 def store_facts(store: Any) -> dict[str, Any]:

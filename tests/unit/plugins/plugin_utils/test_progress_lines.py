@@ -97,3 +97,4 @@ def test_a_job_that_has_told_nothing_is_not_shown() -> None:
     lines = ProgressLines("mac", clock)
     clock.now += 60
     assert lines.line({"subject": "", "progress": {}}) is None
+    assert lines.line({"subject": "win11", "progress": reading(0, total=None)}) is None
