@@ -11,6 +11,7 @@ C(removing) once its removal has begun, C(image) whether the image beside it goe
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -43,6 +44,7 @@ from ._vm import (
     same_name,
     state_of,
     uuid_in,
+    wait_for_state,
     wait_while_busy,
 )
 from ._vm_lifecycle import delete, refuse_running, register, unregister
@@ -349,8 +351,7 @@ def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm,
         restart_source=restart or state == RUNNING,
     )
     if state == RUNNING:
-        # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
-        set_power(prl, source, STOPPED, timeout=order.stop_timeout)
+        _shut_down(prl, order, claim, source)
     try:
         with watched(lambda: bytes_on_disk(target), source.bytes_on_disk, report):
             _clone(prl, order, claim, source)
@@ -362,6 +363,20 @@ def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm,
     claim.note(clone=vm.uuid)
     _start_source_again(prl, claim, source)
     return vm
+
+
+def _shut_down(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
+    try:
+        set_power(prl, source, STOPPED, timeout=order.stop_timeout)
+    except TaskError:
+        # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
+        raise
+    except BaseException:
+        # Told to end. Nobody may run this again soon, and the source must not stay off because of that.
+        with contextlib.suppress(TaskError):
+            if wait_for_state(prl, source.uuid, {STOPPED}, min(order.stop_timeout, _CANCEL_TIME)) == STOPPED:
+                _start_source_again(prl, claim, source)
+        raise
 
 
 def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:

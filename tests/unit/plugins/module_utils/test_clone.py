@@ -893,6 +893,32 @@ def test_a_disk_that_fills_up_ends_with_the_numbers(stage: Stage) -> None:
     assert caught.value.details["free_bytes"] > caught.value.details["needed_bytes"] > 5000
 
 
+@pytest.mark.parametrize("shuts_down", [True, False])
+def test_a_source_that_was_told_to_shut_down_is_started_again_after_an_interruption(
+    stage: Stage, shuts_down: bool
+) -> None:
+    stage.state = "running"
+    stage.first_look()
+    stage.under_the_claim()
+
+    def interrupt() -> None:
+        raise Interrupted("It was cancelled.")
+
+    stage.list()
+    stage.mac.expect("prlctl", "stop", SOURCE, "--noforce", then=interrupt)
+    if shuts_down:
+        stage.list()
+        stage.state = "stopped"
+        stage.list()
+        stage.start_source()
+    else:
+        for _look in range(4):
+            stage.list()
+    with pytest.raises(Interrupted):
+        stage.run(stop_source=True, stop_timeout=2)
+    assert stage.notes()["restart_source"] is not shuts_down
+
+
 def test_an_interrupted_cloning_waits_until_nobody_writes(stage: Stage) -> None:
     stage.first_look()
     stage.under_the_claim()
