@@ -28,9 +28,13 @@ def interruptible(reason: Callable[[], str] = lambda: "") -> Iterator[None]:
         yield
         return
 
+    interrupted = False
+
     def interrupt(number: int, _frame: Any) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        nonlocal interrupted
+        if interrupted:
+            return
+        interrupted = True
         raise Interrupted(reason() or f"It was told to end by the signal {signal.Signals(number).name}.")
 
     before = {each: signal.signal(each, interrupt) for each in SIGNALS}

@@ -77,11 +77,14 @@ class LongWork(ActionBase):
         self._shows_progress = bool(not self._task.no_log and self._switch("image_progress", True))
         self._cancels = self._choice("image_on_cancel", ("stop", "continue")) == "stop"
         if_running = self._choice("image_if_running", (JOIN, FAIL))
-        try:
-            with _stoppable():
+        stopped: Optional[Stopped] = None
+        with _stoppable():
+            try:
                 result.update(self._work(if_running))
-        except Stopped as stopped:
-            self._leave()
+            except Stopped as error:
+                stopped = error
+                self._leave()
+        if stopped is not None:
             os.kill(os.getpid(), stopped.number)  # the handlers of Ansible are in place again
             raise KeyboardInterrupt from stopped
         return result
@@ -239,12 +242,14 @@ def _read(answer: str) -> Optional[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Raise Stopped out of the body when the playbook is told to end."""
+    """Raise Stopped out of the body when the playbook is told to end, once: Ansible may say so several times."""
+    stopped = False
 
     def stop(number: int, _frame: Any) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise Stopped(number)
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise Stopped(number)
 
     before = {each: signal.signal(each, stop) for each in _SIGNALS}
     try:
