@@ -50,8 +50,8 @@ options:
         V(64M), and is at least V(1M). After a break, at most so many bytes are sent again.
       - By default what suits the kind of store, which is V(64M) for WebDAV servers that go on within a file. No other
         kind of server needs it, and C(file://) folders do not either.
-      - A server that copies the whole file for each part, such as lighttpd with C(partial-put-copy-modify), wants a much
-        larger one, such as V(8G).
+      - A server that copies the whole file for each part, such as lighttpd with C(partial-put-copy-modify), wants a
+        much larger one, such as V(8G).
     type: str
   rate_limit:
     description:
