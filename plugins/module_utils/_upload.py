@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from ._checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
-from ._errors import TaskError
+from ._errors import TaskError, add_sentence
 from ._progress import Report, unwatched
-from ._retry import Retries, RetryLater
+from ._retry import Attempts, Retries, RetryLater
 from ._stores._base import Conflict, Notice, Sent, Store, Stored, check_name, unheard
 from ._stores._body import Body
 
@@ -178,7 +178,7 @@ class Upload:
                     raise self._occupied(found, body) from None
                 return False
             except RetryLater as error:
-                attempts.pause(error, kept)
+                self._pause(attempts, error, kept, body)
             # The answer may have been lost after the work was done.
             if sent is not None:
                 if self._is_published(sent):
@@ -213,6 +213,14 @@ class Upload:
         self._suspicious = True
         self._notice(f"{found_wrong}. They were removed, and all of it is sent anew.")
         return None
+
+    def _pause(self, attempts: Attempts, error: RetryLater, kept: int, body: Body) -> None:
+        try:
+            attempts.pause(error, kept)
+        except TaskError as final:
+            if self._store.resumes and body.sent:
+                add_sentence(final, "What has arrived is kept in the store: the same command goes on from there.")
+            raise
 
     def _tell_of_restart(self, body: Body) -> None:
         if body.sent and self._store.resumes is False and not self._told_of_restart:

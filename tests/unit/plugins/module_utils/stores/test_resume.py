@@ -268,7 +268,7 @@ class TestWhatIsLeft:
     def end(self, server, upload, monkeypatch, notices):
         """Return a function that uploads as a process that is no more when the next run comes, until it ends."""
 
-        def run(expected, match="", **wanted):
+        def run(expected, match=None, **wanted):
             with monkeypatch.context() as patch:
                 patch.setattr("os.getpid", lambda: DEAD)
                 with pytest.raises(expected, match=match) as caught:
@@ -279,7 +279,10 @@ class TestWhatIsLeft:
 
     def test_no_more_tries(self, server, image, upload, end):
         server.faults.extend([Fault("PUT", big=True), Fault("PUT", big=True, status=503, times=9)])
-        assert end(TaskError, match="It was tried 5 times").left == [PART]
+        sentences = (
+            r"It was tried 5 times\. What has arrived is kept in the store: the same command goes on from there\."
+        )
+        assert end(TaskError, match=sentences).left == [PART]
         server.faults.clear()
         assert upload(server).resumed_from == PART
         assert published(server, image)

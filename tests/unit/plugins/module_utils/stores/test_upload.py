@@ -469,8 +469,10 @@ def test_a_killed_copy_leaves_nothing_under_the_final_name(tmp_path, image, retr
     kill_uploading(f"file://{share}", share)
     assert visible(share)[0].startswith(f".{image.name}.")
     store = open_store(f"file://{share}", StoreOptions())
-    Upload(store, Wanted(image.path, image.name, image.sha256), retries).run()
+    told = Upload(store, Wanted(image.path, image.name), retries).run()
     assert visible(share) == [image.name, f"{image.name}.sha256"]
+    assert (share / image.name).read_bytes() == image.data
+    assert 0 < told.resumed_from == image.size - told.bytes_sent
 
 
 def test_the_rate_limit_is_kept(webdav, image, connect):
