@@ -147,7 +147,7 @@ def test_cancelled(build, mac, jobs):
         jobs.wait_for("image_pack")
         first.interrupt()
         assert first.process.wait(30) != 0
-    jobs.wait_for_none(20)
+    jobs.wait_for_none()
     assert calls(mac, "pack")[0]["rc"] != 0
     assert mac.mac.fingerprint(SOURCE_VM) == before
     assert not (mac.mac.folder / "Parallels" / IMAGE).exists(), "the half-made image was left"
@@ -174,7 +174,7 @@ def test_nobody_asks_any_more(build, mac, jobs):
         wait_for_call(first, mac, "pack")
         jobs.wait_for("image_pack")
         first.kill()
-    jobs.wait_for_none(60)
+    jobs.wait_for_none()
     assert calls(mac, "pack")[0]["rc"] != 0
     mac.mac.knob(pack_seconds=0)
 
