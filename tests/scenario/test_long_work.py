@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
 import re
 import shutil
+import sys
 import time
 
+import ansible_runner
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
@@ -16,6 +20,17 @@ from support.jobs import Jobs
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
 IMAGE = f"{BUILD_VM}.pvmp"
+# A play that packs one VM, for what depends on the way to the Mac only.
+PACK = """\
+- name: Pack a VM
+  hosts: build_macs
+  gather_facts: false
+  tasks:
+    - name: Pack it
+      macops.parallels.image_pack:
+        name: Alpha
+        executable: "{{ image_executable }}"
+"""
 LINE = re.compile(r"^  \[mac\] (?P<what>\w+) .*?: (?:about )?(?P<percent>\d+) %.*$", re.MULTILINE)
 
 
@@ -94,7 +109,7 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store):
     run.assert_ok().assert_no_secret(build.store.password)
     assert_built(build, mac, before)
     assert [len(calls(mac, verb)) for verb in ("clone", "pack")] == [1, 1]
-    assert run.output.count("It can be reached again") >= 3
+    assert "It can be reached again" in run.output
     assert run.results_of("macops.parallels.image_upload")[0]["bytes_sent"] == build.stored[IMAGE]
     lines = [(found["what"], int(found["percent"])) for found in LINE.finditer(run.output)]
     assert {what for what, _percent in lines} >= {"Packing", "Uploading", "Downloading"}
@@ -199,3 +214,84 @@ def test_two_runs_at_once(build, mac, jobs):
     assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
     assert "[mac] Packing" in second.output, "the second run does not show what it waits for"
     assert not list(jobs.running())
+
+
+def without_pipelining(mac):
+    return {**mac.host_vars, "ansible_ssh_pipelining": False}
+
+
+def with_become(mac):
+    account = mac.mac.account
+    return {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": str(account.python),
+        "ansible_become": True,
+        "ansible_become_method": "su",
+        "ansible_become_user": account.name,
+        **mac.mac.host_vars,
+    }
+
+
+def without_progress(mac):
+    return {**mac.host_vars, "image_progress": False}
+
+
+@pytest.mark.parametrize("way", [without_pipelining, with_become, without_progress], ids=lambda way: way.__name__)
+def test_ways_to_the_mac(play, ssh_mac, jobs, tmp_path, way):
+    ssh_mac.mac.vm("Alpha", data="2M", disk="8G")
+    ssh_mac.mac.knob(pack_seconds=9)
+    playbook = tmp_path / "pack.yml"
+    playbook.write_text(PACK, encoding="utf-8")
+
+    run = play(playbook, {"mac": way(ssh_mac)}).assert_ok().assert_changed(1)
+
+    assert bool(LINE.search(run.output)) is (way is not without_progress), run.output
+    assert not list(jobs.running())
+
+
+def test_progress_in_the_events_of_ansible_runner(ssh_mac, jobs, collections, tmp_path):
+    """Which are what AWX shows."""
+    ssh_mac.mac.vm("Alpha", data="2M", disk="8G")
+    ssh_mac.mac.knob(pack_seconds=9)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "pack.yml").write_text(PACK, encoding="utf-8")
+
+    run = ansible_runner.run(
+        private_data_dir=str(tmp_path),
+        playbook="pack.yml",
+        inventory={"build_macs": {"hosts": {"mac": ssh_mac.host_vars}}},
+        envvars={
+            "PATH": f"{pathlib.Path(sys.executable).parent}:/usr/bin:/bin",
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+        },
+        quiet=True,
+    )
+
+    assert run.status == "successful", run.stdout.read()
+    lines = [event["stdout"] for event in run.events if event["event"] == "verbose" and "[mac]" in event["stdout"]]
+    assert lines
+    assert all(LINE.search(line) for line in lines), lines
+
+
+WRONG = (
+    ("image_unattended_timeout", 3, "at least 15"),
+    ("image_unattended_timeout", "long", "number of seconds"),
+    ("image_on_cancel", "whatever", "'stop' or 'continue'"),
+    ("image_if_running", "whatever", "'join' or 'fail'"),
+    ("image_progress", "perhaps", "true or false"),
+)
+
+
+def test_wrong_variables(play, ssh_mac, tmp_path):
+    task = {"macops.parallels.mac_jobs": {}, "ignore_errors": True}
+    tasks = [{**task, "name": f"{name} {words}", "vars": {name: value}} for name, value, words in WRONG]
+    playbook = tmp_path / "wrong.yml"
+    playbook.write_text(json.dumps([{"hosts": "build_macs", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+
+    run = play(playbook, {"mac": ssh_mac.host_vars})
+
+    for name, _value, words in WRONG:
+        (result,) = run.results_of(f"{name} {words}")
+        assert name in result["msg"]
+        assert words in result["msg"]
