@@ -261,7 +261,7 @@ def _may_be_answered(folder: JobFolder, claim: Claim, order: JobOrder, joined: b
 
 def _refuse_dead(claim: Claim, order: JobOrder) -> None:
     """Raise for a job that was killed while this very task waited for it. Others begin it again."""
-    if order.waited_for and claim.notes.get("id") == order.token:
+    if claim.notes.get("id") == order.token:
         claim.release()
         raise TaskError(
             "The work was ended from outside in the middle: its process was killed, or the Mac was restarted. "

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-import shutil
 import sys
 import time
 
@@ -16,7 +15,7 @@ import ansible_runner
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
-from support.jobs import Jobs
+from support.jobs import Jobs, forget_jobs
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
 IMAGE = f"{BUILD_VM}.pvmp"
@@ -42,10 +41,8 @@ def mac(ssh_mac):
 
 @pytest.fixture
 def jobs(mac_sshd):
-    home = mac_sshd.account.home
-    yield Jobs(home)
-    mac_sshd.account.kill_everything()
-    shutil.rmtree(home / ".ansible", ignore_errors=True)
+    yield Jobs(mac_sshd.account.home)
+    forget_jobs(mac_sshd.account)
 
 
 @pytest.fixture
@@ -228,6 +225,7 @@ def with_become(mac):
         "ansible_become": True,
         "ansible_become_method": "su",
         "ansible_become_user": account.name,
+        "ansible_remote_tmp": "/tmp",
         **mac.mac.host_vars,
     }
 

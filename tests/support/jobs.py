@@ -9,9 +9,12 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+
+from support.account import Account
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +68,9 @@ class Jobs:
         while list(self.running()):
             assert time.monotonic() < end, f"jobs go on: {list(self.running())}"
             time.sleep(0.1)
+
+
+def forget_jobs(account: Account) -> None:
+    """End all work of a Mac's user and remove its traces, for the next test with the same account."""
+    account.kill_everything()
+    shutil.rmtree(account.home / ".ansible", ignore_errors=True)
