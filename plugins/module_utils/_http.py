@@ -11,6 +11,7 @@ import email.utils
 import functools
 import http.client
 import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ from ._retry import RetryLater
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+# Errors that have no text of the system's.
+_CAUSES: dict[type[BaseException], str] = {
+    socket.timeout: "no byte moved within the time limit",
+    http.client.IncompleteRead: "the answer ended before its end",
+    http.client.RemoteDisconnected: "it hung up without an answer",
+}
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
 
@@ -256,7 +263,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _said(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    return type(cause).__name__
+    return next((words for kind, words in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
 
 
 @functools.cache

@@ -207,6 +207,10 @@ class LinkCheck:
             raise Unfit("forbidden", said)
         if status in (404, 410):
             raise Unfit("not_found", said)
+        if status == 416 and self._report.size:
+            raise Unfit(
+                "wrong_size", f"The server speaks of {self._report.size} bytes, and lacks the last ones: {said}"
+            )
         if status in (204, 205, 416):
             raise Unfit("wrong_size", f"The file is empty: {said}")
         raise Unfit("unreachable", f"That is no answer with a file: {said}")
