@@ -107,14 +107,15 @@ def mac_scene(play, simulated_mac, https_store, tmp_path):
 FOR_EVER = 10**6
 
 
-def server(scene, fault, stages, *makers, words=(), **variables):
-    """A row of faults of the store: each of them strikes at each of the stages."""
+def server(scene, fault, *strikes, words=(), **variables):
+    """A row of faults of the store: each with the stages at which it strikes."""
 
     def inject(scene):
-        for make in makers:
+        for make, *stages in strikes:
             scene.strike(functools.partial(make, scene), *stages)
 
-    return FaultRow("server", fault, scene, tuple(stages) * len(makers), inject, words, variables)
+    stages = tuple(stage for _make, *stages in strikes for stage in stages)
+    return FaultRow("server", fault, scene, stages, inject, words, variables)
 
 
 def fault(method=ANY, **what):
@@ -135,21 +136,26 @@ SHORT_ANSWER = fault("GET", end_answer_after=50)
 PLAYBOOK_ROWS = (
     server(
         "server_scene",
-        "503, twice with Retry-After and once without",
-        STAGES,
-        fault(status=503, times=2, headers=BUSY),
-        fault(status=503),
+        "503, with Retry-After and without",
+        (fault(status=503, headers=BUSY), *STAGES),
+        (fault(status=503), *STAGES),
     ),
     server(
-        "server_scene", "request cut off, answer lost", ("proof", "upload", "sidecar", "record"), CUT_BODY, LOST_ANSWER
+        "server_scene",
+        "requests cut off, answers lost",
+        (CUT_BODY, "upload", "sidecar", "record"),
+        (LOST_ANSWER, "proof", "publish", "sidecar", "record"),
     ),
-    server("server_scene", "answer reset, answer cut short", ("catalog", "link", "record"), RESET_ANSWER, SHORT_ANSWER),
     server(
-        "server_scene", "503 for ever", ("record",), fault(status=503, times=FOR_EVER, headers=BUSY), words=("503",)
+        "server_scene",
+        "answers reset, answers cut short",
+        (RESET_ANSWER, "catalog", "link", "record"),
+        (SHORT_ANSWER, "catalog", "link", "record"),
     ),
-    server("server_scene", "507", ("upload",), fault("PUT", status=507), words=("full",)),
-    server("server_scene", "401 in the middle", ("publish",), fault(status=401, times=FOR_EVER), words=("password",)),
-    server("server_scene", "certificate expires", ("link",), expiring, words=("certificate has expired",)),
+    server("server_scene", "503 for ever", (fault(status=503, times=FOR_EVER, headers=BUSY), "record"), words=("503",)),
+    server("server_scene", "507", (fault("PUT", status=507), "upload"), words=("full",)),
+    server("server_scene", "401 in the middle", (fault(status=401, times=FOR_EVER), "publish"), words=("password",)),
+    server("server_scene", "certificate expires", (expiring, "link"), words=("certificate has expired",)),
 )
 
 # What never ends: the words of the error at each stage, none where a run gets over it.
@@ -188,7 +194,7 @@ FINAL = {
         {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no byte moved",)},
     ),
     "crawls for a while": (
-        fault(slow=10_000, slow_for=2),
+        fault(slow=10_000, slow_for=1, times=FOR_EVER),
         dict.fromkeys(("catalog", "upload", "link", "record"), ()),
     ),
     "GET lies about the size": (
@@ -204,7 +210,7 @@ FINAL = {
 SOON = {"timeout": 3, "retries": 1}
 
 MODULE_ROWS = tuple(
-    server("modules_scene", name, (stage,), make, words=words, **SOON)
+    server("modules_scene", name, (make, stage), words=words, **SOON)
     for name, (make, stages) in FINAL.items()
     for stage, words in stages.items()
 )

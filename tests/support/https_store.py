@@ -154,16 +154,17 @@ class _Spoon:
     """Lets little through at a time, for a while."""
 
     def __init__(self, fault: Fault | None) -> None:
-        self._rate = fault.slow if fault else None
-        self._until = time.monotonic() + (fault.slow_for if fault else 0.0)
+        self._fault = fault
+        self._begun = time.monotonic()
 
     @property
     def at_once(self) -> int | None:
         """How many bytes may pass now, after a pause; None for any number."""
-        if self._rate is None or time.monotonic() > self._until:
+        fault = self._fault
+        if fault is None or fault.slow is None or time.monotonic() > self._begun + fault.slow_for:
             return None
         time.sleep(1 / _SPOONS)
-        return max(1, self._rate // _SPOONS)
+        return max(1, fault.slow // _SPOONS)
 
 
 class _Counting:
@@ -262,6 +263,13 @@ class HttpsStore:
         self._server.stop()
         self._thread.join()
         self._temporary.cleanup()
+
+    def lift_faults(self) -> None:
+        """End all faults, those under way too."""
+        for fault in self.faults:
+            fault.slow = None
+        self.faults.clear()
+        self.use_certificate()
 
     @property
     def seen(self) -> list[Seen]:
