@@ -16,7 +16,7 @@ from typing import Any, Callable
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
-from support.fault_table import _told as told
+from support.fault_table import told
 from support.jobs import Jobs, forget_jobs
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"

@@ -29,6 +29,8 @@ class Counts:
     skipped: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
     skips: list[str] = dataclasses.field(default_factory=list)
+    # What the tests themselves have to report.
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: Counts) -> None:
         """Add what another part of the same run found."""
@@ -37,6 +39,7 @@ class Counts:
         self.skipped += other.skipped
         self.failures += other.failures
         self.skips += other.skips
+        self.notes += other.notes
 
     def check(self, name: str, held: bool) -> None:
         """Count one check that passed or failed."""
@@ -85,6 +88,12 @@ def _words_of(part: ElementTree.Element) -> str:
     """Return what a test said, shortened: the whole is in the stage's log."""
     words = part.get("message") or (part.text or "").strip() or "no reason given"
     return words if len(words) <= LONGEST else f"{words[:LONGEST]} ..."
+
+
+def find_fault_table(output: str) -> list[str]:
+    """Return the table of faults that the scenarios print, with its totals; nothing where there is none."""
+    found = re.search(r"(?:^\| .*\n|^\|---.*\n)+^faults injected .*$", output, re.MULTILINE)
+    return found.group(0).splitlines() if found else []
 
 
 def find_warnings(output: str, allowed: Iterable[re.Pattern[str]]) -> list[str]:

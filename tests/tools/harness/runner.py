@@ -204,6 +204,8 @@ def _report(run: StageRun, counts: Counts, seconds: float) -> None:
     run.keep_log()
     verdict = "FAILED" if counts.failed else "ok"
     print(f"{run.stage.name:<12} {seconds:6.0f} s  {verdict:<6}  {counts.closing_line()}", flush=True)
+    for note in counts.notes:
+        print(f"    {note}", flush=True)
     for reason in counts.skips:
         print(f"    skipped: {reason}", flush=True)
     for name in counts.failures:

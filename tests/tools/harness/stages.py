@@ -13,7 +13,7 @@ import subprocess
 from . import environments, packages, pythons
 from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
-from .results import Counts, find_warnings, read_junit
+from .results import Counts, find_fault_table, find_warnings, read_junit
 from .runner import Stage, StageRun
 from .staging import stage, stage_for_ansible_test
 
@@ -139,7 +139,9 @@ def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
     python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
-    return _pytest(run, controller, stage(run.scratch), "tests/scenario", {"MACOPS_TARGET_PYTHON": python})
+    counts = _pytest(run, controller, stage(run.scratch), "tests/scenario", {"MACOPS_TARGET_PYTHON": python})
+    counts.notes = find_fault_table(run.output())
+    return counts
 
 
 def importer(run: StageRun) -> Counts:

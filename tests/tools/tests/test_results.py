@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from harness.results import Counts, find_warnings, read_junit
+from harness.results import Counts, find_fault_table, find_warnings, read_junit
 
 JUNIT = """<?xml version="1.0"?>
 <testsuites><testsuite name="units">
@@ -54,3 +54,15 @@ def test_counts_add_up():
 )
 def test_warnings_of_ansible_are_found(output, expected):
     assert find_warnings(output, [re.compile("is known")]) == expected
+
+
+def test_the_table_of_faults_is_found():
+    table = [
+        "| hits | fault |",
+        "|---|---|",
+        "| mac | hang |",
+        "| server | 503 |",
+        "faults injected 2, survived 2, lost 0",
+    ]
+    assert find_fault_table("\n".join([".... [100%]", "", *table, "4 passed"])) == table
+    assert find_fault_table("4 passed\n") == []
