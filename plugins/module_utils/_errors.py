@@ -28,7 +28,10 @@ class TaskError(Exception):
 
 
 def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
-    """Say more in a TaskError, such as what became of an attempt to clean up; other errors cannot tell it."""
+    """Say more in an error of ours, such as what became of an attempt to clean up; other errors cannot tell it."""
+    if isinstance(error, Interrupted):
+        error.reason = f"{error.reason} {sentence}"
+        error.args = (error.reason,)
     if isinstance(error, TaskError):
         error.message = f"{error.message} {sentence}"
         error.args = (error.message,)

@@ -209,7 +209,7 @@ def run_as_job(
     watches the same work and the order wants to fail then.
     """
     folder = JobFolder.of(key_of(module_name, options))
-    claim = Claim.take_if_free(folder.path)
+    claim = folder.take()
     joined = claim is None
     if claim is None:
         if order.if_running == FAIL and not order.waited_for and folder.is_watched(by_others_than=order.token):
@@ -233,7 +233,7 @@ def run_as_job(
             "It is taken up again."
         )
     folder.create(order.token)
-    claim.write(id=order.token, module=module_name, started=time.time())
+    claim.write(id=order.token, started=time.time())
     _fork(order, folder, claim, work)
 
 
@@ -242,7 +242,7 @@ def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(_POLL)
-        claim = Claim.take_if_free(folder.path)
+        claim = folder.take()
         if claim is not None:
             return claim
     return None
@@ -356,7 +356,7 @@ def _answer(folder: JobFolder) -> int:
 
 def _forget(folder: JobFolder, order: JobOrder) -> None:
     """Remove the trace of a job that was answered at once."""
-    claim = Claim.take_if_free(folder.path)
+    claim = folder.take()
     if claim is None:  # another run does it again already
         return
     if claim.notes.get("id") == order.token:

@@ -71,6 +71,20 @@ class JobFolder:
         os.makedirs(root, mode=0o700, exist_ok=True)
         return cls(os.path.join(root, key))
 
+    @property
+    def module(self) -> str:
+        """The module that does the work: the key begins with its name."""
+        return os.path.basename(self.path).rpartition("-")[0]
+
+    def take(self) -> Optional[Claim]:
+        """Return the claim on the job, None while it runs. One that a power cut has spoilt is made anew."""
+        try:
+            return Claim.take_if_free(self.path)
+        except TaskError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(claim_path(self.path))
+            return Claim.take_if_free(self.path)
+
     def create(self, token: str) -> None:
         """Make it anew, attended by C(token)."""
         self.remove()
@@ -148,20 +162,17 @@ def cancel_path(token: str) -> str:
 
 def state_of(folder: JobFolder) -> Optional[JobState]:
     """Return what is known of the job in a folder; None when there is none."""
-    claim = Claim.take_if_free(folder.path)
+    claim = folder.take()
     running = claim is None
     if claim is not None:
         claim.release()
-    try:
-        notes = read_claim(folder.path)
-    except TaskError:  # not readable: nothing is known of it
-        notes = {}
+    notes = read_claim(folder.path)
     if not running and not folder.exists():
         return None
     told = folder.told()
     return JobState(
         id=str(notes.get("id", "")),
-        module=str(notes.get("module", "")),
+        module=folder.module,
         subject=str(told.get("subject", "")),
         started=float(notes.get("started", 0)),
         running=running,
@@ -190,7 +201,7 @@ def remove_stale() -> list[JobState]:
     for state in all_jobs():
         if state.running or not state.folder.is_stale():
             continue
-        claim = Claim.take_if_free(state.folder.path)
+        claim = state.folder.take()
         if claim is None:
             continue
         with claim:

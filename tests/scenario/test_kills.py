@@ -40,7 +40,11 @@ class Scene:
     store: Any
 
     def calls(self, verb, program="prlctl"):
-        return [call for call in self.mac.show()["calls"] if (call["program"], call["argv"][0]) == (program, verb)]
+        return [
+            call
+            for call in self.mac.show()["calls"]
+            if (call["program"], call["argv"][0]) == (program, verb) and "--info" not in call["argv"]
+        ]
 
     def until_call(self, verb, program="prlctl"):
         """Return when Parallels has begun one more call of this kind."""
@@ -118,7 +122,7 @@ KILLS = (
 
 def test_killed_again_and_again(make_build, ssh_mac, mac_sshd, jobs, nginx_store, record_property):
     mac = ssh_mac.mac
-    mac.vm(SOURCE_VM, state="running", data="2M", disk="32G", snapshots="base(updates)")
+    mac.vm(SOURCE_VM, state="running", data="2M", waste="1M", disk="32G", snapshots="base(updates)")
     mac.knob(clone_seconds=4, pack_seconds=4)
     nginx_store.reconfigure("limit_rate 150k;")
     build = make_build({"mac": ssh_mac})
@@ -140,6 +144,7 @@ def test_killed_again_and_again(make_build, ssh_mac, mac_sshd, jobs, nginx_store
                 kill.strike(scene)
             run = running.finish()
         run.assert_no_secret(build.store.password)
+        assert run.rc != 0, f"the run got over {struck}: {run.output[-6000:]}"
         run.assert_failed("ended from outside")
         assert mac.fingerprint(SOURCE_VM) == before
         assert all(path.name == IMAGE or path.stat().st_size < 10_000 for path in nginx_store.folder.iterdir())

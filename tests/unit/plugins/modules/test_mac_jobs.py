@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting for jobs, ending them, and clearing up after them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _job_folder
+from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim
+from ansible_collections.macops.parallels.plugins.module_utils._job_folder import JobFolder, cancel_path
+from ansible_collections.macops.parallels.plugins.modules import mac_jobs
+
+
+class RunningJob:
+    """A job that this process holds."""
+
+    def __init__(self, module: str, subject: str) -> None:
+        self.folder = JobFolder.of(f"{module}-0123")
+        claim = Claim.take_if_free(self.folder.path)
+        assert claim is not None
+        self.claim = claim
+        self.folder.create("starter")
+        claim.write(id="starter", started=1795347000.0)
+        progress = {"stage": "Packing", "estimate": True, "done": 40, "total": 100, "rate": 1.0, "left": 60.0}
+        self.folder.tell({"subject": subject, "beat": 1, "ended": False, "progress": progress})
+
+    def end(self) -> None:
+        self.folder.end(0)
+        os.close(self.claim.descriptor)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(mac_jobs, "_PAUSE", 0.01)
+    return tmp_path
+
+
+FACTS = {
+    "module": "image_pack",
+    "name": "win11",
+    "started": "2026-11-22T11:30:00Z",
+    "watched": True,
+    "stage": "Packing",
+    "done": 40,
+    "total": 100,
+}
+
+
+def test_no_jobs(run_module_main: Any) -> None:
+    end = run_module_main(mac_jobs.main)
+    assert not end.failed
+    assert end.result == {"changed": False, "jobs": [], "cleared": []}
+
+
+def test_waits_and_keeps_the_job_alive(run_module_main: Any) -> None:
+    job = RunningJob("image_pack", "win11")
+    threading.Timer(0.2, job.end).start()
+    end = run_module_main(mac_jobs.main, name="win11")
+    assert end.result == {"changed": False, "jobs": [FACTS], "cleared": []}
+    assert job.folder.attendance()[0] == "foreground"
+
+
+@pytest.mark.parametrize("name", ["win10", "win11-arm64"])
+def test_other_images_are_not_waited_for(run_module_main: Any, name: str) -> None:
+    job = RunningJob("image_pack", "win11")
+    assert run_module_main(mac_jobs.main, name=name).result["jobs"] == []
+    job.end()
+
+
+def test_who_waits_is_not_waited_for(run_module_main: Any) -> None:
+    job = RunningJob("mac_jobs", "win11")
+    assert run_module_main(mac_jobs.main).result["jobs"] == []
+    job.end()
+
+
+def test_check_mode_only_looks(run_module_main: Any, home: Path) -> None:
+    job = RunningJob("image_pack", "win11")
+    end = run_module_main(mac_jobs.main, state="cancelled", _ansible_check_mode=True)
+    assert end.result == {"changed": True, "jobs": [FACTS], "cleared": []}
+    assert not os.path.exists(cancel_path("starter"))
+    job.end()
+
+
+def test_ends_jobs(run_module_main: Any) -> None:
+    job = RunningJob("image_pack", "win11")
+
+    def obey() -> None:
+        while not os.path.exists(cancel_path("starter")):
+            pass
+        job.end()
+
+    threading.Thread(target=obey, daemon=True).start()
+    assert run_module_main(mac_jobs.main, state="cancelled").result["changed"] is True
+
+
+def test_a_job_that_takes_too_long(run_module_main: Any) -> None:
+    job = RunningJob("image_pack", "win11")
+    end = run_module_main(mac_jobs.main, timeout=1)
+    assert end.failed
+    assert end.result["msg"].startswith("image_pack still works on 'win11'.")
+    job.end()
+
+
+def test_killed_jobs_are_told_of_and_removed(run_module_main: Any, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.warn", lambda _module, text: warnings.append(text))
+    job = RunningJob("image_upload", "win11")
+    os.close(job.claim.descriptor)
+    assert run_module_main(mac_jobs.main).result["cleared"] == ["image_upload"]
+    assert [warning.startswith("The work of image_upload on 'win11' was killed") for warning in warnings] == [True]
+    assert list((home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
+def test_answers_that_were_not_fetched_stay(run_module_main: Any) -> None:
+    job = RunningJob("image_link_info", "win11")
+    job.end()
+    assert run_module_main(mac_jobs.main).result["cleared"] == []
+    assert job.folder.exists()
+
+
+def test_a_claim_that_a_power_cut_has_spoilt(run_module_main: Any, home: Path) -> None:
+    job = RunningJob("image_pack", "win11")
+    os.close(job.claim.descriptor)
+    Path(_job_folder.claim_path(job.folder.path)).write_text("{", encoding="utf-8")
+    assert run_module_main(mac_jobs.main).result["cleared"] == ["image_pack"]
+    assert list((home / ".ansible/macops.parallels/jobs").iterdir()) == []
