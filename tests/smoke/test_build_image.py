@@ -11,7 +11,8 @@ import pathlib
 import subprocess
 import sys
 
-from support.build import SOURCE_VM, Build
+from support.build import NAME, SOURCE_VM, Build
+from support.jobs import Jobs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLUGINS = {
@@ -37,14 +38,33 @@ def test_each_plugin_has_documentation(collections):
 def test_the_playbook_builds_an_image_once(play, simulated_mac, https_store, tmp_path):
     simulated_mac.vm(SOURCE_VM, state="running", data="4M", disk="8G", snapshots="base(updates)")
     before = simulated_mac.fingerprint(SOURCE_VM)
+    simulated_mac.knob(pack_seconds=8)
     build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
 
     build.run(check=True).assert_ok()
     assert not build.output.exists()
     assert simulated_mac.fingerprint(SOURCE_VM) == before
 
-    build.run().assert_ok()
+    first = build.run().assert_ok()
+    assert f"  [mac] Packing {NAME}-" in first.output
     build.published()
 
     build.run().assert_ok().assert_unchanged()
     assert simulated_mac.fingerprint(SOURCE_VM) == before
+
+
+def test_a_cancelled_playbook_leaves_no_work_behind(play, simulated_mac, https_store, tmp_path):
+    simulated_mac.vm(SOURCE_VM, data="2M", disk="8G")
+    simulated_mac.knob(clone_seconds=60)
+    before = simulated_mac.fingerprint(SOURCE_VM)
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    jobs = Jobs(build.home)
+
+    with build.start() as running:
+        jobs.wait_for("vm")
+        running.interrupt()
+        assert running.process.wait(60) != 0
+
+    jobs.wait_for_none()
+    assert simulated_mac.fingerprint(SOURCE_VM) == before
+    assert [vm["name"] for vm in simulated_mac.show()["vms"]] == [SOURCE_VM]
