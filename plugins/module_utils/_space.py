@@ -20,14 +20,21 @@ FULL_DISK = r"[Nn]ot enough (free )?(disk )?space|Out of disk space|No space lef
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
-def in_words(count: int) -> str:
-    """Return a number of bytes as the Finder shows it, and exactly."""
+def shortly(count: float) -> str:
+    """Return a number of bytes as the Finder shows it."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
     size, unit = float(count), ""
     for unit in _UNITS:
         size /= 1000
         if size < 999.95 or unit == _UNITS[-1]:
             break
-    return f"{size:.1f} {unit} ({count} bytes)" if count >= 1000 else f"{count} bytes"
+    return f"{size:.1f} {unit}"
+
+
+def in_words(count: int) -> str:
+    """Return a number of bytes as the Finder shows it, and exactly."""
+    return f"{shortly(count)} ({count} bytes)" if count >= 1000 else shortly(count)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     before = sidecar_content(path)
     after = sidecar_text(checksum, os.path.basename(path)) if module.params["sidecar"] else before
     if before != after and not module.check_mode:
-        write_sidecar(path, checksum)
+        write_sidecar(path, checksum, module.warn)
     return _result(path, checksum, agreed, before, after)
 
 

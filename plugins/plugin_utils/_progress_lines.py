@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from ..module_utils._space import shortly
+
 # Seconds: work that is done by then shows nothing; between two lines; and between two that can tell no percentage.
 QUIET = 5.0
 INTERVAL = 5.0
 INTERVAL_WITHOUT_PERCENT = 30.0
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 class ProgressLines:
@@ -54,12 +54,12 @@ def describe(reading: Mapping[str, Any], subject: str) -> str:
     percent = _percent_of(reading)
     parts = []
     if percent is not None:
-        amount = f"{percent} % ({_bytes(reading['done'])} of {_bytes(reading['total'])})"
+        amount = f"{percent} % ({shortly(reading['done'])} of {shortly(reading['total'])})"
         parts.append(f"about {amount}, estimated" if reading.get("estimate") else amount)
     else:
-        parts.append(_bytes(reading["done"]))
+        parts.append(shortly(reading["done"]))
     if reading.get("rate"):
-        parts.append(f"{_bytes(reading['rate'])}/s")
+        parts.append(f"{shortly(reading['rate'])}/s")
     if reading.get("left") is not None and percent != 100:
         parts.append(f"{duration(reading['left'])} left")
     return f"{what}: {', '.join(parts)}"
@@ -72,16 +72,6 @@ def _percent_of(reading: Mapping[str, Any]) -> Optional[int]:
     percent = int(100 * reading["done"] / total)
     # An estimate may go wrong: it does not say that the work is done while it goes on.
     return min(percent, 99 if reading.get("estimate") else 100)
-
-
-def _bytes(count: float) -> str:
-    """Return a number of bytes as Apple's tools write it, with powers of 1000."""
-    size = float(count)
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError("unreachable")
 
 
 def duration(seconds: float) -> str:

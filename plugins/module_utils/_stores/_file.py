@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from .._errors import TaskError
 from .._files import flush_file, flush_folder, free_bytes
 from .._retry import RetryLater
+from .._space import in_words
 from ._base import (
     Conflict,
     Notice,
@@ -347,11 +348,12 @@ class FileStore(Store):
 
     def _too_small(self, free: int, needed: int, how: str) -> TaskError:
         return StoreFull(
-            f"{self._folder} {how}has {free} bytes free, and the image needs {needed}. Nothing was published. "
+            f"{self._folder} {how}has {in_words(free)} free, and the image needs {in_words(needed)}. Nothing was "
+            "published. "
             "Free some space there, then run the same command again.",
             path=self._folder,
-            free=free,
-            needed=needed,
+            free_bytes=free,
+            needed_bytes=needed,
         )
 
     @contextlib.contextmanager

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from .._errors import TaskError
 from .._retry import RetryLater
+from .._space import in_words
 from ._base import (
     Conflict,
     Notice,
@@ -96,10 +97,10 @@ class WebDavWriter:
         own = next((entry for entry in entries if entry.path == own_path), None)
         if own is not None and own.available is not None and own.available < size:
             raise TaskError(
-                f"{self._folder.host} has {own.available} bytes left for {self._folder.url}, and the image needs "
-                f"{size}. Free some space there, or ask its administrators for more.",
-                free=own.available,
-                needed=size,
+                f"{self._folder.host} has {in_words(own.available)} left for {self._folder.url}, and the image needs "
+                f"{in_words(size)}. Free some space there, or ask its administrators for more.",
+                free_bytes=own.available,
+                needed_bytes=size,
             )
 
     def _probe(self, name: str, content: Content) -> None:

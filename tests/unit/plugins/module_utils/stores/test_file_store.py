@@ -63,19 +63,19 @@ def test_others_may_read_what_is_published(store, share, image):
 
 def test_a_full_disk_is_found_before_the_copy(store, monkeypatch):
     monkeypatch.setattr(_file, "free_bytes", lambda path: 999)
-    with pytest.raises(TaskError, match="has 999 bytes free, and the image needs 1000") as caught:
+    with pytest.raises(TaskError, match=r"has 999 bytes free, and the image needs 1.0 kB \(1000 bytes\)") as caught:
         store.check(NAME, Content(1000))
-    assert (caught.value.details["free"], caught.value.details["needed"]) == (999, 1000)
+    assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, 1000)
 
 
 def test_a_disk_that_becomes_full(store, share, image, monkeypatch):
     """Nothing half-made stays where others may need the room; the numbers are those without it."""
     monkeypatch.setattr(_file, "free_bytes", lambda path: 999 if not list(share.iterdir()) else 0)
     monkeypatch.setattr("os.write", failing(errno.ENOSPC))
-    numbers = rf"No space left on device.* it has 999 bytes free, and the image needs {image.size}"
+    numbers = rf"No space left on device.* it has 999 bytes free, and the image needs .*{image.size}"
     with Body(image.path) as body, pytest.raises(TaskError, match=numbers) as caught:
         store.send(NAME, body)
-    assert (caught.value.details["free"], caught.value.details["needed"]) == (999, image.size)
+    assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, image.size)
     assert list(share.iterdir()) == []
 
 
