@@ -44,6 +44,8 @@ class Interrupted(BaseException):
     No Exception, so that nothing takes it for a failure that could be got over: only cleaning up comes in between.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, signal_number: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
+        # The signal that told it, 0 for none.
+        self.signal_number = signal_number

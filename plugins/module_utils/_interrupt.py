@@ -35,7 +35,7 @@ def interruptible(reason: Callable[[], str] = lambda: "") -> Iterator[None]:
         if interrupted:
             return
         interrupted = True
-        raise Interrupted(reason() or f"It was told to end by the signal {signal.Signals(number).name}.")
+        raise Interrupted(reason() or f"It was told to end by the signal {signal.Signals(number).name}.", number)
 
     before = {each: signal.signal(each, interrupt) for each in SIGNALS}
     try:

@@ -86,6 +86,8 @@ class Job:
         self.subject = ""
         # Why it has to end, empty as long as it need not.
         self.reason = ""
+        # To be called when the work is over, before its answer is printed.
+        self.make_room: Callable[[], None] = lambda: None
         self._meter: Optional[Meter] = None
         self._relayed: Optional[dict[str, Any]] = None
 
@@ -175,6 +177,8 @@ class _Attendant:
         self._asked = self._watchers[attendance[0]] = time.monotonic()
 
     def _reason_to_end(self) -> str:
+        if self._folder.is_cancelled():
+            return "It was cancelled."
         now = time.monotonic()
         for token in list(self._watchers):
             if not os.path.exists(cancel_path(token)):
@@ -311,6 +315,7 @@ def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Calla
     os.setsid()
     _leave_connection(folder)
     job = Job(order.token, fails_if_running=order.if_running == FAIL)
+    job.make_room = folder.make_room
     attendant = _Attendant(job, folder, order)
     attendant.start()
     code = 1

@@ -26,6 +26,8 @@ from ._errors import TaskError
 ROOT = "~/.ansible/macops.parallels/jobs"
 # Who watches a job asks at least so often, in seconds.
 ASKED_WITHIN = 30.0
+# Bytes that an answer may take.
+RESERVE = 256 * 1024
 # So long, in seconds, an answer that was fetched stays, for whoever lost the connection while fetching it.
 KEPT_AFTER_FETCH = 60.0
 # So long, in seconds, stays an answer that nobody fetched: work is not lost because the playbook was.
@@ -61,7 +63,9 @@ class JobFolder:
         self.lease = os.path.join(path, "lease")
         self.answer = os.path.join(path, "answer")
         self.errors = os.path.join(path, "errors")
+        self._reserve = os.path.join(path, "reserve")
         self._ended = os.path.join(path, "ended.json")
+        self._cancelled = os.path.join(path, "cancelled")
         self._fetched = os.path.join(path, "fetched")
 
     @classmethod
@@ -89,7 +93,14 @@ class JobFolder:
         """Make it anew, attended by C(token)."""
         self.remove()
         os.mkdir(self.path, 0o700)
+        with open(self._reserve, "wb") as handle:
+            handle.write(os.urandom(RESERVE))  # which no file system can keep in less room
         self.attend(token)
+
+    def make_room(self) -> None:
+        """Give the room back that was kept for the answer: work that ends because the disk is full has to say so."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._reserve)
 
     def exists(self) -> bool:
         return os.path.isdir(self.path)
@@ -122,6 +133,14 @@ class JobFolder:
     def told(self) -> dict[str, Any]:
         return _read_json(self.progress)
 
+    def cancel(self) -> None:
+        """Have the job end, whoever watches it."""
+        with contextlib.suppress(FileNotFoundError), open(self._cancelled, "w", encoding="utf-8"):
+            pass
+
+    def is_cancelled(self) -> bool:
+        return os.path.exists(self._cancelled)
+
     def end(self, code: int) -> None:
         """Note that the answer is whole."""
         self._write(self._ended, {"code": code, "at": time.time()})
@@ -148,7 +167,8 @@ class JobFolder:
         return os.path.exists(self._fetched)
 
     def _write(self, path: str, content: dict[str, Any]) -> None:
-        with contextlib.suppress(FileNotFoundError):  # the folder may be taken away from under a job that ends
+        # The folder may be taken away from under a job that ends, and the disk be full of what the job makes.
+        with contextlib.suppress(OSError):
             descriptor, temporary = tempfile.mkstemp(dir=self.path)
             with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
                 json.dump(content, handle)
@@ -156,7 +176,10 @@ class JobFolder:
 
 
 def cancel_path(token: str) -> str:
-    """Return the file whose presence ends the job that C(token) has started or watches."""
+    """Return the file that says that C(token), which has started a job or watches it, wants its end.
+
+    The action plugin writes it without knowing the job: its module may just be starting it.
+    """
     return os.path.join(os.path.expanduser(ROOT), f"{token}.cancel")
 
 

@@ -70,7 +70,13 @@ def run_long_module(
     ordered = order
 
     def in_child(job: Job) -> None:
-        run_module(module, lambda module: work(module, job), job.why_interrupted)
+        def do(module: AnsibleModule) -> dict[str, Any]:
+            try:
+                return work(module, job)
+            finally:
+                job.make_room()
+
+        run_module(module, do, job.why_interrupted)
 
     def start_or_join(module: AnsibleModule) -> dict[str, Any]:
         run_as_job(

@@ -155,7 +155,7 @@ class Upload:
 
         Whatever ends it, what the store can go on with is left there, for the next run.
         """
-        attempts = self._retries.begin()
+        sending, publishing = self._retries.begin(), self._retries.begin()
         sent: Sent | None = None
         while True:
             kept = 0
@@ -178,7 +178,7 @@ class Upload:
                     raise self._occupied(found, body) from None
                 return False
             except RetryLater as error:
-                self._pause(attempts, error, kept, body)
+                self._pause(sending if sent is None else publishing, error, kept, body)
             # The answer may have been lost after the work was done.
             if sent is not None:
                 if self._is_published(sent):

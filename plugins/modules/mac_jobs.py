@@ -44,6 +44,8 @@ options:
     description:
       - V(idle) waits until no job works on it. When another playbook waits for that job at this very moment, the
         variable C(image_if_running) says whether to wait or to fail. A job that nobody asks for is always waited for.
+      - After a job that another playbook waited for, V(idle) waits on until there was none for 15 seconds, so that the
+        other playbook comes to its end.
       - V(cancelled) ends the jobs, so that what they had begun is put right, and waits until that is done.
     type: str
     choices: [idle, cancelled]
@@ -131,7 +133,6 @@ from ansible_collections.macops.parallels.plugins.module_utils._job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._job_folder import (
     JobState,
     all_jobs,
-    cancel_path,
     remove_stale,
     state_of,
 )
@@ -139,6 +140,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import ru
 
 # Seconds between two looks.
 _PAUSE = 1.0
+# Seconds without a job after which a playbook that was at work is taken to be through.
+_QUIET = 15.0
 
 
 def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
@@ -148,12 +151,7 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     found = list(_others(all_jobs(), name))
     if not module.check_mode:
         _refuse_watched(found, job)
-        limit = module.params["timeout"]
-        end = time.monotonic() + limit if limit else None
-        for state in found:
-            if cancel:
-                _cancel(state)
-            _wait(state, job, end, attend=not cancel)
+        _wait_for_all(name, job, module.params["timeout"], cancel=cancel)
     killed = [] if module.check_mode else remove_stale()
     for state in killed:
         module.warn(
@@ -186,9 +184,21 @@ def _refuse_watched(found: list[JobState], job: Job) -> None:
             )
 
 
-def _cancel(state: JobState) -> None:
-    with open(cancel_path(state.id), "w", encoding="utf-8"):
-        pass
+def _wait_for_all(name: Optional[str], job: Job, limit: float, *, cancel: bool) -> None:
+    """Return when there is no job, and none follows that a playbook has still to do."""
+    end = time.monotonic() + limit if limit else None
+    quiet_until = time.monotonic()
+    while True:
+        running = list(_others(all_jobs(), name))
+        if not running and time.monotonic() >= quiet_until:
+            return
+        for state in running:
+            if cancel:
+                state.folder.cancel()
+            _wait(state, job, end, attend=not cancel)
+            if state.watched and not cancel:
+                quiet_until = time.monotonic() + _QUIET
+        time.sleep(_PAUSE)
 
 
 def _wait(state: JobState, job: Job, end: Optional[float], *, attend: bool) -> None:

@@ -13,9 +13,7 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import time
-from collections.abc import Iterator
 from typing import Any, Callable, Optional, TypeVar
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
@@ -23,6 +21,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._errors import Interrupted
+from ..module_utils._interrupt import interruptible
 from ..module_utils._job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ..module_utils._job_folder import ROOT
 from ._progress_lines import ProgressLines, duration
@@ -41,15 +41,6 @@ LEAST_UNATTENDED = 15.0
 _SILENCE = 30.0
 # Seconds for which a Mac is tried that could not be reached when the work was to be started.
 _START_PATIENCE = 120.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Stopped(BaseException):
-    """The playbook is told to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class LongWork(ActionBase):
@@ -77,15 +68,15 @@ class LongWork(ActionBase):
         self._shows_progress = bool(not self._task.no_log and self._switch("image_progress", True))
         self._cancels = self._choice("image_on_cancel", ("stop", "continue")) == "stop"
         if_running = self._choice("image_if_running", (JOIN, FAIL))
-        stopped: Optional[Stopped] = None
-        with _stoppable():
+        stopped: Optional[Interrupted] = None
+        with interruptible():
             try:
                 result.update(self._work(if_running))
-            except Stopped as error:
+            except Interrupted as error:
                 stopped = error
                 self._leave()
         if stopped is not None:
-            os.kill(os.getpid(), stopped.number)  # the handlers of Ansible are in place again
+            os.kill(os.getpid(), stopped.signal_number)  # the handlers of Ansible are in place again
             raise KeyboardInterrupt from stopped
         return result
 
@@ -238,22 +229,3 @@ def _read(answer: str) -> Optional[dict[str, Any]]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Raise Stopped out of the body when the playbook is told to end, once: Ansible may say so several times."""
-    stopped = False
-
-    def stop(number: int, _frame: Any) -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            raise Stopped(number)
-
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

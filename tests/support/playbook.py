@@ -126,30 +126,11 @@ def run_playbook(
     hosts: Hosts,
     extra_vars: Mapping[str, Any] | None = None,
     *,
-    collections: pathlib.Path,
-    group: str = "build_macs",
-    check: bool = False,
-    diff: bool = False,
-    tags: Sequence[str] = (),
-    arguments: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
-    cwd: pathlib.Path | None = None,
     timeout: float = 900,
+    **options: Any,
 ) -> PlaybookRun:
-    """Run a playbook to its end: see C(start_playbook)."""
-    with start_playbook(
-        playbook,
-        hosts,
-        extra_vars,
-        collections=collections,
-        group=group,
-        check=check,
-        diff=diff,
-        tags=tags,
-        arguments=arguments,
-        environment=environment,
-        cwd=cwd,
-    ) as running:
+    """Run a playbook to its end; for the options see C(start_playbook)."""
+    with start_playbook(playbook, hosts, extra_vars, **options) as running:
         return running.finish(timeout)
 
 

@@ -255,6 +255,13 @@ def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
     until(lambda: not all_jobs()[0].running)
 
 
+def test_cancelled_whoever_watches(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    running(mac.call(30, token="two"))
+    folder.cancel()
+    until(lambda: not all_jobs()[0].running)
+
+
 def test_nobody_asks_any_more(mac: Mac) -> None:
     running(mac.call(30, unattended=1.5))
     until(lambda: not all_jobs()[0].running)

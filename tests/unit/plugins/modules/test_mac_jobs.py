@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils import _job_folder
 from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim
-from ansible_collections.macops.parallels.plugins.module_utils._job_folder import JobFolder, cancel_path
+from ansible_collections.macops.parallels.plugins.module_utils._job_folder import JobFolder
 from ansible_collections.macops.parallels.plugins.modules import mac_jobs
 
 
@@ -39,6 +39,7 @@ class RunningJob:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(mac_jobs, "_PAUSE", 0.01)
+    monkeypatch.setattr(mac_jobs, "_QUIET", 0.5)
     return tmp_path
 
 
@@ -67,6 +68,28 @@ def test_waits_and_keeps_the_job_alive(run_module_main: Any) -> None:
     assert job.folder.attendance()[0] == "foreground"
 
 
+def test_waits_for_what_the_other_playbook_does_next(run_module_main: Any) -> None:
+    first = RunningJob("image_checksum", "win11")
+    seen = []
+
+    def go_on() -> None:
+        first.end()
+        second = RunningJob("image_upload", "win11")
+        threading.Timer(0.3, lambda: (seen.append("second"), second.end())).start()
+
+    threading.Timer(0.1, go_on).start()
+    assert len(run_module_main(mac_jobs.main, name="win11").result["jobs"]) == 1
+    assert seen == ["second"]
+
+
+def test_nothing_follows_work_that_nobody_watched(run_module_main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mac_jobs, "_QUIET", 600)
+    job = RunningJob("image_pack", "win11")
+    os.utime(job.folder.lease, (1, 1))
+    threading.Timer(0.2, job.end).start()
+    assert run_module_main(mac_jobs.main, name="win11").result["jobs"] == [{**FACTS, "watched": False}]
+
+
 @pytest.mark.parametrize("name", ["win10", "win11-arm64"])
 def test_other_images_are_not_waited_for(run_module_main: Any, name: str) -> None:
     job = RunningJob("image_pack", "win11")
@@ -84,7 +107,7 @@ def test_check_mode_only_looks(run_module_main: Any, home: Path) -> None:
     job = RunningJob("image_pack", "win11")
     end = run_module_main(mac_jobs.main, state="cancelled", _ansible_check_mode=True)
     assert end.result == {"changed": True, "jobs": [FACTS], "cleared": []}
-    assert not os.path.exists(cancel_path("starter"))
+    assert not job.folder.is_cancelled()
     job.end()
 
 
@@ -92,7 +115,7 @@ def test_ends_jobs(run_module_main: Any) -> None:
     job = RunningJob("image_pack", "win11")
 
     def obey() -> None:
-        while not os.path.exists(cancel_path("starter")):
+        while not job.folder.is_cancelled():
             pass
         job.end()
 

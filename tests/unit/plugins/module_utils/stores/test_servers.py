@@ -142,9 +142,7 @@ def test_a_full_store_is_found_before_the_body(answering):
     )
     store = answering({"PROPFIND": listing(own)}, https_method="webdav")
     store.check("x", Content(1000), write=False)
-    with pytest.raises(
-        TaskError, match=r"has .*\(1000 bytes\) left .* and the image needs .*\(1001 bytes\)"
-    ) as caught:
+    with pytest.raises(TaskError, match=r"has .*\(1000 bytes\) left .* and the image needs .*\(1001 bytes\)") as caught:
         store.check("x", Content(1001), write=False)
     assert caught.value.details == {"free_bytes": 1000, "needed_bytes": 1001}
 
