@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+from support.fault_table import LONGEST_MESSAGE, recorded
+
 NAME = "Büro 1"
 SOURCE = "Büro Windows 11"
 TASKS = """---
@@ -92,7 +94,7 @@ def filled_when(disk, *names):
         thread.join()
 
 
-def test_a_disk_that_fills_up(play, simulated_mac, small_disk, tmp_path):
+def test_a_disk_that_fills_up(play, simulated_mac, small_disk, tmp_path, record_property):
     simulated_mac.vm(SOURCE, data="4M", disk="8G")
     simulated_mac.knob(clone_seconds=2, pack_seconds=2)
     before = simulated_mac.fingerprint(SOURCE)
@@ -102,27 +104,30 @@ def test_a_disk_that_fills_up(play, simulated_mac, small_disk, tmp_path):
     host = {"ansible_connection": "local", "ansible_python_interpreter": python, **simulated_mac.host_vars}
     variables = {"disk": str(small_disk), "name_of_clone": NAME, "name_of_source": SOURCE}
 
-    with filled_when(small_disk, f"{NAME}.pvm", f"{NAME}.pvmp") as filled:
-        started = time.monotonic()
-        run = play(playbook, {"mac": host}, variables, environment={"HOME": str(tmp_path / "home")})
-        assert time.monotonic() - started < 120
+    strikes = [("disk", "full in the middle", stage) for stage in ("clone", "pack")]
+    with recorded(record_property, *strikes) as runs:
+        with filled_when(small_disk, f"{NAME}.pvm", f"{NAME}.pvmp") as filled:
+            started = time.monotonic()
+            run = play(playbook, {"mac": host}, variables, environment={"HOME": str(tmp_path / "home")})
+            assert time.monotonic() - started < 120
 
-    assert filled == [f"{NAME}.pvm", f"{NAME}.pvmp"], run.output
-    assert run.rc == 0, run.output
-    for task, verb in (("Clone", "clone"), ("Pack", "pack")):
-        (first,) = run.results_of(task)
-        assert f"could not {verb}" in first["msg"]
-        assert "The disk is full" in first["msg"]
-        assert f"{small_disk} has " in first["msg"]
-        assert first["path"] == str(small_disk)
-        assert first["needed_bytes"] > 4 * 1024 * 1024
-        assert first["free_bytes"] >= 0
-        (second,) = run.results_of(f"{task} again")
-        assert second["changed"]
-    assert "is as it was" in run.results_of("Pack")[0]["msg"]
-    assert simulated_mac.fingerprint(SOURCE) == before
-    assert {path.name for path in small_disk.iterdir()} == {
-        f".{NAME}.pvm.claim.json",
-        f"{NAME}.pvmp",
-        f"{NAME}.sha256.txt",
-    }
+        assert filled == [f"{NAME}.pvm", f"{NAME}.pvmp"], run.output
+        assert run.rc == 0, run.output
+        for task, verb in (("Clone", "clone"), ("Pack", "pack")):
+            (first,) = run.results_of(task)
+            assert f"could not {verb}" in first["msg"]
+            assert "The disk is full" in first["msg"]
+            assert f"{small_disk} has " in first["msg"]
+            assert first["path"] == str(small_disk)
+            assert first["needed_bytes"] > 4 * 1024 * 1024
+            assert first["free_bytes"] >= 0
+            (second,) = run.results_of(f"{task} again")
+            assert second["changed"]
+        assert "is as it was" in run.results_of("Pack")[0]["msg"]
+        assert simulated_mac.fingerprint(SOURCE) == before
+        assert {path.name for path in small_disk.iterdir()} == {
+            f".{NAME}.pvm.claim.json",
+            f"{NAME}.pvmp",
+            f"{NAME}.sha256.txt",
+        }
+        runs.extend([first["msg"][:LONGEST_MESSAGE], "ends well"])

@@ -16,7 +16,7 @@ from typing import Any, Callable
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
-from support.fault_table import told
+from support.fault_table import outcome, told
 from support.jobs import Jobs, forget_jobs
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
@@ -162,14 +162,4 @@ def test_killed_again_and_again(make_build, ssh_mac, mac_sshd, jobs, nginx_store
     build.run().assert_ok().assert_unchanged()
     for number, (kill, ended) in enumerate(outcomes):
         then = outcomes[number + 1][1] if number + 1 < len(outcomes) else told(last)
-        record_property(
-            "fault",
-            {
-                "hits": kill.hits,
-                "fault": "SIGKILL",
-                "stage": kill.stage,
-                "injected": 1,
-                "runs": [ended, then],
-                "survived": True,
-            },
-        )
+        record_property("fault", outcome(kill.hits, "SIGKILL", kill.stage, [ended, then], survived=True))

@@ -15,6 +15,7 @@ import ansible_runner
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
+from support.fault_table import recorded, told
 from support.jobs import Jobs, forget_jobs
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
@@ -79,138 +80,170 @@ def assert_built(build, mac, before):
     build.assert_only("arm64")
 
 
-def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store):
+def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store, record_property):
     """In one run: the connection dies in the clone, the network stands still in the pack, the server restarts."""
-    before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(clone_seconds=8, pack_seconds=20)
-    nginx_store.reconfigure("limit_rate 150k;")
+    with recorded(
+        record_property,
+        ("connection", "killed", "clone"),
+        ("connection", "stands still", "pack"),
+        ("connection", "sshd restarts", "pack"),
+        ("connection", "killed", "upload"),
+        ("connection", "killed", "link"),
+    ) as runs:
+        before = mac.mac.fingerprint(SOURCE_VM)
+        mac.mac.knob(clone_seconds=8, pack_seconds=20)
+        nginx_store.reconfigure("limit_rate 150k;")
 
-    with build.start(image_store_rate_limit="150K") as running:
-        wait_for_call(running, mac, "clone")
-        mac_sshd.drop()
-        wait_for_call(running, mac, "pack")
-        wait_for_words(running, "[mac] Packing")
-        with mac_sshd.frozen():
-            time.sleep(3)
-        with mac_sshd.down():
-            wait_for_words(running, "The connection is lost")
-            time.sleep(2)
-        jobs.wait_for("image_upload")
-        wait_for_words(running, "[mac] Uploading")
-        mac_sshd.drop()
-        jobs.wait_for("image_link_info")
-        wait_for_words(running, "[mac] Downloading")
-        mac_sshd.drop()
-        run = running.finish()
+        with build.start(image_store_rate_limit="150K") as running:
+            wait_for_call(running, mac, "clone")
+            mac_sshd.drop()
+            wait_for_call(running, mac, "pack")
+            wait_for_words(running, "[mac] Packing")
+            with mac_sshd.frozen():
+                time.sleep(3)
+            with mac_sshd.down():
+                wait_for_words(running, "The connection is lost")
+                time.sleep(2)
+            jobs.wait_for("image_upload")
+            wait_for_words(running, "[mac] Uploading")
+            mac_sshd.drop()
+            jobs.wait_for("image_link_info")
+            wait_for_words(running, "[mac] Downloading")
+            mac_sshd.drop()
+            run = running.finish()
+        runs.append(told(run))
 
-    run.assert_ok().assert_no_secret(build.store.password)
-    assert_built(build, mac, before)
-    assert [len(calls(mac, verb)) for verb in ("clone", "pack")] == [1, 1]
-    assert "It can be reached again" in run.output
-    assert run.results_of("macops.parallels.image_upload")[0]["bytes_sent"] == build.stored[IMAGE]
-    lines = [(found["what"], int(found["percent"])) for found in LINE.finditer(run.output)]
-    assert {what for what, _percent in lines} >= {"Packing", "Uploading", "Downloading"}
-    assert len(set(lines)) == len(lines), "a line for a percentage was shown twice"
-    assert len(lines) <= run.seconds / 5 + 1, "there are too many lines"
-    assert all("estimated" in line for line in run.output.splitlines() if "] Packing" in line)
-    assert not list(jobs.running())
+        run.assert_ok().assert_no_secret(build.store.password)
+        assert_built(build, mac, before)
+        assert [len(calls(mac, verb)) for verb in ("clone", "pack")] == [1, 1]
+        assert "It can be reached again" in run.output
+        assert run.results_of("macops.parallels.image_upload")[0]["bytes_sent"] == build.stored[IMAGE]
+        lines = [(found["what"], int(found["percent"])) for found in LINE.finditer(run.output)]
+        assert {what for what, _percent in lines} >= {"Packing", "Uploading", "Downloading"}
+        assert len(set(lines)) == len(lines), "a line for a percentage was shown twice"
+        assert len(lines) <= run.seconds / 5 + 1, "there are too many lines"
+        assert all("estimated" in line for line in run.output.splitlines() if "] Packing" in line)
+        assert not list(jobs.running())
 
 
-def test_the_controller_dies(build, mac, jobs, nginx_store):
+def test_the_controller_dies(build, mac, jobs, nginx_store, record_property):
     """Killed in the pack, in the upload and in the proof: each next run joins what goes on, and takes its result."""
-    before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(pack_seconds=12)
-    nginx_store.reconfigure("limit_rate 150k;")
-    slow = {"image_store_rate_limit": "150K"}
+    with recorded(
+        record_property,
+        ("controller", "killed", "pack"),
+        ("controller", "killed", "upload"),
+        ("controller", "killed", "link"),
+    ) as runs:
+        before = mac.mac.fingerprint(SOURCE_VM)
+        mac.mac.knob(pack_seconds=12)
+        nginx_store.reconfigure("limit_rate 150k;")
+        slow = {"image_store_rate_limit": "150K"}
 
-    with build.start(**slow) as first:
-        wait_for_call(first, mac, "pack")
-        packing = jobs.wait_for("image_pack")
-        first.kill()
-    with build.start(**slow) as second:
-        wait_for_words(second, "Wait for the work of other runs")
-        assert packing in list(jobs.running())
-        uploading = jobs.wait_for("image_upload")
-        second.kill()
-    with build.start(**slow) as third:
-        wait_for_words(third, "Wait for the work of other runs")
-        assert uploading in list(jobs.running())
-        jobs.wait_for("image_link_info")
-        third.kill()
-    run = build.run(**slow).assert_ok()
+        with build.start(**slow) as first:
+            wait_for_call(first, mac, "pack")
+            packing = jobs.wait_for("image_pack")
+            first.kill()
+        with build.start(**slow) as second:
+            wait_for_words(second, "Wait for the work of other runs")
+            assert packing in list(jobs.running())
+            uploading = jobs.wait_for("image_upload")
+            second.kill()
+        with build.start(**slow) as third:
+            wait_for_words(third, "Wait for the work of other runs")
+            assert uploading in list(jobs.running())
+            jobs.wait_for("image_link_info")
+            third.kill()
+        run = build.run(**slow).assert_ok()
+        runs.extend(["killed", told(run)])
 
-    assert_built(build, mac, before)
-    assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
-    size = build.stored[IMAGE]
-    assert len([seen for seen in nginx_store.requests("PUT") if seen.bytes > size]) == 1
-    assert len([seen for seen in nginx_store.requests("GET") if IMAGE in seen.path and seen.sent > size]) == 1
-    assert run.results_of("macops.parallels.image_link_info")[0]["verdict"] == "direct"
-    build.run().assert_ok().assert_unchanged()
-    assert not list(jobs.running())
+        assert_built(build, mac, before)
+        assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
+        size = build.stored[IMAGE]
+        assert len([seen for seen in nginx_store.requests("PUT") if seen.bytes > size]) == 1
+        assert len([seen for seen in nginx_store.requests("GET") if IMAGE in seen.path and seen.sent > size]) == 1
+        assert run.results_of("macops.parallels.image_link_info")[0]["verdict"] == "direct"
+        build.run().assert_ok().assert_unchanged()
+        assert not list(jobs.running())
 
 
-def test_cancelled(build, mac, jobs):
+def test_cancelled(build, mac, jobs, record_property):
     """Ctrl-C ends the work on the Mac, or leaves it, as a variable says; the same command goes on in either case."""
-    before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(pack_seconds=15)
+    with recorded(
+        record_property,
+        ("controller", "Ctrl-C", "pack"),
+        ("controller", "Ctrl-C, image_on_cancel: continue", "pack"),
+    ) as runs:
+        before = mac.mac.fingerprint(SOURCE_VM)
+        mac.mac.knob(pack_seconds=15)
 
-    with build.start() as first:
-        wait_for_call(first, mac, "pack")
-        jobs.wait_for("image_pack")
-        first.interrupt()
-        assert first.process.wait(30) != 0
-    jobs.wait_for_none()
-    assert calls(mac, "pack")[0]["rc"] != 0
-    assert mac.mac.fingerprint(SOURCE_VM) == before
-    assert not (mac.mac.folder / "Parallels" / IMAGE).exists(), "the half-made image was left"
+        with build.start() as first:
+            wait_for_call(first, mac, "pack")
+            jobs.wait_for("image_pack")
+            first.interrupt()
+            assert first.process.wait(30) != 0
+        jobs.wait_for_none()
+        assert calls(mac, "pack")[0]["rc"] != 0
+        assert mac.mac.fingerprint(SOURCE_VM) == before
+        assert not (mac.mac.folder / "Parallels" / IMAGE).exists(), "the half-made image was left"
 
-    with build.start(image_on_cancel="continue") as second:
-        wait_for_call(second, mac, "pack", 2)
-        packing = jobs.wait_for("image_pack")
-        second.interrupt()
-        assert second.process.wait(30) != 0
-    time.sleep(2)
-    assert list(jobs.running()) == [packing]
+        with build.start(image_on_cancel="continue") as second:
+            wait_for_call(second, mac, "pack", 2)
+            packing = jobs.wait_for("image_pack")
+            second.interrupt()
+            assert second.process.wait(30) != 0
+        time.sleep(2)
+        assert list(jobs.running()) == [packing]
 
-    build.run().assert_ok()
-    assert_built(build, mac, before)
-    assert len(calls(mac, "pack")) == 2
+        third = build.run().assert_ok()
+        runs.extend(["cancelled", told(third)])
+        assert_built(build, mac, before)
+        assert len(calls(mac, "pack")) == 2
 
 
-def test_nobody_asks_any_more(build, mac, jobs):
+def test_nobody_asks_any_more(build, mac, jobs, record_property):
     """Work that no playbook asks for ends by itself after the time that a variable says."""
-    before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(pack_seconds=60)
+    with recorded(
+        record_property,
+        ("controller", "killed, and no other comes", "pack"),
+    ) as runs:
+        before = mac.mac.fingerprint(SOURCE_VM)
+        mac.mac.knob(pack_seconds=60)
 
-    with build.start(image_unattended_timeout=15) as first:
-        wait_for_call(first, mac, "pack")
-        jobs.wait_for("image_pack")
-        first.kill()
-    jobs.wait_for_none()
-    assert calls(mac, "pack")[0]["rc"] != 0
-    mac.mac.knob(pack_seconds=0)
+        with build.start(image_unattended_timeout=15) as first:
+            wait_for_call(first, mac, "pack")
+            jobs.wait_for("image_pack")
+            first.kill()
+        jobs.wait_for_none()
+        assert calls(mac, "pack")[0]["rc"] != 0
+        mac.mac.knob(pack_seconds=0)
 
-    build.run()
-    assert_built(build, mac, before)
+        runs.extend(["killed", told(build.run())])
+        assert_built(build, mac, before)
 
 
-def test_two_runs_at_once(build, mac, jobs):
+def test_two_runs_at_once(build, mac, jobs, record_property):
     """The second run waits for the first and finds its work done, or ends with a message; both are safe."""
-    before = mac.mac.fingerprint(SOURCE_VM)
-    mac.mac.knob(pack_seconds=20)
+    with recorded(
+        record_property,
+        ("controller", "a second run at the same time", "pack"),
+        ("controller", "a second run, image_if_running: fail", "pack"),
+    ) as runs:
+        before = mac.mac.fingerprint(SOURCE_VM)
+        mac.mac.knob(pack_seconds=20)
 
-    with build.start() as first:
-        wait_for_call(first, mac, "pack")
-        wait_for_words(first, "[mac] Packing")
-        build.run(image_if_running="fail").assert_failed(BUILD_VM, "image_pack", "image_if_running")
-        second = build.run().assert_ok()
-        done = first.finish()
+        with build.start() as first:
+            wait_for_call(first, mac, "pack")
+            wait_for_words(first, "[mac] Packing")
+            build.run(image_if_running="fail").assert_failed(BUILD_VM, "image_pack", "image_if_running")
+            second = build.run().assert_ok()
+            done = first.finish()
+        runs.extend([told(done), told(second)])
 
-    done.assert_ok()
-    assert_built(build, mac, before)
-    assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
-    assert "[mac] Packing" in second.output, "the second run does not show what it waits for"
-    assert not list(jobs.running())
+        done.assert_ok()
+        assert_built(build, mac, before)
+        assert len(calls(mac, "clone")) == len(calls(mac, "pack")) == 1
+        assert "[mac] Packing" in second.output, "the second run does not show what it waits for"
+        assert not list(jobs.running())
 
 
 def without_pipelining(mac):

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Protocol
 
 from support.playbook import PlaybookRun
@@ -62,28 +63,49 @@ class FaultRow:
 
 def meet(row: FaultRow, scene: Scene, record_property: Callable[[str, object], None]) -> None:
     """Run into the faults of a row, then run again, and hold after each that nothing is lost."""
-    outcome = {
-        "hits": row.hits,
-        "fault": row.fault,
-        "stage": row.stage,
-        "injected": len(row.stages),
-        "runs": [],
-        "survived": False,
-    }
+    met = outcome(row.hits, row.fault, row.stage, [], injected=len(row.stages), survived=False)
     try:
         row.inject(scene)
         for words in (row.words, row.then):
             run = scene.run(**row.variables)
-            outcome["runs"].append(told(run))
-            if not outcome["runs"][1:]:
+            met["runs"].append(told(run))
+            if not met["runs"][1:]:
                 scene.assert_struck()
             scene.assert_nothing_lost()
             _judge(run, words)
         if not row.then:
             scene.assert_done()
-        outcome["survived"] = True
+        met["survived"] = True
     finally:
-        record_property("fault", outcome)
+        record_property("fault", met)
+
+
+@contextlib.contextmanager
+def recorded(record_property: Callable[[str, object], None], *faults: tuple[str, str, str]) -> Iterator[list[str]]:
+    """Record what a test makes of these faults (what they hit, the fault, the stage), which all strike in its body.
+
+    The body adds what became of the run that met them, and of the one after it: see C(told).
+    """
+    runs: list[str] = []
+    survived = False
+    try:
+        yield runs
+        survived = True
+    finally:
+        for hits, fault, stage in faults:
+            record_property("fault", outcome(hits, fault, stage, runs, survived=survived))
+
+
+def outcome(hits: str, fault: str, stage: str, runs: list[str], *, injected: int = 1, survived: bool) -> dict[str, Any]:
+    """Return a row of the summary; C(runs) says of the first run, and of the one after it, what they did."""
+    return {
+        "hits": hits,
+        "fault": fault,
+        "stage": stage,
+        "injected": injected,
+        "runs": runs,
+        "survived": survived,
+    }
 
 
 def _judge(run: PlaybookRun, words: tuple[str, ...]) -> None:
