@@ -229,7 +229,7 @@ def test_two_runs_at_once(build, mac, jobs, record_property):
         ("controller", "a second run, image_if_running: fail", "pack"),
     ) as runs:
         before = mac.mac.fingerprint(SOURCE_VM)
-        mac.mac.knob(pack_seconds=20)
+        mac.mac.knob(pack_seconds=30)
 
         with build.start() as first:
             wait_for_call(first, mac, "pack")
