@@ -9,96 +9,78 @@ the table; a row is met by the runs of the scene that bears the name of what it 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import shutil
 
 import pytest
 
-from support.build import NAME, SOURCE_VM, VERSION, Build
+from support.build import NAME, VERSION, Build
 from support.fault_table import FaultRow, meet
 from support.https_store import ANY, Fault
+from support.mac_faults import MacModulesScene, MacScene
 from support.server_faults import STAGES, ModulesScene, ServerScene
 from support.simulated_mac import SimulatedMac
 
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 
-# The Mac: faults of the simulator, in runs of build_image.
+# The Mac: faults of the simulator, some in runs of build_image, the others in runs of its modules alone, because a run
+# of the playbook costs many seconds of a processor.
 
 
-def mac(faults, stage, words=(), then=(), **variables):
+def mac(scene, faults, stage, words=(), then=(), **variables):
     """A row of faults of the simulated Mac, which are separated by blanks."""
     names = faults.split()
     stages = (stage,) * len(names)
-    return FaultRow("mac", faults, "mac_scene", stages, lambda scene: scene.fault(*names), words, variables, then)
+    return FaultRow("mac", faults, scene, stages, lambda scene: scene.fault(*names), words, variables, then)
 
+
+playbook = functools.partial(mac, "mac_scene")
+modules = functools.partial(mac, "mac_modules_scene")
 
 VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 
 MAC_ROWS = (
-    mac("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1", "all"),
-    mac(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
-    mac("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
-    mac("kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
-    mac("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
-    mac("snapshot_remains=1", "snapshots", ("snapshot",)),
-    mac("kill_in_snapshot_delete=1", "snapshots", ("ended from outside",)),
-    mac("disk_full=1:clone", "clone", ("disk is full",)),
-    mac("disk_full=1:pack", "pack", ("disk is full", "half-made")),
-    mac("kill_in_clone=1", "clone", ("ended from outside",)),
-    mac("kill_in_pack=1", "pack", ("ended from outside", "half-made")),
-    mac("pack_empty=1", "pack", ("did not",)),
-    mac("pack_empty=1:moved", "pack", ("empty file",)),
-    mac("pack_missing=1", "pack", ("did not",)),
-    mac("pack_missing=1:moved", "pack", ("no such file",)),
-    mac("pack_rc0_unchanged=1", "pack", ("did not",)),
-    mac("hang=1:pack", "pack", ("within 5 seconds",), image_pack_timeout=5),
-    mac("wrong_checksum_file=1", "hash", ("sha256.txt",), then=("sha256.txt",)),
-    mac("clone_rc0_missing=1", "clone", ("did not",)),
-    mac("delete_fails=1", "clean", ("administrator",)),
+    playbook(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
+    playbook("kill_in_clone=1", "clone", ("ended from outside",)),
+    playbook("disk_full=1:pack", "pack", ("disk is full", "half-made")),
+    playbook("delete_fails=1", "clean", ("administrator",)),
+    playbook("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1", "all"),
+    modules("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
+    modules("kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
+    modules("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
+    modules("snapshot_remains=1", "snapshots", ("snapshot",)),
+    modules("kill_in_snapshot_delete=1", "snapshots", ("ended from outside",)),
+    modules("disk_full=1:clone", "clone", ("disk is full",)),
+    modules("kill_in_pack=1", "pack", ("ended from outside", "half-made")),
+    modules("pack_empty=1", "pack", ("did not",)),
+    modules("pack_empty=1:moved", "pack", ("empty file",)),
+    modules("pack_missing=1", "pack", ("did not",)),
+    modules("pack_missing=1:moved", "pack", ("no such file",)),
+    modules("pack_rc0_unchanged=1", "pack", ("did not",)),
+    modules("hang=1:pack", "pack", ("within 5 seconds",), image_pack_timeout=5),
+    modules("wrong_checksum_file=1", "hash", ("sha256.txt",), then=("sha256.txt",)),
+    modules("clone_rc0_missing=1", "clone", ("did not",)),
 )
 
 # Faults of what this playbook does not do: it runs nothing in the guest, unregisters and unpacks nothing.
 ELSEWHERE = {"exec_not_ready", "exec_dies_at_shutdown", "unregister_fails", "kill_in_unpack"}
 
 
-@dataclasses.dataclass
-class MacScene:
-    """A running source VM with snapshots."""
-
-    build: Build
-    mac: SimulatedMac
-    before: str
-
-    def fault(self, *faults):
-        self.mac.fault(*faults)
-
-    def run(self, **variables):
-        return self.build.run(**variables)
-
-    def assert_struck(self):
-        assert not self.mac.show()["faults"], "a fault did not strike"
-
-    def assert_nothing_lost(self):
-        assert self.mac.fingerprint(SOURCE_VM) == self.before
-        for name in self.build.stored:
-            assert name in (IMAGE, f"{IMAGE}.sha256", "catalog.json"), f"{name} was left in the store"
-        if "catalog.json" in self.build.stored:
-            assert self.build.store.folder.joinpath(IMAGE).exists()
-
-    def assert_done(self):
-        assert next(vm["state"] for vm in self.mac.show()["vms"] if vm["name"] == SOURCE_VM) == "running"
-        self.build.published()
-        self.build.assert_only("arm64")
+@pytest.fixture
+def mac_build(play, simulated_mac, https_store, tmp_path):
+    return Build.here(play, simulated_mac, https_store, tmp_path / "build")
 
 
 @pytest.fixture
-def mac_scene(play, simulated_mac, https_store, tmp_path):
-    simulated_mac.vm(SOURCE_VM, state="running", data="2M", disk="8G", snapshots="base(updates)")
-    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
-    return MacScene(build, simulated_mac, simulated_mac.fingerprint(SOURCE_VM))
+def mac_scene(mac_build, simulated_mac):
+    return MacScene.create(mac_build, simulated_mac)
+
+
+@pytest.fixture
+def mac_modules_scene(mac_build, simulated_mac, collections):
+    return MacModulesScene.create(mac_build, simulated_mac, collections=collections)
 
 
 # The server: faults of the store, in runs of publish_image; or of its modules alone, where every fault is crossed with

@@ -17,8 +17,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
+
+if __package__:
+    from support.playbook import PlaybookRun, Task
 
 PACKAGE = "ansible_collections.macops.parallels.plugins.modules."
 
@@ -59,6 +62,34 @@ class Modules(contextlib.AbstractContextManager):
         self._process.stdin.flush()
         code, output = json.loads(self._process.stdout.readline())
         return code, output
+
+
+# The name of a step, its module, and the arguments.
+Step = tuple[str, str, dict[str, Any]]
+
+
+def run_steps(
+    collections: pathlib.Path, home: pathlib.Path | None, steps: Callable[[list[Task]], Iterator[Step]]
+) -> PlaybookRun:
+    """Run modules until one fails, and return it as the run of a playbook would be.
+
+    C(steps) gets the list of what was done, which grows as its steps are done.
+    """
+    tasks: list[Task] = []
+    with Modules(os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable, collections, {"HOME": str(home)}) as modules:
+        for name, module, arguments in steps(tasks):
+            code, output = modules.run(module, **arguments)
+            tasks.append(_task(name, module, code, output))
+            if code:
+                break
+    rc = 0 if all(task.status == "ok" for task in tasks) else 2
+    return PlaybookRun(rc, "\n".join(json.dumps(task.result) for task in tasks), 0.0, tasks, {"mac": {}}, {})
+
+
+def _task(name: str, module: str, code: int, output: str) -> Task:
+    result = json.loads(output) if output.lstrip().startswith("{") else {"msg": output}
+    status = "failed" if code or result.get("failed") else "ok"
+    return Task("mac", name, f"macops.parallels.{module}", status, bool(result.get("changed")), False, result)
 
 
 def _serve() -> None:

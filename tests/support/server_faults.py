@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 from support.build import NAME, VERSION, Build
 from support.https_store import Fault, HttpsStore, Request
-from support.modules import Modules
+from support.modules import Step, run_steps
 from support.playbook import PlaybookRun, Task
 
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
@@ -163,19 +163,10 @@ class ModulesScene(ServerScene):
     collections: pathlib.Path = pathlib.Path()
 
     def run(self, **variables: Any) -> PlaybookRun:
-        tasks: list[Task] = []
-        environment = {"HOME": str(self.build.home)}
-        with Modules(PYTHON, self.collections, environment) as modules:
-            for name, module, arguments in self._steps(tasks, variables):
-                code, output = modules.run(module, **arguments)
-                tasks.append(_task(name, module, code, output))
-                if code:
-                    break
-        rc = 0 if all(task.status == "ok" for task in tasks) else 2
-        output = "\n".join(json.dumps(task.result) for task in tasks)
-        return PlaybookRun(rc, output, 0.0, tasks, {"mac": {}}, {}).assert_no_secret(*self._secrets)
+        run = run_steps(self.collections, self.build.home, lambda tasks: self._steps(tasks, variables))
+        return run.assert_no_secret(*self._secrets)
 
-    def _steps(self, tasks: list[Task], variables: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def _steps(self, tasks: list[Task], variables: dict[str, Any]) -> Iterator[Step]:
         """Yield what publish_image.yml does, each step after the result of the one before it."""
         retried = {"ca_path": self.store.ca_path, **variables}
         store = {
@@ -201,12 +192,6 @@ class ModulesScene(ServerScene):
 
     def assert_done(self) -> None:
         self.assert_all_there()
-
-
-def _task(name: str, module: str, code: int, output: str) -> Task:
-    result = json.loads(output) if output.lstrip().startswith("{") else {"msg": output}
-    status = "failed" if code or result.get("failed") else "ok"
-    return Task("mac", name, f"macops.parallels.{module}", status, bool(result.get("changed")), False, result)
 
 
 def _digest(path: pathlib.Path) -> str:
