@@ -92,9 +92,9 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store, record_proper
     ) as runs:
         before = mac.mac.fingerprint(SOURCE_VM)
         mac.mac.knob(clone_seconds=8, pack_seconds=20)
-        nginx_store.reconfigure("limit_rate 150k;")
+        nginx_store.reconfigure("limit_rate 100k;")
 
-        with build.start(image_store_rate_limit="150K") as running:
+        with build.start(image_store_rate_limit="100K") as running:
             wait_for_call(running, mac, "clone")
             mac_sshd.drop()
             wait_for_call(running, mac, "pack")
@@ -136,8 +136,8 @@ def test_the_controller_dies(build, mac, jobs, nginx_store, record_property):
     ) as runs:
         before = mac.mac.fingerprint(SOURCE_VM)
         mac.mac.knob(pack_seconds=12)
-        nginx_store.reconfigure("limit_rate 150k;")
-        slow = {"image_store_rate_limit": "150K"}
+        nginx_store.reconfigure("limit_rate 100k;")
+        slow = {"image_store_rate_limit": "100K"}
 
         with build.start(**slow) as first:
             wait_for_call(first, mac, "pack")

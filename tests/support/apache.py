@@ -166,9 +166,15 @@ class ApacheStore:
 
     def start(self) -> None:
         """Answer again, at the same port, after C(kill)."""
-        self._launch()
-        if not self._wait():
-            raise RuntimeError(f"Apache does not start: {self._errors()}")
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            self._launch()
+            if self._wait():
+                return
+            # Of the processes that were killed, one may still hold the port; or a connection of others got its number.
+            if "already in use" not in self._errors() or time.monotonic() > deadline:
+                raise RuntimeError(f"Apache does not start: {self._errors()}")
+            time.sleep(0.2)
 
     def requests(self, method: str | None = None) -> list[Seen]:
         """Return the requests so far, those of one method or all. Apache logs a request when it has ended."""

@@ -46,9 +46,8 @@ class Jobs:
             return
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             pid = int(process.name)
-            with contextlib.suppress(OSError):
-                held = {os.readlink(entry) for entry in (process / "fd").iterdir()}
-                for claim in held & set(claims):
+            for claim in _open_files(process) & set(claims):
+                with contextlib.suppress(ProcessLookupError):
                     if os.getsid(pid) == pid:
                         yield RunningJob(claims[claim], pid)
 
@@ -68,6 +67,16 @@ class Jobs:
         while list(self.running()):
             assert time.monotonic() < end, f"jobs go on: {list(self.running())}"
             time.sleep(0.1)
+
+
+def _open_files(process: pathlib.Path) -> set[str]:
+    """Return the files that a process has open, of those that it does not open or close in this moment."""
+    files = set()
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                files.add(os.readlink(entry))
+    return files
 
 
 def forget_jobs(account: Account) -> None:

@@ -113,7 +113,7 @@ def test_a_break_costs_less_than_a_part(server, image, upload, pauses, notices, 
     assert pauses == [2.0]
     assert told.bytes_sent <= image.size + PART
     assert (told.resumed_from > 0) is (part > 0 or fault != {"status": 503})
-    assert told.resumed_from == sent_parts(server)[part + 1] or fault == {"lose_answer": True}
+    assert told.resumed_from in sent_parts(server) or fault == {"lose_answer": True}
     assert notices == []
 
 
@@ -321,7 +321,8 @@ class TestWhatIsLeft:
         assert (ended.error.details["status"], ended.left) == (507, [])
 
     def test_a_part_that_is_too_large_for_the_server(self, server, end):
-        server.faults.append(Fault("PUT", big=True, status=413))
+        # Again and again: the answer may be lost when the body is on its way already.
+        server.faults.append(Fault("PUT", big=True, status=413, times=10))
         assert (
             end(TaskError, match=r"does not accept 1048576 bytes in one request\. Give a smaller part_size").left == []
         )
