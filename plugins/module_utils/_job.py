@@ -15,6 +15,7 @@ more, and because its job ids are random, so that no other run could find the jo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -210,7 +212,7 @@ def run_as_job(
 
     C(work) prints its answer on standard output and ends with SystemExit. With C(keeps_answer), the answer of a job
     that ended while nobody waited for it is given in place of doing the work again. Raises TaskError when another run
-    watches the same work and the order wants to fail then.
+    watches the same work and the order wants to fail then, and OSError where no job can be kept.
     """
     folder = JobFolder.of(key_of(module_name, options))
     claim = folder.take()
@@ -236,9 +238,15 @@ def run_as_job(
             f"An earlier run of {module_name} was ended from outside in the middle of its work, without a word. "
             "It is taken up again."
         )
-    folder.create(order.token)
-    claim.write(id=order.token, started=time.time())
-    _fork(order, folder, claim, work)
+    try:
+        folder.create(order.token)
+        claim.write(id=order.token, started=time.time())
+        outputs = _open_outputs(folder)
+    except OSError:
+        folder.remove()
+        claim.remove()
+        raise
+    _fork(order, folder, claim, work, outputs)
 
 
 def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
@@ -273,15 +281,24 @@ def _refuse_dead(claim: Claim, order: JobOrder) -> None:
         )
 
 
-def _fork(order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None]) -> None:
+def _fork(
+    order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None], outputs: tuple[int, int, int]
+) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     ending, running = os.pipe()
     if os.fork() == 0:
-        os.close(ending)
-        _work_as_child(order, folder, claim, work, running)
-        return
-    os.close(running)
+        # Whatever happens, this process ends here: the caller has another one, which answers.
+        try:
+            os.close(ending)
+            os.setsid()
+            _leave_connection(outputs)
+            _work_as_child(order, folder, claim, work, running)
+        except Exception:
+            traceback.print_exc()
+        raise SystemExit(1)
+    for descriptor in (running, *outputs):
+        os.close(descriptor)
     os.close(claim.descriptor)  # the child holds the lock on
     _answer_for_child(order, folder, ending)
     raise TaskError(
@@ -312,8 +329,6 @@ def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
 
 
 def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None], running: int) -> None:
-    os.setsid()
-    _leave_connection(folder)
     job = Job(order.token, fails_if_running=order.if_running == FAIL)
     job.make_room = folder.make_room
     attendant = _Attendant(job, folder, order)
@@ -325,21 +340,25 @@ def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Calla
         code = ended.code if isinstance(ended.code, int) else 1
         raise
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         attendant.stop()
-        flush_file(1)
+        with contextlib.suppress(OSError):  # on a full disk, what could be written has to do
+            sys.stdout.flush()
+            sys.stderr.flush()
+            flush_file(1)
         folder.end(code)
         os.close(claim.descriptor)
         os.close(running)  # by which the parent knows that all the rest is done
 
 
-def _leave_connection(folder: JobFolder) -> None:
+def _open_outputs(folder: JobFolder) -> tuple[int, int, int]:
+    """Return what takes the place of standard input, output and error."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return os.open(os.devnull, os.O_RDONLY), os.open(folder.answer, flags, 0o600), os.open(folder.errors, flags, 0o600)
+
+
+def _leave_connection(outputs: tuple[int, int, int]) -> None:
     """Read nothing from the connection and write nothing to it, so that it can end."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    answer = os.open(folder.answer, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    errors = os.open(folder.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    for source, target in ((nothing, 0), (answer, 1), (errors, 2)):
+    for target, source in enumerate(outputs):
         os.dup2(source, target)
         os.close(source)
 

@@ -79,15 +79,19 @@ def run_long_module(
         run_module(module, do, job.why_interrupted)
 
     def start_or_join(module: AnsibleModule) -> dict[str, Any]:
-        run_as_job(
-            ordered,
-            module._name.rpartition(".")[2],
-            _options_that_tell_work_apart(module),
-            in_child,
-            keeps_answer=keeps_answer,
-            notice=module.warn,
-        )
-        return {}
+        try:
+            run_as_job(
+                ordered,
+                module._name.rpartition(".")[2],
+                _options_that_tell_work_apart(module),
+                in_child,
+                keeps_answer=keeps_answer,
+                notice=module.warn,
+            )
+        except OSError as error:
+            # Such as what makes room on a full disk: better done without a job than not done.
+            module.warn(f"It is done without a job, so it ends with the connection. {describe_os_error(error)}")
+        return work(module, ForegroundJob())
 
     run_module(module, start_or_join)
 

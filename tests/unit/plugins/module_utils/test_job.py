@@ -62,6 +62,8 @@ try:
                keeps_answer="keep" in sys.argv, notice=notices.append)
 except TaskError as error:
     exit_with(1, failed=True, msg=error.message)
+except OSError as error:
+    exit_with(0, changed=True, foreground=error.strerror)
 """
 
 
@@ -284,6 +286,12 @@ def test_work_that_ends_without_a_word(mac: Mac) -> None:
     answer = mac.call(0)
     assert answer["failed"]
     assert "the disk is on fire" in answer["msg"]
+
+
+def test_where_no_job_can_be_kept_the_caller_hears_of_it(mac: Mac) -> None:
+    (mac.home / ".ansible").touch()
+    assert mac.call(0) == {"changed": True, "foreground": "Not a directory"}
+    assert mac.begun() == []
 
 
 def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
