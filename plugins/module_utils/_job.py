@@ -29,7 +29,6 @@ from typing import Any, Callable, Optional
 
 from ._claim import Claim, read_claim
 from ._errors import TaskError
-from ._files import flush_file
 from ._interrupt import interrupt_main_thread, leave_signals_to_main_thread
 from ._job_folder import ASKED_WITHIN, JobFolder, cancel_path
 from ._progress import Meter, Report, unwatched
@@ -344,7 +343,6 @@ def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Calla
         with contextlib.suppress(OSError):  # on a full disk, what could be written has to do
             sys.stdout.flush()
             sys.stderr.flush()
-            flush_file(1)
         folder.end(code)
         os.close(claim.descriptor)
         os.close(running)  # by which the parent knows that all the rest is done

@@ -83,11 +83,11 @@ class JobFolder:
     def take(self) -> Optional[Claim]:
         """Return the claim on the job, None while it runs. One that a power cut has spoilt is made anew."""
         try:
-            return Claim.take_if_free(self.path)
+            return Claim.take_if_free(self.path, durable=False)
         except TaskError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(claim_path(self.path))
-            return Claim.take_if_free(self.path)
+            return Claim.take_if_free(self.path, durable=False)
 
     def create(self, token: str) -> None:
         """Make it anew, attended by C(token)."""
