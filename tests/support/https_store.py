@@ -84,6 +84,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     # The body of that answer.
     body: bytes = b""
+    # It comes when the body was read: whoever gets it before may find the connection closed instead.
+    after_body: bool = False
     # The connection is reset when so many bytes of the body were read.
     cut_after: int | None = None
     # What was asked for is done, but the connection is closed in place of an answer.
@@ -320,6 +322,9 @@ class HttpsStore:
             fault.do()
         if fault is not None and fault.status is not None:
             return _plain_answer(start_response, fault.status, fault.headers, fault.body)
+            while fault.after_body and environ["wsgi.input"].read(64 * 1024):
+                pass
+            return _plain_answer(start_response, fault.status, fault.headers)
         if self.methods is not None and environ["REQUEST_METHOD"] not in self.methods:
             return _plain_answer(start_response, 405, {})
         if fault is not None and fault.lose_answer:
