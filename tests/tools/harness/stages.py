@@ -251,6 +251,8 @@ def _pytest(
         "-p",
         "no:cacheprovider",
         f"--timeout={LONGEST_TEST}",
+        "--durations=40",
+        "--durations-min=3",
         f"--junitxml={report}",
         *chosen,
     ]
