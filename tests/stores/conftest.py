@@ -42,8 +42,8 @@ def _servers() -> Iterator[contextlib.ExitStack]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on all kinds of stores but those that cannot keep its promise: these are told in the matrix."""
-    if "backend" in metafunc.fixturenames:
-        promise = _promise_of(metafunc.definition)
+    promise = _promise_of(metafunc.definition)
+    if promise:
         kinds = [kind for kind in BACKENDS if promise not in kind.cannot]
         metafunc.parametrize("backend", kinds, ids=[kind.name for kind in kinds], indirect=True)
 
