@@ -10,12 +10,14 @@ from typing import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from .._errors import TaskError
+from ._azblob import AzureBlobStore
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
 
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
+    "azblob": AzureBlobStore,
     "file": FileStore,
 }
 
