@@ -77,13 +77,13 @@ class Azurite:
 
 
 @contextlib.contextmanager
-def azurite(root: pathlib.Path) -> Iterator[Azurite]:
-    """Run Azurite with its files below C(root)."""
+def azurite(root: pathlib.Path, in_memory: bool = True) -> Iterator[Azurite]:
+    """Run Azurite, with what belongs to it below C(root); large images do not fit C(in_memory)."""
     program = shutil.which("azurite-blob")
     assert program, "azurite-blob is missing: npm install azurite"
     root.mkdir(parents=True, exist_ok=True)
     certificates = Certificates(root / "tls")
-    process, port = _start(program, root, certificates)
+    process, port = _start(program, root, certificates, in_memory)
     try:
         yield Azurite(port, certificates.ca_path)
     finally:
@@ -91,13 +91,16 @@ def azurite(root: pathlib.Path) -> Iterator[Azurite]:
         process.wait()
 
 
-def _start(program: str, root: pathlib.Path, certificates: Certificates) -> tuple[subprocess.Popen[bytes], int]:
+def _start(
+    program: str, root: pathlib.Path, certificates: Certificates, in_memory: bool
+) -> tuple[subprocess.Popen[bytes], int]:
     """Start on a free port; another program may take it first, so try more than once."""
     for _attempt in range(5):
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             port = probe.getsockname()[1]
         where = ["--blobHost", HOST, "--blobPort", str(port)]
+        kept = ["--inMemoryPersistence"] if in_memory else ["--location", str(root / "data")]
         tls = ["--cert", certificates.chain_path, "--key", certificates.key_path, "--oauth", "basic"]
         with (root / "log").open("ab") as log:
             process = subprocess.Popen(
@@ -105,7 +108,7 @@ def _start(program: str, root: pathlib.Path, certificates: Certificates) -> tupl
                     program,
                     *where,
                     *tls,
-                    "--inMemoryPersistence",
+                    *kept,
                     "--silent",
                     "--disableTelemetry",
                     "--skipApiVersionCheck",
