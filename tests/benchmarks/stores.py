@@ -20,11 +20,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # For support.*, and the collection from where it lies: .../ansible_collections/macops/parallels.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT.parents[2])]
 
-import store_https  # noqa: E402  (found by the line before)
+import store_azblob  # noqa: E402  (found by the line before)
+import store_https  # noqa: E402
 import store_sftp  # noqa: E402
 from contest import hold, table  # noqa: E402
 
-CONTESTS = (store_https.folder, store_https.nginx, store_https.apache, store_sftp.openssh)
+CONTESTS = (
+    store_https.folder,
+    store_https.nginx,
+    store_https.apache,
+    store_sftp.openssh,
+    store_azblob.server,
+)
 
 MIB = 1024 * 1024
 

@@ -21,12 +21,13 @@ _COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_COLLECTION / "tests"), str(_COLLECTION.parents[2])]
 
 from stores.backends import Backend  # noqa: E402  (found by the line before)
+from stores.backends.azurite import AzureBlob  # noqa: E402
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
 from stores.backends.openssh import OpenSsh  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
-BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, OpenSsh)
+BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, OpenSsh, AzureBlob)
 
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 
@@ -41,10 +42,14 @@ def _servers() -> Iterator[contextlib.ExitStack]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on all kinds of stores but those that cannot keep its promise: these are told in the matrix."""
-    promise = _promise_of(metafunc.definition)
-    if promise:
-        kinds = [kind for kind in BACKENDS if promise not in kind.cannot]
+    """Run a test on all kinds of stores but those that cannot keep its promise: these are told in the matrix.
+
+    The tests of a file with C(KINDS) run on these alone.
+    """
+    if "backend" in metafunc.fixturenames:
+        promise = _promise_of(metafunc.definition)
+        asked = getattr(metafunc.module, "KINDS", BACKENDS)
+        kinds = [kind for kind in asked if promise not in kind.cannot]
         metafunc.parametrize("backend", kinds, ids=[kind.name for kind in kinds], indirect=True)
 
 

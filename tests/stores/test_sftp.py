@@ -25,17 +25,12 @@ from .backends.openssh import OpenSsh
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Run one server for all tests of this file."""
-    with OpenSsh(tmp_path_factory.mktemp("sftp")).running() as running:
-        yield running
+KINDS = (OpenSsh,)
 
 
 @pytest.fixture
 def folder(backend: OpenSsh) -> Folder:
     """Return a folder of this test's own."""
-    backend.begin()
     return backend.folder()
 
 

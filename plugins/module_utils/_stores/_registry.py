@@ -10,6 +10,7 @@ from typing import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from .._errors import TaskError
+from ._azblob import AzureBlobStore
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
@@ -18,6 +19,7 @@ from ._sftp import SftpStore
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
     "sftp": SftpStore,
+    "azblob": AzureBlobStore,
     "file": FileStore,
 }
 
