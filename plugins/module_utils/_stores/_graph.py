@@ -51,7 +51,7 @@ _CLOUDS_OF_SHAREPOINT = {
 def cloud_of(sharepoint_host: str, endpoint_url: str | None) -> Cloud:
     """Return the cloud to which a host of SharePoint belongs, or the one that C(endpoint_url) names.
 
-    Of an C(endpoint_url) that is none of Microsoft's, such as a gateway of the company, the tokens come from there, too.
+    Where that is none of Microsoft's, such as a gateway of the company, the tokens come from there, too.
     """
     if endpoint_url:
         parts = urlsplit(endpoint_url)

@@ -13,9 +13,11 @@ from .._errors import TaskError
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
+from ._sharepoint import SharePointStore
 
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
+    "sharepoint": SharePointStore,
     "file": FileStore,
 }
 

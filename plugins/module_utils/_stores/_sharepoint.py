@@ -16,11 +16,10 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .._direct_link import share_link
 from .._errors import TaskError
-from .._http import retry_after
 from .._retry import RetryLater
 from .._space import in_words
 from ._base import (
@@ -29,8 +28,8 @@ from ._base import (
     Partial,
     Sent,
     Store,
-    StoreFull,
     Stored,
+    StoreFull,
     StoreOptions,
     is_worth_keeping,
     part_name,
@@ -38,8 +37,8 @@ from ._base import (
     unheard,
 )
 from ._body import Body, Chunk, Content
-from ._graph import Graph, error_code, is_full, json_of
-from ._http_folder import GONE, MAY_PASS
+from ._graph import Graph, error_code, json_of
+from ._http_folder import GONE
 from ._sharepoint_address import parse_address
 from ._upload_session import Session, SessionNotes, remove_expired
 
@@ -62,9 +61,7 @@ class SharePointStore(Store):
     # C(If-Match) with a file's content is not in Graph's documentation, although it is obeyed.
     exclusive = False
 
-    def __init__(
-        self, destination: str, options: StoreOptions, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, destination: str, options: StoreOptions, clock: Callable[[], float] = time.monotonic) -> None:
         if options.username is not None:
             raise TaskError(
                 "A sharepoint:// destination takes no username and password. Give tenant_id, client_id and "
@@ -97,9 +94,11 @@ class SharePointStore(Store):
         self._graph.judge(response, "question for the site")
         site = json_of(response).get("id", "")
         found = []
-        for drive in self._graph.pages(f"/sites/{quote(site, safe=',')}/drives?$select=id,name,webUrl", "list of libraries"):
+        for drive in self._graph.pages(
+            f"/sites/{quote(site, safe=',')}/drives?$select=id,name,webUrl", "list of libraries"
+        ):
             # Users see one name, addresses hold the other: "Documents" is at ".../Shared%20Documents".
-            names = (drive.get("name", ""), drive.get("webUrl", "").rpartition("/")[2].replace("%20", " "))
+            names = (drive.get("name", ""), unquote(drive.get("webUrl", "").rpartition("/")[2]))
             if self._address.drive.casefold() in (name.casefold() for name in names):
                 return str(drive["id"])
             found.append(str(names[0]))
@@ -113,7 +112,9 @@ class SharePointStore(Store):
         """Return the path of an item in Graph, C(more) being what is asked of it."""
         path = self._address.path_of(name)
         root = f"{self._drive}/root"
-        return f"{root}:/{path}:{more}" if path else f"{root}{more}"
+        if not path:
+            return f"{root}{more}"
+        return f"{root}:/{path}:{more}" if more.startswith("/") else f"{root}:/{path}{more}"
 
     def _facts(self, name: str) -> dict[str, Any] | None:
         response = self._graph.request("GET", self._item(name, f"?{_FACTS}"))
@@ -213,7 +214,7 @@ class SharePointStore(Store):
         notes = self._notes
         if self._session is None or notes is None:
             return None
-        if not notes.take():  # another run has taken it over in the meantime
+        if not notes.take() and self._session.noted:  # another run has taken it over in the meantime
             self._session, self._notes = None, None
             return None
         reached = self._reached(self._session, body.size)
@@ -227,7 +228,7 @@ class SharePointStore(Store):
         response = self._graph.open("GET", session.url)
         if response.status_code in (401, 403, *GONE):
             return None
-        self._judge_session(response, "question for the upload session")
+        self._graph.judge(response, "question for the upload session")
         content = json_of(response)
         session.expires = str(content.get("expirationDateTime") or session.expires)
         return _next_offset(content, size)
@@ -247,9 +248,7 @@ class SharePointStore(Store):
             raise
         return Sent(session.id, body.size, resumed_from)
 
-    def _begin_or_go_on(
-        self, name: str, body: Body, overwrite: bool, after: Partial | None
-    ) -> tuple[Session, int]:
+    def _begin_or_go_on(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> tuple[Session, int]:
         session = self._session
         if session is not None and after is not None and after.name == session.id and session.overwrite == overwrite:
             body.rewind(after.size)
@@ -315,22 +314,11 @@ class SharePointStore(Store):
         if status in (401, 403, *GONE):
             self._forget()
             raise RetryLater(f"The upload session for {name} has ended before its time.", after=0, status=status)
-        self._judge_session(response, "upload")
+        self._graph.judge(response, "upload")
         content = json_of(response)
         session.expires = str(content.get("expirationDateTime") or session.expires)
         if _next_offset(content, body.size) != last + 1:
             raise RetryLater(f"{self._address.host} did not keep all that it was sent of {name}.", after=0)
-
-    def _judge_session(self, response: Any, doing: str) -> None:
-        """Return when an answer of a session's address is a success; its words are those of Graph."""
-        status = response.status_code
-        if 200 <= status < 300:
-            return
-        code = error_code(response)
-        sentence = self._graph.sentence(response, code, doing)
-        if status in MAY_PASS:
-            raise RetryLater(sentence, after=retry_after(response), status=status)
-        raise (StoreFull if is_full(status, code) else TaskError)(sentence, status=status)
 
     def is_waiting(self, sent: Sent) -> bool:
         session = self._session
@@ -350,7 +338,7 @@ class SharePointStore(Store):
             self._refuse_conflict(response, name, session.overwrite)
             if response.status_code in (202, *GONE):
                 raise RetryLater(f"{self._address.host} did not say that it has put {name} together.")
-            self._judge_session(response, "publishing")
+            self._graph.judge(response, "publishing")
         self._forget()
 
     def discard(self, sent: Sent) -> None:
@@ -390,7 +378,7 @@ class SharePointStore(Store):
         if response.status_code in GONE:
             response.close()
             raise RetryLater(f"{self.link(name)} is not there any more.")
-        self._judge_session(response, "download")
+        self._graph.judge(response, "download")
         # Whoever does not know ranges sends all of it.
         unwanted = start if response.status_code == 200 else 0
         for block in self._graph.blocks(response):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Where a folder is in SharePoint: C(sharepoint://tenant/site/drive/path), and the names that SharePoint does not take."""
+"""Where a folder is in SharePoint: C(sharepoint://tenant/site/drive/path); and the names that it does not take."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Address:
         return f"/sites/{self.host}:/{quote(self.site)}" if self.site else f"/sites/{self.host}"
 
     def path_of(self, name: str = "") -> str:
-        """Return the path of a name in the folder, or that of the folder, from the root of the library; percent-encoded."""
+        """Return the path of a name in the folder, or that of the folder, from the root of the library, encoded."""
         return "/".join(quote(part, safe="") for part in (*self.folder, *([name] if name else [])))
 
     def check(self, name: str) -> None:

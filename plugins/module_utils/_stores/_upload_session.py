@@ -43,6 +43,8 @@ class Session:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     # The store made the file of it without being told to.
     published: bool = False
+    # Other runs on this machine may find it, once this one does not hold the note.
+    noted: bool = False
 
     def will_have(self, offset: int, digest: str) -> None:
         """Note what the session has once the bytes before C(offset) have arrived, which they may do or not."""
@@ -99,6 +101,7 @@ class SessionNotes:
         """Write down a session, or how far it is."""
         if self._claim is not None:
             with contextlib.suppress(OSError):
+                session.noted = True
                 self._claim.write(operation=_OPERATION, marks=list(marks), **session.notes())
 
     def forget(self) -> None:
