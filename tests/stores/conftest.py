@@ -23,10 +23,11 @@ sys.path[:0] = [str(_COLLECTION / "tests"), str(_COLLECTION.parents[2])]
 from stores.backends import Backend  # noqa: E402  (found by the line before)
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
+from stores.backends.repositories import Artifactory, Nexus  # noqa: E402
 from stores.backends.sharepoint import SharePoint  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
-BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, SharePoint)
+BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, Artifactory, Nexus, SharePoint)
 
 SIZE = 3 * 1024 * 1024 + 123
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"

@@ -47,6 +47,8 @@ class WebDavWriter:
     """How a WebDAV server is written to."""
 
     atomic = True
+    exclusive = True
+    digest_first = False
 
     def __init__(
         self,
