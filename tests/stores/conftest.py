@@ -29,7 +29,6 @@ from stores.matrix import matrix  # noqa: E402
 
 BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, Artifactory, Nexus, SharePoint)
 
-SIZE = 3 * 1024 * 1024 + 123
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 
 _running: dict[type[Backend], Backend] = {}
@@ -68,13 +67,15 @@ def _promise_of(test: Any) -> str:
     return marker.args[0] if marker is not None else ""
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture
+def image(backend: Backend, tmp_path: pathlib.Path) -> Any:
     """Return an image with a name that has to be encoded."""
-    data = os.urandom(SIZE)
-    path = tmp_path_factory.mktemp("image") / NAME
+    data = os.urandom(backend.image_size)
+    path = tmp_path / NAME
     path.write_bytes(data)
-    return SimpleNamespace(path=str(path), name=NAME, data=data, size=SIZE, sha256=hashlib.sha256(data).hexdigest())
+    return SimpleNamespace(
+        path=str(path), name=NAME, data=data, size=len(data), sha256=hashlib.sha256(data).hexdigest()
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

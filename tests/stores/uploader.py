@@ -30,7 +30,7 @@ def report(done: int, _total: int | None) -> None:
 
 
 store = open_store(order["destination"], StoreOptions(**order["options"]))
-store.list()  # loads the libraries
+store.look("nothing")  # loads the libraries
 before = peak()
 Upload(store, Wanted(**order["wanted"]), Retries(0), report=report).run()
 sys.stdout.write(json.dumps({"grown": peak() - before}) + "\n")

@@ -50,6 +50,8 @@ class Backend(ABC):
     name: str
     # Promises that cannot be kept, and why: the words are shown in the matrix. See test_contract.PROMISES.
     cannot: Mapping[str, str] = {}
+    # How large the image is that is uploaded.
+    image_size = 3 * 1024 * 1024 + 123
     # How many bytes the parts of an image have in the tests, None where it goes out as one.
     part_size: int | None = None
     # Before the server, where that speaks HTTP; else a wire. None for neither (a folder).

@@ -19,6 +19,8 @@ from support.nginx import nginx_store
 from . import Backend, Broken, Folder
 from .folders import files_in
 
+_NO_PARTS = "nginx refuses a PUT of a part of a file: what broke begins again, as a notice says"
+
 
 class _WebServer(Backend):
     """A web server whose folders are on this disk."""
@@ -77,9 +79,7 @@ class Nginx(_WebServer):
     name = "https: nginx WebDAV"
     mode = "webdav"
 
-    cannot: ClassVar = {
-        "goes on after a kill": "nginx refuses a PUT of a part of a file: what broke begins again, as a notice says",
-    }
+    cannot: ClassVar = {"goes on after a kill": _NO_PARTS}
 
     def _start(self) -> Any:
         return nginx_store(self.root / "nginx", mode=self.mode)
@@ -90,6 +90,11 @@ class PlainPut(Nginx):
 
     name = "https: nginx PUT"
     mode = "put"
+    cannot: ClassVar = {
+        "goes on after a kill": _NO_PARTS,
+        "what appears meanwhile is not overwritten": "PUT replaces what is there, and nginx ignores its conditions",
+        "tells what is there": "a server without WebDAV gives no lists",
+    }
 
 
 class Apache(_WebServer):
