@@ -182,9 +182,7 @@ class FakeArtifactory(Repository):
         if self.largest is not None and exchange.length > self.largest:
             raise Refused(413, "The file is larger than the maximum upload size")
         if path in self.files and not self.may_delete:  # [overwrite]
-            raise Refused(
-                403, "Not enough permissions to overwrite artifact (user 'publisher' needs DELETE permission)."
-            )
+            raise Refused(403, "Not enough permissions to overwrite artifact (user needs DELETE permission).")
         wanted = exchange.headers.get("X-Checksum-Sha256", "")
         if exchange.headers.get("X-Checksum-Deploy") == "true":  # [checksum]
             with self.lock:

@@ -171,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_response(self, code: int, message: str | None = None) -> None:
         self._status = code
-        super().send_response(code, message)
+        self.send_response_only(code, message)
+        self.send_header("Date", self.date_time_string())
 
     def handle_expect_100(self) -> bool:
         return True  # said only when the body is wanted
