@@ -295,6 +295,8 @@ class FakeNexus(Repository):
         if self.validates_types and path.endswith(".pvmp"):
             raise Refused(400, "Detected content type [application/octet-stream], but expected [application/x-pvmp]")
         with self.lock:
+            if path in self.files and not self.allows_redeploy:
+                raise Refused(400, "Repository does not allow updating assets: images")
             self.files[path] = received
         exchange.send(201, self._headers())
 

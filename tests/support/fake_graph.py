@@ -447,6 +447,8 @@ class FakeGraph(StandIn):
                 handle.truncate(first)
             raise
         with self.lock:
+            if key not in self.uploads:
+                raise Refused(404, "itemNotFound")
             upload.received, upload.total = last + 1, total
             # "each fragment extends the expiry"
             upload.ends = time.monotonic() + self.session_lasts

@@ -117,13 +117,13 @@ def _explain(response: Any) -> Exception | None:
     if status not in (403, 409, 413):
         return None
     words = _words(response)
-    said = f"{host} answered {status} to the upload"
+    said = f"{host} answered {status}"
     if status == 413 and "disk usage" in words:
         return StoreFull(f"{said}: the store is full. Ask its administrators for more space.", status=status)
-    if status == 403 and ("overwrite" in words or "delete permission" in words):
+    if status == 403 and ("overwrite" in words or "delete" in words):
         return TaskError(
-            f"{said}: these credentials may not overwrite what is there. Use others, to which Artifactory gives the "
-            "permission Delete/Overwrite in this repository.",
+            f"{said}: these credentials may neither overwrite nor remove what is there. Use others, to which Artifactory "
+            "gives the permission Delete/Overwrite in this repository.",
             status=status,
         )
     if status == 409 and "checksum" in words:

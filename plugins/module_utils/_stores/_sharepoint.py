@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 from urllib.parse import quote, unquote
 
-from .._direct_link import share_link
+from .._direct_link import sharepoint_link
 from .._errors import TaskError
 from .._retry import RetryLater
 from .._space import in_words
@@ -67,8 +67,8 @@ class SharePointStore(Store):
                 "A sharepoint:// destination takes no username and password. Give tenant_id, client_id and "
                 "client_secret of an application, or a token."
             )
-        self.url = destination
         self._address = parse_address(destination)
+        self.url = self._address.url
         self._graph = Graph(self._address.host, options, clock)
         self._timeout = options.timeout
         self._range = max(UNIT, min(options.part_size or LARGEST_RANGE, LARGEST_RANGE) // UNIT * UNIT)
@@ -446,8 +446,8 @@ class SharePointStore(Store):
         if link.get("scope", "anonymous") != "anonymous" or not link.get("webUrl"):
             raise self._no_link(f"it gave one for '{link.get('scope', 'nobody')}'", name)
         self._refuse_short_link(str(permission.get("expirationDateTime") or ""), name)
-        known = share_link(link["webUrl"])
-        return known.direct if known is not None and known.direct else str(link["webUrl"])
+        url = str(link["webUrl"])
+        return sharepoint_link(url).direct or url
 
     def _no_link(self, why: str, name: str) -> TaskError:
         return TaskError(

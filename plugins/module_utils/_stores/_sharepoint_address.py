@@ -29,6 +29,8 @@ _BAD_NAMES = re.compile(r"(\.lock|CON|PRN|AUX|NUL|COM\d|LPT\d|desktop\.ini)", re
 class Address:
     """A folder in a document library."""
 
+    # The destination, as it is shown.
+    url: str
     # Of the tenant's SharePoint.
     host: str
     # Path of the site on that host; empty for the root site.
@@ -84,4 +86,5 @@ def parse_address(destination: str) -> Address:
         raise TaskError(f"The destination does not name a document library. {_FORM}")
     if any(word in (".", "..") for word in words):
         raise TaskError("The destination must not hold '.' or '..' as the name of a folder. Correct it.")
-    return Address(host if "." in host else f"{host}.sharepoint.com", site, words[0], tuple(words[1:]))
+    url = f"sharepoint://{parts.netloc}/{'/'.join(quote(unquote(word)) for word in parts.path.split('/') if word)}"
+    return Address(url, host if "." in host else f"{host}.sharepoint.com", site, words[0], tuple(words[1:]))
