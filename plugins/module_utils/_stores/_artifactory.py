@@ -122,8 +122,8 @@ def _explain(response: Any) -> Exception | None:
         return StoreFull(f"{said}: the store is full. Ask its administrators for more space.", status=status)
     if status == 403 and ("overwrite" in words or "delete" in words):
         return TaskError(
-            f"{said}: these credentials may neither overwrite nor remove what is there. Use others, to which Artifactory "
-            "gives the permission Delete/Overwrite in this repository.",
+            f"{said}: these credentials may neither overwrite nor remove what is there. Use others, with "
+            "the permission Delete/Overwrite in this repository.",
             status=status,
         )
     if status == 409 and "checksum" in words:

@@ -188,7 +188,8 @@ def test_the_options_go_through():
             https_method="put",
         )
     )
-    assert options == StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, 2 * 1024 * 1024, "put")
+    expected = StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, 2 * 1024 * 1024, https_method="put")
+    assert options == expected
     assert store_retries(params(retries=7)).retries == 7
 
 
@@ -205,4 +206,7 @@ def test_a_negative_number_of_retries_is_refused():
 
 def test_every_secret_is_hidden():
     hidden = {name for name, spec in STORE_ARGUMENTS.items() if spec.get("no_log")}
-    assert hidden == {"password", "token", "proxy"}
+    assert hidden == {
+        *("password", "token", "proxy", "secret_key", "session_token", "account_key", "sas_token"),
+        *("private_key_passphrase", "client_secret"),
+    }
