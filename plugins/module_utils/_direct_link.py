@@ -181,7 +181,7 @@ def _cloud_console(_parts: SplitResult) -> Optional[ShareLink]:
 
 
 _NEXTCLOUD_LOCKED = re.compile(r"^(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,}/authenticate(/|$)")
-_NEXTCLOUD_PAGE = re.compile(r"^(?:/[^/]+)*?(/index\.php/f/\d+|/apps/files(/.*)?)/?$")
+_NEXTCLOUD_PAGE = re.compile(r"^(?:/[^/]+)*?(/index\.php/f/\d+|/apps/files(/files/\d+)?)/?$")
 _NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,})(?P<rest>/download)?/?$")
 
 

@@ -160,6 +160,8 @@ def test_links_without_a_direct_form(url: str, advice: str) -> None:
         "https://contoso.sharepoint.com/_layouts/15/download.aspx?share=EabC",
         "https://contoso-my.sharepoint.com/personal/jane_contoso_com/_layouts/15/download.aspx?share=EabC",
         "https://bucket.s3.console.example.com/win11.pvmp",
+        "https://images.example.com/apps/files/win11.pvmp",
+        "https://images.example.com/f/12345",
         "https://contoso.sharepoint.com/sites/mac/_layouts/15/download.aspx?share=EabC",
         "https://notsharepoint.com/:u:/s/mac/EabC",
         "file:///s/AbCd1234",
