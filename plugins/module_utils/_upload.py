@@ -192,7 +192,7 @@ class Upload:
                     return True
                 if not self._is_waiting(sent):
                     sent = None
-            elif not self._store.atomic:
+            elif not self._store.staged:
                 found = self._look()
                 if found is not None and found != before:
                     if self._is_ours(found, body):

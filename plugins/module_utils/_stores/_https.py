@@ -47,6 +47,10 @@ class HttpsStore(Store):
         return self._writer.atomic
 
     @property
+    def staged(self) -> bool:  # type: ignore[override]
+        return self._writer.staged
+
+    @property
     def resumes(self) -> bool | None:  # type: ignore[override]
         return self._writer.resumes
 

@@ -26,6 +26,7 @@ class PlainPutWriter:
     """
 
     atomic = False
+    staged = False
     resumes = False
     # What is compared before a write may have changed when it is done: few of these servers know conditions.
     exclusive = False

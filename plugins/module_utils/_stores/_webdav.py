@@ -47,6 +47,7 @@ class WebDavWriter:
     """How a WebDAV server is written to."""
 
     atomic = True
+    staged = True
     exclusive = True
     digest_first = False
 

@@ -18,6 +18,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._nexus im
 from ansible_collections.macops.parallels.plugins.module_utils._stores._plain_put import PlainPutWriter
 from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
 from ansible_collections.macops.parallels.tests.support.fake_artifactory import FakeArtifactory, FakeNexus
+from ansible_collections.macops.parallels.tests.support.gateway import Gateway
+from ansible_collections.macops.parallels.tests.support.https_store import Fault
 
 OTHER = "other-folder"
 
@@ -258,6 +260,16 @@ def test_where_the_api_of_nexus_is(url, found):
 def test_an_address_without_a_repository():
     with pytest.raises(TaskError, match="does not name a repository of Nexus"):
         _api_and_folder("https://n/images")
+
+
+@pytest.mark.parametrize("kind", [FakeArtifactory, FakeNexus])
+def test_nothing_is_sent_again_when_only_the_answer_was_lost(kind, connect, image, retries, pauses):
+    with kind() as server, Gateway(server.port, tls=True) as gateway:
+        gateway.faults.append(Fault("PUT", lose_answer=True, where=lambda request: request.length == image.size))
+        store = connect(server, f"{gateway.url}{server.context}images/golden", ca_path=gateway.ca_path)
+        uploaded = Upload(store, Wanted(image.path, image.name, image.sha256), retries).run()
+        assert (uploaded.changed, uploaded.bytes_sent, pauses) == (True, image.size, [2.0])
+        assert server.published("images/golden")[image.name] == image.data
 
 
 # Servers that only know PUT
