@@ -33,7 +33,7 @@ _NOTE = re.compile(r"\.(?P<key>[0-9a-f]{32})\.claim\.json")
 class Session:
     """A session, and what it has."""
 
-    url: str
+    url: str = field(repr=False)
     overwrite: bool
     # When the store throws it away, as Graph writes it.
     expires: str = ""
