@@ -25,9 +25,22 @@ from stores.backends.azurite import AzureBlob  # noqa: E402
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
 from stores.backends.openssh import OpenSsh  # noqa: E402
+from stores.backends.repositories import Artifactory, Nexus  # noqa: E402
+from stores.backends.sharepoint import SharePoint  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
-BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, OpenSsh, AzureBlob)
+# As the matrix shows them.
+BACKENDS: tuple[type[Backend], ...] = (
+    LocalFolder,
+    Nginx,
+    PlainPut,
+    Apache,
+    Artifactory,
+    Nexus,
+    OpenSsh,
+    AzureBlob,
+    SharePoint,
+)
 
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 

@@ -15,11 +15,13 @@ from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
 from ._sftp import SftpStore
+from ._sharepoint import SharePointStore
 
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
-    "sftp": SftpStore,
     "azblob": AzureBlobStore,
+    "sftp": SftpStore,
+    "sharepoint": SharePointStore,
     "file": FileStore,
 }
 

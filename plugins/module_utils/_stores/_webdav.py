@@ -47,6 +47,9 @@ class WebDavWriter:
     """How a WebDAV server is written to."""
 
     atomic = True
+    staged = True
+    exclusive = True
+    digest_first = False
 
     def __init__(
         self,
