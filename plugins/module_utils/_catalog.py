@@ -223,8 +223,10 @@ def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, A
     if found is None:
         return record
     if found["state"] != "published":
+        why = f" ({found['reason']})" if found.get("reason") else ""
         raise TaskError(
-            f"{label(record)} was published before and is {found['state']} now. Publish the image as a new version."
+            f"{label(record)} was published before and is {found['state']} now{why}. Publish the image as a new "
+            "version."
         )
     if (found["sha256"], found["size"]) != (record["sha256"], record["size"]):
         raise TaskError(
