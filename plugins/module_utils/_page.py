@@ -170,8 +170,8 @@ def _row(record: Record, title: str) -> str:
     sha256 = record["sha256"]
     digest = f"<code>{_text(sha256)}</code>{_copy(sha256, f'Copy the SHA-256 checksum of {what}')}"
     cells = (
-        f'{portal_name} <span class="quiet">{_text(record["arch"])}</span>',
-        _text(size_in_words(record["size"])),
+        f'{portal_name} <span class="quiet below">{_text(record["arch"])}</span>',
+        _size(record["size"]),
         _time(record["published_at"]),
         _state(record),
         digest,
@@ -192,6 +192,11 @@ def _row(record: Record, title: str) -> str:
 def _caption(column: str) -> str:
     """Return what stands before a value where the table is shown as cards. To those who listen, its header says it."""
     return f'<span class="caption" aria-hidden="true">{column}</span>'
+
+
+def _size(size: int) -> str:
+    exact, rounded = size_in_words(size)
+    return f'{rounded} <span class="quiet below">{exact}</span>' if rounded else exact
 
 
 def _state(record: Record) -> str:

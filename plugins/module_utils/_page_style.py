@@ -71,15 +71,20 @@ button[hidden] { display: none; }
   tbody th, td { grid-template-columns: minmax(0, 1fr); gap: 0; }
 }
 @media (min-width: 75rem) {
-  table { display: table; margin-top: .75rem; }
+  table { display: table; table-layout: fixed; margin-top: .75rem; }
   thead { display: table-header-group; position: static; overflow: visible; clip-path: none; white-space: normal; }
   tbody { display: table-row-group; }
   tr { display: table-row; }
-  th, tbody th, td { display: table-cell; vertical-align: top; padding: .625rem .75rem; }
-  thead th { color: var(--quiet); font-weight: 600; font-size: .875rem; }
+  th, tbody th, td { display: table-cell; vertical-align: top; padding: .625rem .5rem; }
+  thead th { color: var(--quiet); font-weight: 600; font-size: .8125rem; }
   tbody td, tbody th { border-top: 1px solid var(--line); }
-  td:nth-child(6) { width: 21rem; }
-  td:nth-child(7) { width: 18rem; }
+  thead th:nth-child(1) { width: 9%; }
+  thead th:nth-child(2), thead th:nth-child(4) { width: 10%; }
+  thead th:nth-child(3) { width: 12%; }
+  thead th:nth-child(5) { width: 14%; }
+  thead th:nth-child(6) { width: 27%; }
+  th:first-child { padding-inline-start: 0; }
+  .below { display: block; font-size: .875rem; }
   .caption { display: none; }
 }
 @media print {

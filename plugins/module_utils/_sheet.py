@@ -93,7 +93,7 @@ def _architecture(arch: str, image: Optional[Mapping[str, Any]]) -> list[str]:
             (
                 ("File", _code(image["file"])),
                 ("Version", _code(image["version"])),
-                ("Size", size_in_words(image["size"])),
+                ("Size", _size(image["size"])),
                 ("Published", _code(image["published_at"])),
             ),
         ),
@@ -148,11 +148,15 @@ def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def size_in_words(size: int) -> str:
-    """Return a size in bytes, and in the unit in which people think of it."""
+def _size(size: int) -> str:
+    exact, rounded = size_in_words(size)
+    return f"{exact} ({rounded})" if rounded else exact
+
+
+def size_in_words(size: int) -> tuple[str, str]:
+    """Return a size in bytes, and in the unit in which people think of it; nothing for that where it is bytes."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
     value, unit = float(size), 0
     while value >= 1024 and unit < len(units) - 1:
         value, unit = value / 1024, unit + 1
-    exact = f"{size:,} bytes"
-    return exact if unit == 0 else f"{exact} ({value:.1f} {units[unit]})"
+    return f"{size:,} bytes", f"{value:.1f} {units[unit]}" if unit else ""
