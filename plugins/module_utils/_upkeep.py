@@ -20,7 +20,7 @@ from ._catalog import CatalogFile, Change
 from ._checksum import SIDECAR, parse_sidecar
 from ._errors import TaskError, add_sentence
 from ._holdings import files_to_remove
-from ._record import OF_WITHDRAWN, TIME_FORMAT, identity, label
+from ._record import OF_WITHDRAWN, TIME_FORMAT, identity, label, natural_order
 from ._retention import Choice
 from ._retry import Retries
 from ._stores._base import Store
@@ -112,11 +112,10 @@ class Upkeep:
 
     def _each(self, records: list[Record], choice: Choice, edit: Callable[[Record], Record]) -> list[Record]:
         if not choice.of(records):
-            known = sorted({record["version"] for record in records if record["name"] == choice.name})
-            has = (
-                f"It has these versions of {choice.name}: {', '.join(known)}." if known else "It has none of that name."
-            )
-            raise TaskError(f"The catalog has no record of {choice}. {has} Correct name, version or arch.")
+            known = {record["version"] for record in records if record["name"] == choice.name}
+            versions = ", ".join(sorted(known, key=natural_order))
+            there = f"these versions of {choice.name}: {versions}" if known else f"no image {choice.name}"
+            raise TaskError(f"The catalog has no record of {choice}. It has {there}. Correct name, version or arch.")
         return [edit(record) if choice.means(record) else record for record in records]
 
     def _withdrawn(self, record: Record, reason: str | None, remove_file: bool) -> Record:
