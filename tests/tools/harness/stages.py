@@ -26,6 +26,9 @@ NOT_OUR_STYLE = re.compile(r"\bE203\b")
 
 COLOR = ("--color", "no")
 
+# Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
+LONGEST_TEST = 600
+
 # More than there are cores: whole playbooks often wait, as they do for a real Mac.
 WORKERS = 3
 
@@ -238,6 +241,7 @@ def _pytest(
         "-rs",
         "-p",
         "no:cacheprovider",
+        f"--timeout={LONGEST_TEST}",
         f"--junitxml={report}",
         *chosen,
     ]
