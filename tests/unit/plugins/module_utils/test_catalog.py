@@ -318,6 +318,7 @@ class FakeStore:
     """Keeps one file, and does before each write what it is told to."""
 
     atomic = True
+    exclusive = True
 
     def __init__(self, *before_writes: Callable[[], None]) -> None:
         self.data: bytes | None = None

@@ -18,7 +18,6 @@ from ansible_collections.macops.parallels.plugins.module_utils._page_file import
 from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Conflict, Store, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.tests.support.https_store import HttpsStore
 
 FOREIGN = b"<!doctype html><title>The company's own page</title>"
 
@@ -190,11 +189,13 @@ def test_writers_at_the_same_time(site: Site) -> None:
     site.assert_current()
 
 
-def test_what_kind_of_file_it_is(tmp_path: Path) -> None:
-    with HttpsStore(tmp_path / "served") as server:
-        options = StoreOptions(username=server.username, password=server.password, ca_path=server.ca_path)
-        store = open_store(server.url, options)
-        catalog = CatalogFile(store, Retries(0))
-        assert PageFile(store, catalog, Retries(0), "true", pytest.fail).renew()
-        (seen,) = [request for request in server.requests("PUT") if "index.html" in request.path]
-        assert seen.headers["Content-Type"] == "text/html; charset=utf-8"
+def test_what_kind_of_file_it_is(site: Site) -> None:
+    written: list[tuple[Any, ...]] = []
+
+    class Watched(Meanwhile):
+        def write(self, *args: Any, **options: Any) -> None:
+            written.append(args)
+            super().write(*args, **options)
+
+    site.page(store=Watched(site.store)).renew()
+    assert [(name, kind) for name, _data, kind in written] == [("index.html", "text/html; charset=utf-8")]
