@@ -19,7 +19,6 @@ from support.nginx import nginx_store
 from . import Backend, Broken, Folder
 from .folders import files_in
 
-
 _NO_PARTS = "nginx refuses a PUT of a part of a file: what broke begins again, as a notice says"
 
 
