@@ -172,8 +172,17 @@ def test_all_links_are_good(published):
     assert page.startswith("# Published images: all is as it should be\n")
     assert page.count("| direct | sample |") == 4
     assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase"))) == ("5", "0", 5)
-    assert run.custom_stats["image_verified"] == {"ok": True, "images": 4, "problems": [], "notes": []}
+    files = [record["file"] for record in published.records]
+    assert run.custom_stats["image_verified"] == {"ok": True, "images": files, "problems": [], "notes": []}
     assert "All is as it should be." in table(run, "Show what was found")
+
+
+def test_a_store_that_offers_nothing_is_a_mistake(published):
+    """A nightly job with a wrong address must not be content for ever."""
+    run = published.run("verify_images", image_name="win12")
+    run.assert_failed("has no such image on offer", "image_destination")
+    report, _page, suite = reports(published)
+    assert (report["images"], suite.get("failures")) == ([], "1")
 
 
 def test_a_night_on_which_all_is_wrong(published):
