@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable
@@ -28,7 +28,7 @@ _READ_PAUSE = 1.0
 # Many Macs may publish at once, and each writer has to be the first one once.
 _WRITE_TRIES = 30
 _LONGEST_PAUSE = 5.0
-# In a store without atomic writing, how long others who had read before us may take to write over us.
+# Where a store does not compare before it writes, how long others who had read before us may take to write over us.
 _SETTLE = 2.0
 _MOST_PROBLEMS = 5
 
@@ -52,10 +52,28 @@ class Catalog:
     def put(self, record: Mapping[str, Any]) -> Catalog:
         """Return a catalog with the record, in place of one of the same identity."""
         others = [each for each in self.records if identity(each) != identity(record)]
-        return Catalog({**self.document, "records": sort_records([*others, record])}, self.version)
+        return self.with_records([*others, record])
+
+    def with_records(self, records: Sequence[Mapping[str, Any]]) -> Catalog:
+        """Return a catalog with these records, and all else that is in this one."""
+        return Catalog({**self.document, "records": sort_records(records)}, self.version)
 
     def data(self) -> bytes:
         return (json.dumps(self.document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of the catalog: all its records, as they were found and as they are now."""
+
+    changed: bool
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
+# Returns what the records have to be, where others are there now. It may be asked several times, because others write
+# too; asked about its own answer, it changes nothing. Raises TaskError for what must not be done.
+Edit = Callable[[list[dict[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -136,27 +154,24 @@ class CatalogFile:
             "backup, or move it away to begin a new catalog."
         )
 
-    def add(self, values: Mapping[str, Any], check_mode: bool = False) -> Outcome:
-        """Put the record of an image into the catalog, and prove by reading it again that it is there.
+    def change(self, edit: Edit, what: str, check_mode: bool = False) -> Change:
+        """Change the records, and prove by reading them again that it was done; C(what) says what is changed.
 
         Others may write at the same time: whoever finds the catalog changed since it was read takes another turn.
         """
-        record = self._complete(values)
         failures = self._retries.begin()
-        before: dict[str, Any] | None = None
+        before: list[dict[str, Any]] | None = None
         written = False
         for turn in range(_WRITE_TRIES):
             catalog = self.read()
-            found = catalog.find(record)
-            before = found if turn == 0 else before
-            wanted = _merged(found, record)
-            if found == wanted:
-                return Outcome(written, before, wanted, catalog.records)
-            after = catalog.put(wanted)
+            before = catalog.records if before is None else before
+            wanted = catalog.with_records(edit(catalog.records))
+            if wanted.records == catalog.records:
+                return Change(written, before, wanted.records)
             if check_mode:
-                return Outcome(True, before, wanted, after.records)
+                return Change(True, before, wanted.records)
             try:
-                self._write(after)
+                self._write(wanted)
                 written = True
             except Conflict:
                 self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))
@@ -164,9 +179,23 @@ class CatalogFile:
                 written = True  # the answer may be all that was lost
                 failures.pause(error)
         raise TaskError(
-            f"{self._name} was written by others each time before the record of {label(record)} was in it, "
-            f"{_WRITE_TRIES} times. Run the same command again, with fewer hosts at a time."
+            f"{self._name} was written by others each time before {what} was in it, {_WRITE_TRIES} times. Run the same "
+            "command again, with fewer hosts at a time."
         )
+
+    def add(self, values: Mapping[str, Any], check_mode: bool = False) -> Outcome:
+        """Put the record of an image into the catalog."""
+        record = self._complete(values)
+        same = identity(record)
+
+        def edit(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            found = next((each for each in records if identity(each) == same), None)
+            return [*(each for each in records if each is not found), _merged(found, record)]
+
+        change = self.change(edit, f"the record of {label(record)}", check_mode)
+        before = next((each for each in change.before if identity(each) == same), None)
+        after = next(each for each in change.after if identity(each) == same)
+        return Outcome(change.changed, before, after, change.after)
 
     def _complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         record = new_record(values, self._now())
@@ -185,7 +214,7 @@ class CatalogFile:
             if_version=catalog.version,
             if_absent=catalog.version is None,
         )
-        if not self._store.atomic:
+        if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
 
 
@@ -194,8 +223,10 @@ def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, A
     if found is None:
         return record
     if found["state"] != "published":
+        why = f" ({found['reason']})" if found.get("reason") else ""
         raise TaskError(
-            f"{label(record)} was published before and is {found['state']} now. Publish the image as a new version."
+            f"{label(record)} was published before and is {found['state']} now{why}. Publish the image as a new "
+            "version."
         )
     if (found["sha256"], found["size"]) != (record["sha256"], record["size"]):
         raise TaskError(

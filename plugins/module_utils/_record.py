@@ -99,6 +99,14 @@ _FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
     "parallels": _text,
 }
 
+# What only some records have: withdrawn ones say why and since when, and whether their bytes are gone, too.
+_OPTIONAL_FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
+    "reason": _text,
+    "withdrawn_at": _time,
+    "file_removed": _flag,
+}
+OF_WITHDRAWN = tuple(_OPTIONAL_FIELDS)
+
 
 def new_record(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the whole record of an image that is published at C(now), from what the caller knows of it."""
@@ -132,7 +140,7 @@ def record_problems(record: Any, strict: bool = False) -> list[str]:
     if not isinstance(record, Mapping):
         return ["it is not a dictionary"]
     problems = [f"{field} is missing" for field in _FIELDS if field not in record]
-    for field, check in _FIELDS.items():
+    for field, check in {**_FIELDS, **_OPTIONAL_FIELDS}.items():
         problem = check(record[field]) if field in record else None
         if problem:
             problems.append(f"{field} {problem}")

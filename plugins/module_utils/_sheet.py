@@ -15,17 +15,18 @@ from ._errors import TaskError
 from ._record import ARCHITECTURES, label, record_problems
 
 # The portal's words for an architecture.
-_PORTAL_NAMES = {"arm64": "Apple silicon", "x86_64": "Intel"}
+PORTAL_NAMES = {"arm64": "Apple silicon", "x86_64": "Intel"}
 
 # What Markdown may read as a mark inside a line.
 _MARKS = re.compile(r"([\\`*_\[\]<>#|~&])")
 
-_STEPS = """\
-1. Sign in to the Parallels Management Portal and open **Golden Images**.
-2. Click **Create Golden Image** and enter the name and the description. Users see both.
-3. For each architecture below, switch on its **Enable for**, and enter its download URL and its SHA-256 checksum.
-4. Save, then open **Policies** and choose this golden image in the policies of the groups that are to get it.
-"""
+# What is between two asterisks are the portal's own words.
+PORTAL_STEPS = (
+    "Sign in to the Parallels Management Portal and open **Golden Images**.",
+    "Click **Create Golden Image** and enter the name and the description. Users see both.",
+    "For each architecture below, switch on its **Enable for**, and enter its download URL and its SHA-256 checksum.",
+    "Save, then open **Policies** and choose this golden image in the policies of the groups that are to get it.",
+)
 
 
 def golden_image_sheet(
@@ -40,7 +41,7 @@ def golden_image_sheet(
         f"# Golden image: {_escape(name)}",
         f"Image {_code(first['name'])}, version {_code(first['version'])}.",
         "## Enter it in the Management Portal",
-        _STEPS.rstrip(),
+        "\n".join(f"{number}. {step}" for number, step in enumerate(PORTAL_STEPS, start=1)),
         "### Name",
         _fence(name),
         "### Description (optional)",
@@ -76,7 +77,7 @@ def _by_architecture(records: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _architecture(arch: str, image: Optional[Mapping[str, Any]]) -> list[str]:
-    portal_name = _PORTAL_NAMES[arch]
+    portal_name = PORTAL_NAMES[arch]
     heading = f"## {portal_name} ({_code(arch)})"
     if image is None:
         return [heading, f"Leave **Enable for {portal_name}** off: this version has no image for it."]
@@ -112,7 +113,7 @@ def _checks(images: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"curl --location --fail --output {file} {shlex.quote(image['url'])} &&\n"
             f"  echo {sum_line} | shasum -a 256 -c -"
         )
-        blocks += [f"{_PORTAL_NAMES[arch]}:", _fence(command, "sh")]
+        blocks += [f"{PORTAL_NAMES[arch]}:", _fence(command, "sh")]
     return blocks
 
 
@@ -148,9 +149,14 @@ def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _size(size: int) -> str:
+    exact, rounded = size_in_words(size)
+    return f"{exact} ({rounded})" if rounded else exact
+
+
+def size_in_words(size: int) -> tuple[str, str]:
+    """Return a size in bytes, and in the unit in which people think of it; nothing for that where it is bytes."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
     value, unit = float(size), 0
     while value >= 1024 and unit < len(units) - 1:
         value, unit = value / 1024, unit + 1
-    exact = f"{size:,} bytes"
-    return exact if unit == 0 else f"{exact} ({value:.1f} {units[unit]})"
+    return f"{size:,} bytes", f"{value:.1f} {units[unit]}" if unit else ""

@@ -18,9 +18,12 @@ description:
   - A record is that of one image, by name, version and architecture. What is published never changes, because the
     Management Portal knows it by its checksum. A record with the same name, version and architecture but other bytes
     is an error.
-  - Several hosts may add records at the same time. Whoever finds the catalog changed since it was read adds to what
-    is there now, and each record is read again to prove that it is there.
+  - Several hosts may change it at the same time. Whoever finds the catalog changed since it was read takes another
+    turn from what is there now, and each change is read again to prove that it is there.
   - A catalog that is not understood is an error, and is never written over.
+  - A bad version is withdrawn. It is not offered any more, but its record stays and says why. Old versions are removed
+    with their files. A record never promises a file that is not there, wherever a run is killed.
+  - Beside the catalog, a page for people is kept as the catalog is; C(index.html), see O(page).
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_stores
@@ -29,11 +32,11 @@ attributes:
   check_mode:
     support: full
     details:
-      - The catalog is read and the record is checked; nothing is written.
+      - The catalog is read, the records and files that would change are told, and nothing is written or removed.
   diff_mode:
     support: full
     details:
-      - Shows the record that changes, rather than the whole catalog.
+      - Shows the records that change, rather than the whole catalog.
   idempotent:
     support: full
   platform:
@@ -43,10 +46,76 @@ options:
   state:
     description:
       - V(present) adds O(record), if it is not there.
+      - V(withdrawn) stops offering O(name) in O(version), on O(arch) or on all architectures. Its record stays, with
+        O(reason) and the time. So do its files, unless O(remove_file=true).
+      - V(published) offers a withdrawn version again. It is an error if its file was removed or has other bytes now.
+      - V(protected) keeps O(name) in O(version) from being removed; V(unprotected) ends that.
+      - V(absent) removes records, with the image and what is beside it (checksum, signature, provenance). Either those
+        of O(name) in O(version), or all that are beyond O(keep) and O(older_than). Protected versions stay, and so do
+        the newest version that is offered for each name and architecture, and the one that was published last.
       - V(read) only returns the records.
+      - V(page) changes no record. It only makes the page as the catalog is.
     type: str
-    choices: [present, read]
+    choices: [present, withdrawn, published, protected, unprotected, absent, read, page]
     default: present
+  name:
+    description:
+      - Name of the image. Required with O(state=withdrawn), V(published), V(protected) and V(unprotected).
+      - With O(state=absent), only records of this name are meant. With each state, only records of this name are
+        returned.
+    type: str
+  version:
+    description:
+      - Version of the image. Required as O(name) is, and needs it.
+      - With O(state=absent), exactly this version goes; without it, O(keep) and O(older_than) choose.
+    type: str
+  arch:
+    description: Only this architecture is meant. By default all of them.
+    type: str
+    choices: [arm64, x86_64]
+  record_state:
+    description: With O(state=read), only records in this state are returned.
+    type: str
+    choices: [published, withdrawn]
+  reason:
+    description:
+      - Why a version is withdrawn, for the people who look at the page. Required with O(state=withdrawn).
+    type: str
+  remove_file:
+    description:
+      - With O(state=withdrawn), whether the files are removed from the store, too. Then the version cannot be offered
+        again.
+    type: bool
+    default: false
+  keep:
+    description:
+      - With O(state=absent), how many of the newest versions that are offered are kept for each name and
+        architecture. At least 1, which is the default where only O(older_than) is given.
+      - Versions are ordered as people read them, 2026.9.0 before 2026.11.0. Withdrawn ones do not count. They go when
+        they are older than all that are kept.
+    type: int
+  older_than:
+    description:
+      - With O(state=absent), only versions that were published longer ago than this go; a number with C(h), C(d),
+        C(w) or C(y) (hours, days, weeks, years of 365 days), such as V(90d).
+      - With O(keep), a version goes only when both allow it.
+    type: str
+  page:
+    description:
+      - Whether the page C(index.html) beside the catalog is kept as the catalog is. It lists all images with size,
+        date, state, checksum and link, and tells how to enter them in the Management Portal.
+      - V(auto) does so unless there is an C(index.html) that this module did not make. If the page cannot be written,
+        that is a warning.
+      - V(true) makes both an error.
+      - V(false) leaves the page alone.
+    type: str
+    choices: [auto, 'true', 'false']
+    default: auto
+  inventory:
+    description:
+      - With O(state=read), also compare the files of the store with all records. See RV(inventory).
+    type: bool
+    default: false
   writable:
     description:
       - With O(state=read), also prove that the folder is there and may be written to with these credentials, as
@@ -165,13 +234,60 @@ EXAMPLES = r"""
         vm: Windows 11
         os: win-11
       parallels: 26.1.0
+
+- name: Stop offering a bad version, and keep its file
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    username: publisher
+    password: "{{ image_store_password }}"
+    state: withdrawn
+    name: windows11
+    version: 2026.10.0
+    reason: The VPN client does not start. Use 2026.11.0.
+
+- name: Offer it again
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    username: publisher
+    password: "{{ image_store_password }}"
+    state: published
+    name: windows11
+    version: 2026.10.0
+
+- name: Keep a version, however many newer ones there are
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    username: publisher
+    password: "{{ image_store_password }}"
+    state: protected
+    name: windows11
+    version: 2026.9.0
+    arch: arm64
+
+- name: Keep the three newest versions of each image, and all that are younger than a quarter of a year
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    username: publisher
+    password: "{{ image_store_password }}"
+    state: absent
+    keep: 3
+    older_than: 90d
+
+- name: Tell what of the store is not as the catalog says
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    state: read
+    name: windows11
+    record_state: published
+    inventory: true
 """
 
 RETURN = r"""
 records:
   description:
-    - All records of the catalog, by name, version (2026.9.0 before 2026.11.0) and architecture. In check mode, as
+    - The records of the catalog, by name, version (2026.9.0 before 2026.11.0) and architecture. In check mode, as
       they would be.
+    - Those that O(name), O(version), O(arch) and O(record_state) choose. Without these, all.
     - Empty when there is no catalog yet.
   type: list
   elements: dict
@@ -240,11 +356,72 @@ records:
       description: Version of Parallels Desktop by which the image was packed; empty when it is not known.
       type: str
       sample: 26.1.0
+    reason:
+      description: Why it was withdrawn. Only in withdrawn records.
+      type: str
+      sample: The VPN client does not start. Use 2026.11.0.
+    withdrawn_at:
+      description: When it was withdrawn, in UTC. Only in withdrawn records.
+      type: str
+      sample: "2026-11-23T10:00:00Z"
+    file_removed:
+      description: V(true) when the file was removed from the store, or is being removed. Only in withdrawn records.
+      type: bool
+      sample: true
 record:
   description: The record as it is in the catalog. In check mode, as it would be.
   type: dict
   returned: with O(state=present)
   contains: *record
+removed:
+  description: The records that were removed, as they were. In check mode, those that would be.
+  type: list
+  elements: dict
+  returned: with O(state=absent)
+  contains: *record
+removed_files:
+  description: Names of the files that were removed from the store. In check mode, of those that would be.
+  type: list
+  elements: str
+  returned: with O(state=absent) and O(state=withdrawn)
+  sample: [windows11-2026.8.0-arm64.pvmp, windows11-2026.8.0-arm64.pvmp.sha256]
+inventory:
+  description: What of the store is not as the catalog says.
+  type: dict
+  returned: with O(state=read) and O(inventory=true)
+  contains:
+    listed:
+      description: V(false) where the store gives no list of its files. Then each image was looked for on its own.
+      type: bool
+      sample: true
+    missing:
+      description: Names of images that have a record but are not in the store.
+      type: list
+      elements: str
+      sample: []
+    wrong_size:
+      description: Names of images that have another size than their record says.
+      type: list
+      elements: str
+      sample: []
+    strays:
+      description:
+        - Names of images, and of checksums, signatures and provenance of images, that no record knows. Such as an
+          image that is being published just now, or one whose removal was broken off.
+        - Null where the store gives no list.
+      type: list
+      elements: str
+      sample: [windows11-2026.7.0-arm64.pvmp]
+page:
+  description: Address of the page.
+  type: str
+  returned: unless O(state=read) or O(page=false)
+  sample: https://images.example.com/golden/index.html
+page_changed:
+  description: Whether the page was made again. In check mode, whether it would be.
+  type: bool
+  returned: unless O(state=read) or O(page=false)
+  sample: true
 catalog:
   description: Address of the catalog in the store.
   type: str
@@ -252,12 +429,30 @@ catalog:
   sample: https://images.example.com/golden/catalog.json
 """
 
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._catalog import CATALOG, CatalogFile
+from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._holdings import take_inventory
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._record import ARCHITECTURES, SCHEMA, SOURCE_FIELDS
+from ansible_collections.macops.parallels.plugins.module_utils._page_file import AUTO, MODES, NEVER, PageFile
+from ansible_collections.macops.parallels.plugins.module_utils._record import (
+    ARCHITECTURES,
+    SCHEMA,
+    SOURCE_FIELDS,
+    STATES,
+    identity,
+    label,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._retention import (
+    Choice,
+    Rule,
+    by_name,
+    by_rule,
+    parse_age,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
     STORE_ARGUMENTS,
@@ -267,47 +462,154 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._options 
     store_retries,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._upkeep import Done, Upkeep
+
+_OF_ONE_VERSION = ("withdrawn", "published", "protected", "unprotected")
+_STATES = ("present", *_OF_ONE_VERSION, "absent", "read", "page")
 
 
-def keep_records(module: AnsibleModule) -> dict[str, Any]:
-    """Return the records, and add the one that is given."""
-    hide_password_in_destination(module)
-    store = open_store(module.params["destination"], store_options(module.params))
-    catalog = CatalogFile(store, store_retries(module.params))
-    result: dict[str, Any] = {"changed": False, "catalog": store.link(CATALOG)}
-    if module.params["state"] == "read":
-        if module.params["writable"]:
-            store_retries(module.params).call(
-                lambda: store.check(CATALOG, Content(0), write=not module.check_mode, notice=module.warn)
+class Task:
+    """What one run of the module does."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        hide_password_in_destination(module)
+        self._module = module
+        self._params = params = module.params
+        self._retries = store_retries(params)
+        self._store = open_store(params["destination"], store_options(params))
+        self._catalog = CatalogFile(self._store, self._retries)
+        self._choice = Choice(params["name"], params["version"], params["arch"])
+        # As they are, and in check mode as they would be: all of them, whichever are returned.
+        self._records: list[dict[str, Any]] = []
+        self._result: dict[str, Any] = {"changed": False, "catalog": self._store.link(CATALOG)}
+
+    def run(self) -> dict[str, Any]:
+        """Do it, and return the result."""
+        state = self._params["state"]
+        if state == "read":
+            self._read()
+        else:
+            page = PageFile(self._store, self._catalog, self._retries, self._params["page"], self._module.warn)
+            page.check()
+            self._change(state)
+            if self._params["page"] != NEVER:
+                self._make(page)
+        of_state = Choice(state=self._params["record_state"] if state == "read" else None)
+        self._result["records"] = of_state.of(self._choice.of(self._records))
+        return self._result
+
+    def _read(self) -> None:
+        if self._params["writable"]:
+            write = not self._module.check_mode
+            self._retries.call(lambda: self._store.check(CATALOG, Content(0), write=write, notice=self._module.warn))
+        self._records = self._catalog.read().records
+        if self._params["inventory"]:
+            self._result["inventory"] = take_inventory(self._store, self._records, self._retries).result()
+
+    def _change(self, state: str) -> None:
+        upkeep = Upkeep(self._catalog, self._store, self._retries, self._module.check_mode)
+        if state == "present":
+            self._add()
+        elif state == "page":
+            self._records = self._catalog.read().records
+        elif state == "absent":
+            self._remove(upkeep)
+        elif state == "withdrawn":
+            done = upkeep.withdraw(self._choice, self._params["reason"], self._params["remove_file"])
+            self._result["removed_files"] = done.removed_files
+            self._tell(done)
+        elif state == "published":
+            self._tell(upkeep.offer(self._choice))
+        else:
+            self._tell(upkeep.protect(self._choice, state == "protected"))
+
+    def _add(self) -> None:
+        outcome = self._catalog.add(self._params["record"], check_mode=self._module.check_mode)
+        self._records = outcome.records
+        self._result.update(changed=outcome.changed, record=outcome.after)
+        if outcome.changed:
+            self._show(outcome.before or {}, outcome.after)
+
+    def _remove(self, upkeep: Upkeep) -> None:
+        if self._params["version"] is not None:
+            choose, what = by_name(self._choice), f"the removal of {self._choice}"
+        else:
+            rule, now = self._rule(), datetime.now(timezone.utc)
+            choose, what = by_rule(rule, self._choice, now), "the removal of old versions"
+        done = upkeep.remove(choose, what)
+        self._result.update(removed=done.removed, removed_files=done.removed_files)
+        self._tell(done)
+
+    def _rule(self) -> Rule:
+        keep, older_than = self._params["keep"], self._params["older_than"]
+        if keep is None and not older_than:
+            raise TaskError("state: absent needs to know what goes: give keep, older_than, or name and version.")
+        if keep is not None and keep < 1:
+            raise TaskError("keep must be at least 1: the newest version that is offered always stays.")
+        return Rule(keep or 1, parse_age(older_than) if older_than else None)
+
+    def _make(self, page: PageFile) -> None:
+        renewed = page.renew(self._records if self._module.check_mode else None)
+        self._result.update(page=page.url, page_changed=renewed, changed=self._result["changed"] or renewed)
+
+    def _tell(self, done: Done) -> None:
+        self._records = done.change.after
+        self._result["changed"] = done.changed
+        before = {identity(record): record for record in done.change.before}
+        after = {identity(record): record for record in done.change.after}
+        differing = sorted(key for key in before if before[key] != after.get(key))
+        if differing:
+            self._show(
+                {label(before[key]): before[key] for key in differing},
+                {label(after[key]): after[key] for key in differing if key in after},
             )
-        return {**result, "records": catalog.read().records}
-    outcome = catalog.add(module.params["record"], check_mode=module.check_mode)
-    if outcome.changed:
-        header = result["catalog"]
-        result["diff"] = {
-            "before": outcome.before or {},
-            "after": outcome.after,
-            "before_header": header,
-            "after_header": header,
-        }
-    return {**result, "changed": outcome.changed, "record": outcome.after, "records": outcome.records}
+
+    def _show(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        header = self._result["catalog"]
+        self._result["diff"] = {"before": before, "after": after, "before_header": header, "after_header": header}
 
 
 def main() -> None:
     """Run the module."""
     text = {"type": "str"}
     needed = {"type": "str", "required": True}
+    arch = {"type": "str", "choices": list(ARCHITECTURES)}
+    rules = {
+        **STORE_RULES,
+        "required_by": {**STORE_RULES.get("required_by", {}), "version": ["name"]},
+        "required_if": [
+            *STORE_RULES.get("required_if", []),
+            ("state", "present", ["record"]),
+            ("state", "withdrawn", ["reason"]),
+            *(("state", state, ["name", "version"]) for state in _OF_ONE_VERSION),
+        ],
+        "mutually_exclusive": [
+            *STORE_RULES.get("mutually_exclusive", []),
+            ["version", "keep"],
+            ["version", "older_than"],
+        ],
+    }
     module = AnsibleModule(
         argument_spec={
             **STORE_ARGUMENTS,
-            "state": {"type": "str", "choices": ["present", "read"], "default": "present"},
+            "state": {"type": "str", "choices": list(_STATES), "default": "present"},
+            "name": text,
+            "version": text,
+            "arch": arch,
+            "record_state": {"type": "str", "choices": list(STATES)},
+            "reason": text,
+            "remove_file": {"type": "bool", "default": False},
+            "keep": {"type": "int"},
+            "older_than": text,
+            "page": {"type": "str", "choices": list(MODES), "default": AUTO},
+            "inventory": {"type": "bool", "default": False},
             "writable": {"type": "bool", "default": False},
             "record": {
                 "type": "dict",
                 "options": {
                     "name": needed,
                     "version": needed,
-                    "arch": {"type": "str", "choices": list(ARCHITECTURES), "required": True},
+                    "arch": {**arch, "required": True},
                     "title": text,
                     "description": text,
                     "file": text,
@@ -323,11 +625,10 @@ def main() -> None:
                 },
             },
         },
-        required_if=[("state", "present", ["record"])],
         supports_check_mode=True,
-        **STORE_RULES,
+        **rules,
     )
-    run_module(module, keep_records)
+    run_module(module, lambda module: Task(module).run())
 
 
 if __name__ == "__main__":
