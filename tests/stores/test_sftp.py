@@ -142,6 +142,18 @@ def test_holes_are_filled(
     assert folder.published() == {"image.pvmp": data}
 
 
+def test_the_same_run_does_not_read_back_what_was_confirmed(
+    backend: OpenSsh, folder: Folder, connect: Callable[..., Any], tmp_path: pathlib.Path
+) -> None:
+    image = tmp_path / "image.pvmp"
+    image.write_bytes(os.urandom(6 * MIB))
+    backend.wire.cut_after = 4 * MIB
+    uploaded = Upload(connect(), Wanted(str(image), "image.pvmp"), Retries(2, sleep=lambda _seconds: None)).run()
+    assert uploaded.resumed_from >= 2 * MIB
+    assert backend.wire.received < MIB
+    assert folder.published()["image.pvmp"] == image.read_bytes()
+
+
 def test_a_disk_that_runs_full_in_the_middle(
     backend: OpenSsh, folder: Folder, connect: Callable[..., Any], tmp_path: pathlib.Path
 ) -> None:

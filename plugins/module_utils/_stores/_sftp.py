@@ -68,6 +68,9 @@ class SftpStore(Store):
         # What a killed run has left, until it is ours; then the part that is ours.
         self._left: Partial | None = None
         self._own: str | None = None
+        # Where the parts begin that the server has confirmed in this run: a line that breaks often would never get to
+        # the end if all of them were read back each time.
+        self._confirmed: set[int] = set()
 
     # Asking
 
@@ -141,7 +144,9 @@ class SftpStore(Store):
 
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
         part = self._own = after.name if after else part_name(name, body.content)
-        sending = _Sending(self, part, after.size if after else 0)
+        if after is None:
+            self._confirmed.clear()
+        sending = _Sending(self, part, after.size if after else 0, self._confirmed)
         try:
             with self._words("write to") as sftp:
                 sftp.open(self._path(part), "r+" if after else "wx").close()
@@ -319,8 +324,9 @@ class SftpStore(Store):
 class _Sending:
     """Writes parts of a body into one file, each thread over a connection of its own."""
 
-    def __init__(self, store: SftpStore, name: str, there: int) -> None:
+    def __init__(self, store: SftpStore, name: str, there: int, confirmed: set[int]) -> None:
         self._store = store
+        self._confirmed = confirmed
         self._path = store.path(name)
         self._there = there
         self._lock = threading.Lock()
@@ -331,6 +337,8 @@ class _Sending:
         """Return whether the server has the same bytes. What comes after the first others is sent anew."""
         if part.offset + part.size > self._there:
             return False
+        if part.offset in self._confirmed:
+            return True
         if self._reading is None:
             self._reading = self._store.connect()
         hasher = hashlib.sha256()
@@ -356,6 +364,7 @@ class _Sending:
                 # The last one waits for all answers: without that, what went wrong at the end would not be told.
                 handle.set_pipelined(left > 0)
                 handle.write(block)
+        self._confirmed.add(part.offset)
 
     def _connection(self) -> Connection:
         with self._lock:
