@@ -231,7 +231,7 @@ class CatalogFile:
             if_version=catalog.version,
             if_absent=catalog.version is None,
         )
-        if not (self._store.atomic and getattr(self._store, "exclusive", True)):
+        if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
         if self._seal is not None:
             self._seal.put(data)

@@ -318,6 +318,7 @@ class FakeStore:
     """Keeps one file, and does before each write what it is told to."""
 
     atomic = True
+    exclusive = True
 
     def __init__(self, *before_writes: Callable[[], None]) -> None:
         self.data: bytes | None = None
@@ -373,9 +374,13 @@ def test_other_bytes_by_another_writer_meanwhile_are_an_error() -> None:
         catalog_of(store).add(values(size=6))  # type: ignore[arg-type]
 
 
-def test_a_record_that_others_write_over_is_written_again() -> None:
-    """A store without conditions lets those win who write last."""
+@pytest.mark.parametrize(
+    ("atomic", "exclusive", "waits"), [(True, True, []), (True, False, [2.0, 2.0]), (False, True, [2.0, 2.0])]
+)
+def test_a_record_that_others_write_over_is_written_again(atomic: bool, exclusive: bool, waits: list[float]) -> None:
+    """A store without conditions lets those win who write last: so they are waited for before it is read again."""
     store = FakeStore()
+    store.atomic, store.exclusive = atomic, exclusive
     lost = Catalog().put(new_record(values("0.1"), NOW)).data()
     store.reads = [Catalog().data()]
     store.data = Catalog().data()
@@ -386,7 +391,9 @@ def test_a_record_that_others_write_over_is_written_again() -> None:
         store.data = lost if len(writes) == 1 else arguments[1]
 
     store.write = write  # type: ignore[method-assign]
-    outcome = catalog_of(store).add(values())  # type: ignore[arg-type]
+    pauses: list[float] = []
+    outcome = catalog_of(store, pauses).add(values())  # type: ignore[arg-type]
+    assert pauses == waits
     assert [record["version"] for record in outcome.records] == ["0.1", "1.0"]
     assert len(writes) == 2
 

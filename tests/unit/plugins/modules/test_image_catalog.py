@@ -101,7 +101,22 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ({"record": {**RECORD, "colour": "red"}}, "colour"),
         ({"record": {**RECORD, "state": "withdrawn"}}, "value of state must be one of: published"),
         ({"record": {**RECORD, "name": "Windows 11"}}, "name has to be made of lower-case letters"),
-        ({"record": RECORD, "state": "withdrawn"}, "value of state must be one of: present, read"),
+        ({"record": RECORD, "state": "gone"}, "value of state must be one of: present, withdrawn, published"),
+        ({"state": "withdrawn", "reason": "Bad."}, "state is withdrawn but all of the following are missing: name"),
+        ({"state": "withdrawn", "name": "a", "version": "1"}, "all of the following are missing: reason"),
+        ({"state": "protected", "name": "a"}, "all of the following are missing: version"),
+        ({"state": "read", "version": "1"}, "missing parameter(s) required by 'version': name"),
+        ({"state": "absent"}, "state: absent needs to know what goes: give keep, older_than, or name and version."),
+        ({"state": "absent", "keep": 0}, "keep must be at least 1"),
+        ({"state": "absent", "keep": -1, "older_than": "90d"}, "keep must be at least 1"),
+        ({"state": "absent", "older_than": "90"}, "older_than cannot be '90'"),
+        ({"state": "absent", "name": "a", "version": "1", "keep": 2}, "mutually exclusive: version|keep"),
+        (
+            {"state": "absent", "name": "a", "version": "1", "older_than": "1d"},
+            "mutually exclusive: version|older_than",
+        ),
+        ({"state": "published", "name": "a", "version": "1"}, "The catalog has no record of a-1"),
+        ({"record": RECORD, "page": "maybe"}, "value of page must be one of: auto, true, false"),
         ({"record": RECORD, "destination": "ftp://host/folder"}, "There is no store for 'ftp://'"),
         ({"state": "read", "destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
     ],
@@ -118,9 +133,160 @@ def test_arguments_that_make_no_sense(
 
 def test_every_result_is_documented(keep: Callable[..., Any]) -> None:
     documented = set(re.findall(r"^(\w+):$", image_catalog.RETURN, re.MULTILINE))
-    assert set(keep(record=RECORD).result) == documented | {"changed", "diff"}
     fields = set(re.findall(r"^    (\w+):$", image_catalog.RETURN, re.MULTILINE))
-    assert set(keep(record=RECORD).result["record"]) == fields
+    added = keep(record=RECORD).result
+    withdrawn = keep(**ONE, state="withdrawn", reason="Bad.", remove_file=True).result
+    read = keep(state="read", inventory=True).result
+    removed = keep(**ONE, state="absent").result
+    assert {*added, *withdrawn, *read, *removed} == documented | {"changed", "diff"}
+    of_withdrawn = {"reason", "withdrawn_at", "file_removed"}
+    in_inventory = {"listed", "missing", "wrong_size", "strays"}
+    assert set(withdrawn["records"][0]) == fields - in_inventory
+    assert set(added["record"]) == fields - in_inventory - of_withdrawn
+    assert set(read["inventory"]) == in_inventory
+
+
+# The states that change what is there
+
+
+ONE = {"name": "windows11", "version": "2026.11.0"}
+
+
+@pytest.fixture(name="published")
+def fixture_published(keep: Callable[..., Any], folder: Path) -> list[dict[str, Any]]:
+    """Publish three versions, with their files; the newest one for two architectures."""
+    for number, (version, arch) in enumerate(
+        [("2026.9.0", "arm64"), ("2026.10.0", "arm64"), ("2026.11.0", "arm64"), ("2026.11.0", "x86_64")]
+    ):
+        name = f"windows11-{version}-{arch}.pvmp"
+        (folder / name).write_bytes(b"image")
+        (folder / f"{name}.sha256").write_text(f"{'ab' * 32}  {name}\n")
+        times = {"published_at": f"2026-0{number + 1}-01T00:00:00Z"}
+        assert keep(record={**RECORD, **times, "version": version, "arch": arch, "size": 5}).result["changed"]
+    return keep(state="read").result["records"]
+
+
+def page_of(folder: Path) -> str:
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "withdrawn": {**ONE, "state": "withdrawn", "reason": "No VPN."},
+    "without its file": {**ONE, "state": "withdrawn", "reason": "No VPN.", "remove_file": True},
+    "withdrawn for Intel": {**ONE, "state": "withdrawn", "reason": "No VPN.", "arch": "x86_64"},
+    "protected": {**ONE, "state": "protected"},
+    "retired": {"state": "absent", "keep": 1},
+    "retired by age": {"state": "absent", "older_than": "30d"},
+    "removed": {"state": "absent", "name": "windows11", "version": "2026.9.0"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_in_check_mode_and_in_earnest_each_twice(
+    keep: Callable[..., Any], published: list[dict[str, Any]], folder: Path, change: str
+) -> None:
+    before = stored(folder)
+    would = [keep(**CHANGES[change], _ansible_check_mode=True).result for _again in range(2)]
+    assert stored(folder) == before
+    did = keep(**CHANGES[change]).result
+    for result in (*would, did):
+        assert result["changed"] and result["page_changed"]
+        assert result["diff"]["before"]
+
+    def timeless(value: Any) -> str:
+        return re.sub(r'("withdrawn_at": )"[^"]*"', r"\1", json.dumps(value))
+
+    assert timeless(would) == timeless([did, did])
+    after = stored(folder)
+    assert set(before) - set(after) == set(did.get("removed_files", []))
+    for check_mode in (True, False):
+        again = keep(**CHANGES[change], _ansible_check_mode=check_mode).result
+        assert (again["changed"], again.get("removed", []), again.get("removed_files", [])) == (False, [], [])
+        assert "diff" not in again
+    assert stored(folder) == after
+
+
+def test_a_version_is_withdrawn_and_offered_again(keep: Callable[..., Any], published: Any, folder: Path) -> None:
+    done = keep(**CHANGES["withdrawn"]).result
+    assert [(record["arch"], record["state"]) for record in done["records"]] == [
+        ("arm64", "withdrawn"),
+        ("x86_64", "withdrawn"),
+    ]
+    assert done["removed_files"] == []
+    assert done["diff"]["before"]["windows11-2026.11.0-arm64"]["state"] == "published"
+    assert done["diff"]["after"]["windows11-2026.11.0-arm64"]["reason"] == "No VPN."
+    assert page_of(folder).count("No VPN.") == 2
+    assert [record["version"] for record in keep(state="read", record_state="published").result["records"]] == [
+        "2026.9.0",
+        "2026.10.0",
+    ]
+    assert keep(**ONE, state="published").result["changed"]
+    assert keep(state="read").result["records"] == published
+    assert "No VPN." not in page_of(folder)
+
+
+def test_old_versions_are_removed(keep: Callable[..., Any], published: Any, folder: Path) -> None:
+    keep(state="protected", name="windows11", version="2026.9.0")
+    done = keep(state="absent", keep=1).result
+    assert [record["version"] for record in done["removed"]] == ["2026.10.0"]
+    assert done["removed_files"] == ["windows11-2026.10.0-arm64.pvmp", "windows11-2026.10.0-arm64.pvmp.sha256"]
+    assert list(done["diff"]["before"]) == ["windows11-2026.10.0-arm64"]
+    assert done["diff"]["after"] == {}
+    keep(state="unprotected", name="windows11", version="2026.9.0")
+    assert [record["version"] for record in keep(state="absent", keep=1).result["removed"]] == ["2026.9.0"]
+    images = {name for name in stored(folder) if name.endswith(".pvmp")}
+    assert images == {"windows11-2026.11.0-arm64.pvmp", "windows11-2026.11.0-x86_64.pvmp"}
+    assert "2026.10.0" not in page_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "versions"),
+    [
+        ({}, ["2026.9.0", "2026.10.0", "2026.11.0", "2026.11.0"]),
+        ({"name": "windows11", "version": "2026.11.0"}, ["2026.11.0", "2026.11.0"]),
+        ({"arch": "x86_64"}, ["2026.11.0"]),
+        ({"name": "ubuntu"}, []),
+        ({"record_state": "withdrawn"}, ["2026.10.0"]),
+        ({"record_state": "published", "arch": "arm64"}, ["2026.9.0", "2026.11.0"]),
+    ],
+)
+def test_reading_only_some(
+    keep: Callable[..., Any], published: Any, wanted: dict[str, str], versions: list[str]
+) -> None:
+    keep(state="withdrawn", name="windows11", version="2026.10.0", reason="Bad.")
+    assert [record["version"] for record in keep(state="read", **wanted).result["records"]] == versions
+
+
+def test_an_inventory(keep: Callable[..., Any], published: Any, folder: Path) -> None:
+    (folder / "windows11-2026.9.0-arm64.pvmp").unlink()
+    (folder / "left.pvmp").write_bytes(b"left")
+    assert keep(state="read", name="nothing", inventory=True).result["inventory"] == {
+        "listed": True,
+        "missing": ["windows11-2026.9.0-arm64.pvmp"],
+        "wrong_size": [],
+        "strays": ["left.pvmp"],
+    }
+
+
+def test_the_page_is_made_when_it_is_wanted(keep: Callable[..., Any], folder: Path) -> None:
+    assert "page" not in keep(record=RECORD, page="false").result
+    assert not (folder / "index.html").exists()
+    made = keep(state="page", page=True).result
+    assert (made["changed"], made["page_changed"]) == (True, True)
+    assert made["page"] == f"{folder.as_uri()}/index.html"
+    assert "Contoso Windows 11 Pro" in page_of(folder)
+    assert not keep(state="page").result["changed"]
+    (folder / "index.html").write_text("<title>Ours</title>")
+    assert not keep(state="page").result["changed"]
+    before = stored(folder)
+    ended = keep(record={**RECORD, "version": "2026.12.0"}, page=True)
+    assert ended.failed
+    assert "is a page that this module did not make" in ended.result["msg"]
+    assert stored(folder) == before
 
 
 def test_a_store_that_can_be_written_to_is_told_and_left_as_it_was(keep: Any, folder: Path) -> None:
