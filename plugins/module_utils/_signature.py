@@ -9,6 +9,7 @@ The signed bytes go through its standard input. It is never let ask for a passph
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -100,6 +101,7 @@ class Signer:
         self._keygen = keygen
         self._key_path = key_path
         self.identity = identity
+        self._key = b""
         if not is_identity(identity):
             raise TaskError(
                 f"signing_identity cannot be '{identity}': give one word, such as build@example.com, as it stands at "
@@ -124,6 +126,12 @@ class Signer:
         if rc != 0 or not _ARMOR.fullmatch(signature):
             raise TaskError(f"Nothing was signed: {self._why(said)}", path=self._key_path)
         return signature.replace("\r\n", "\n").strip() + "\n"
+
+    def has_signed(self, data: bytes, signature: str) -> bool:
+        """Return whether a signature fits some bytes and was made with this key."""
+        if not self._key:
+            self._key = _key_in(self.sign(b"Which key is this?\n"))
+        return is_intact(self._keygen, data, signature) and _key_in(signature) == self._key
 
     def _why(self, said: str) -> str:
         if "incorrect passphrase" in said:
@@ -213,6 +221,12 @@ def is_intact(keygen: SshKeygen, data: bytes, signature: str) -> bool:
         return False
     with _in_file(signature) as path:
         return keygen.run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", path, data=data)[0] == 0
+
+
+def _key_in(signature: str) -> bytes:
+    """Return the public key that a signature names: after a magic word of 6 bytes and a version of 4."""
+    blob = base64.b64decode("".join(signature.split("-----")[2].split()))
+    return blob[14 : 14 + int.from_bytes(blob[10:14], "big")]
 
 
 def _broken(said: str) -> Verdict:

@@ -200,7 +200,7 @@ class Seal:
                 self._retries.call(lambda version=version: self._write(signature, version))
             except Conflict:
                 continue
-            if not (self._store.atomic and getattr(self._store, "exclusive", True)):
+            if not (self._store.atomic and self._store.exclusive):
                 self._sleep(_SETTLE)
             return
 
