@@ -155,7 +155,7 @@ class Seal:
         return is_intact(self._keygen, signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
     def sign_all(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records with signatures by this key for all that have none or another signer's.
+        """Return the records with signatures by this key for all that have none or that of another one.
 
         Raises TaskError for one that was changed after it was signed: nobody but a person can tell whether that is
         right.
@@ -171,9 +171,12 @@ class Seal:
                 "if not, restore the catalog from a backup.",
                 record=record,
             )
-        if signed and record.get(SIGNED_BY) == self._signer.identity:
+        if signed and record.get(SIGNED_BY) == self._signer.identity and self._is_own(record):
             return record
         return sign_record(record, self._signer, self._now())
+
+    def _is_own(self, record: Record) -> bool:
+        return self._signer.has_signed(signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document of a catalog, with who signs it now."""

@@ -59,9 +59,9 @@ options:
         the newest version that is offered for each name and architecture, and the one that was published last.
       - V(read) only returns the records.
       - V(page) changes no record. It only makes the page as the catalog is.
-      - V(signed) signs all records that have no signature or that of another identity, and the catalog. That is for a
-        store in which images were published before they were signed, and for a new key. Give the new key an identity of
-        its own. It is an error if a record was changed after it was signed.
+      - V(signed) signs all records that have no signature or that of another key, and the catalog. That is for a store
+        in which images were published before they were signed, and for a new key. It is an error if a record was
+        changed after it was signed.
     type: str
     choices: [present, withdrawn, published, protected, unprotected, absent, read, page, signed]
     default: present
@@ -412,6 +412,24 @@ records:
       description: V(true) when the file was removed from the store, or is being removed. Only in withdrawn records.
       type: bool
       sample: true
+    provenance:
+      description: Address of the statement of provenance. Only in records that name one.
+      type: str
+      sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.provenance.json
+    signed_by:
+      description: Who has signed the record. Only in signed records.
+      type: str
+      sample: build@example.com
+    signed_at:
+      description: When it was signed, in UTC. Only in signed records.
+      type: str
+      sample: "2026-11-22T10:00:00Z"
+    signature:
+      description:
+        - Its signature, as C(ssh-keygen) writes it. Only in signed records.
+        - It is that of the record without this field, as JSON in UTF-8 with sorted keys and without white space.
+      type: str
+      sample: "-----BEGIN SSH SIGNATURE-----\nU1NI...\n-----END SSH SIGNATURE-----\n"
 signatures:
   description:
     - What was found of the signatures. A verdict is V(good), V(missing), V(changed) (it belongs to other bytes),

@@ -238,19 +238,18 @@ def publish(module: AnsibleModule) -> dict[str, Any]:
         "statement": published.statement,
     }
     if published.changed:
-        result["diff"] = {"before": published.before or {}, "after": published.statement}
+        result["diff"] = {"before": published.before, "after": published.statement}
     return result
 
 
 def _build(module: AnsibleModule) -> Build:
     params = module.params
+    finished_at = params["finished_at"]
     return Build(
         builder_id=params["builder_id"],
         invocation_id=params["invocation_id"],
         started_at=_time(params["started_at"], "started_at"),
-        finished_at=_time(params["finished_at"], "finished_at")
-        if params["finished_at"]
-        else datetime.now(timezone.utc),
+        finished_at=_time(finished_at, "finished_at") if finished_at else datetime.now(timezone.utc),
         parameters=params["parameters"],
         environment={**params["environment"], **_host(module)},
         source=params["source"] or {},
