@@ -198,6 +198,27 @@ class Tab:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def press(self, key: str, text: str) -> None:
+        """Press a key and let it go."""
+        self.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, text=text, windowsVirtualKeyCode=13)
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=13)
+
+    def wait_until(self, expression: str) -> bool:
+        """Return whether an expression becomes true within some seconds."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            if self.ask(expression):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def accessibility(self) -> list[tuple[str, str]]:
+        """Return what those who listen are told: the role of each element and its name."""
+        nodes = self.send("Accessibility.getFullAXTree")["nodes"]
+        return [
+            (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored")
+        ]
+
     def allow_clipboard(self) -> None:
         """Let pages read what they have copied, so that a test can see it."""
         self._browser.send("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])

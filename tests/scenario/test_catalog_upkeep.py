@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks that keep a store in order and prove its links, against an HTTPS store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+VERSIONS = (("2026.9.0", "arm64"), ("2026.10.0", "arm64"), ("2026.11.0", "arm64"), ("2026.11.0", "x86_64"))
+
+
+class Published:
+    """A store with some versions, and the two playbooks."""
+
+    def __init__(self, play, store, folder):
+        self.play = play
+        self.store = store
+        self.output = folder / "build"
+        self.home = folder / "home"
+        self.home.mkdir()
+        records = [self._publish(*image, day) for day, image in enumerate(VERSIONS, start=1)]
+        (store.folder / "catalog.json").write_text(json.dumps({"schema": 1, "records": records}), encoding="utf-8")
+
+    def _publish(self, version, arch, day):
+        content = f"the image {version} for {arch}".encode() * 5000
+        name = f"win11-{version}-{arch}.pvmp"
+        digest = hashlib.sha256(content).hexdigest()
+        (self.store.folder / name).write_bytes(content)
+        (self.store.folder / f"{name}.sha256").write_text(f"{digest}  {name}\n", encoding="utf-8")
+        return {
+            "schema": 1,
+            "name": "win11",
+            "version": version,
+            "arch": arch,
+            "title": "Büro Windows 11",
+            "description": "",
+            "file": name,
+            "url": f"{self.store.url}/{name}",
+            "sha256": digest,
+            "size": len(content),
+            "published_at": f"2026-10-0{day}T10:00:00Z",
+            "state": "published",
+            "protected": False,
+            "source": {"vm": "", "os": "", "tools": ""},
+            "parallels": "",
+        }
+
+    @property
+    def records(self):
+        return json.loads((self.store.folder / "catalog.json").read_text(encoding="utf-8"))["records"]
+
+    @property
+    def images(self):
+        return sorted(path.name for path in self.store.folder.glob("*.pvmp"))
+
+    def run(self, playbook, check=False, **variables):
+        host = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable,
+            "image_store_ca_path": self.store.ca_path,
+        }
+        values = {
+            "image_destination": f"{self.store.url}/",
+            "image_store_username": self.store.username,
+            "image_store_password": self.store.password,
+            "image_output_dir": str(self.output),
+            **variables,
+        }
+        # Both playbooks run on the first build Mac alone.
+        hosts = {"mac": host, "other": {"ansible_connection": "no such connection"}}
+        run = self.play(
+            f"macops.parallels.{playbook}", hosts, values, check=check, environment={"HOME": str(self.home)}
+        )
+        return run.assert_no_secret(self.store.password)
+
+
+@pytest.fixture
+def published(play, https_store, tmp_path):
+    return Published(play, https_store, tmp_path)
+
+
+def table(run, name):
+    return "\n".join(run.results_of(name)[0]["msg"])
+
+
+def test_a_store_is_kept_in_order(published):
+    before, images = published.records, published.images
+    bad = {
+        "image_name": "win11",
+        "image_retire_version": "2026.10.0",
+        "image_retire_reason": "No <VPN>.",
+    }
+
+    would = published.run("retire_images", check=True, image_keep=1, **bad).assert_ok()
+    assert (published.records, published.images) == (before, images)
+    assert would.custom_stats["image_retired"]["removed"] == [
+        "win11-2026.9.0-arm64.pvmp",
+        "win11-2026.10.0-arm64.pvmp",
+    ]
+    shown = table(would, "Show what was done").splitlines()
+    assert [line.split("  ")[0] for line in shown[1:]] == ["would be removed"] * 2 + ["published"] * 2
+
+    done = published.run("retire_images", image_keep=2, **bad).assert_ok()
+    assert done.custom_stats["image_retired"] == {
+        "changed": True,
+        "state": "withdrawn",
+        "versions": ["win11-2026.10.0-arm64.pvmp"],
+        "removed": [],
+        "removed_files": [],
+    }
+    assert "withdrawn " in table(done, "Show what was done")
+    assert [record["state"] for record in published.records] == ["published", "withdrawn", "published", "published"]
+    page = (published.store.folder / "index.html").read_text(encoding="utf-8")
+    assert "No &lt;VPN&gt;." in page
+
+    old = {"image_keep": 1, "image_older_than": "7d"}
+    gone = published.run("retire_images", **old).assert_ok()
+    assert gone.custom_stats["image_retired"]["removed_files"] == [
+        f"win11-2026.{month}.0-arm64.pvmp{suffix}" for month in (9, 10) for suffix in ("", ".sha256")
+    ]
+    assert published.images == ["win11-2026.11.0-arm64.pvmp", "win11-2026.11.0-x86_64.pvmp"]
+    assert [record["version"] for record in published.records] == ["2026.11.0"] * 2
+    published.run("retire_images", **old).assert_ok().assert_unchanged()
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, ("nothing says what is to be done", "image_keep")),
+        ({"image_retire_version": "2026.9.0", "image_name": "win11"}, ("image_retire_reason",)),
+        ({"image_retire_version": "2026.11.0", "image_retire_state": "protected"}, ("give image_name",)),
+    ],
+)
+def test_what_is_missing_is_said(published, variables, words):
+    before = published.records
+    published.run("retire_images", **variables).assert_failed(*words)
+    assert published.records == before
+
+
+def reports(published):
+    read = {kind: (published.output / f"verify_images.{kind}").read_text(encoding="utf-8") for kind in ("md", "xml")}
+    report = json.loads((published.output / "verify_images.json").read_text(encoding="utf-8"))
+    return report, read["md"], ElementTree.fromstring(read["xml"].encode())[0]
+
+
+def test_all_links_are_good(published):
+    run = published.run("verify_images").assert_ok()
+    report, page, suite = reports(published)
+    assert (report["ok"], report["problems"], report["notes"]) == (True, [], [])
+    assert [image["verdict"] for image in report["images"]] == ["direct"] * 4
+    assert [image["proof"] for image in report["images"]] == ["sample"] * 4
+    assert page.startswith("# Published images: all is as it should be\n")
+    assert page.count("| direct | sample |") == 4
+    assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase"))) == ("5", "0", 5)
+    assert run.custom_stats["image_verified"] == {"ok": True, "images": 4, "problems": [], "notes": []}
+    assert "All is as it should be." in table(run, "Show what was found")
+
+
+def test_a_night_on_which_all_is_wrong(published):
+    """Every link is asked, whatever becomes of the first, and the exit code tells."""
+    (published.store.folder / "win11-2026.9.0-arm64.pvmp").unlink()
+    spoilt = published.store.folder / "win11-2026.10.0-arm64.pvmp"
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"|")
+    short = published.store.folder / "win11-2026.11.0-arm64.pvmp"
+    short.write_bytes(short.read_bytes()[:-1])
+    (published.store.folder / "win11-2026.8.0-arm64.pvmp").write_bytes(b"left")
+
+    run = published.run("verify_images", image_link_proof="full")
+    run.assert_failed("not_found", "wrong_checksum", "wrong_size", "has another size", "verify_images.json")
+
+    report, page, suite = reports(published)
+    assert [image["verdict"] for image in report["images"]] == ["not_found", "wrong_checksum", "wrong_size", "direct"]
+    assert report["inventory"] == {
+        "listed": True,
+        "missing": ["win11-2026.9.0-arm64.pvmp"],
+        "wrong_size": ["win11-2026.11.0-arm64.pvmp"],
+        "strays": ["win11-2026.8.0-arm64.pvmp"],
+    }
+    assert len(report["problems"]) == 5
+    assert [note.split()[0] for note in report["notes"]] == ["win11-2026.8.0-arm64.pvmp"]
+    assert "5 found wrong" in page
+    assert "## What is worth knowing" in page
+    failures = {case.get("name"): case[0] for case in suite.findall("testcase") if case.find("failure") is not None}
+    assert set(failures) == {
+        "win11-2026.9.0-arm64.pvmp",
+        "win11-2026.10.0-arm64.pvmp",
+        "win11-2026.11.0-arm64.pvmp",
+        "files of the store",
+    }
+    assert suite.get("failures") == "4"
+    assert failures["win11-2026.10.0-arm64.pvmp"].get("type") == "wrong_checksum"
+    assert run.custom_stats["image_verified"]["ok"] is False
