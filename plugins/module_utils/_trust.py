@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Optional
@@ -154,15 +154,15 @@ class Seal:
     def _is_intact(self, record: Mapping[str, Any]) -> bool:
         return is_intact(self._keygen, signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
-    def sign_all(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records with signatures by this key for all that have none or that of another one.
+    def sign_all(self, records: Iterable[Record], means: Callable[[Record], bool], anew: bool) -> list[Record]:
+        """Return the records with signatures by this key for those that are meant and have none.
 
-        Raises TaskError for one that was changed after it was signed: nobody but a person can tell whether that is
-        right.
+        With C(anew), those that have the signature of another key get one by this key, too. Raises TaskError for one
+        that was changed after it was signed: nobody but a person can tell whether that is right.
         """
-        return [self._signed_anew(record) for record in records]
+        return [self._signed_by_all_means(record, anew) if means(record) else record for record in records]
 
-    def _signed_anew(self, record: Record) -> Record:
+    def _signed_by_all_means(self, record: Record, anew: bool) -> Record:
         signed = bool(record.get(SIGNATURE_FIELD))
         if signed and not self._is_intact(record):
             raise TaskError(
@@ -171,12 +171,13 @@ class Seal:
                 "if not, restore the catalog from a backup.",
                 record=record,
             )
-        if signed and record.get(SIGNED_BY) == self._signer.identity and self._is_own(record):
+        if signed and (not anew or self._is_own(record)):
             return record
         return sign_record(record, self._signer, self._now())
 
     def _is_own(self, record: Record) -> bool:
-        return self._signer.has_signed(signed_bytes(record), str(record[SIGNATURE_FIELD]))
+        named = record.get(SIGNED_BY) == self._signer.identity
+        return named and self._signer.has_signed(signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document of a catalog, with who signs it now."""
@@ -233,21 +234,31 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """Return what is not proven, a sentence each."""
-        found = [] if self.catalog["verdict"] == GOOD else [f"{CATALOG}: {self.catalog['reason']}"]
+        """Return what is signed in a wrong way, a sentence each."""
+        return [sentence for word, sentence in self._verdicts() if word not in (GOOD, MISSING)]
+
+    @property
+    def unsigned(self) -> list[str]:
+        """Return what is not signed, a sentence each."""
+        return [sentence for word, sentence in self._verdicts() if word == MISSING]
+
+    def _verdicts(self) -> Iterator[tuple[str, str]]:
+        yield self.catalog["verdict"], f"{CATALOG}: {self.catalog['reason']}"
         for entry in self.records:
             named = f"{entry['name']}-{entry['version']}-{entry['arch']}"
-            if entry["verdict"] != GOOD:
-                found.append(f"{named}: {entry['reason']}")
-            provenance = entry["provenance"]
-            if provenance and provenance["verdict"] != GOOD:
-                found.append(f"{named}, provenance: {provenance['reason']}")
-        return found
+            yield entry["verdict"], f"{named}: {entry['reason']}"
+            if entry["provenance"]:
+                yield entry["provenance"]["verdict"], f"{named}, provenance: {entry['provenance']['reason']}"
 
     def result(self) -> dict[str, Any]:
         """Return it as the result of a module."""
-        problems = self.problems
-        return {"verified": not problems, "problems": problems, "catalog": self.catalog, "records": self.records}
+        return {
+            "verified": not self.problems and not self.unsigned,
+            "problems": self.problems,
+            "unsigned": self.unsigned,
+            "catalog": self.catalog,
+            "records": self.records,
+        }
 
 
 class Inspection:
@@ -297,7 +308,7 @@ class Inspection:
         if beside is None:
             return Verdict(MISSING, f"There is no {_CATALOG_SIGNATURE} beside the catalog."), document
         if SIGNED_BY not in document:
-            return Verdict(CHANGED, f"{CATALOG} was last written by somebody who did not sign it."), document
+            return Verdict(MISSING, f"{CATALOG} was last written by somebody who did not sign it."), document
         return _verdict(found[0], _text(beside[0]), document, self._verifier, self._now()), document
 
     def _look_at(self, record: Record) -> dict[str, Any]:

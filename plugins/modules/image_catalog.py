@@ -59,9 +59,9 @@ options:
         the newest version that is offered for each name and architecture, and the one that was published last.
       - V(read) only returns the records.
       - V(page) changes no record. It only makes the page as the catalog is.
-      - V(signed) signs all records that have no signature or that of another key, and the catalog. That is for a store
-        in which images were published before they were signed, and for a new key. It is an error if a record was
-        changed after it was signed.
+      - V(signed) signs all records, or those of O(name), O(version) and O(arch), and the catalog. That is for a store
+        in which images were published before they were signed, for a new key (see O(sign_anew)), and for a catalog
+        whose writer was killed before it had signed. It is an error if a record was changed after it was signed.
     type: str
     choices: [present, withdrawn, published, protected, unprotected, absent, read, page, signed]
     default: present
@@ -132,6 +132,11 @@ options:
       - With O(signing_key_path), also prove that the key can sign.
     type: bool
     default: false
+  sign_anew:
+    description:
+      - With O(state=signed), whether records that have a signature by another key are signed anew.
+    type: bool
+    default: true
   allowed_signers_path:
     description:
       - With O(state=read), all signatures are verified, and RV(signatures) tells what was found.
@@ -140,7 +145,7 @@ options:
       - With O(state=read), it is an error if the catalog, a record that is returned, or its provenance is not proven.
       - With the other states, nothing is changed without O(signing_key_path), nor in a catalog with a record that is
         not proven. Otherwise the new signature of the catalog would vouch for that record, too. O(state=signed) does
-        not look at that.
+        not look at that, and neither does O(writable).
   record:
     description:
       - The record of an image. Required with O(state=present).
@@ -443,7 +448,12 @@ signatures:
       type: bool
       sample: true
     problems:
-      description: What is not good, a sentence each.
+      description: What is neither good nor missing, a sentence each.
+      type: list
+      elements: str
+      sample: []
+    unsigned:
+      description: What is not signed, a sentence each.
       type: list
       elements: str
       sample: []
@@ -608,7 +618,8 @@ class Task:
 
     def _seal_of_key(self) -> Optional[Seal]:
         signer, verifier = signer_of(self._module), verifier_of(self._module)
-        requires = self._params["require_signature"] and self._params["state"] not in _STATES_THAT_LOOK
+        looks = self._params["state"] in _STATES_THAT_LOOK and not self._params["writable"]
+        requires = self._params["require_signature"] and not looks
         if signer is None:
             if requires:
                 raise TaskError(
@@ -639,10 +650,11 @@ class Task:
             lambda records: chosen.of(self._choice.of(sort_records(records)))
         )
         self._result["signatures"] = report.result()
-        if self._params["require_signature"] and report.problems:
+        found = [*report.problems, *report.unsigned]
+        if self._params["require_signature"] and found:
             raise TaskError(
-                f"{len(report.problems)} of the signatures in {self._store.url} are not as they should be. "
-                f"{' '.join(report.problems[:_MOST_PROBLEMS])} Find out who has written there before anybody "
+                f"{len(found)} of the signatures in {self._store.url} are not as they should be. "
+                f"{' '.join(found[:_MOST_PROBLEMS])} Find out who has written there before anybody "
                 "installs these images.",
                 signatures=report.result(),
             )
@@ -656,7 +668,12 @@ class Task:
         elif state == "signed":
             seal = self._seal
             assert seal is not None, "the arguments see to it"
-            change = self._catalog.change(seal.sign_all, "the signatures", self._module.check_mode)
+            anew = self._params["sign_anew"]
+            change = self._catalog.change(
+                lambda records: seal.sign_all(records, self._choice.means, anew),
+                "the signatures",
+                self._module.check_mode,
+            )
             self._tell(Done(change))
         elif state == "absent":
             self._remove(upkeep)
@@ -753,6 +770,7 @@ def main() -> None:
             "older_than": text,
             "page": {"type": "str", "choices": list(MODES), "default": AUTO},
             "inventory": {"type": "bool", "default": False},
+            "sign_anew": {"type": "bool", "default": True},
             "writable": {"type": "bool", "default": False},
             "record": {
                 "type": "dict",

@@ -216,7 +216,7 @@ def _swap(document: dict[str, Any]) -> None:
         (_document(lambda document: document["records"][0].pop("signed_by")), ("changed", ["unreadable", "good"])),
         (_document(lambda document: document["records"].pop(0)), ("changed", ["good"])),
         (_document(lambda document: document.update(signed_by="stranger@example.com")), ("changed", ["good", "good"])),
-        (_document(lambda document: document.pop("signed_by")), ("changed", ["good", "good"])),
+        (_document(lambda document: document.pop("signed_by")), ("missing", ["good", "good"])),
         (_document(_swap), ("changed", ["changed", "changed"])),
         (lambda folder, _document: (folder / "catalog.json.sig").unlink(), ("missing", ["good", "good"])),
         (lambda folder, _document: (folder / "catalog.json.sig").write_text("x"), ("unreadable", ["good", "good"])),
@@ -238,8 +238,10 @@ def test_what_was_tampered_with(
     report = inspect(store)
     assert words(report) == expected
     assert not report["verified"]
-    assert len(report["problems"]) == sum(word != "good" for word in [expected[0], *expected[1]])
-    assert all(problem.endswith(".") for problem in report["problems"])
+    found = [expected[0], *expected[1]]
+    assert len(report["unsigned"]) == found.count("missing")
+    assert len(report["problems"]) == len(found) - found.count("missing") - found.count("good")
+    assert all(problem.endswith(".") for problem in report["problems"] + report["unsigned"])
 
 
 @pytest.mark.parametrize(("identity", "expected"), [("stranger@example.com", "foreign"), (IDENTITY, "foreign")])
@@ -253,10 +255,10 @@ def test_a_host_without_a_key_keeps_the_proof_of_other_records(store: Store, cat
     catalog_by(store).add(values())
     catalog_by(store, None).add(values("2.0"))
     report = inspect(store)
-    assert words(report) == ("changed", ["good", "missing"])
+    assert words(report) == ("missing", ["good", "missing"])
     assert "last written by somebody who did not sign it" in report["catalog"]["reason"]
     Upkeep(catalog_by(store, None), store, Retries(4), now=lambda: NOW).protect(Choice("win11", "1.0"), True)
-    assert words(inspect(store)) == ("changed", ["missing", "missing"])
+    assert words(inspect(store)) == ("missing", ["missing", "missing"])
     # Whoever has a key signs the catalog again, though not what others have put in.
     catalog_by(store).add(values("3.0"))
     assert words(inspect(store)) == ("good", ["missing", "missing", "good"])
@@ -372,8 +374,11 @@ def test_two_signers_with_different_keys_on_webdav(tmp_path: Path, catalog_by: A
 # Signing what was there before
 
 
-def sign_all(catalog: CatalogFile, seal: Seal, check_mode: bool = False) -> bool:
-    return catalog.change(seal.sign_all, "the signatures", check_mode).changed
+def sign_all(catalog: CatalogFile, seal: Seal, check_mode: bool = False, anew: bool = True, only: str = "") -> bool:
+    def edit(records: Any) -> Any:
+        return seal.sign_all(records, lambda record: only in ("", record["version"]), anew)
+
+    return catalog.change(edit, "the signatures", check_mode).changed
 
 
 def test_what_was_published_before_is_signed(
@@ -396,6 +401,16 @@ def test_a_new_key_signs_all_anew(store: Store, catalog_by: Any, seal_by: Any, i
     assert words(inspect(store)) == ("good", ["good", "good"])
     assert sign_all(catalog_by(store, OTHER), seal_by(store, OTHER))
     assert {record["signed_by"] for record in inspect(store)["records"]} == {OTHER}
+
+
+def test_other_signatures_may_stay(store: Store, catalog_by: Any, seal_by: Any, inspect: Any) -> None:
+    catalog_by(store, OTHER).add(values())
+    catalog_by(store, None).add(values("2.0"))
+    catalog_by(store, None).add(values("3.0"))
+    assert sign_all(catalog_by(store), seal_by(store), anew=False, only="2.0")
+    assert words(inspect(store)) == ("good", ["good", "good", "missing"])
+    assert [record["signed_by"] for record in inspect(store)["records"]] == [OTHER, IDENTITY, ""]
+    assert not sign_all(catalog_by(store), seal_by(store), anew=False, only="1.0")
 
 
 def test_what_was_tampered_with_is_not_signed_again(folder: Path, store: Store, catalog_by: Any, seal_by: Any) -> None:

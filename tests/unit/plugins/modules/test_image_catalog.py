@@ -142,7 +142,7 @@ def test_every_result_is_documented(keep: Callable[..., Any]) -> None:
     of_withdrawn = {"reason", "withdrawn_at", "file_removed"}
     in_inventory = {"listed", "missing", "wrong_size", "strays"}
     of_proof = {"provenance", "signed_by", "signed_at", "signature"}
-    fields -= {"verified", "problems", "catalog", "records", *of_proof}
+    fields -= {"verified", "problems", "unsigned", "catalog", "records", *of_proof}
     assert set(withdrawn["records"][0]) == fields - in_inventory
     assert set(added["record"]) == fields - in_inventory - of_withdrawn
     assert set(read["inventory"]) == in_inventory

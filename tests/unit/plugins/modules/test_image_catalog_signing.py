@@ -73,7 +73,7 @@ def test_every_result_is_documented(keep: Any, key: Any, strict: Any) -> None:
     record = keep(record={**RECORD, "provenance": "https://images.example.com/p.json"}, **key).result["record"]
     assert set(record) <= set(fields)
     signatures = keep(state="read", allowed_signers_path=strict["allowed_signers_path"]).result["signatures"]
-    assert set(signatures) == {"verified", "problems", "catalog", "records"} <= set(fields)
+    assert set(signatures) == {"verified", "problems", "unsigned", "catalog", "records"} <= set(fields)
 
 
 @pytest.mark.parametrize("state", [{"state": "protected", **ONE}, {"state": "withdrawn", **ONE, "reason": "Bad."}])
@@ -186,6 +186,9 @@ def test_arguments_that_make_no_sense(keep: Any, folder: Path, arguments: dict[s
 
 def test_who_requires_signatures_signs(keep: Any, strict: Any, folder: Path) -> None:
     end = keep(record=RECORD, **strict)
+    assert end.failed
+    assert "give signing_key_path and signing_identity" in end.result["msg"]
+    end = keep(state="read", writable=True, **strict)
     assert end.failed
     assert "give signing_key_path and signing_identity" in end.result["msg"]
     assert list(folder.iterdir()) == []
