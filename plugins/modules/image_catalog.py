@@ -145,7 +145,8 @@ options:
       - With O(state=read), it is an error if the catalog, a record that is returned, or its provenance is not proven.
       - With the other states, nothing is changed without O(signing_key_path), nor in a catalog with a record that is
         not proven. Otherwise the new signature of the catalog would vouch for that record, too. O(state=signed) does
-        not look at that, and neither does O(writable).
+        not look at that.
+      - With O(writable), it is an error if a change would be refused for one of these reasons.
   record:
     description:
       - The record of an image. Required with O(state=present).
@@ -637,6 +638,8 @@ class Task:
             if self._seal is not None:
                 self._seal.prove()
         self._records = self._catalog.read().records
+        if self._params["writable"] and self._seal is not None:
+            self._seal.check(self._records)
         self._inspect()
         if self._params["inventory"]:
             self._result["inventory"] = take_inventory(self._store, self._records, self._retries).result()
@@ -651,7 +654,7 @@ class Task:
         )
         self._result["signatures"] = report.result()
         found = [*report.problems, *report.unsigned]
-        if self._params["require_signature"] and found:
+        if self._params["require_signature"] and found and not self._params["writable"]:
             raise TaskError(
                 f"{len(found)} of the signatures in {self._store.url} are not as they should be. "
                 f"{' '.join(found[:_MOST_PROBLEMS])} Find out who has written there before anybody "

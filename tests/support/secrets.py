@@ -21,7 +21,7 @@ _BLINK = 0.02
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """Return a secret in all forms: as it is, as JSON, in an address, for a shell, in HTML, in base64, in hexadecimal."""
+    """Return a secret in all its forms: as it is, in JSON, in an address, for a shell, in HTML, in base64, in hex."""
     texts = {
         secret,
         json.dumps(secret)[1:-1],
@@ -55,11 +55,17 @@ class Secrets:
 
     def __init__(self, named: Mapping[str, str]) -> None:
         assert len(set(named.values())) == len(named), "they have to be told apart"
-        assert all(len(secret) >= 12 for secret in named.values()), "short ones are anywhere"
-        self._forms = {name: forms_of(secret) for name, secret in named.items()}
+        self._forms: dict[str, set[bytes]] = {}
         self.found: list[str] = []
         # How many bytes of what was looked through.
         self.seen: dict[str, int] = {}
+        for name, secret in named.items():
+            self.add(name, secret)
+
+    def add(self, name: str, secret: str) -> None:
+        """Look for one more."""
+        assert len(secret) >= 12, "short ones are anywhere"
+        self._forms[name] = forms_of(secret)
 
     def look_in(self, data: bytes | str, where: str, kind: str) -> None:
         """Note which of them are in this; C(kind) says of what sort it is."""

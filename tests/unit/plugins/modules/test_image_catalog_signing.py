@@ -149,6 +149,14 @@ def test_what_was_published_before_is_signed_when_it_is_asked_for(keep: Any, key
     assert keep(record={**RECORD, "version": "2.0"}, **key, **strict).result["changed"]
 
 
+def test_a_refusal_is_foreseen(keep: Any, key: Any, strict: Any) -> None:
+    assert not keep(state="read", writable=True, **key, **strict).failed
+    keep(record=RECORD)
+    end = keep(state="read", writable=True, **key, **strict)
+    assert end.failed
+    assert "record of windows11-2026.11.0-arm64 is not proven" in end.result["msg"]
+
+
 def test_an_empty_catalog_needs_no_signature(keep: Any, key: Any, folder: Path) -> None:
     assert not keep(state="signed", **key, page="false").result["changed"]
     assert list(folder.iterdir()) == []
