@@ -177,18 +177,10 @@ def test_what_is_no_part_size(text):
 
 
 def test_the_options_go_through():
-    options = store_options(
-        params(
-            username="u",
-            password="p",
-            ca_path="/ca",
-            proxy="http://p",
-            timeout=5,
-            part_size="2M",
-            https_method="put",
-        )
-    )
-    assert options == StoreOptions("u", "p", None, "/ca", "http://p", None, 5.0, 2 * 1024 * 1024, "put")
+    numbers = {"timeout": 5, "part_size": "2M", "rate_limit": "1M", "concurrency": 3, "s3_tags": {"owner": 7}}
+    texts = {name: f"the {name}" for name in STORE_ARGUMENTS if name not in (*numbers, "destination", "retries")}
+    expected = {"timeout": 5.0, "part_size": 2 * 1024 * 1024, "rate_limit": 1024 * 1024, "s3_tags": {"owner": "7"}}
+    assert store_options(params(**numbers, **texts)) == StoreOptions(**{**texts, **numbers, **expected})
     assert store_retries(params(retries=7)).retries == 7
 
 
@@ -205,4 +197,14 @@ def test_a_negative_number_of_retries_is_refused():
 
 def test_every_secret_is_hidden():
     hidden = {name for name, spec in STORE_ARGUMENTS.items() if spec.get("no_log")}
-    assert hidden == {"password", "token", "proxy"}
+    assert hidden == {
+        "password",
+        "token",
+        "proxy",
+        "secret_key",
+        "session_token",
+        "account_key",
+        "sas_token",
+        "private_key_passphrase",
+        "client_secret",
+    }
