@@ -12,7 +12,6 @@ from typing import Any
 
 from ._checksum import SIDECAR
 from ._errors import TaskError
-from ._record import identity
 from ._retry import Retries
 from ._stores._base import Store, Stored
 
@@ -27,15 +26,9 @@ def files_of(record: Mapping[str, Any]) -> list[str]:
     return [image, *(image + suffix for suffix in _BESIDE)]
 
 
-def files_to_remove(record: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the names that go with a record: none that another record needs."""
-    needed = {
-        name
-        for other in records
-        if identity(other) != identity(record) and not other.get("file_removed")
-        for name in files_of(other)
-    }
-    return [name for name in files_of(record) if name not in needed]
+def needed_files(records: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names that the files of records may have, but for those that say that theirs are gone."""
+    return {name for record in records if not record.get("file_removed") for name in files_of(record)}
 
 
 @dataclass
@@ -72,7 +65,7 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
             inventory.missing.append(name)
         elif stored.size != record["size"]:
             inventory.wrong_size.append(name)
-    known = {name for record in kept for name in files_of(record)}
+    known = needed_files(kept)
     inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and name not in known]
     return inventory
 

@@ -216,10 +216,14 @@ def _state(record: Record) -> str:
 
 
 def _links(record: Record, what: str) -> str:
-    url = record["url"]
-    beside = ((record.get("signature"), "Signature"), (record.get("provenance"), "Provenance"))
-    more = "".join(f' <a class="quiet" href="{_text(href)}">{name}</a>' for href, name in beside if _is_link(href))
-    return f'<a href="{_text(url)}">{_text(record["file"])}</a>{_copy(url, f"Copy the download URL of {what}")}{more}'
+    url, provenance, signer = record["url"], record.get("provenance"), record.get("signed_by")
+    told = ""
+    if _is_link(provenance):
+        told += f' <a class="quiet below" href="{_text(provenance)}">Provenance</a>'
+    # That it is signed is told; whether the signature is good is for those to find out who know the signers.
+    if record.get("signature") and isinstance(signer, str):
+        told += f' <span class="quiet below">Signed by <bdi>{_text(signer)}</bdi></span>'
+    return f'<a href="{_text(url)}">{_text(record["file"])}</a>{_copy(url, f"Copy the download URL of {what}")}{told}'
 
 
 def _is_link(value: Any) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Callable
 from ._catalog import CatalogFile, Change
 from ._checksum import SIDECAR, parse_sidecar
 from ._errors import TaskError, add_sentence
-from ._holdings import files_to_remove
+from ._holdings import files_of, needed_files
 from ._record import OF_WITHDRAWN, TIME_FORMAT, identity, label, natural_order
 from ._retention import Choice
 from ._retry import Retries
@@ -166,10 +166,13 @@ class Upkeep:
         return None if found is None else parse_sidecar(found[0].decode("utf-8", errors="replace"), name).sha256
 
     def _remove_files(self, gone: Iterable[Mapping[str, Any]], records: list[Record]) -> list[str]:
-        """Remove the files of records that say that they are gone; return which were there."""
-        removed = []
+        """Remove the files of records that say that they are gone, unless another one needs them; return which."""
+        removed: list[str] = []
+        needed = needed_files(records)
         for record in gone:
-            for name in files_to_remove(record, records):
+            for name in files_of(record):
+                if name in needed:
+                    continue
                 try:
                     if self._retries.call(lambda name=name: self._remove(name)):
                         removed.append(name)

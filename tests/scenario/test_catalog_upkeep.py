@@ -144,6 +144,19 @@ def test_what_is_missing_is_said(published, variables, words):
     assert published.records == before
 
 
+def test_a_withdrawn_version_is_not_published_again(published, tmp_path):
+    name = "win11-2026.11.0-arm64.pvmp"
+    image = tmp_path / "by hand.pvmp"
+    image.write_bytes((published.store.folder / name).read_bytes())
+    bad = {"image_name": "win11", "image_retire_version": "2026.11.0", "image_retire_reason": "No VPN."}
+    published.run("retire_images", **bad).assert_ok()
+    again = {"image_name": "win11", "image_version": "2026.11.0", "image_arch": "arm64", "image_path": str(image)}
+    published.run("publish_image", image_hosts="mac", **again).assert_failed(
+        f"{name} was published and then withdrawn (No VPN.)", "choose a new image_version"
+    )
+    assert not published.output.exists()
+
+
 def reports(published):
     read = {kind: (published.output / f"verify_images.{kind}").read_text(encoding="utf-8") for kind in ("md", "xml")}
     report = json.loads((published.output / "verify_images.json").read_text(encoding="utf-8"))
@@ -159,8 +172,17 @@ def test_all_links_are_good(published):
     assert page.startswith("# Published images: all is as it should be\n")
     assert page.count("| direct | sample |") == 4
     assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase"))) == ("5", "0", 5)
-    assert run.custom_stats["image_verified"] == {"ok": True, "images": 4, "problems": [], "notes": []}
+    files = [record["file"] for record in published.records]
+    assert run.custom_stats["image_verified"] == {"ok": True, "images": files, "problems": [], "notes": []}
     assert "All is as it should be." in table(run, "Show what was found")
+
+
+def test_a_store_that_offers_nothing_is_a_mistake(published):
+    """A nightly job with a wrong address must not be content for ever."""
+    run = published.run("verify_images", image_name="win12")
+    run.assert_failed("has no such image on offer", "image_destination")
+    report, _page, suite = reports(published)
+    assert (report["images"], suite.get("failures")) == ([], "1")
 
 
 def test_a_night_on_which_all_is_wrong(published):

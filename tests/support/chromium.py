@@ -126,14 +126,14 @@ class Chromium(contextlib.AbstractContextManager):
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE
         while b"\0" not in self._received:
-            ready, _, _ = select.select([self._from], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._from], [], [], left)[0]:
                 raise TimeoutError("Chromium does not answer.")
             block = os.read(self._from, 1 << 20)
             if not block:
                 raise OSError(f"Chromium has ended, with exit code {self._process.wait(5)}.")
             self._received += block
-        message, _, self._received = self._received.partition(b"\0")
+        message, self._received = self._received.split(b"\0", 1)
         return json.loads(message)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._holdings import (
     files_of,
-    files_to_remove,
+    needed_files,
     take_inventory,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
@@ -40,7 +40,7 @@ def test_the_files_of_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "left"),
+    ("others", "gone"),
     [
         ([], 6),
         ([record("1.1")], 6),
@@ -50,9 +50,9 @@ def test_the_files_of_a_record() -> None:
         ([record("1.1", "win11-1.0-arm64.pvmp.sig")], 5),
     ],
 )
-def test_what_another_record_needs_is_not_removed(others: list[dict[str, Any]], left: int) -> None:
-    one = record("1.0")
-    assert len(files_to_remove(one, [one, *others])) == left
+def test_what_another_record_needs(others: list[dict[str, Any]], gone: int) -> None:
+    one = record("1.0", file_removed=True)
+    assert len(set(files_of(one)) - needed_files([one, *others])) == gone
 
 
 RECORDS = [

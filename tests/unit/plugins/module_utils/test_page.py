@@ -196,18 +196,26 @@ def test_no_value_gets_out_of_its_quotes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "names"),
+    ("more", "told"),
     [
-        ({}, []),
-        ({"signature": "https://i.example.com/a.sig"}, ["Signature"]),
-        ({"signature": "https://i.example.com/a.sig", "provenance": "file:///a.json"}, ["Signature", "Provenance"]),
-        ({"signature": "javascript:alert(1)", "provenance": {"a": 1}}, []),
-        ({"signature": "https://a b", "provenance": None}, []),
+        ({}, ""),
+        ({"signature": "U1NI", "signed_by": "jane@example.com"}, "Signed by jane@example.com"),
+        ({"provenance": "https://i.example.com/a.json"}, "Provenance"),
+        (
+            {"provenance": "file:///a.json", "signature": "U1NI", "signed_by": "<b>jane"},
+            "Provenance Signed by <b>jane",
+        ),
+        ({"signature": "U1NI"}, ""),
+        ({"signed_by": "nobody"}, ""),
+        ({"signature": "U1NI", "signed_by": {"a": 1}, "provenance": {"a": 1}}, ""),
+        ({"provenance": "javascript:alert(1)"}, ""),
+        ({"provenance": "https://a b"}, ""),
     ],
 )
-def test_proofs_are_shown_where_there_are_any(more: dict[str, Any], names: list[str]) -> None:
-    source = Page(catalog_page([record(**more)])).source
-    assert re.findall(r'<a class="quiet" href="[^"]+">(\w+)</a>', source) == names
+def test_proofs_are_told_where_there_are_any(more: dict[str, Any], told: str) -> None:
+    page = Page(catalog_page([record(**more)]))
+    assert page.body_rows[0][6] == f"win11-1.0-arm64.pvmp Copy {told}".rstrip()
+    assert [link["href"] for link in page.of("a")][1:-1] == ([more["provenance"]] if "Provenance" in told else [])
 
 
 def test_nothing_may_run_but_what_the_page_brings() -> None:
