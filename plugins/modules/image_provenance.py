@@ -91,8 +91,8 @@ options:
         type: str
   commands:
     description:
-      - The commands of Parallels that have made the image, as the other modules return them in RV(commands), in the
-        order in which they were run.
+      - The commands of Parallels that have made the image, in the order in which they were run. Other modules return
+        them, see RV(macops.parallels.image_pack#module:commands).
     type: list
     elements: dict
     default: []
