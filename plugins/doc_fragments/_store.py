@@ -15,8 +15,8 @@ options:
   destination:
     description:
       - URL of the folder in which images are published. Its scheme names the kind of store.
-      - C(https://host/folder) is a WebDAV server, or one to which files are sent with a plain C(PUT), such as
-        Artifactory and Nexus raw repositories. See O(https_method).
+      - C(https://host/folder) is a WebDAV server, a repository of Artifactory, a raw repository of Nexus, or another
+        server to which files are sent with a plain C(PUT). See O(https_method).
       - C(s3://bucket/prefix) is a bucket of Amazon S3 or, with O(endpoint_url), of another server that speaks S3.
       - C(azblob://account/container/prefix) is a container of Azure Blob Storage.
       - C(sftp://host/path) is a folder on an SSH server, such as the document root of a web server.
@@ -90,12 +90,16 @@ options:
       - How a file gets its place on an HTTPS server.
       - V(webdav) sends it under a temporary name that begins with a dot, and then renames it (C(MOVE)). Nobody ever
         sees a part of a file, and other bytes under the final name are never overwritten by accident.
-      - V(put) sends it to its final name, as repositories such as Artifactory and Nexus want it. Apache, nginx and
-        these repositories show a file only when all of it has arrived. A server that shows what it has received so
-        far is tidied up after a failure that the module lives to see, and at its next run.
-      - V(auto) chooses V(webdav) when the server says that it can do it.
+      - V(artifactory) is for repositories of JFrog Artifactory. It sends the image's SHA-256 first, and no byte of an
+        image that Artifactory has already, under any name. Then it sends the file to its final name, with its SHA-256,
+        which Artifactory compares.
+      - V(nexus) is for raw repositories of Sonatype Nexus, to which files are sent under their final names.
+      - V(put) sends it to its final name on other servers. Apache, nginx and repositories show a file only when all of
+        it has arrived. A server that shows what it has received so far is tidied up after a failure that the module
+        lives to see, and at its next run.
+      - V(auto) takes V(artifactory), V(nexus) or V(webdav) when the server says that it is that, else V(put).
     type: str
-    choices: [auto, webdav, put]
+    choices: [auto, webdav, artifactory, nexus, put]
     default: auto
   endpoint_url:
     description:

@@ -20,8 +20,10 @@ author:
 description:
   - Turns the link that people copy from a sharing service, which shows a web page, into the form that gives the file
     itself, as the Parallels Management Portal needs it.
-  - Knows the share links of SharePoint, OneDrive, Dropbox, and Nextcloud or ownCloud. The form for SharePoint is the
-    one that the administrators' guide of Parallels tells.
+  - Knows the share links of SharePoint, OneDrive, Dropbox, Nextcloud or ownCloud, and Google Cloud Storage. The form
+    for SharePoint is the one that the administrators' guide of Parallels tells.
+  - OneDrive of private people (C(1drv.ms)) asks for a sign-in with many of its direct forms. SharePoint and OneDrive
+    for Business do not.
   - Opens no connection. Whether the link really gives the file is for M(macops.parallels.image_link_info) to prove.
 positional: _input
 options:
@@ -44,8 +46,8 @@ RETURN = r"""
 _value:
   description:
     - The direct form of the link; a link that is not known as a share link, or is direct already, as it is.
-    - A share link of which no direct form exists (Google Drive, a shared folder) is an error that tells what to do
-      instead.
+    - A share link of which no direct form exists (Google Drive, a shared folder, a page of a cloud's console) is an
+      error that tells what to do instead.
   type: str
 """
 

@@ -15,12 +15,17 @@ from ansible.module_utils.basic import missing_required_lib
 from ._errors import TaskError
 
 
-def load(name: str) -> ModuleType:
-    """Return the module C(name) of a library; raise TaskError when the library is not installed."""
+def load(name: str, package: str | None = None) -> ModuleType:
+    """Return the module C(name) of a library; raise TaskError when the library is not installed.
+
+    C(package) is the name by which one installs it, where that is not the first part of C(name).
+    """
     try:
         with warnings.catch_warnings():
             # Apple's Python is built with LibreSSL, about which urllib3 warns at every import; it works.
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise TaskError(missing_required_lib(name.split(".", maxsplit=1)[0]), exception=str(error)) from error
+        raise TaskError(
+            missing_required_lib(package or name.split(".", maxsplit=1)[0]), exception=str(error)
+        ) from error

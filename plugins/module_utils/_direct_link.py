@@ -41,6 +41,11 @@ def share_link(url: str) -> Optional[ShareLink]:
     return None
 
 
+def sharepoint_link(url: str) -> ShareLink:
+    """Return what is known about a share link of SharePoint, whatever its host is."""
+    return _sharepoint(urlsplit(url)) or ShareLink(_SHAREPOINT, direct=url)
+
+
 def _on(*domains: str) -> Callable[[str], bool]:
     return lambda host: any(host == domain or host.endswith("." + domain) for domain in domains)
 
@@ -53,13 +58,14 @@ def _query(parts: SplitResult) -> dict[str, str]:
     return dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
+_SHAREPOINT = "SharePoint"
 _SHAREPOINT_LINK = re.compile(r"^/:(?P<kind>[a-z]):/(?P<form>[a-z])/.")
 _SHAREPOINT_FOLDER = "f"
 _SHAREPOINT_EXISTING_ACCESS = "r"
 
 
 def _sharepoint(parts: SplitResult) -> Optional[ShareLink]:
-    name = "SharePoint"
+    name = _SHAREPOINT
     link = _SHAREPOINT_LINK.match(parts.path)
     if link:
         if link["kind"] == _SHAREPOINT_FOLDER:
@@ -83,10 +89,29 @@ def _sharepoint(parts: SplitResult) -> Optional[ShareLink]:
     )
 
 
+_ONEDRIVE_FOLDER = re.compile(r"^/f/")
+
+
 def _onedrive(parts: SplitResult) -> Optional[ShareLink]:
+    """OneDrive of private people. Microsoft lets the direct form of its short links ask for a sign-in at times."""
+    name, query = "OneDrive", _query(parts)
+    if _ONEDRIVE_FOLDER.match(parts.path):
+        return ShareLink(name, advice="This link shares a folder of OneDrive: share the image file itself.")
+    if _SHAREPOINT_LINK.match(parts.path):  # accounts that were moved to SharePoint have its links
+        return _sharepoint(parts)
+    if _on("onedrive.live.com")((parts.hostname or "").lower()):
+        if parts.path.startswith("/download"):
+            return None
+        if "resid" in query and "authkey" in query:
+            kept = {key: query[key] for key in ("cid", "resid", "authkey") if key in query}
+            return ShareLink(name, direct=_with_query(parts, urlencode(kept), path="/download"))
+        return ShareLink(
+            name,
+            advice="This address of OneDrive is a page for signed-in people: make a link to the file with 'Share'.",
+        )
     shared = parts._replace(scheme="https", fragment="").geturl()
     token = base64.urlsafe_b64encode(shared.encode()).decode().rstrip("=")
-    return ShareLink("OneDrive", direct=f"https://api.onedrive.com/v1.0/shares/u!{token}/root/content")
+    return ShareLink(name, direct=f"https://api.onedrive.com/v1.0/shares/u!{token}/root/content")
 
 
 _DROPBOX_FOLDER = re.compile(r"^/(sh|scl/fo)/")
@@ -103,6 +128,11 @@ def _dropbox(parts: SplitResult) -> Optional[ShareLink]:
     if not _DROPBOX_FILE.match(parts.path):
         return ShareLink(name, advice="This address of Dropbox is a page: make a link to the file with 'Copy link'.")
     # The key (rlkey) has to stay, or the file is not found.
+    if parts.path.startswith("/scl/") and not _query(parts).get("rlkey"):
+        return ShareLink(
+            name,
+            advice="This link of Dropbox has lost its key (rlkey=...): copy it again, with all that follows '?'.",
+        )
     kept = {key: value for key, value in _query(parts).items() if key not in ("dl", "raw")}
     return ShareLink(name, direct=_with_query(parts, urlencode({**kept, "dl": "1"})))
 
@@ -116,7 +146,7 @@ def _google_drive(_parts: SplitResult) -> Optional[ShareLink]:
 
 
 def _box(parts: SplitResult) -> Optional[ShareLink]:
-    if parts.path.startswith("/shared/static/"):
+    if parts.path.startswith("/shared/static/") or _query(parts).get("rm") == "box_download_shared_file":
         return None
     return ShareLink(
         "Box",
@@ -125,11 +155,48 @@ def _box(parts: SplitResult) -> Optional[ShareLink]:
     )
 
 
+def _icloud(_parts: SplitResult) -> Optional[ShareLink]:
+    return ShareLink(
+        "iCloud Drive",
+        advice="iCloud Drive has no direct links, its links show a page: publish the image to another store.",
+    )
+
+
+def _transfer_page(name: str) -> Callable[[SplitResult], Optional[ShareLink]]:
+    advice = f"{name} has no direct links that last: publish the image to another store."
+    return lambda parts: ShareLink(name, advice=advice)
+
+
+def _google_storage(parts: SplitResult) -> Optional[ShareLink]:
+    # That host wants people to sign in; this one gives what everybody may read.
+    path = parts.path
+    return ShareLink("Google Cloud Storage", direct=urlunsplit(("https", "storage.googleapis.com", path, "", "")))
+
+
+def _cloud_console(_parts: SplitResult) -> Optional[ShareLink]:
+    return ShareLink(
+        "the console of a cloud",
+        advice="This is a page of a cloud's console, for people who are signed in: copy the URL of the object itself.",
+    )
+
+
+_NEXTCLOUD_LOCKED = re.compile(r"^(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,}/authenticate(/|$)")
+_NEXTCLOUD_PAGE = re.compile(r"^(?:/[^/]+)*?(/index\.php/f/\d+|/apps/files(/files/\d+)?)/?$")
 _NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,})(?P<rest>/download)?/?$")
 
 
 def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
     # Nextcloud and ownCloud have no host of their own: the shape of the path is all that tells.
+    if _NEXTCLOUD_LOCKED.match(parts.path):
+        return ShareLink(
+            "Nextcloud", advice="This share of Nextcloud has a password: take it away, or publish the image elsewhere."
+        )
+    if _NEXTCLOUD_PAGE.match(parts.path):
+        return ShareLink(
+            "Nextcloud",
+            advice="This address of Nextcloud is a page for people who are signed in: make a link to the file with "
+            "'Share link'.",
+        )
     share = _NEXTCLOUD_SHARE.match(parts.path)
     if not share or share["rest"]:
         return None
@@ -139,11 +206,16 @@ def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
 
 _Service = Callable[[SplitResult], Optional[ShareLink]]
 _SERVICES: tuple[tuple[Callable[[str], bool], _Service], ...] = (
-    (_on("sharepoint.com", "sharepoint.us", "sharepoint.de", "sharepoint.cn"), _sharepoint),
+    (_on("sharepoint.com", "sharepoint.us", "sharepoint-mil.us", "sharepoint.de", "sharepoint.cn"), _sharepoint),
     (_on("1drv.ms", "onedrive.live.com"), _onedrive),
     (_on("dropboxusercontent.com"), lambda parts: None),
     (_on("dropbox.com"), _dropbox),
-    (_on("drive.google.com", "docs.google.com"), _google_drive),
+    (_on("drive.google.com", "docs.google.com", "drive.usercontent.google.com"), _google_drive),
+    (_on("storage.cloud.google.com"), _google_storage),
     (_on("box.com"), _box),
+    (_on("icloud.com"), _icloud),
+    (_on("wetransfer.com", "we.tl"), _transfer_page("WeTransfer")),
+    (_on("mega.nz", "mega.io"), _transfer_page("MEGA")),
+    (_on("console.aws.amazon.com", "portal.azure.com", "console.cloud.google.com"), _cloud_console),
     (lambda host: True, _nextcloud),
 )

@@ -61,7 +61,10 @@ class PageFile:
         except TaskError as error:
             if self._mode == ALWAYS:
                 raise
-            self._notice(f"The catalog is right, but the page {self.url} was not made again: {error.message}")
+            self._notice(
+                f"The catalog is right, but the page {self.url} was not made again: {error.message} The next change of "
+                "the catalog makes it anew, and so does image_catalog with state: page."
+            )
             return False
 
     def _renew(self, would: list[dict[str, Any]] | None) -> bool:

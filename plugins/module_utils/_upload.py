@@ -137,7 +137,7 @@ class Upload:
         overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
         if before is not None and not overwrite:
             raise self._occupied(before, body)
-        if self._sha256 is None and self._store.digest_first:
+        if self._sha256 is None and self._retries.call(lambda: self._store.digest_first):
             self._sha256 = hash_file(self._wanted.src, self._report).sha256
         body.expected = self._sha256
         self._retries.call(
@@ -192,7 +192,7 @@ class Upload:
                     return True
                 if not self._is_waiting(sent):
                     sent = None
-            elif not self._store.atomic:
+            elif not self._store.staged:
                 found = self._look()
                 if found is not None and found != before:
                     if self._is_ours(found, body):

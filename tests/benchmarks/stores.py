@@ -20,10 +20,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # For support.*, and the collection from where it lies: .../ansible_collections/macops/parallels.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT.parents[2])]
 
-import store_https  # noqa: E402  (found by the line before)
+import store_azblob  # noqa: E402  (found by the line before)
+import store_https  # noqa: E402
+import store_sftp  # noqa: E402
+import store_stand_ins  # noqa: E402
 from contest import hold, table  # noqa: E402
 
-CONTESTS = (store_https.folder, store_https.nginx, store_https.apache)
+CONTESTS = (
+    store_https.folder,
+    store_https.nginx,
+    store_https.apache,
+    store_sftp.openssh,
+    store_azblob.server,
+    store_stand_ins.artifactory,
+    store_stand_ins.nexus,
+    store_stand_ins.sharepoint,
+)
 
 MIB = 1024 * 1024
 

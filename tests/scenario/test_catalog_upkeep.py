@@ -157,6 +157,21 @@ def test_a_withdrawn_version_is_not_published_again(published, tmp_path):
     assert not published.output.exists()
 
 
+def test_a_page_that_was_left_behind_is_made_by_the_next_run(published, tmp_path):
+    newest = published.records[-2]
+    image = tmp_path / "by hand.pvmp"
+    image.write_bytes((published.store.folder / newest["file"]).read_bytes())
+    again = {"image_name": "win11", "image_version": "2026.11.0", "image_arch": "arm64", "image_path": str(image)}
+    first = published.run("publish_image", image_hosts="mac", **again).assert_ok()
+    assert [task.name.rpartition(" : ")[2] for task in first.changed if "catalog" in task.action] == [
+        "Make the page as the catalog is"
+    ]
+    page = (published.store.folder / "index.html").read_text(encoding="utf-8")
+    assert page.count(newest["sha256"]) == 2
+    second = published.run("publish_image", image_hosts="mac", **again).assert_ok()
+    assert not [task for task in second.changed if "catalog" in task.action]
+
+
 def reports(published):
     read = {kind: (published.output / f"verify_images.{kind}").read_text(encoding="utf-8") for kind in ("md", "xml")}
     report = json.loads((published.output / "verify_images.json").read_text(encoding="utf-8"))

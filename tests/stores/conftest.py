@@ -21,11 +21,26 @@ _COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_COLLECTION / "tests"), str(_COLLECTION.parents[2])]
 
 from stores.backends import Backend  # noqa: E402  (found by the line before)
+from stores.backends.azurite import AzureBlob  # noqa: E402
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
+from stores.backends.openssh import OpenSsh  # noqa: E402
+from stores.backends.repositories import Artifactory, Nexus  # noqa: E402
+from stores.backends.sharepoint import SharePoint  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
-BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache)
+# As the matrix shows them.
+BACKENDS: tuple[type[Backend], ...] = (
+    LocalFolder,
+    Nginx,
+    PlainPut,
+    Apache,
+    Artifactory,
+    Nexus,
+    OpenSsh,
+    AzureBlob,
+    SharePoint,
+)
 
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 
@@ -40,10 +55,14 @@ def _servers() -> Iterator[contextlib.ExitStack]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on all kinds of stores but those that cannot keep its promise: these are told in the matrix."""
+    """Run a test on all kinds of stores but those that cannot keep its promise: these are told in the matrix.
+
+    The tests of a file with C(KINDS) run on these alone.
+    """
     if "backend" in metafunc.fixturenames:
         promise = _promise_of(metafunc.definition)
-        kinds = [kind for kind in BACKENDS if promise not in kind.cannot]
+        asked = getattr(metafunc.module, "KINDS", BACKENDS)
+        kinds = [kind for kind in asked if promise not in kind.cannot]
         metafunc.parametrize("backend", kinds, ids=[kind.name for kind in kinds], indirect=True)
 
 

@@ -78,8 +78,11 @@ class Account:
 
 
 @contextlib.contextmanager
-def mac_account(python: pathlib.Path) -> Iterator[Account]:
-    """Make the account; C(python) is an interpreter of a virtual environment, which the account gets a copy of."""
+def mac_account(python: pathlib.Path | None = None) -> Iterator[Account]:
+    """Make the account; C(python) is an interpreter of a virtual environment, which the account gets a copy of.
+
+    Without it there is none: for those who only want to transfer files.
+    """
     base = pathlib.Path(tempfile.mkdtemp(prefix="macops-", dir=_folder_for_all()))
     base.chmod(0o755)
     try:
@@ -108,15 +111,15 @@ def can_enter(folder: pathlib.Path) -> bool:
     return all(part.stat().st_mode & stat.S_IXOTH for part in (folder, *folder.parents))
 
 
-def _this_user(base: pathlib.Path, python: pathlib.Path) -> Account:
+def _this_user(base: pathlib.Path, python: pathlib.Path | None) -> Account:
     home, work = base / "home", base / "work"
     home.mkdir()
     work.mkdir()
-    return Account(getpass.getuser(), home, base, work, python)
+    return Account(getpass.getuser(), home, base, work, python or base / "python")
 
 
 @contextlib.contextmanager
-def _new_user(base: pathlib.Path, python: pathlib.Path) -> Iterator[Account]:
+def _new_user(base: pathlib.Path, python: pathlib.Path | None) -> Iterator[Account]:
     _forget_left_users()
     name = f"{PREFIX}{os.getpid()}x{next(_numbers)}"
     home, work = base / "home", base / "work"
@@ -127,7 +130,9 @@ def _new_user(base: pathlib.Path, python: pathlib.Path) -> Iterator[Account]:
         for folder in (home, work):
             folder.mkdir(mode=0o755)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
-        copy = copy_python(python, base / "python", needs_copy=not can_enter(_real_folder(python)))
+        copy = base / "python"
+        if python is not None:
+            copy = copy_python(python, copy, needs_copy=not can_enter(_real_folder(python)))
         yield Account(name, home, base, work, copy, entry.pw_uid, entry.pw_gid)
     finally:
         _remove_user(name)

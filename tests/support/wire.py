@@ -28,8 +28,9 @@ class Wire:
         self.cut_after: int | None = None
         # While it is true, nothing moves.
         self.held = False
-        # Bytes from the clients to the server.
+        # Bytes from the clients to the server, and back.
         self.sent = 0
+        self.received = 0
         self.connections = 0
         self.lock = threading.Lock()
         self._server = _Server((HOST, 0), _Handler)
@@ -50,7 +51,7 @@ class Wire:
     def begin(self) -> None:
         """Begin anew: whole, moving, and nothing counted."""
         with self.lock:
-            self.cut_after, self.held, self.sent, self.connections = None, False, 0, 0
+            self.cut_after, self.held, self.sent, self.received, self.connections = None, False, 0, 0, 0
 
     def passes(self, size: int) -> int:
         """Count bytes to the server; return how many of them get through."""
@@ -90,6 +91,9 @@ class _Handler(socketserver.BaseRequestHandler):
                     if not data:
                         return
                     through = wire.passes(len(data)) if source is client else len(data)
+                    if source is server:
+                        with wire.lock:
+                            wire.received += len(data)
                     (server if source is client else client).sendall(data[:through])
                     if through < len(data):
                         return

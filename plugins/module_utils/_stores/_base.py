@@ -129,6 +129,8 @@ class Store(ABC):
     url: str
     # False where a transfer that breaks may leave its first bytes under the final name.
     atomic = True
+    # False where what is sent has its final name at once: when an answer is lost, it may be there already.
+    staged = True
     # False where a transfer that breaks begins again at the first byte; None where that was not asked yet.
     resumes: bool | None = True
     # False where the store ignores the conditions of C(write): whoever writes has to look again who was the last.

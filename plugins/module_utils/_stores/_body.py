@@ -96,6 +96,11 @@ class Body:
         return self._hasher.hexdigest() if self.offset == self.size else None
 
     @property
+    def so_far(self) -> str:
+        """The digest of what was read."""
+        return self._hasher.hexdigest()
+
+    @property
     def content(self) -> Content:
         seen = _mark(f"{self.size} {self.identity.mtime_ns}")
         return Content(self.size, (seen,) if self.expected is None else (_mark(self.expected), seen))

@@ -6,18 +6,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Protocol
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from .._errors import TaskError
 from .._http import REDIRECTS, Http, bare, basic, bearer, retry_after
 from .._retry import RetryLater
 from ._base import StoreFull, StoreOptions
-from ._body import Body, Chunk
 
 # A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~-._"
+
+
+class Sendable(Protocol):
+    """What a request can have as its body."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, size: int = -1) -> bytes: ...
+
 
 MAY_PASS = (408, 423, 425, 429, 500, 502, 503, 504)
 GONE = (404, 410)
@@ -40,6 +48,8 @@ class HttpFolder:
             timeout=options.timeout,
         )
         self.blocks = self._http.blocks
+        # What an answer that is no success means on a server of a known kind, where its status does not tell enough.
+        self.explain: Callable[[Any], Exception | None] = lambda response: None
 
     @property
     def path(self) -> str:
@@ -55,6 +65,10 @@ class HttpFolder:
     ) -> Any:
         """Ask for something, and return the answer, whatever its status."""
         return self._http.request(method, self.address(name), headers, data, **more)
+
+    def ask(self, method: str, url: str) -> Any:
+        """Ask for something on this server that is not in the folder, such as a list of it."""
+        return self._http.request(method, url)
 
     def get(self, method: str, name: str, headers: dict[str, str] | None = None) -> Any:
         """Read, past caches, from where the server sends us."""
@@ -78,7 +92,7 @@ class HttpFolder:
         """Send a small file."""
         return self.request("PUT", name, headers, data)
 
-    def put_body(self, name: str, body: Body | Chunk, headers: dict[str, str] | None = None) -> Any:
+    def put_body(self, name: str, body: Sendable, headers: dict[str, str] | None = None) -> Any:
         """Send much. Nothing of it goes out when the server refuses it by its headers."""
         sent = {"Content-Type": "application/octet-stream", **(headers or {})}
         return self.request("PUT", name, sent, body, expect=True, answer_timeout=self.patience(len(body)))
@@ -92,7 +106,10 @@ class HttpFolder:
         status = response.status_code
         if 200 <= status < 300 and status != 207:
             return
+        known = self.explain(response)
         response.close()
+        if known is not None:
+            raise known
         sentence = self._sentence(status, doing, response)
         if status in MAY_PASS or status == 207:
             raise RetryLater(sentence, after=retry_after(response), status=status)

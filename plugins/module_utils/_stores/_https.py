@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""An HTTPS server: WebDAV, or plain C(PUT)."""
+"""An HTTPS server: WebDAV, Artifactory, Nexus, or plain C(PUT)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from typing import Any, Callable
 
 from .._errors import TaskError
 from .._retry import RetryLater
+from ._artifactory import ArtifactoryWriter, is_artifactory
 from ._base import Notice, Partial, Sent, Store, Stored, StoreOptions, unheard, version_of
 from ._body import Body, Content
 from ._http_folder import GONE, MAY_PASS, HttpFolder
+from ._nexus import NexusWriter, is_nexus
 from ._plain_put import PlainPutWriter
 from ._webdav import PART_SIZE, WebDavWriter
 
 _RANGE = re.compile(r"bytes 0-\d+/(\d+)")
 _READ_WAIT = 0.2
 _READ_TRIES = 50
+_WITHOUT_MOVE: dict[str, type[PlainPutWriter]] = {
+    "artifactory": ArtifactoryWriter,
+    "nexus": NexusWriter,
+    "put": PlainPutWriter,
+}
 
 
 class HttpsStore(Store):
@@ -40,24 +47,43 @@ class HttpsStore(Store):
         return self._writer.atomic
 
     @property
+    def staged(self) -> bool:  # type: ignore[override]
+        return self._writer.staged
+
+    @property
     def resumes(self) -> bool | None:  # type: ignore[override]
         return self._writer.resumes
 
     @property
+    def exclusive(self) -> bool:  # type: ignore[override]
+        return self._writer.exclusive
+
+    @property
+    def digest_first(self) -> bool:  # type: ignore[override]
+        return self._writer.digest_first
+
+    @property
     def _writer(self) -> WebDavWriter | PlainPutWriter:
         if self._chosen is None:
-            if self._method == "webdav" or (self._method == "auto" and self._offers_webdav()):
+            method = self._offered() if self._method == "auto" else self._method
+            if method == "webdav":
                 self._chosen = WebDavWriter(self._folder, self.look, self._version_now, self._part_size, self._sleep)
             else:
-                self._chosen = PlainPutWriter(self._folder, self.look, self._version_now)
+                self._chosen = _WITHOUT_MOVE[method](self._folder, self.look, self._version_now)
         return self._chosen
 
-    def _offers_webdav(self) -> bool:
+    def _offered(self) -> str:
+        """Return how the server is to be written to, as it says itself."""
         response = self._folder.request("OPTIONS", "")
+        # Artifactory speaks some WebDAV, too, but shows what is renamed under no checksum of ours.
+        if is_artifactory(response):
+            return "artifactory"
+        if is_nexus(response):
+            return "nexus"
         if response.status_code == 401 or response.status_code in MAY_PASS:
             self._folder.judge(response, "OPTIONS request")
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
-        return "DAV" in response.headers or "MOVE" in allowed
+        return "webdav" if "DAV" in response.headers or "MOVE" in allowed else "put"
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._writer.check(name, content, write, notice)

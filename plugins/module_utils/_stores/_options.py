@@ -32,7 +32,7 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "rate_limit": {"type": "str"},
     "timeout": {"type": "int", "default": 60},
     "retries": {"type": "int", "default": 4},
-    "https_method": {"type": "str", "choices": ["auto", "webdav", "put"], "default": "auto"},
+    "https_method": {"type": "str", "choices": ["auto", "webdav", "artifactory", "nexus", "put"], "default": "auto"},
     "endpoint_url": {"type": "str"},
     "access_key": {"type": "str", "no_log": False},
     "secret_key": {"type": "str", "no_log": True},

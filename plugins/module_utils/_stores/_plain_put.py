@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Writing to a server that can only C(PUT): repositories such as Artifactory and Nexus, or nginx without WebDAV."""
+"""Writing to a server that can only C(PUT), such as nginx without WebDAV."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from ._base import Conflict, Notice, Partial, Sent, Stored, part_name
 from ._body import Body, Content
 from ._http_folder import GONE, HttpFolder
 
+# Bytes by which images are told from each other.
+_BEGINNING = 64 * 1024
+
 
 class PlainPutWriter:
     """How a server is written to directly under the final name.
@@ -23,7 +26,11 @@ class PlainPutWriter:
     """
 
     atomic = False
+    staged = False
     resumes = False
+    # What is compared before a write may have changed when it is done: few of these servers know conditions.
+    exclusive = False
+    digest_first = False
 
     def __init__(
         self,
@@ -63,9 +70,7 @@ class PlainPutWriter:
         """Nobody knows what these servers do with a part of a file: some take it for the whole."""
 
     def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
-        body.rewind()
-        # Not to be relied on: nginx ignores it, Apache does not.
-        response = self._folder.put_body(name, body, {} if overwrite else {"If-None-Match": "*"})
+        response = self._put(name, body, overwrite)
         if response.status_code == 412:
             raise Conflict(name)
         self._folder.judge(response, "upload")
@@ -75,6 +80,31 @@ class PlainPutWriter:
                 f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
             )
         return Sent(name, body.size)
+
+    def _put(self, name: str, body: Body, overwrite: bool, headers: dict[str, str] | None = None) -> Any:
+        """Send a body, and give up before its last block where somebody else has just taken the name."""
+        body.rewind()
+        if overwrite:
+            return self._folder.put_body(name, body, headers)
+        # The condition is not to be relied on: nginx ignores it, Apache does not.
+        guarded = _Guarded(body, lambda: self._refuse_others(name, body))
+        return self._folder.put_body(name, guarded, {"If-None-Match": "*", **(headers or {})})
+
+    def _refuse_others(self, name: str, body: Body) -> None:
+        found = self._look(name)
+        if found is not None and (self.atomic or found.size >= body.size or not self._is_our_start(name, body)):
+            raise Conflict(name)
+
+    def _is_our_start(self, name: str, body: Body) -> bool:
+        """Return whether what is there may be the beginning of what is being sent, as some servers show it."""
+        response = self._folder.get("GET", name, {"Range": f"bytes=0-{_BEGINNING - 1}"})
+        if response.status_code not in (200, 206):
+            response.close()
+            return True
+        start = next(self._folder.blocks(response, _BEGINNING), b"")
+        response.close()
+        with open(body.path, "rb") as ours:
+            return ours.read(len(start)) == start
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
         """It has its name already."""
@@ -107,3 +137,20 @@ class PlainPutWriter:
 
     def list(self) -> Any:
         raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}, because it is no WebDAV server.")
+
+
+class _Guarded:
+    """A body that asks before it gives out its last block: without that, no server has a whole file."""
+
+    def __init__(self, body: Body, ask: Callable[[], None]) -> None:
+        self._body = body
+        self._ask = ask
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._body.read(size)
+        if block and self._body.offset == self._body.size:
+            self._ask()
+        return block

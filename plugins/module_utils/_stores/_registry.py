@@ -10,12 +10,18 @@ from typing import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from .._errors import TaskError
+from ._azblob import AzureBlobStore
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
+from ._sftp import SftpStore
+from ._sharepoint import SharePointStore
 
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
+    "azblob": AzureBlobStore,
+    "sftp": SftpStore,
+    "sharepoint": SharePointStore,
     "file": FileStore,
 }
 

@@ -33,9 +33,9 @@ from ._base import (
     version_of,
 )
 from ._body import Body, Chunk, Content
-from ._folder_lock import FolderLock
 from ._http_folder import GONE, HttpFolder
 from ._propfind import Entry, propfind
+from ._webdav_lock import WebDavLock
 
 PART_SIZE = 64 * 1024 * 1024
 # Seconds between the attempts to remove what a server may not have written down yet.
@@ -47,6 +47,9 @@ class WebDavWriter:
     """How a WebDAV server is written to."""
 
     atomic = True
+    staged = True
+    exclusive = True
+    digest_first = False
 
     def __init__(
         self,
@@ -191,14 +194,14 @@ class WebDavWriter:
         if not conditional:
             self._replace(name, data, content_type)
             return
-        with FolderLock(self._folder, name, self._sleep).held():
+        with WebDavLock(self._folder, name, self._sleep).held():
             if self._version(name) != expected:
                 raise Conflict(name)
             self._replace(name, data, content_type)
 
     def is_being_written(self, name: str) -> bool:
         """Return whether a writer holds the lock: some servers have no file for a moment while it is replaced."""
-        return FolderLock(self._folder, name, self._sleep).age() is not None
+        return WebDavLock(self._folder, name, self._sleep).age() is not None
 
     def list(self) -> list[Stored]:
         response, entries = propfind(self._folder, "", 1)

@@ -92,7 +92,6 @@ class PlainPut(Nginx):
     mode = "put"
     cannot: ClassVar = {
         "goes on after a kill": _NO_PARTS,
-        "what appears meanwhile is not overwritten": "PUT replaces what is there, and nginx ignores its conditions",
         "tells what is there": "a server without WebDAV gives no lists",
     }
 

@@ -59,6 +59,7 @@ APACHE = Program(
 )
 # On a Mac, every volume clones files.
 BTRFS = Program("true" if sys.platform == "darwin" else "mkfs.btrfs", ("btrfs-progs",), ())
+CHROMIUM = Program("chromium", ("chromium",), ("chromium",))
 NPM = Program("npm", ("nodejs", "npm"), ("node",))
 CURL = Program("curl", ("curl",), ("curl",))
 SHASUM = Program("shasum", ("perl",), ("perl",))

@@ -155,6 +155,11 @@ def stores(run: StageRun) -> Counts:
     return counts
 
 
+def page(run: StageRun) -> Counts:
+    """Look at the page for people in a browser."""
+    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), "tests/page")
+
+
 def importer(run: StageRun) -> Counts:
     """Build the collection and let Galaxy's importer judge it."""
     tarball = _build(run)
@@ -296,6 +301,7 @@ STAGES = (
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     *(units(version) for version in TARGET_PYTHONS),
+    Stage("page", "the page for people in a browser", page, (packages.GIT, packages.CHROMIUM)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
     Stage("tools", "the tests of what runs the tests", tools, (packages.GIT,)),
     *(smoke(core) for core in environments.CORES),

