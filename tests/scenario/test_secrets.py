@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -209,8 +210,9 @@ def look_in_temporary_files(secrets: Secrets, uid: int | None) -> None:
     """Look through the temporary files of the Mac's user, where that is one of its own."""
     for folder in (pathlib.Path("/tmp"), pathlib.Path("/var/tmp")):
         for path in folder.iterdir() if uid is not None else ():
-            if path.lstat().st_uid == uid:
-                secrets.look_in_files(path, "temporary files")
+            with contextlib.suppress(FileNotFoundError):  # those of other programs come and go
+                if path.lstat().st_uid == uid:
+                    secrets.look_in_files(path, "temporary files")
 
 
 # Stores that nobody answers at, and the secrets for each.
