@@ -86,6 +86,8 @@ def controller_environment(folder: pathlib.Path) -> dict[str, str]:
     (folder / "temporary").mkdir(parents=True, exist_ok=True)
     return {
         "ANSIBLE_HOME": str(folder / "ansible"),
+        # As older releases always do: what the modules were given is shown with what they return.
+        "ANSIBLE_INJECT_INVOCATION": "true",
         "ANSIBLE_LOG_PATH": str(folder / "ansible.log"),
         "ANSIBLE_LOG_VERBOSITY": "4",
         "TMPDIR": str(folder / "temporary"),
@@ -211,8 +213,10 @@ def look_in_temporary_files(secrets: Secrets, uid: int | None) -> None:
     for folder in (pathlib.Path("/tmp"), pathlib.Path("/var/tmp")):
         for path in folder.iterdir() if uid is not None else ():
             with contextlib.suppress(FileNotFoundError):  # those of other programs come and go
-                if path.lstat().st_uid == uid:
+                if path.lstat().st_uid == uid and path.is_dir():
                     secrets.look_in_files(path, "temporary files")
+                elif path.lstat().st_uid == uid and path.is_file():
+                    secrets.look_in_file(str(path), "temporary files")
 
 
 # Stores that nobody answers at, and the secrets for each.
@@ -316,6 +320,7 @@ def test_no_kind_of_store_tells_a_secret_when_it_fails(
 
     assert done.rc == 0, done.output[-6000:]
     assert "Traceback" not in done.output
+    assert done.output.count('"invocation"') > 2 * len(stores)
     secrets.look_in(done.output, "the output", "output")
     secrets.look_in_files(controller, "on the controller")
     secrets.look_in_files(home, "home of the Mac's user")

@@ -75,17 +75,20 @@ class Secrets:
             if any(form in content for form in forms):
                 self.found.append(f"{name} in {where} ({kind})")
 
+    def look_in_file(self, path: str, kind: str) -> None:
+        """Look through a file and its name, unless it has just gone away."""
+        self.look_in(path, path, kind)
+        with contextlib.suppress(FileNotFoundError):
+            self.look_in(pathlib.Path(path).read_bytes(), path, kind)
+
     def look_in_files(self, folder: pathlib.Path, kind: str, but: Iterable[pathlib.Path] = ()) -> None:
         """Look through all files below a folder and their names, except for some."""
         left_out = {str(path) for path in but}
         for root, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if os.path.join(root, name) not in left_out]
             for path in (os.path.join(root, name) for name in files):
-                if path in left_out or not os.path.isfile(path):
-                    continue
-                self.look_in(path, path, kind)
-                with contextlib.suppress(FileNotFoundError):
-                    self.look_in(pathlib.Path(path).read_bytes(), path, kind)
+                if path not in left_out and os.path.isfile(path):
+                    self.look_in_file(path, kind)
 
     def assert_nowhere(self, *kinds: str) -> None:
         """Hold that none was found, and that there was something of each of these kinds to look in."""
