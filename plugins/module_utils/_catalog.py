@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Callable
 
@@ -18,8 +18,7 @@ from ._errors import TaskError
 from ._record import SCHEMA, identity, label, new_record, record_problems, sort_records
 from ._retry import Retries, RetryLater
 from ._stores._base import Conflict, Store
-
-CATALOG = "catalog.json"
+from ._trust import CATALOG, Seal, without_seal
 
 _LARGEST = 32 * 1024 * 1024
 # A store without atomic writing may show half of a catalog for a moment.
@@ -40,6 +39,8 @@ class Catalog:
     document: dict[str, Any] = field(default_factory=lambda: {"schema": SCHEMA, "records": []})
     # None when there is no catalog yet.
     version: str | None = None
+    # The very bytes that were read, which are what its signature is of.
+    raw: bytes = b""
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -95,9 +96,12 @@ class CatalogFile:
         retries: Retries,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        seal: Seal | None = None,
     ) -> None:
         self._store = store
         self._retries = retries
+        # With it, what is written is signed; without it, what is changed is signed by nobody any more.
+        self._seal = seal
         self._sleep = sleep
         self._now = now
         self._name = store.link(CATALOG)
@@ -110,7 +114,7 @@ class CatalogFile:
                 return Catalog()
             data, version = found
             try:
-                return Catalog(self._checked(json.loads(data)), version)
+                return Catalog(self._checked(json.loads(data)), version, data)
             except ValueError as error:
                 if not pauses_left:
                     raise TaskError(
@@ -166,12 +170,12 @@ class CatalogFile:
             catalog = self.read()
             before = catalog.records if before is None else before
             wanted = catalog.with_records(edit(catalog.records))
-            if wanted.records == catalog.records:
+            if wanted.records == catalog.records and self._is_sealed(catalog):
                 return Change(written, before, wanted.records)
             if check_mode:
                 return Change(True, before, wanted.records)
             try:
-                self._write(wanted)
+                self._write(self._marked(catalog, wanted))
                 written = True
             except Conflict:
                 self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))
@@ -206,16 +210,31 @@ class CatalogFile:
             raise TaskError(f"The record cannot be added to the catalog: {'; '.join(problems)}.")
         return record
 
+    def _is_sealed(self, catalog: Catalog) -> bool:
+        """Return whether there is nothing to sign: a run may have been killed between the catalog and its signature."""
+        return self._seal is None or catalog.version is None or self._seal.holds(catalog.raw)
+
+    def _marked(self, before: Catalog, after: Catalog) -> Catalog:
+        """Return what is written: with the signatures of what is new, or without those of what has changed."""
+        if self._seal is None:
+            return replace(after, document=without_seal(after.document, before.records, after.records))
+        self._seal.check(before.records)
+        signed = after.with_records(self._seal.sign_records(before.records, after.records))
+        return replace(signed, document=self._seal.mark(signed.document))
+
     def _write(self, catalog: Catalog) -> None:
+        data = catalog.data()
         self._store.write(
             CATALOG,
-            catalog.data(),
+            data,
             "application/json",
             if_version=catalog.version,
             if_absent=catalog.version is None,
         )
         if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
+        if self._seal is not None:
+            self._seal.put(data)
 
 
 def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Callable, Optional
 
 from ._errors import TaskError
@@ -69,6 +69,26 @@ class Result:
             "stdout": without_progress(self.stdout)[-_TAIL:],
             "stderr": without_progress(self.stderr)[-_TAIL:],
         }
+
+
+# What changes something, by its first word. Commands in the guest are not among it: they may hold anything.
+_CHANGES = (
+    *("register", "unregister", "clone", "delete", "set", "pack", "unpack"),
+    *("start", "stop", "suspend", "resume", "reset", "restart"),
+    *("snapshot", "snapshot-switch", "snapshot-delete"),
+)
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was run to change something, for those who want to know later what was done."""
+
+    cmd: list[str]
+    rc: int
+    # In UTC.
+    started_at: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -208,6 +228,11 @@ class Prlctl:
         self.sleep = sleep
         self.clock = clock
         self.retry_for = retry_for
+        self._commands: list[Command] = []
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return the commands that were run by now to change something, in their order."""
+        return [asdict(command) for command in self._commands]
 
     def program(self, name: str) -> str:
         """Return the path of C(prlctl), C(prlsrvctl) or C(prl_disk_tool)."""
@@ -261,6 +286,7 @@ class Prlctl:
         """
         cmd = [self.program(program), *args]
         watch = _Watch(limit)
+        started_at, start = time.strftime(_TIME_FORMAT, time.gmtime()), time.monotonic()
         try:
             rc, stdout, stderr = self._run_command(
                 [sys.executable, "-I", "-S", "-c", _OWN_GROUP.format(gate=watch.gate), *cmd],
@@ -275,6 +301,8 @@ class Prlctl:
             raise
         finally:
             watch.stop()
+        if _changes(program, args):
+            self._commands.append(Command(cmd, rc, started_at, round(time.monotonic() - start, 1)))
         return Result(cmd, rc, _printable(stdout), _printable(stderr), timed_out=watch.struck)
 
     def pauses(self, patience: Optional[float] = None, first: float = 1, longest: float = 30) -> Iterator[float]:
@@ -356,6 +384,13 @@ class Prlctl:
             self.sleep(pause)
             pause = min(pause * 1.5, 5)
         return True
+
+
+def _changes(program: str, args: Sequence[str]) -> bool:
+    """Return whether a command is run to change something, rather than to look."""
+    if program == PRL_DISK_TOOL:
+        return "--info" not in args
+    return program == PRLCTL and bool(args) and args[0] in _CHANGES
 
 
 class _Watch:

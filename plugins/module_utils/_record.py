@@ -107,6 +107,15 @@ _OPTIONAL_FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
 }
 OF_WITHDRAWN = tuple(_OPTIONAL_FIELDS)
 
+# What a record has that is signed, and that of an image with a statement of provenance: of what only some have, all
+# that may be there when it is added.
+_FIELDS_OF_PROOF: dict[str, Callable[[Any], Optional[str]]] = {
+    "signed_by": _text,
+    "signed_at": _time,
+    "signature": _text,
+    "provenance": _url,
+}
+
 
 def new_record(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the whole record of an image that is published at C(now), from what the caller knows of it."""
@@ -140,12 +149,13 @@ def record_problems(record: Any, strict: bool = False) -> list[str]:
     if not isinstance(record, Mapping):
         return ["it is not a dictionary"]
     problems = [f"{field} is missing" for field in _FIELDS if field not in record]
-    for field, check in {**_FIELDS, **_OPTIONAL_FIELDS}.items():
+    for field, check in {**_FIELDS, **_OPTIONAL_FIELDS, **_FIELDS_OF_PROOF}.items():
         problem = check(record[field]) if field in record else None
         if problem:
             problems.append(f"{field} {problem}")
     if strict:
-        problems += [f"{field} is not a field of a record" for field in record if field not in _FIELDS]
+        known = {**_FIELDS, **_FIELDS_OF_PROOF}
+        problems += [f"{field} is not a field of a record" for field in record if field not in known]
         source = record.get("source")
         if isinstance(source, Mapping):
             problems += [f"source.{field} is not a field" for field in source if field not in SOURCE_FIELDS]

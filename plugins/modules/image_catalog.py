@@ -21,6 +21,8 @@ description:
   - Several hosts may change it at the same time. Whoever finds the catalog changed since it was read takes another
     turn from what is there now, and each change is read again to prove that it is there.
   - A catalog that is not understood is an error, and is never written over.
+  - With O(signing_key_path), each record that is added or changed is signed, and so is the catalog as a whole, in
+    C(catalog.json.sig) beside it. A host without a key that changes a record takes its signature away.
   - A bad version is withdrawn. It is not offered any more, but its record stays and says why. Old versions are removed
     with their files. A record never promises a file that is not there, wherever a run is killed.
   - Beside the catalog, a page for people is kept as the catalog is; C(index.html), see O(page).
@@ -28,6 +30,8 @@ extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_stores
   - macops.parallels._store
+  - macops.parallels._signing
+  - macops.parallels._signing.verifying
 attributes:
   check_mode:
     support: full
@@ -55,8 +59,11 @@ options:
         the newest version that is offered for each name and architecture, and the one that was published last.
       - V(read) only returns the records.
       - V(page) changes no record. It only makes the page as the catalog is.
+      - V(signed) signs all records, or those of O(name), O(version) and O(arch), and the catalog. That is for a store
+        in which images were published before they were signed, for a new key (see O(sign_anew)), and for a catalog
+        whose writer was killed before it had signed. It is an error if a record was changed after it was signed.
     type: str
-    choices: [present, withdrawn, published, protected, unprotected, absent, read, page]
+    choices: [present, withdrawn, published, protected, unprotected, absent, read, page, signed]
     default: present
   name:
     description:
@@ -122,8 +129,24 @@ options:
         M(macops.parallels.image_upload) does before it sends anything. So hours of work need not be done for an image
         that cannot be published.
       - A tiny file with a temporary name is written, renamed and removed for it, but not in check mode.
+      - With O(signing_key_path), also prove that the key can sign.
     type: bool
     default: false
+  sign_anew:
+    description:
+      - With O(state=signed), whether records that have a signature by another key are signed anew.
+    type: bool
+    default: true
+  allowed_signers_path:
+    description:
+      - With O(state=read), all signatures are verified, and RV(signatures) tells what was found.
+  require_signature:
+    description:
+      - With O(state=read), it is an error if the catalog, a record that is returned, or its provenance is not proven.
+      - With the other states, nothing is changed without O(signing_key_path), nor in a catalog with a record that is
+        not proven. Otherwise the new signature of the catalog would vouch for that record, too. O(state=signed) does
+        not look at that.
+      - With O(writable), it is an error if a change would be refused for one of these reasons.
   record:
     description:
       - The record of an image. Required with O(state=present).
@@ -202,8 +225,21 @@ options:
         type: str
         choices: [published]
         default: published
+      provenance:
+        description: Address of the statement of provenance, as M(macops.parallels.image_provenance) returns it.
+        type: str
+      signed_by:
+        description: Who has signed the record, as it is in the records that are returned.
+        type: str
+      signed_at:
+        description: When it was signed, as it is in the records that are returned.
+        type: str
+      signature:
+        description: Its signature, as it is in the records that are returned.
+        type: str
 seealso:
   - module: macops.parallels.image_upload
+  - module: macops.parallels.image_provenance
   - module: macops.parallels.image_link_info
   - plugin: macops.parallels.golden_image_sheet
     plugin_type: filter
@@ -280,6 +316,20 @@ EXAMPLES = r"""
     name: windows11
     record_state: published
     inventory: true
+
+- name: Fail when something in the store is not signed by one of us
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    state: read
+    allowed_signers_path: /etc/image-signers
+    require_signature: true
+
+- name: Sign what was published before
+  macops.parallels.image_catalog:
+    destination: https://images.example.com/golden
+    state: signed
+    signing_key_path: ~/.ssh/image_signing
+    signing_identity: build@example.com
 """
 
 RETURN = r"""
@@ -368,6 +418,61 @@ records:
       description: V(true) when the file was removed from the store, or is being removed. Only in withdrawn records.
       type: bool
       sample: true
+    provenance:
+      description: Address of the statement of provenance. Only in records that name one.
+      type: str
+      sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.provenance.json
+    signed_by:
+      description: Who has signed the record. Only in signed records.
+      type: str
+      sample: build@example.com
+    signed_at:
+      description: When it was signed, in UTC. Only in signed records.
+      type: str
+      sample: "2026-11-22T10:00:00Z"
+    signature:
+      description:
+        - Its signature, as C(ssh-keygen) writes it. Only in signed records.
+        - It is that of the record without this field, as JSON in UTF-8 with sorted keys and without white space.
+      type: str
+      sample: "-----BEGIN SSH SIGNATURE-----\nU1NI...\n-----END SSH SIGNATURE-----\n"
+signatures:
+  description:
+    - What was found of the signatures. A verdict is V(good), V(missing), V(changed) (it belongs to other bytes),
+      V(foreign) (by a key that is not allowed), V(expired) (the key was not valid when it was signed) or
+      V(unreadable).
+  type: dict
+  returned: with O(state=read) and O(allowed_signers_path), also when it failed because of them
+  contains:
+    verified:
+      description: Whether all of them are good.
+      type: bool
+      sample: true
+    problems:
+      description: What is neither good nor missing, a sentence each.
+      type: list
+      elements: str
+      sample: []
+    unsigned:
+      description: What is not signed, a sentence each.
+      type: list
+      elements: str
+      sample: []
+    catalog:
+      description: C(verdict) and C(reason) about the catalog, and by whom (C(signed_by)) and when (C(signed_at)).
+      type: dict
+      sample:
+        verdict: good
+        reason: Good "macops.parallels" signature for build@example.com with ED25519 key SHA256:47DEQpj8HBSa
+        signed_by: build@example.com
+        signed_at: "2026-11-22T10:00:00Z"
+    records:
+      description:
+        - The same of each record that is returned, with C(name), C(version) and C(arch).
+        - C(provenance) has C(verdict) and C(reason) about its statement of provenance, and is empty when there is none.
+      type: list
+      elements: dict
+      sample: []
 record:
   description: The record as it is in the catalog. In check mode, as it would be.
   type: dict
@@ -430,7 +535,7 @@ catalog:
 """
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._catalog import CATALOG, CatalogFile
@@ -445,6 +550,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._record import (
     STATES,
     identity,
     label,
+    sort_records,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._retention import (
     Choice,
@@ -462,10 +568,22 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._options 
     store_retries,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._trust import Inspection, Seal
+from ansible_collections.macops.parallels.plugins.module_utils._trust_options import (
+    SIGNING_ARGUMENTS,
+    SIGNING_RULES,
+    VERIFYING_ARGUMENTS,
+    VERIFYING_RULES,
+    keygen_of,
+    signer_of,
+    verifier_of,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._upkeep import Done, Upkeep
 
+_MOST_PROBLEMS = 5
 _OF_ONE_VERSION = ("withdrawn", "published", "protected", "unprotected")
-_STATES = ("present", *_OF_ONE_VERSION, "absent", "read", "page")
+_STATES = ("present", *_OF_ONE_VERSION, "absent", "read", "page", "signed")
+_STATES_THAT_LOOK = ("read", "page")
 
 
 class Task:
@@ -477,7 +595,8 @@ class Task:
         self._params = params = module.params
         self._retries = store_retries(params)
         self._store = open_store(params["destination"], store_options(params))
-        self._catalog = CatalogFile(self._store, self._retries)
+        self._seal = self._seal_of_key()
+        self._catalog = CatalogFile(self._store, self._retries, seal=self._seal)
         self._choice = Choice(params["name"], params["version"], params["arch"])
         # As they are, and in check mode as they would be: all of them, whichever are returned.
         self._records: list[dict[str, Any]] = []
@@ -498,13 +617,50 @@ class Task:
         self._result["records"] = of_state.of(self._choice.of(self._records))
         return self._result
 
+    def _seal_of_key(self) -> Optional[Seal]:
+        signer, verifier = signer_of(self._module), verifier_of(self._module)
+        looks = self._params["state"] in _STATES_THAT_LOOK and not self._params["writable"]
+        requires = self._params["require_signature"] and not looks
+        if signer is None:
+            if requires:
+                raise TaskError(
+                    "With require_signature, the catalog is changed only by who signs it: give signing_key_path and "
+                    "signing_identity."
+                )
+            return None
+        proves = verifier if requires and self._params["state"] != "signed" else None
+        return Seal(self._store, self._retries, keygen_of(self._module), signer, proves)
+
     def _read(self) -> None:
         if self._params["writable"]:
             write = not self._module.check_mode
             self._retries.call(lambda: self._store.check(CATALOG, Content(0), write=write, notice=self._module.warn))
+            if self._seal is not None:
+                self._seal.prove()
         self._records = self._catalog.read().records
+        if self._params["writable"] and self._seal is not None:
+            self._seal.check(self._records)
+        self._inspect()
         if self._params["inventory"]:
             self._result["inventory"] = take_inventory(self._store, self._records, self._retries).result()
+
+    def _inspect(self) -> None:
+        verifier = verifier_of(self._module)
+        if verifier is None:
+            return
+        chosen = Choice(state=self._params["record_state"])
+        report = Inspection(self._store, self._retries, verifier).report(
+            lambda records: chosen.of(self._choice.of(sort_records(records)))
+        )
+        self._result["signatures"] = report.result()
+        found = [*report.problems, *report.unsigned]
+        if self._params["require_signature"] and found and not self._params["writable"]:
+            raise TaskError(
+                f"{len(found)} of the signatures in {self._store.url} are not as they should be. "
+                f"{' '.join(found[:_MOST_PROBLEMS])} Find out who has written there before anybody "
+                "installs these images.",
+                signatures=report.result(),
+            )
 
     def _change(self, state: str) -> None:
         upkeep = Upkeep(self._catalog, self._store, self._retries, self._module.check_mode)
@@ -512,6 +668,16 @@ class Task:
             self._add()
         elif state == "page":
             self._records = self._catalog.read().records
+        elif state == "signed":
+            seal = self._seal
+            assert seal is not None, "the arguments see to it"
+            anew = self._params["sign_anew"]
+            change = self._catalog.change(
+                lambda records: seal.sign_all(records, self._choice.means, anew),
+                "the signatures",
+                self._module.check_mode,
+            )
+            self._tell(Done(change))
         elif state == "absent":
             self._remove(upkeep)
         elif state == "withdrawn":
@@ -576,9 +742,11 @@ def main() -> None:
     arch = {"type": "str", "choices": list(ARCHITECTURES)}
     rules = {
         **STORE_RULES,
-        "required_by": {**STORE_RULES.get("required_by", {}), "version": ["name"]},
+        "required_by": {**STORE_RULES.get("required_by", {}), **SIGNING_RULES, "version": ["name"]},
         "required_if": [
             *STORE_RULES.get("required_if", []),
+            *VERIFYING_RULES,
+            ("state", "signed", ["signing_key_path"]),
             ("state", "present", ["record"]),
             ("state", "withdrawn", ["reason"]),
             *(("state", state, ["name", "version"]) for state in _OF_ONE_VERSION),
@@ -592,6 +760,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **STORE_ARGUMENTS,
+            **SIGNING_ARGUMENTS,
+            **VERIFYING_ARGUMENTS,
             "state": {"type": "str", "choices": list(_STATES), "default": "present"},
             "name": text,
             "version": text,
@@ -603,6 +773,7 @@ def main() -> None:
             "older_than": text,
             "page": {"type": "str", "choices": list(MODES), "default": AUTO},
             "inventory": {"type": "bool", "default": False},
+            "sign_anew": {"type": "bool", "default": True},
             "writable": {"type": "bool", "default": False},
             "record": {
                 "type": "dict",
@@ -622,6 +793,10 @@ def main() -> None:
                     "published_at": text,
                     "schema": {"type": "int", "choices": [SCHEMA], "default": SCHEMA},
                     "state": {"type": "str", "choices": ["published"], "default": "published"},
+                    "provenance": text,
+                    "signed_by": text,
+                    "signed_at": text,
+                    "signature": text,
                 },
             },
         },

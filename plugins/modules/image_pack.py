@@ -124,6 +124,29 @@ needed_bytes:
   description: Bytes that may be needed.
   returned: when the free space is not enough, or when the disk filled up meanwhile
   type: int
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prlctl, pack, de22df32-80e2-4e92-ba4b-efb3a66cf092]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels failed
@@ -171,6 +194,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "changed": changed,
         "seconds": seconds,
         **facts,
+        "commands": prl.commands(),
         "diff": {
             "before": {"home": os.path.basename(vm.home)},
             "after": {"home": os.path.basename(facts["path"])},

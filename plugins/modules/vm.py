@@ -185,6 +185,29 @@ path:
   description: The file or folder that the failure is about.
   returned: when a file or folder is in the way or missing
   type: str
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prlctl, clone, de22df32-80e2-4e92-ba4b-efb3a66cf092, --name, win11-2026.11.0-arm64]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels failed
@@ -225,7 +248,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     prl = prlctl_of(module)
     job.subject = module.params["name"]
     states = {"present": _ensure_present, "absent": _ensure_absent, "unregistered": _ensure_unregistered}
-    return states[module.params["state"]](module, prl, job)
+    return {**states[module.params["state"]](module, prl, job), "commands": prl.commands()}
 
 
 def _ensure_present(module: AnsibleModule, prl: Prlctl, job: Job) -> dict[str, Any]:

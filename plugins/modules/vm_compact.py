@@ -96,6 +96,29 @@ free_bytes:
   description: Bytes that are free there.
   returned: when the disk filled up meanwhile
   type: int
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prl_disk_tool, compact, --hdd, /Users/build/Parallels/win11.pvm/harddisk1.hdd]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels failed
@@ -127,6 +150,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "changed": changed,
         "bytes_before": before,
         "bytes_after": after,
+        "commands": prl.commands(),
         "disks": [asdict(disk) for disk in disks],
         "diff": {"before": {"bytes": before}, "after": {"bytes": after}},
     }

@@ -157,6 +157,29 @@ sysprep_log:
   returned: when Sysprep failed
   type: str
   sample: SYSPRP Package Example was installed for a user, but not provisioned for all users.
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prlctl, start, de22df32-80e2-4e92-ba4b-efb3a66cf092]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 cmd:
   description: The command of Parallels that failed, or by which Sysprep was run. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels or Sysprep failed
@@ -195,6 +218,7 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "proof": outcome.proof,
         "state": STOPPED,
         "previous_state": outcome.previous_state,
+        "commands": prl.commands(),
         "diff": {
             "before": {"generalized": outcome.was_generalized, "state": outcome.previous_state},
             "after": {"generalized": True, "state": STOPPED},

@@ -97,6 +97,29 @@ method:
   returned: success
   type: str
   sample: stop
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prlctl, stop, de22df32-80e2-4e92-ba4b-efb3a66cf092]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 cmd:
   description: The command of Parallels that failed. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels failed
@@ -132,6 +155,7 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "state": done.state,
         "previous_state": done.previous_state,
         "method": done.method,
+        "commands": prl.commands(),
         "diff": {"before": {"state": done.previous_state}, "after": {"state": done.state}},
     }
 

@@ -137,6 +137,29 @@ needed_bytes:
   description: Bytes that the removal may need.
   returned: when the free space is not enough, or when the disk filled up meanwhile
   type: int
+commands:
+  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd:
+      description: The program and its arguments.
+      type: list
+      elements: str
+      sample: [/usr/local/bin/prlctl, snapshot-delete, de22df32-80e2-4e92-ba4b-efb3a66cf092]
+    rc:
+      description: Its exit code.
+      type: int
+      sample: 0
+    started_at:
+      description: When it was started, in UTC.
+      type: str
+      sample: "2026-11-22T09:12:30Z"
+    seconds:
+      description: How long it took.
+      type: float
+      sample: 41.5
 """
 
 from dataclasses import asdict
@@ -164,9 +187,8 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     prl = prlctl_of(module)
     vm = get_vm_at_rest(prl, module.params["name"])
     job.subject = vm.name
-    if module.params["state"] == "present":
-        return _ensure_present(module, prl, vm)
-    return _ensure_absent(module, prl, vm)
+    work = _ensure_present if module.params["state"] == "present" else _ensure_absent
+    return {**work(module, prl, vm), "commands": prl.commands()}
 
 
 def _ensure_present(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any]:

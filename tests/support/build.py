@@ -116,4 +116,5 @@ class Build:
     def assert_only(self, *archs: str) -> None:
         """Hold that the store has these whole images, the catalog, and nothing that was left half-done."""
         images = [f"{NAME}-{VERSION}-{arch}.pvmp" for arch in archs]
-        assert set(self.stored) == {*images, *(f"{image}.sha256" for image in images), "catalog.json", "index.html"}
+        beside = {f"{image}{end}" for image in images for end in (".sha256", ".provenance.json")}
+        assert set(self.stored) == {*images, *beside, "catalog.json", "index.html"}

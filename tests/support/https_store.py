@@ -17,6 +17,7 @@ As a command it serves until it is ended, and says where in a file:
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import os
 import socket
@@ -214,6 +215,8 @@ class HttpsStore:
         self.root = Path(root)
         self.username = username
         self.password = password
+        # Who has this writes too, without the user's name.
+        self.token: str | None = None
         # With methods given, all others are answered with 405: a server that is no WebDAV server.
         self.methods = methods
         self._under_way = 0
@@ -320,6 +323,9 @@ class HttpsStore:
     ) -> Iterator[bytes]:
         if fault is not None and fault.do is not None:
             fault.do()
+        if self.token is not None and environ.get("HTTP_AUTHORIZATION") == f"Bearer {self.token}":
+            login = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+            environ["HTTP_AUTHORIZATION"] = f"Basic {login}"
         if fault is not None and fault.status is not None:
             while fault.after_body and environ["wsgi.input"].read(64 * 1024):
                 pass

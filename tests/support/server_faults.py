@@ -25,6 +25,8 @@ OLDER = f"{NAME}-2026.10.0-arm64.pvmp"
 SIDECAR = ".sha256"
 CATALOG = "catalog.json"
 PAGE = "index.html"
+# Beside the images, what tells how they were made.
+STATEMENTS = {f"{name}.provenance.json" for name in (IMAGE, OLDER)}
 LINK_STEP = "Download through the link as a user's Mac would"
 
 # In the order in which a run goes through them.
@@ -132,7 +134,7 @@ class ServerScene:
         assert self.image.read_bytes() == self.content
         names = {path.name for path in self.store.folder.iterdir() if not path.name.startswith(".")}
         assert {OLDER, f"{OLDER}{SIDECAR}", CATALOG} <= names
-        assert names <= {OLDER, f"{OLDER}{SIDECAR}", CATALOG, PAGE, IMAGE, f"{IMAGE}{SIDECAR}"}
+        assert names <= {OLDER, f"{OLDER}{SIDECAR}", CATALOG, PAGE, IMAGE, f"{IMAGE}{SIDECAR}", *STATEMENTS}
         digests = {name: _digest(self.store.folder / name) for name in names if name.endswith(".pvmp")}
         assert digests[OLDER] == self.older["sha256"]
         assert digests.get(IMAGE) in (None, hashlib.sha256(self.content).hexdigest())
@@ -154,7 +156,8 @@ class ServerScene:
         assert (self.store.folder / IMAGE).read_bytes() == self.content
         assert len(json.loads((self.store.folder / CATALOG).read_text(encoding="utf-8"))["records"]) == 2
         images = (OLDER, IMAGE)
-        assert set(self.build.stored) == {*images, *(f"{image}{SIDECAR}" for image in images), CATALOG, PAGE}
+        beside = {f"{image}{SIDECAR}" for image in images}
+        assert set(self.build.stored) - STATEMENTS == {*images, *beside, CATALOG, PAGE}
 
 
 @dataclasses.dataclass

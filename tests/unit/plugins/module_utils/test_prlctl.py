@@ -426,3 +426,23 @@ def test_a_program_that_is_being_started_at_the_interruption_never_runs(
     monkeypatch.setattr(_prlctl._Watch, "start", start)
     assert interrupted(FAMILY, 0.5) == []
     assert processes[0].wait(10) == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "args", "told"),
+    [
+        ("prlctl", ["clone", "x", "--name", "y"], True),
+        ("prlctl", ["snapshot-delete", "x", "--id", "1"], True),
+        ("prlctl", ["list", "-a", "-j"], False),
+        ("prlctl", ["snapshot-list", "x", "-j"], False),
+        ("prlctl", ["exec", "x", "setx", "PASSWORD", "hunter2"], False),
+        ("prlctl", ["--version"], False),
+        ("prlsrvctl", ["info", "--json"], False),
+        ("prl_disk_tool", ["compact", "--hdd", "x.hdd"], True),
+        ("prl_disk_tool", ["compact", "--info", "--hdd", "x.hdd"], False),
+    ],
+)
+def test_commands_that_change_something_are_told(mac: Any, program: str, args: list[str], told: bool) -> None:
+    mac.expect(program, *args)
+    mac.prl.run(program, *args)
+    assert [command["cmd"] for command in mac.prl.commands()] == ([[mac.prl.program(program), *args]] if told else [])

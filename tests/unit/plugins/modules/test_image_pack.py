@@ -41,6 +41,8 @@ def test_packing(module_mac: Any, run_module_main: Callable[..., Any], check: bo
         image_pack.main, name="x", executable=str(module_mac.executable), _ansible_check_mode=check
     ).result
     assert result.pop("seconds") >= 0
+    commands = [command["cmd"][1:] for command in result.pop("commands")]
+    assert commands == ([] if check else [["pack", UUID]])
     assert result == {
         "changed": True,
         "path": str(image),
@@ -64,6 +66,7 @@ def test_nothing_to_do(
     assert end.result == {
         "changed": False,
         "seconds": 0.0,
+        "commands": [],
         "path": str(path),
         **size,
         "diff": {"before": {"home": path.name}, "after": {"home": path.name}},

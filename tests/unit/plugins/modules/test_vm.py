@@ -127,7 +127,7 @@ def test_removing(module_mac: Any, run: Callable[..., Any], check: bool) -> None
 def test_nothing_to_remove(module_mac: Any, run: Callable[..., Any], state: str) -> None:
     at_rest(module_mac)
     end = run(name="y", state=state)
-    assert end.result == {"changed": False, "vm": {}, "diff": {"before": {}, "after": {}}}
+    assert end.result == {"changed": False, "vm": {}, "commands": [], "diff": {"before": {}, "after": {}}}
 
 
 @pytest.mark.parametrize(("state", "verb"), [("absent", "removed"), ("unregistered", "unregistered")])

@@ -71,6 +71,7 @@ def test_results(
         "proof": outcome.proof,
         "state": "stopped",
         "previous_state": outcome.previous_state,
+        "commands": [],
         "diff": {
             "before": {"generalized": expected["before"], "state": outcome.previous_state},
             "after": {"generalized": True, "state": "stopped"},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 import pytest
@@ -30,7 +31,11 @@ def test_stopping(module_mac: Any, run: Callable[..., Any], check: bool) -> None
     at(module_mac, "running")
     if not check:
         module_mac.expect("prlctl", "stop", UUID, "--noforce").list((UUID, "x", "stopped"))
-    assert run(state="stopped", _ansible_check_mode=check).result == {
+    result = run(state="stopped", _ansible_check_mode=check).result
+    prlctl = str(module_mac.executable)
+    commands = [(command["cmd"], command["rc"]) for command in result.pop("commands")]
+    assert commands == ([] if check else [([prlctl, "stop", UUID, "--noforce"], 0)])
+    assert result == {
         "changed": True,
         "state": "stopped",
         "previous_state": "running",
@@ -44,6 +49,15 @@ def test_nothing_to_do(module_mac: Any, run: Callable[..., Any], check: bool) ->
     at(module_mac, "stopped")
     end = run(state="stopped", _ansible_check_mode=check)
     assert (end.result["changed"], end.result["method"]) == (False, "none")
+
+
+def test_commands_have_their_times(module_mac: Any, run: Callable[..., Any]) -> None:
+    at(module_mac, "running")
+    module_mac.expect("prlctl", "stop", UUID, "--noforce", rc=255, err="odd").list((UUID, "x", "stopped"))
+    (command,) = run(state="stopped").result["commands"]
+    started = datetime.strptime(command["started_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    assert abs(datetime.now(timezone.utc) - started) < timedelta(seconds=60)
+    assert (command["rc"], 0 <= command["seconds"] < 60) == (255, True)
 
 
 def test_a_suspended_vm_is_an_error(module_mac: Any, run: Callable[..., Any]) -> None:

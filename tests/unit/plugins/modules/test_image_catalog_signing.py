@@ -1,0 +1,209 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of image_catalog by which it signs and verifies, with the real ssh-keygen."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils import _trust
+from ansible_collections.macops.parallels.plugins.modules import image_catalog, image_provenance
+from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key
+
+FILE = "windows11-2026.11.0-arm64.pvmp"
+RECORD = {
+    "name": "windows11",
+    "version": "2026.11.0",
+    "arch": "arm64",
+    "url": f"https://images.example.com/{FILE}",
+    "sha256": "ab" * 32,
+    "size": 5,
+}
+ONE = {"name": "windows11", "version": "2026.11.0"}
+
+
+@pytest.fixture(name="folder")
+def fixture_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "web root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(name="keep")
+def fixture_keep(folder: Path, run_module_main: Callable[..., Any], monkeypatch: Any) -> Callable[..., Any]:
+    monkeypatch.setattr(_trust, "_READ_PAUSES", (0.0,))
+
+    def keep(**arguments: Any) -> Any:
+        return run_module_main(image_catalog.main, **{"destination": folder.as_uri(), **arguments})
+
+    return keep
+
+
+@pytest.fixture(name="key")
+def fixture_key(tmp_path: Path) -> dict[str, str]:
+    return {"signing_key_path": str(make_key(tmp_path, "key")), "signing_identity": IDENTITY}
+
+
+@pytest.fixture(name="strict")
+def fixture_strict(tmp_path: Path, key: dict[str, str]) -> dict[str, Any]:
+    signers = allow(tmp_path / "signers", (IDENTITY, Path(key["signing_key_path"])))
+    return {"allowed_signers_path": str(signers), "require_signature": True}
+
+
+def test_what_is_signed_is_verified(keep: Any, key: Any, strict: Any) -> None:
+    for check_mode in (True, False):
+        assert keep(record=RECORD, **key, _ansible_check_mode=check_mode).result["changed"]
+    record = keep(record=RECORD, **key).result["record"]
+    assert record["signed_by"] == IDENTITY
+    for check_mode in (True, False):
+        result = keep(state="read", **strict, _ansible_check_mode=check_mode).result
+        assert (result["changed"], result["records"]) == (False, [record])
+        assert result["signatures"]["verified"] is True
+    assert "signatures" not in keep(state="read").result
+    assert not keep(record=record, **key).result["changed"]
+
+
+def test_every_result_is_documented(keep: Any, key: Any, strict: Any) -> None:
+    fields = re.findall(r"^    (\w+):$", image_catalog.RETURN, re.MULTILINE)
+    record = keep(record={**RECORD, "provenance": "https://images.example.com/p.json"}, **key).result["record"]
+    assert set(record) <= set(fields)
+    signatures = keep(state="read", allowed_signers_path=strict["allowed_signers_path"]).result["signatures"]
+    assert set(signatures) == {"verified", "problems", "unsigned", "catalog", "records"} <= set(fields)
+
+
+@pytest.mark.parametrize("state", [{"state": "protected", **ONE}, {"state": "withdrawn", **ONE, "reason": "Bad."}])
+def test_changes_are_signed(keep: Any, key: Any, strict: Any, state: dict[str, Any]) -> None:
+    keep(record=RECORD, **key)
+    assert keep(**state, **key, **strict).result["changed"]
+    assert not keep(state="read", **strict).failed
+    by_one_without_a_key = (
+        {**state, "state": "unprotected"} if state["state"] == "protected" else {**state, "reason": "X"}
+    )
+    assert keep(**by_one_without_a_key).result["changed"]
+    end = keep(state="read", **strict)
+    assert end.failed
+    assert [record["verdict"] for record in end.result["signatures"]["records"]] == ["missing"]
+
+
+def test_one_that_is_not_proven_is_an_error_only_where_that_is_wanted(keep: Any, key: Any, strict: Any) -> None:
+    keep(record=RECORD)
+    told = keep(state="read", allowed_signers_path=strict["allowed_signers_path"])
+    assert not told.failed
+    assert told.result["signatures"]["verified"] is False
+    end = keep(state="read", **strict)
+    assert end.failed
+    assert "2 of the signatures" in end.result["msg"]
+    assert "windows11-2026.11.0-arm64: The record is not signed." in end.result["msg"]
+    assert not keep(state="read", **strict, record_state="withdrawn").result.get("signatures", {}).get("records")
+
+
+def test_only_what_is_asked_for_is_verified(keep: Any, key: Any, strict: Any) -> None:
+    keep(record={**RECORD, "version": "1.0"})
+    keep(record=RECORD, **key)
+    assert not keep(state="read", **ONE, **strict).failed
+    assert keep(state="read", **strict).failed
+
+
+def test_the_statement_of_provenance_is_verified(
+    keep: Any, key: Any, strict: Any, folder: Path, run_module_main: Any
+) -> None:
+    told = run_module_main(
+        image_provenance.main,
+        destination=folder.as_uri(),
+        file=FILE,
+        sha256=RECORD["sha256"],
+        builder_id="urn:x",
+        invocation_id="1",
+        started_at="2026-11-22T10:00:00Z",
+        **key,
+    ).result
+    keep(record={**RECORD, "provenance": told["url"]}, **key)
+    (found,) = keep(state="read", **strict).result["signatures"]["records"]
+    assert found["provenance"]["verdict"] == "good"
+    statement = folder / f"{FILE}.provenance.json"
+    for spoil, verdict in (
+        (lambda: statement.write_text(statement.read_text().replace("urn:x", "urn:y")), "changed"),
+        (lambda: statement.with_name(statement.name + ".sig").unlink(), "missing"),
+        (statement.unlink, "missing"),
+    ):
+        spoil()
+        end = keep(state="read", **strict)
+        assert end.failed
+        assert end.result["signatures"]["records"][0]["provenance"]["verdict"] == verdict
+        assert "windows11-2026.11.0-arm64, provenance: " in end.result["msg"]
+
+
+def test_what_was_published_before_is_signed_when_it_is_asked_for(keep: Any, key: Any, strict: Any) -> None:
+    keep(record=RECORD)
+    end = keep(record={**RECORD, "version": "2.0"}, **key, **strict)
+    assert end.failed
+    assert "state: signed" in end.result["msg"]
+    for check_mode, changed in ((True, True), (False, True), (True, False), (False, False)):
+        assert keep(state="signed", **key, **strict, _ansible_check_mode=check_mode).result["changed"] is changed
+    assert not keep(state="read", **strict).failed
+    assert keep(record={**RECORD, "version": "2.0"}, **key, **strict).result["changed"]
+
+
+def test_a_refusal_is_foreseen(keep: Any, key: Any, strict: Any) -> None:
+    assert not keep(state="read", writable=True, **key, **strict).failed
+    keep(record=RECORD)
+    end = keep(state="read", writable=True, **key, **strict)
+    assert end.failed
+    assert "record of windows11-2026.11.0-arm64 is not proven" in end.result["msg"]
+
+
+def test_an_empty_catalog_needs_no_signature(keep: Any, key: Any, folder: Path) -> None:
+    assert not keep(state="signed", **key, page="false").result["changed"]
+    assert list(folder.iterdir()) == []
+
+
+def test_the_key_is_tried_before_hours_of_work(keep: Any, key: Any, folder: Path) -> None:
+    assert not keep(state="read", writable=True, **key).failed
+    end = keep(state="read", writable=True, signing_key_path="/nowhere/key", signing_identity=IDENTITY)
+    assert end.failed
+    assert "There is no file /nowhere/key" in end.result["msg"]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"state": "signed"}, "state is signed but all of the following are missing: signing_key_path"),
+        ({"record": RECORD, "signing_key_path": "/k"}, "required by 'signing_key_path': signing_identity"),
+        ({"state": "read", "require_signature": True}, "all of the following are missing: allowed_signers_path"),
+        ({"state": "read", "allowed_signers_path": "/nowhere"}, "/nowhere cannot be read"),
+        (
+            {"record": RECORD, "signing_key_path": "/k", "signing_identity": "two words"},
+            "signing_identity cannot be 'two words'",
+        ),
+        ({"record": {**RECORD, "signed_at": "now"}}, "signed_at has to be a time in UTC"),
+        ({"record": {**RECORD, "provenance": "here"}}, "provenance has to be an https:// address"),
+    ],
+)
+def test_arguments_that_make_no_sense(keep: Any, folder: Path, arguments: dict[str, Any], message: str) -> None:
+    end = keep(**arguments)
+    assert end.failed
+    assert message in end.result["msg"]
+    assert list(folder.iterdir()) == []
+
+
+def test_who_requires_signatures_signs(keep: Any, strict: Any, folder: Path) -> None:
+    end = keep(record=RECORD, **strict)
+    assert end.failed
+    assert "give signing_key_path and signing_identity" in end.result["msg"]
+    end = keep(state="read", writable=True, **strict)
+    assert end.failed
+    assert "give signing_key_path and signing_identity" in end.result["msg"]
+    assert list(folder.iterdir()) == []
+
+
+def test_no_key_is_ever_shown(keep: Any, key: Any, folder: Path) -> None:
+    secret = Path(key["signing_key_path"]).read_text().splitlines()[2]
+    shown = [keep(record=RECORD, **key).result, keep(state="read", writable=True, **key).result]
+    assert secret not in json.dumps(shown)
+    assert all(secret not in path.read_text(errors="replace") for path in folder.iterdir())
