@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""How an image is cut into parts for S3, and how its parts in a store are compared with it: no network in here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import TaskError
+from ._base import StoreOptions
+
+MIB = 1024 * 1024
+DEFAULT_PART_SIZE = 64 * MIB
+SMALLEST_PART = 5 * MIB
+LARGEST_PART = 5 * 1024 * MIB
+# S3 has 10,000 numbers for parts. The last two are for notes, which no file is ever put together from: the only way to
+# write on an upload that is not finished what it is, so that a later run can tell.
+CONTENT_NOTE = 10_000
+HOST_NOTE = 9_999
+MOST_PARTS = 9_998
+
+# By the value of s3_checksum: the name of the parameter, and of the algorithm when an upload begins.
+CHECKSUM_PARAMETERS = {"sha256": "ChecksumSHA256", "crc32": "ChecksumCRC32", "md5": "ContentMD5"}
+CHECKSUM_ALGORITHMS = {"sha256": "SHA256", "crc32": "CRC32"}
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A part that a store has."""
+
+    number: int
+    size: int
+    etag: str
+    # Base64, by the name of the parameter.
+    checksums: Mapping[str, str]
+
+
+def part_size_for(size: int, wanted: int | None) -> int:
+    """Return how large the parts of a file are: as wanted, but so that the file fits into the parts that there may be."""
+    smallest = -(-size // MOST_PARTS)
+    if smallest > LARGEST_PART:
+        raise TaskError(
+            f"The image has {size} bytes, and S3 keeps at most {MOST_PARTS * LARGEST_PART} in one file. Make it smaller."
+        )
+    if smallest > SMALLEST_PART:
+        smallest = min(-(-smallest // MIB) * MIB, LARGEST_PART)
+    return max(min(wanted or DEFAULT_PART_SIZE, LARGEST_PART), smallest, SMALLEST_PART)
+
+
+def part_size_of(parts: Iterable[Listed], size: int, wanted: int) -> int:
+    """Return how large the parts were into which an unfinished upload has cut a file of that size."""
+    parts = list(parts)
+    sizes = [wanted, *({part.size for part in parts if part.size >= SMALLEST_PART} - {wanted})]
+    fitting = [each for each in sizes if -(-size // each) <= MOST_PARTS]
+    return max(fitting, key=lambda each: len(on_grid(parts, size, each)), default=wanted)
+
+
+def on_grid(parts: Iterable[Listed], size: int, part_size: int) -> list[Listed]:
+    """Return the parts that have the place and the size that they must have."""
+    return [part for part in parts if 0 < part.size == min(part_size, size - (part.number - 1) * part_size)]
+
+
+def is_equal(listed: Listed, digests: Mapping[str, bytes], checksum: str) -> bool:
+    """Return whether a part in a store has the bytes with these digests, as far as the store says."""
+    parameter = CHECKSUM_PARAMETERS.get(checksum, "")
+    if parameter in listed.checksums:
+        return listed.checksums[parameter] == encoded(digests[checksum])
+    return "md5" in digests and is_md5(listed.etag) and plain(listed.etag) == digests["md5"].hex()
+
+
+def is_md5(etag: str) -> bool:
+    """Return whether an ETag may be the MD5 of what it stands for; with keys of the store's own it is not, though."""
+    return _MD5.fullmatch(plain(etag)) is not None
+
+
+def plain(etag: str) -> str:
+    return etag.strip('"').lower()
+
+
+def encoded(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def note(about: Mapping[str, Any]) -> bytes:
+    """Return the text of a note, the same for the same facts."""
+    return json.dumps(about, sort_keys=True).encode()
+
+
+def check_options(options: StoreOptions) -> None:
+    """Raise TaskError for options that do not go together, or that make no sense for S3."""
+    if options.username or options.password or options.token:
+        raise TaskError(
+            "An s3:// destination takes access_key and secret_key, not username, password or token. Give those, or "
+            "leave all out to use the environment, a profile or the host's role."
+        )
+    if bool(options.access_key) != bool(options.secret_key):
+        raise TaskError("access_key and secret_key belong together: give both, or none.")
+    if options.session_token and not options.access_key:
+        raise TaskError("session_token belongs to an access_key and a secret_key: give all three.")
+    if options.s3_kms_key_id and options.s3_encryption != "aws:kms":
+        raise TaskError("s3_kms_key_id needs s3_encryption=aws:kms.")
+    if options.s3_storage_class in ("GLACIER", "DEEP_ARCHIVE"):
+        raise TaskError(
+            f"Nothing can be downloaded from the storage class {options.s3_storage_class} without restoring it first, so "
+            "users' Macs cannot either. Choose another s3_storage_class, such as STANDARD_IA or GLACIER_IR."
+        )
+    if len(options.s3_tags) > 10:
+        raise TaskError(f"s3_tags has {len(options.s3_tags)} tags, and S3 keeps at most 10 with a file. Leave some out.")
