@@ -17,18 +17,23 @@ options:
       - URL of the folder in which images are published. Its scheme names the kind of store.
       - C(https://host/folder) is a WebDAV server, or one to which files are sent with a plain C(PUT), such as
         Artifactory and Nexus raw repositories. See O(https_method).
+      - C(s3://bucket/prefix) is a bucket of Amazon S3 or, with O(endpoint_url), of another server that speaks S3.
+      - C(azblob://account/container/prefix) is a container of Azure Blob Storage.
+      - C(sftp://host/path) is a folder on an SSH server, such as the document root of a web server.
+      - C(sharepoint://tenant/site/drive/path) is a folder in a document library of SharePoint Online.
       - C(file:///folder) is a folder on the host that runs the module, such as a mounted share or a web root.
       - It must not hold a user name or a password, because URLs are logged. C(http://) is refused.
     type: str
     required: true
   username:
-    description: User who may write to the store, for basic authentication.
+    description: User who may write to the store, for C(https://) and C(sftp://) destinations.
     type: str
   password:
     description: Password of O(username).
     type: str
   token:
-    description: Bearer token for the store, in place of O(username) and O(password).
+    description:
+      - Bearer token for the store, in place of O(username) and O(password), O(account_key) or O(client_secret).
     type: str
   ca_path:
     description:
@@ -48,11 +53,19 @@ options:
     description:
       - How many bytes of an image go out in one request, where a store takes it in parts. It may have a unit, such as
         V(64M), and is at least V(1M). After a break, at most so many bytes are sent again.
-      - By default what suits the kind of store, which is V(64M) for WebDAV servers that go on within a file. No other
-        kind of server needs it, and C(file://) folders do not either.
+      - By default what suits the kind of store, which is V(64M) for S3, Azure and WebDAV servers that go on within a
+        file. Other HTTPS servers take a file in one request, and C(file://) folders need no parts.
+      - A store that takes no more than a number of parts gets larger ones for a large image.
       - A server that copies the whole file for each part, such as lighttpd with C(partial-put-copy-modify), wants a
         much larger one, such as V(8G).
     type: str
+  concurrency:
+    description:
+      - How many parts are sent at the same time, from 1 to 32, where a store takes parts side by side (S3, Azure,
+        SFTP).
+      - By default what suits the kind of store. More helps where the way to the store is long; too much makes servers
+        and office lines fail.
+    type: int
   rate_limit:
     description:
       - Upper limit of the upload's speed in bytes a second, with an optional unit, such as V(20M). K, M and G are
@@ -84,8 +97,88 @@ options:
     type: str
     choices: [auto, webdav, put]
     default: auto
+  endpoint_url:
+    description:
+      - URL of the service, where it is not the public one of Amazon or Microsoft. Such as V(https://s3.example.com) for
+        Ceph, MinIO or SeaweedFS, or V(https://ACCOUNT.blob.core.usgovcloudapi.net).
+    type: str
+  access_key:
+    description:
+      - Access key of an S3 store. By default what boto3 finds on the host that runs the module, such as in
+        E(AWS_ACCESS_KEY_ID), in a profile, or from the role of a machine.
+    type: str
+  secret_key:
+    description: Secret key of O(access_key).
+    type: str
+  session_token:
+    description: Session token, for a temporary O(access_key).
+    type: str
+  region:
+    description: Region of an S3 bucket. By default what boto3 finds, else V(us-east-1).
+    type: str
+  s3_storage_class:
+    description: Storage class of images in S3, such as V(STANDARD_IA). By default that of the bucket.
+    type: str
+  s3_acl:
+    description:
+      - Canned access control list of what is written to S3, such as V(public-read). By default none is sent, as buckets
+        without such lists want it; a bucket policy is the better way to let everybody read.
+    type: str
+  s3_encryption:
+    description: Encryption at rest that is asked of S3. By default that of the bucket.
+    type: str
+    choices: [AES256, "aws:kms"]
+  s3_kms_key_id:
+    description: Key for O(s3_encryption=aws:kms).
+    type: str
+  s3_tags:
+    description: Tags of images in S3.
+    type: dict
+  s3_checksum:
+    description:
+      - Checksum by which an S3 store proves each part that it gets.
+      - V(auto) takes SHA-256 where the store verifies it, which is tried out with a tiny object.
+    type: str
+    choices: [auto, sha256, crc32, none]
+    default: auto
+  account_key:
+    description: Key of an Azure storage account.
+    type: str
+  sas_token:
+    description:
+      - Shared access signature for an Azure container, with the rights to read, create, write, delete and list.
+    type: str
+  azblob_tier:
+    description: Access tier of images in Azure. By default that of the account.
+    type: str
+    choices: [Hot, Cool, Cold]
+  private_key_path:
+    description:
+      - Path of a private key for C(sftp://), on the host that runs the module. Without it and without O(password), the
+        keys of an SSH agent are tried.
+    type: path
+  private_key_passphrase:
+    description: Passphrase of O(private_key_path).
+    type: str
+  known_hosts_path:
+    description:
+      - Path of the file with the keys of known SSH servers, on the host that runs the module. By default
+        C(~/.ssh/known_hosts). A server that is not in it is refused.
+    type: path
+  tenant_id:
+    description: Microsoft Entra tenant (directory) of a C(sharepoint://) destination, its ID or its domain name.
+    type: str
+  client_id:
+    description: ID of the application that may write to the document library.
+    type: str
+  client_secret:
+    description: Secret of O(client_id).
+    type: str
 requirements:
-  - requests >= 2.25.0 and urllib3 >= 1.26.0, for C(https://) destinations
+  - requests >= 2.25.0 and urllib3 >= 1.26.0, for C(https://) and C(sharepoint://) destinations
+  - boto3 >= 1.26.0, for C(s3://) destinations
+  - azure-storage-blob >= 12.14.0, for C(azblob://) destinations
+  - paramiko >= 2.9.0, for C(sftp://) destinations
 notes:
   - Passwords are never taken from a C(.netrc) file.
 """

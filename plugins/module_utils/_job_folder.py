@@ -228,6 +228,9 @@ def remove_stale() -> list[JobState]:
         if claim is None:
             continue
         with claim:
+            if not state.folder.exists():  # another run has removed it since it was seen
+                claim.remove()
+                continue
             if not state.folder.is_stale():
                 continue
             if not state.folder.ended():

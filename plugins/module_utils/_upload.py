@@ -99,7 +99,7 @@ class Upload:
                 image_changed = self._bring(body, before)
             uploaded_bytes = body.sent
         return Uploaded(
-            url=self._address,
+            url=self._link(),
             sha256=self._sha256,
             size=body.size,
             bytes_sent=uploaded_bytes,
@@ -109,6 +109,11 @@ class Upload:
             before=before,
             seconds=round(self._clock() - begun, 1),
         )
+
+    def _link(self) -> str:
+        if self._check_mode:  # a link that has to be made first
+            return self._address
+        return self._retries.call(lambda: self._store.share(self._wanted.name))
 
     def _look(self) -> Stored | None:
         return self._retries.call(lambda: self._store.look(self._wanted.name))
@@ -132,6 +137,8 @@ class Upload:
         overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
         if before is not None and not overwrite:
             raise self._occupied(before, body)
+        if self._sha256 is None and self._store.digest_first:
+            self._sha256 = hash_file(self._wanted.src, self._report).sha256
         body.expected = self._sha256
         self._retries.call(
             lambda: self._store.check(self._wanted.name, body.content, write=not self._check_mode, notice=self._notice)
@@ -181,7 +188,7 @@ class Upload:
                 self._pause(sending if sent is None else publishing, error, kept, body)
             # The answer may have been lost after the work was done.
             if sent is not None:
-                if self._is_published(sent):
+                if self._is_published(sent, body):
                     return True
                 if not self._is_waiting(sent):
                     sent = None
@@ -231,10 +238,9 @@ class Upload:
             )
 
     def _is_waiting(self, sent: Sent) -> bool:
-        found = self._retries.call(lambda: self._store.look(sent.name))
-        return found is not None and found.size == sent.size
+        return self._retries.call(lambda: self._store.is_waiting(sent))
 
-    def _is_published(self, sent: Sent) -> bool:
+    def _is_published(self, sent: Sent, body: Body) -> bool:
         """Return whether the rename was done, although no answer said so.
 
         Nobody else knows the temporary name: when it is gone, it was our rename that took it.
@@ -242,7 +248,7 @@ class Upload:
         if self._is_waiting(sent):
             return False
         found = self._look()
-        return found is not None and found.size == sent.size
+        return found is not None and found.size == sent.size and found.sha256 in (None, body.sha256)
 
     def _discard(self, sent: Sent) -> None:
         with contextlib.suppress(RetryLater, TaskError):

@@ -65,12 +65,17 @@ def wait_for_call(running, mac, verb, count=1, timeout=120):
         time.sleep(0.1)
 
 
-def wait_for_words(running, *words, timeout=60):
+def wait_for(running, condition, timeout=60):
+    """Return when something is so while the playbook runs."""
     end = time.monotonic() + timeout
-    while not all(word in running.output for word in words):
+    while not condition():
         assert running.process.poll() is None, running.output[-3000:]
-        assert time.monotonic() < end, f"{words} are not in: {running.output[-3000:]}"
+        assert time.monotonic() < end, f"it did not come about: {running.output[-3000:]}"
         time.sleep(0.1)
+
+
+def wait_for_words(running, *words, timeout=60):
+    wait_for(running, lambda: all(word in running.output for word in words), timeout)
 
 
 def assert_built(build, mac, before):
@@ -101,9 +106,9 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store, record_proper
             wait_for_words(running, "[mac] Packing")
             with mac_sshd.frozen():
                 time.sleep(3)
+            losses = running.output.count("The connection is lost")
             with mac_sshd.down():
-                wait_for_words(running, "The connection is lost")
-                time.sleep(2)
+                wait_for(running, lambda: running.output.count("The connection is lost") > losses)
             jobs.wait_for("image_upload")
             wait_for_words(running, "[mac] Uploading")
             mac_sshd.drop()

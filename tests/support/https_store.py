@@ -54,6 +54,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    query: str = ""
 
     @property
     def name(self) -> str:
@@ -81,6 +82,10 @@ class Fault:
     status: int | None = None
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
+    # The body of that answer.
+    body: bytes = b""
+    # It comes when the body was read: whoever gets it before may find the connection closed instead.
+    after_body: bool = False
     # The connection is reset when so many bytes of the body were read.
     cut_after: int | None = None
     # What was asked for is done, but the connection is closed in place of an answer.
@@ -125,6 +130,7 @@ class Seen:
     # Bytes of the body that the store has read: cheroot may have taken more off the wire.
     body: int
     status: int | None
+    query: str = ""
 
 
 class _ReadersNeedNoPassword(SimpleDomainController):
@@ -315,6 +321,9 @@ class HttpsStore:
         if fault is not None and fault.do is not None:
             fault.do()
         if fault is not None and fault.status is not None:
+            return _plain_answer(start_response, fault.status, fault.headers, fault.body)
+            while fault.after_body and environ["wsgi.input"].read(64 * 1024):
+                pass
             return _plain_answer(start_response, fault.status, fault.headers)
         if self.methods is not None and environ["REQUEST_METHOD"] not in self.methods:
             return _plain_answer(start_response, 405, {})
@@ -340,9 +349,11 @@ def https_store(root: str | Path, **options: Any) -> HttpsStore:
     return HttpsStore(root, **options)
 
 
-def _plain_answer(start_response: Callable[..., Any], status: int, headers: dict[str, str]) -> Iterator[bytes]:
-    start_response(f"{status} By A Fault", [("Content-Length", "0"), *headers.items()])
-    return iter((b"",))
+def _plain_answer(
+    start_response: Callable[..., Any], status: int, headers: dict[str, str], body: bytes = b""
+) -> Iterator[bytes]:
+    start_response(f"{status} By A Fault", [("Content-Length", str(len(body))), *headers.items()])
+    return iter((body,))
 
 
 def _request_of(environ: dict[str, Any]) -> Request:

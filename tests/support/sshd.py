@@ -94,9 +94,11 @@ class SshServer:
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
         """Have no server while the body runs, and then a new one on the same port."""
+        connections = self._tree()  # whose parents are another one's children when that is gone
         self._process.kill()
         self._process.wait()
-        self.drop()
+        for pid in connections:
+            _signal(pid, signal.SIGKILL)
         try:
             yield
         finally:

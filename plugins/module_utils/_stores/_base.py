@@ -12,8 +12,8 @@ import re
 import secrets
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Callable
 from urllib.parse import quote
 
@@ -46,7 +46,8 @@ class Stored:
 
     name: str
     size: int
-    # Only when the store itself has computed it from the bytes it keeps.
+    # Only when it cannot be that of other bytes: the store has computed it, or keeps it with the file since the very
+    # step by which these bytes were published.
     sha256: str | None = None
     # An ETag or the like; changes with the bytes.
     version: str | None = None
@@ -56,7 +57,7 @@ class Stored:
 class Sent:
     """Bytes that are in the store and wait to be published."""
 
-    # The temporary name; the final one where the store can only be written to directly.
+    # The temporary name, or the id of an upload; the final name where the store can only be written to directly.
     name: str
     size: int
     # How many of them were there before this sending began.
@@ -89,7 +90,29 @@ class StoreOptions:
     timeout: float = 60.0
     # Bytes; None for what suits the kind of store.
     part_size: int | None = None
+    # Parts that are under way at the same time; None for what suits the kind of store.
+    concurrency: int | None = None
+    endpoint_url: str | None = None
     https_method: str = "auto"
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    region: str | None = None
+    s3_storage_class: str | None = None
+    s3_acl: str | None = None
+    s3_encryption: str | None = None
+    s3_kms_key_id: str | None = None
+    s3_tags: Mapping[str, str] = field(default_factory=dict)
+    s3_checksum: str = "auto"
+    account_key: str | None = None
+    sas_token: str | None = None
+    azblob_tier: str | None = None
+    private_key_path: str | None = None
+    private_key_passphrase: str | None = None
+    known_hosts_path: str | None = None
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
 
 
 def unheard(_sentence: str) -> None:
@@ -108,6 +131,10 @@ class Store(ABC):
     atomic = True
     # False where a transfer that breaks begins again at the first byte; None where that was not asked yet.
     resumes: bool | None = True
+    # False where the store ignores the conditions of C(write): whoever writes has to look again who was the last.
+    exclusive = True
+    # True where the SHA-256 has to be known before the first byte is sent, because it is sent ahead.
+    digest_first = False
 
     @abstractmethod
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
@@ -141,6 +168,11 @@ class Store(ABC):
         C(is_worth_keeping)); else it is removed. Where the store can only be written to directly, raises Conflict when
         it says that there is a file and not C(overwrite).
         """
+
+    def is_waiting(self, sent: Sent) -> bool:
+        """Return whether what was sent is still there and not published yet."""
+        found = self.look(sent.name)
+        return found is not None and found.size == sent.size
 
     @abstractmethod
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
@@ -184,6 +216,10 @@ class Store(ABC):
         """Return the URL of a file, its name percent-encoded."""
         return f"{self.url}/{quote(name)}"
 
+    def share(self, name: str) -> str:
+        """Return the address of a published file for those who download it, and make it where the store has to."""
+        return self.link(name)
+
     def digest(self, name: str, retries: Retries, report: Report = unwatched) -> tuple[str, int]:
         """Read a file of the store, going on after a break; return its SHA-256 and its size."""
         hasher = hashlib.sha256()
@@ -203,6 +239,24 @@ class Store(ABC):
 def version_of(data: bytes) -> str:
     """Return the version of a small file where the store's own is not to be trusted: an ETag may be made of seconds."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def image_headers(name: str) -> dict[str, str]:
+    """Return what a store is to say of a published image to those who download it, where it takes such words.
+
+    An image never changes under its name, so everything on the way may keep it. Without a file name, a browser names a
+    download by the last part of an address that may be a share's.
+    """
+    plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "Cache-Control": "public, max-age=31536000, immutable",
+    }
+
+
+# For small files, which change.
+SMALL_CACHE_CONTROL = "no-cache"
 
 
 def check_name(name: str) -> None:
@@ -271,6 +325,7 @@ def _runs(pid: int) -> bool:
 
 
 __all__ = [
+    "SMALL_CACHE_CONTROL",
     "Conflict",
     "Content",
     "Notice",
@@ -282,6 +337,7 @@ __all__ = [
     "StoreOptions",
     "Stored",
     "check_name",
+    "image_headers",
     "is_part_of",
     "is_worth_keeping",
     "left_parts",

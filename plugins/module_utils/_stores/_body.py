@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -77,6 +78,8 @@ class Body:
         self._hasher = hashlib.sha256()
         self._remembered = (0, hashlib.sha256())
         self._paced_from: tuple[float, int] | None = None
+        # Parts may go out in several threads.
+        self._pacing = threading.Lock()
 
     def __enter__(self) -> Body:
         return self
@@ -124,12 +127,35 @@ class Body:
         """Return the next block, at most a MiB of it, for a store that has these bytes already: it is not sent."""
         return self._next(min(size, BLOCK))
 
-    def _next(self, size: int) -> bytes:
+    def hash_ahead(self, size: int) -> bytes:
+        """Return the next block as C(pass_over) does, for bytes whose sending is reported elsewhere."""
+        return self._next(min(size, BLOCK), unwatched)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return a block to send, at most a MiB of it, of what was hashed before. Any thread may call this."""
+        block = self._read_from(lambda wanted: os.pread(self._file.fileno(), wanted, offset), min(size, self._block))
+        self._keep_to_rate(len(block))
+        return block
+
+    def progress(self, done: int) -> None:
+        """Report how many bytes of the body need not be sent any more."""
+        self._report(done, self.size)
+
+    def _next(self, size: int, report: Report | None = None) -> bytes:
         wanted = min(self.size - self.offset, size)
         if wanted == 0:
             return b""
+        block = self._read_from(self._file.read, wanted)
+        self._hasher.update(block)
+        if self.offset + len(block) == self.size:
+            self._prove()
+        self.offset += len(block)
+        (report or self._report)(self.offset, self.size)
+        return block
+
+    def _read_from(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
-            block = self._file.read(wanted)
+            block = read(size)
         except OSError as error:
             raise TaskError(
                 f"{self.path} cannot be read ({error.strerror}). Nothing was published. Check the disk it is on.",
@@ -137,11 +163,6 @@ class Body:
             ) from error
         if not block:
             raise self._changed("it has become shorter")
-        self._hasher.update(block)
-        if self.offset + len(block) == self.size:
-            self._prove()
-        self.offset += len(block)
-        self._report(self.offset, self.size)
         return block
 
     def _prove(self) -> None:
@@ -169,17 +190,17 @@ class Body:
 
     def count(self, size: int) -> None:
         """Count bytes as sent that were passed over at first."""
-        self.sent += size
+        with self._pacing:
+            self.sent += size
 
     def _keep_to_rate(self, size: int) -> None:
-        if self._paced_from is None:
-            self._paced_from = (self._clock(), self.sent)
-        self.count(size)
-        if not self._rate_limit:
-            return
-        now = self._clock()
-        begun, before = self._paced_from
-        ahead = (self.sent - before) / self._rate_limit - (now - begun)
+        with self._pacing:
+            if self._paced_from is None:
+                self._paced_from = (self._clock(), self.sent)
+            self.sent += size
+            begun, before = self._paced_from
+            passed = self.sent - before
+        ahead = passed / self._rate_limit - (self._clock() - begun) if self._rate_limit else 0
         if ahead > 0:
             self._sleep(ahead)
 

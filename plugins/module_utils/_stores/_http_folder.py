@@ -144,5 +144,7 @@ def _authorization(options: StoreOptions) -> str | None:
     if options.token:
         return bearer(options.token)
     if options.username:
-        return basic(options.username, options.password or "")
+        if options.password is None:
+            raise TaskError("username needs a password for an https:// destination. Give password, or token instead.")
+        return basic(options.username, options.password)
     return None

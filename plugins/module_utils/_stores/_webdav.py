@@ -38,6 +38,8 @@ from ._http_folder import GONE, HttpFolder
 from ._propfind import Entry, propfind
 
 PART_SIZE = 64 * 1024 * 1024
+# Seconds between the attempts to remove what a server may not have written down yet.
+_SETTLE_PAUSES = (0.1, 0.4)
 _BUSY = (408, 423, 425, 429, 502, 503, 504)
 
 
@@ -156,7 +158,7 @@ class WebDavWriter:
                 )
         except BaseException as error:
             if not self.resumes or not is_worth_keeping(error):
-                self._try_delete(part)
+                self._remove_broken(part)
                 self._own = None
             raise
         return Sent(part, body.size, resumed_from, proven=after is None)
@@ -236,6 +238,14 @@ class WebDavWriter:
             "Overwrite": "T" if overwrite else "F",
         }
         return self._folder.request("MOVE", source, headers, answer_timeout=patience)
+
+    def _remove_broken(self, part: str) -> None:
+        """Remove what a transfer left that broke: the server may write it down only when it notices the break."""
+        for pause in _SETTLE_PAUSES:
+            if self._try_delete(part):
+                return
+            self._sleep(pause)
+        self._try_delete(part)
 
     def _try_delete(self, name: str) -> bool:
         """Remove what is in the way, as well as it goes: the error that brought us here is the one to tell about."""

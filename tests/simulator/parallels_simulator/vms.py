@@ -81,7 +81,7 @@ class Vm:
 
     def begin(self, *steps: tuple[str, int, str]) -> None:
         """Go through states, each shown for a number of looks: (shown, looks, state afterwards)."""
-        now = time.time()
+        now = time.monotonic()
         self.record["transition"] = [
             {
                 "shown": shown,
@@ -95,7 +95,7 @@ class Vm:
 
     def _advance(self) -> None:
         steps = self.record["transition"]
-        while steps and steps[0]["looks"] <= 0 and time.time() >= steps[0]["until"]:
+        while steps and steps[0]["looks"] <= 0 and time.monotonic() >= steps[0]["until"]:
             self.record["state"] = steps.pop(0)["then"]
 
     def look(self) -> str:
@@ -135,7 +135,7 @@ class Vm:
         """Refuse changing operations for a while, as the service does after a stop."""
         operations, seconds = self.mac.knob("busy_operations"), self.mac.knob("busy_seconds")
         if operations or seconds:
-            self.record["busy"] = {"operations": operations, "until": time.time() + seconds, "doing": doing}
+            self.record["busy"] = {"operations": operations, "until": time.monotonic() + seconds, "doing": doing}
 
     def require_free(self, verb: str) -> str:
         """Return the state of a VM that may be changed now; raise the busy error for any other."""
@@ -157,7 +157,7 @@ class Vm:
         busy = self.record["busy"]
         if not busy:
             return ""
-        if busy["operations"] > 0 or time.time() < busy["until"]:
+        if busy["operations"] > 0 or time.monotonic() < busy["until"]:
             busy["operations"] = max(0, busy["operations"] - 1)
             return busy["doing"]
         self.record["busy"] = None

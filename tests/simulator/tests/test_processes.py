@@ -11,22 +11,13 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Callable
 
 import pytest
 from parallels_simulator import cli, jobs
-from simulator_harness import SimulatedMac, disk_content
+from simulator_harness import SimulatedMac, disk_content, wait_for
 
 _NOBODY = 65534
-
-
-def _wait(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 # --- launchers ----------------------------------------------------------------------------------------------------
@@ -152,7 +143,7 @@ def test_every_call_is_in_the_log(launched: SimulatedMac) -> None:
 def test_killed_calls_are_in_the_log(launched: SimulatedMac, number: int, rc: object) -> None:
     launched.fault("hang:list")
     process = launched.start_process("list", "-a")
-    _wait(lambda: bool(launched.calls()) and launched.faults_left() == 0)
+    wait_for(lambda: bool(launched.calls()) and launched.faults_left() == 0)
     process.send_signal(number)
     assert process.wait(timeout=20) == -number
     assert [(call["argv"], call["rc"]) for call in launched.calls()] == [(["list", "-a"], rc)]
@@ -228,7 +219,7 @@ def test_hang_in_pack_keeps_the_vm_busy_until_it_is_killed(launched: SimulatedMa
     launched.fault("hang:pack")
     process = launched.start_process("pack", "a")
     partial = launched.home / "a.pvmp"
-    _wait(lambda: partial.exists() and partial.stat().st_size >= 1 << 20)
+    wait_for(lambda: partial.exists() and partial.stat().st_size >= 1 << 20)
     try:
         busy = launched.prlctl("pack", "a")
         assert (busy.rc, "currently being packed" in busy.err) == (255, True)
@@ -244,12 +235,12 @@ def test_job_that_survives_its_client(launched: SimulatedMac) -> None:
     launched.vm("a", data="2M")
     launched.knob("job_survives_client=on", "pack_seconds=3")
     process = launched.start_process("pack", "a")
-    _wait((launched.home / "a.pvmp").exists)
+    wait_for((launched.home / "a.pvmp").exists)
     process.kill()
     process.wait(timeout=20)
     assert "currently being packed" in launched.prlctl("unregister", "a").err
-    _wait(lambda: launched.info("a")["Home"].endswith(".pvmp"))
-    _wait(lambda: not jobs.is_alive(launched.mac, launched.registered("a").uuid))
+    wait_for(lambda: launched.info("a")["Home"].endswith(".pvmp"))
+    wait_for(lambda: not jobs.is_alive(launched.mac, launched.registered("a").uuid))
     launched.knob("pack_seconds=0", "job_survives_client=off")
     launched.ok("unpack", "a")
 
@@ -283,7 +274,7 @@ def _halt_in(mac: SimulatedMac, verb: str, *arguments: str) -> subprocess.Popen[
     """Start a long operation on the VM C(a), and halt its process in the middle."""
     mac.knob(f"{verb}_seconds=2")
     process = mac.start_process(verb, "a", *arguments)
-    _wait(lambda: mac.shown_vm("a")["job"] != "")
+    wait_for(lambda: mac.shown_vm("a")["job"] != "")
     process.send_signal(signal.SIGSTOP)
     mac.knob(f"{verb}_seconds=0")
     return process

@@ -14,7 +14,9 @@ import time
 
 from . import pythons
 from .layout import (
+    CACHE,
     CONTROLLER_PYTHON,
+    MAC_PYTHON,
     ROOT,
     TARGET_PYTHONS,
     TOOLS,
@@ -56,6 +58,28 @@ class Environment:
         return digest.hexdigest()[:12]
 
 
+@dataclasses.dataclass(frozen=True)
+class NodePackages:
+    """Programs from npm, in the versions that their package.json names."""
+
+    name: str
+    manifest: pathlib.Path
+
+    def ready(self) -> pathlib.Path:
+        """Install them unless they are there, and return the folder of their programs."""
+        digest = hashlib.sha256(self.manifest.read_bytes()).hexdigest()[:12]
+        folder = CACHE / "npm" / f"{self.name}-{digest}"
+        with locked(CACHE / "npm" / f"{self.name}.lock"):
+            if not (folder / "ready").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                shutil.copy(self.manifest, folder / "package.json")
+                options = ["--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]
+                _run(["npm", "install", *options, "--prefix", str(folder)], folder)
+                (folder / "ready").touch()
+        return folder / "node_modules" / ".bin"
+
+
 def _build(folder: pathlib.Path, interpreter: pathlib.Path, requirements: tuple[pathlib.Path, ...]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     _run([str(interpreter), "-m", "venv", str(folder)], folder)
@@ -69,7 +93,7 @@ def _run(command: list[str], folder: pathlib.Path) -> None:
     )
     if done.returncode:
         said = done.stdout[-4000:]
-        raise ToolError(f"The virtual environment {folder} could not be made: {' '.join(command)} said:\n{said}")
+        raise ToolError(f"{folder} could not be made: {' '.join(command)} said:\n{said}")
 
 
 def _forget_unused(name: str, current: pathlib.Path) -> None:
@@ -89,6 +113,10 @@ UNIT_LIBRARIES = ROOT / "tests" / "unit" / "requirements.txt"
 CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), UNIT_LIBRARIES))
 LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
 IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
+# The stores, with the newest libraries that run on a Mac's Python; and the servers that they write to.
+STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, ROOT / "requirements.txt"))
+SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
+AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
 UNITS = {v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES)) for v in TARGET_PYTHONS}
 # The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, one between, the newest.
 CORES = {

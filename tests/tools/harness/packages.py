@@ -57,6 +57,7 @@ APACHE = Program(
     ("httpd",),
     ("/usr/lib/apache2/modules/mod_dav_fs.so",),
 )
+NPM = Program("npm", ("nodejs", "npm"), ("node",))
 CURL = Program("curl", ("curl",), ("curl",))
 SHASUM = Program("shasum", ("perl",), ("perl",))
 SSHD = Program("sshd", ("openssh-server",), ())

@@ -96,6 +96,12 @@ def find_fault_table(output: str) -> list[str]:
     return found.group(0).splitlines() if found else []
 
 
+def find_promises(output: str) -> list[str]:
+    """Return the matrix of what each kind of store promises, with its totals; nothing where there is none."""
+    found = re.search(r"^\| promise .*\n(?:.*\n)+?promises kept .*$", output, re.MULTILINE)
+    return found.group(0).splitlines() if found else []
+
+
 def find_warnings(output: str, allowed: Iterable[re.Pattern[str]]) -> list[str]:
     """Return Ansible's warnings in C(output), each once, without those that are allowed."""
     found = dict.fromkeys(match.group(0).strip() for match in WARNING.finditer(output))

@@ -13,7 +13,7 @@ import subprocess
 from . import environments, packages, pythons
 from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
-from .results import Counts, find_fault_table, find_warnings, read_junit
+from .results import Counts, find_fault_table, find_promises, find_warnings, read_junit
 from .runner import Stage, StageRun
 from .staging import stage, stage_for_ansible_test
 
@@ -25,6 +25,9 @@ ALLOWED_WARNINGS: tuple[re.Pattern[str], ...] = ()
 NOT_OUR_STYLE = re.compile(r"\bE203\b")
 
 COLOR = ("--color", "no")
+
+# Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
+LONGEST_TEST = 600
 
 # More than there are cores: whole playbooks often wait, as they do for a real Mac.
 WORKERS = 3
@@ -138,9 +141,17 @@ def tools(run: StageRun) -> Counts:
 def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
-    python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
+    python = environments.STORES.ready() / "bin" / "python"
     counts = _pytest(run, controller, stage(run.scratch), "tests/scenario", {"MACOPS_TARGET_PYTHON": python})
     counts.notes = find_fault_table(run.output())
+    return counts
+
+
+def stores(run: StageRun) -> Counts:
+    """Hold every kind of store to the same promises, on real servers."""
+    servers = (environments.SERVERS.ready() / "bin", environments.AZURITE.ready())
+    counts = _pytest(run, environments.STORES.ready(), stage(run.scratch), "tests/stores", programs=servers)
+    counts.notes = find_promises(run.output())
     return counts
 
 
@@ -225,6 +236,7 @@ def _pytest(
     tree: pathlib.Path,
     folder: str,
     variables: dict[str, object] | None = None,
+    programs: tuple[pathlib.Path, ...] = (),
 ) -> Counts:
     report = run.scratch / "junit.xml"
     chosen = run.options.only or (folder,)
@@ -238,10 +250,13 @@ def _pytest(
         "-rs",
         "-p",
         "no:cacheprovider",
+        f"--timeout={LONGEST_TEST}",
+        "--durations=40",
+        "--durations-min=3",
         f"--junitxml={report}",
         *chosen,
     ]
-    code = run.run(command, tree, (environment / "bin",), variables)
+    code = run.run(command, tree, (environment / "bin", *programs), variables)
     return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {folder}")
 
 
@@ -272,6 +287,12 @@ STAGES = (
         "whole playbooks over OpenSSH and HTTPS",
         scenario,
         (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH),
+    ),
+    Stage(
+        "stores",
+        "every kind of store on real servers",
+        stores,
+        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM),
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     *(units(version) for version in TARGET_PYTHONS),

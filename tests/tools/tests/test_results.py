@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from harness.results import Counts, find_fault_table, find_warnings, read_junit
+from harness.results import Counts, find_fault_table, find_promises, find_warnings, read_junit
 
 JUNIT = """<?xml version="1.0"?>
 <testsuites><testsuite name="units">
@@ -66,3 +66,9 @@ def test_the_table_of_faults_is_found():
     ]
     assert find_fault_table("\n".join([".... [100%]", "", *table, "4 passed"])) == table
     assert find_fault_table("4 passed\n") == []
+
+
+def test_the_matrix_of_promises_is_found():
+    matrix = ["| promise | file |", "|---|---|", "| resumes | (1) |", "(1) no network", "promises kept 3, broken 0"]
+    assert find_promises("\n".join(["..  [100%]", "", *matrix, "4 passed"])) == matrix
+    assert find_promises("4 passed\n") == []

@@ -306,6 +306,18 @@ def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> No
     assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
 
 
+def test_what_another_run_has_removed_meanwhile_was_not_killed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    until(folder.ended)
+    until(lambda: not all_jobs()[0].running)
+    seen = all_jobs()
+    folder.remove()
+    monkeypatch.setattr(_job_folder, "all_jobs", lambda: seen)
+    assert remove_stale() == []
+    assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
 def test_an_answer_waits_to_be_fetched(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     mac.end()

@@ -321,8 +321,7 @@ class TestWhatIsLeft:
         assert (ended.error.details["status"], ended.left) == (507, [])
 
     def test_a_part_that_is_too_large_for_the_server(self, server, end):
-        # Again and again: the answer may be lost when the body is on its way already.
-        server.faults.append(Fault("PUT", big=True, status=413, times=10))
+        server.faults.append(Fault("PUT", big=True, status=413, after_body=True))
         assert (
             end(TaskError, match=r"does not accept 1048576 bytes in one request\. Give a smaller part_size").left == []
         )
