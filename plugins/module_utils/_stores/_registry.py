@@ -13,10 +13,12 @@ from .._errors import TaskError
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
+from ._s3 import S3Store
 
 _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "https": HttpsStore,
     "file": FileStore,
+    "s3": S3Store,
 }
 
 

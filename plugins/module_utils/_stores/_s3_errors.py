@@ -84,6 +84,10 @@ class Place:
     encryption: str | None = None
     storage_class: str | None = None
 
+    def address(self, key: str) -> str:
+        """Return how a file of the bucket is called in a sentence."""
+        return f"s3://{self.bucket}/{key}"
+
 
 class Refused(Exception):
     """The store has refused something with a code that the caller knows what to do about."""
@@ -154,7 +158,8 @@ def unclear_look(place: Place, name: str) -> TaskError:
 
 def _said(refusal: Refusal, place: Place) -> str:
     answer = f"{refusal.status}" if refusal.code == str(refusal.status) else f"{refusal.status} {refusal.code}"
-    return f"{place.host} answered {answer} to {refusal.operation}"
+    request = refusal.operation.title().replace("_", "")
+    return f"{place.host} answered {answer} to {request}"
 
 
 def _final_sentence(refusal: Refusal, place: Place) -> str | None:
@@ -174,7 +179,9 @@ def _final_sentence(refusal: Refusal, place: Place) -> str | None:
             "enabled and in the bucket's region, and that its policy allows these credentials to use it."
         )
     if code in ("InvalidArgument", "InvalidRequest", "MalformedXML") and refusal.operation in _WRITES:
-        return f"{said}: it does not take one of the options with which it is to keep the files. {_check_options(place)}"
+        return (
+            f"{said}: it does not take one of the options with which it is to keep the files. {_check_options(place)}"
+        )
     if code in NOT_SUPPORTED:
         return f"{said}: this store cannot do that. {_check_options(place)}"
     return None
@@ -185,7 +192,7 @@ _SENTENCES: Mapping[str, str] = {
         "access control lists are switched off for the bucket {bucket} (Object Ownership: bucket owner enforced). "
         "Leave out s3_acl, and let a bucket policy say who may read."
     ),
-    "EntityTooLarge": "the image, or a part of it, is larger than this store accepts. Ask its administrators for its limits.",
+    "EntityTooLarge": "it does not accept an image, or a part of one, that is so large. Ask its administrators for the limits.",
     "EntityTooSmall": "the parts are smaller than this store accepts. Give a larger part_size.",
     "InvalidAccessKeyId": "it does not know this access key. Check access_key.",
     "InvalidBucketName": "'{bucket}' cannot be the name of a bucket. Correct destination.",
@@ -203,10 +210,9 @@ _SENTENCES: Mapping[str, str] = {
     "SignatureDoesNotMatch": (
         "secret_key does not belong to access_key. Check both; a slash or a plus may have been lost in copying."
     ),
-    **{
-        code: "it cannot encrypt as s3_encryption and s3_kms_key_id say. Correct them, or leave them out."
-        for code in _ENCRYPTION
-    },
+    **dict.fromkeys(
+        _ENCRYPTION, "it cannot encrypt as s3_encryption and s3_kms_key_id say. Correct them, or leave them out."
+    ),
 }
 
 
@@ -230,7 +236,9 @@ def _credentials_ended(code: str, place: Place) -> str:
 
 
 def _allow(refusal: Refusal, place: Place) -> str:
-    where = "the bucket" if refusal.operation.startswith(("list_multipart", "list_objects", "head_bucket")) else place.url
+    where = (
+        "the bucket" if refusal.operation.startswith(("list_multipart", "list_objects", "head_bucket")) else place.url
+    )
     needed = [PERMISSIONS.get(refusal.operation, "s3:*")]
     if refusal.operation in _WRITES:
         needed += ["s3:PutObjectAcl"] if place.acl else []

@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .._errors import TaskError
 from ._base import StoreOptions
@@ -44,11 +42,12 @@ class Listed:
 
 
 def part_size_for(size: int, wanted: int | None) -> int:
-    """Return how large the parts of a file are: as wanted, but so that the file fits into the parts that there may be."""
+    """Return how large the parts of a file are: as wanted, but so that there are not more than there may be."""
     smallest = -(-size // MOST_PARTS)
     if smallest > LARGEST_PART:
         raise TaskError(
-            f"The image has {size} bytes, and S3 keeps at most {MOST_PARTS * LARGEST_PART} in one file. Make it smaller."
+            f"The image has {size} bytes, and S3 keeps at most {MOST_PARTS * LARGEST_PART} in one file. "
+            "Make it smaller."
         )
     if smallest > SMALLEST_PART:
         smallest = min(-(-smallest // MIB) * MIB, LARGEST_PART)
@@ -89,11 +88,6 @@ def encoded(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def note(about: Mapping[str, Any]) -> bytes:
-    """Return the text of a note, the same for the same facts."""
-    return json.dumps(about, sort_keys=True).encode()
-
-
 def check_options(options: StoreOptions) -> None:
     """Raise TaskError for options that do not go together, or that make no sense for S3."""
     if options.username or options.password or options.token:
@@ -109,8 +103,10 @@ def check_options(options: StoreOptions) -> None:
         raise TaskError("s3_kms_key_id needs s3_encryption=aws:kms.")
     if options.s3_storage_class in ("GLACIER", "DEEP_ARCHIVE"):
         raise TaskError(
-            f"Nothing can be downloaded from the storage class {options.s3_storage_class} without restoring it first, so "
-            "users' Macs cannot either. Choose another s3_storage_class, such as STANDARD_IA or GLACIER_IR."
+            f"Nothing can be downloaded from the storage class {options.s3_storage_class} without restoring it first, "
+            "so users' Macs cannot either. Choose another s3_storage_class, such as STANDARD_IA or GLACIER_IR."
         )
     if len(options.s3_tags) > 10:
-        raise TaskError(f"s3_tags has {len(options.s3_tags)} tags, and S3 keeps at most 10 with a file. Leave some out.")
+        raise TaskError(
+            f"s3_tags has {len(options.s3_tags)} tags, and S3 keeps at most 10 with a file. Leave some out."
+        )
