@@ -23,9 +23,11 @@ sys.path[:0] = [str(_COLLECTION / "tests"), str(_COLLECTION.parents[2])]
 from stores.backends import Backend  # noqa: E402  (found by the line before)
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
+from stores.backends.rclone_s3 import RcloneS3Backend  # noqa: E402
+from stores.backends.seaweedfs import SeaweedFSBackend  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
-BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache)
+BACKENDS: tuple[type[Backend], ...] = (LocalFolder, Nginx, PlainPut, Apache, SeaweedFSBackend, RcloneS3Backend)
 
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 

@@ -600,8 +600,8 @@ def _with_endpoint(options: StoreOptions) -> StoreOptions:
         raise TaskError("endpoint_url must hold no user name, no password, no '?' and no '#'. Correct it.")
     if parts.scheme != "https" or not parts.hostname:
         raise TaskError(
-            "endpoint_url has to be an https:// address, such as https://s3.example.com:9000: without TLS, images would "
-            "go over the network unprotected."
+            "endpoint_url has to be an https:// address, such as https://s3.example.com:9000: without TLS, images "
+            "would go over the network unprotected."
         )
     return replace(options, endpoint_url=endpoint)
 

@@ -5,14 +5,15 @@
 """The client of an S3 store: boto3 makes and signs the requests, C(_http) sends them.
 
 So they go the way of all our requests: proxies come from the option or the environment alone, nothing is sent before
-the server wants it, what crawls counts as broken, and errors are in our words. boto3 itself tries nothing again, because
-it cannot tell what may be.
+the server wants it, what crawls counts as broken, and errors are in our words. boto3 itself tries nothing again: it
+cannot tell what may be.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -110,6 +111,8 @@ class S3Client:
     def _session(self) -> Any:
         options = self._options
         core = load("botocore.session").Session()
+        # It tells on which Pythons its next releases will run.
+        warnings.filterwarnings("ignore", "Boto3 will no longer support Python", category=Warning)
         if options.access_key is None:
             _keep_off_system_proxies()
         try:
@@ -136,8 +139,8 @@ class S3Client:
             if credentials is None:
                 raise TaskError(
                     "There are no credentials for S3, and it is not written to without. Give access_key and "
-                    "secret_key, or log in so that boto3 finds them: in the environment, in a profile (AWS_PROFILE), or "
-                    "as the role of the host."
+                    "secret_key, or log in so that boto3 finds them: in the environment, in a profile (AWS_PROFILE), "
+                    "or as the role of the host."
                 )
             frozen = credentials.get_frozen_credentials()
             client = session.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=self._config())

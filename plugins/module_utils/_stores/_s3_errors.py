@@ -192,7 +192,7 @@ _SENTENCES: Mapping[str, str] = {
         "access control lists are switched off for the bucket {bucket} (Object Ownership: bucket owner enforced). "
         "Leave out s3_acl, and let a bucket policy say who may read."
     ),
-    "EntityTooLarge": "it does not accept an image, or a part of one, that is so large. Ask its administrators for the limits.",
+    "EntityTooLarge": "it accepts no image, or no part of one, that is so large. Ask its administrators.",
     "EntityTooSmall": "the parts are smaller than this store accepts. Give a larger part_size.",
     "InvalidAccessKeyId": "it does not know this access key. Check access_key.",
     "InvalidBucketName": "'{bucket}' cannot be the name of a bucket. Correct destination.",
