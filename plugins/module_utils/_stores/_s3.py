@@ -11,7 +11,6 @@ arrived stays in the store when it breaks.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +35,7 @@ from ._base import (
     left_parts,
     part_name,
     removed,
+    this_host,
     unheard,
 )
 from ._body import Body, Content
@@ -48,9 +48,9 @@ from ._s3_parts import (
     check_options,
     is_equal,
     is_md5,
+    mark_of,
     on_grid,
     part_size_for,
-    part_size_of,
     plain,
 )
 from ._s3_uploads import NoLists, Uploads, checksum_of, digests_of
@@ -89,7 +89,9 @@ class S3Store(Store):
         # The upload that is ours, the key of what was sent last, and what its parts were answered with.
         self._own: str | None = None
         self._target: str | None = None
-        self._content_note: bytes | None = None
+        # Of that upload: the size of its parts, and what it is.
+        self._own_size = 0
+        self._own_of = ""
         self._answers: dict[int, dict[str, Any]] = {}
         # Of what was sent last.
         self._sha256: str | None = None
@@ -99,8 +101,9 @@ class S3Store(Store):
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._notice = notice
         part_size_for(content.size, self._options.part_size)
+        # Some stores make a bucket that is not there for the first file.
+        self._check_bucket()
         if not write:
-            self._check_bucket()
             return
         self._checksum = None
         self._find_out(name)
@@ -109,13 +112,14 @@ class S3Store(Store):
             # The ETag of a part is not its MD5 then, and nothing else tells which bytes it has.
             self.resumes = False
             return
-        self._content_note = self._note(name, content)
+        self._own = None
         try:
-            best = self._uploads.sort_out(self._key(name), self._content_note, self._checksum or "", notice)
+            best = self._uploads.sort_out(self._key(name), content.size, self._mark(name, content), notice)
         except NoLists as error:
             self._cannot_resume(error)
         else:
-            self._own = best.name if best is not None else None
+            if best is not None:
+                self._own, self._own_size, self._own_of = best[0].name, best[1], self._about(name, content)
 
     def _check_bucket(self) -> None:
         """Prove that the bucket is there, where that may be asked."""
@@ -241,8 +245,7 @@ class S3Store(Store):
     # Sending
 
     def resumable(self, name: str, body: Body) -> Partial | None:
-        if self._own is None or self._content_note != self._note(name, body.content):
-            self._own = None
+        if self._own is None or self._own_of != self._about(name, body.content):
             return None
         try:
             parts = self._uploads.parts(self._key(name), self._own)
@@ -254,8 +257,7 @@ class S3Store(Store):
         if parts is None:
             self._own = None
             return None
-        size = part_size_of(parts, body.size, self._part_size(body))
-        return Partial(self._own, sum(part.size for part in on_grid(parts, body.size, size)))
+        return Partial(self._own, sum(part.size for part in on_grid(parts, body.size, self._own_size)))
 
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
         key = self._target = self._key(name)
@@ -266,14 +268,13 @@ class S3Store(Store):
         self._answers = {}
         try:
             parts = self._parts_of(key, after)
-            upload = self._own = after.name if after is not None else self._begin(name, body)
-            size = part_size_of(parts, body.size, self._part_size(body)) if parts else self._part_size(body)
-            listed = {part.number: part for part in on_grid(parts, body.size, size)}
+            upload = after.name if after is not None else self._begin(name, body)
+            listed = {part.number: part for part in on_grid(parts, body.size, self._own_size)}
             by_etag = any(not part.checksums for part in listed.values())
             digests = {checksum} - {"none"} | ({"md5"} if by_etag else set())
             kept = send_parts(
                 body,
-                size,
+                self._own_size,
                 self._concurrency,
                 lambda part: self._send_part(key, upload, part, checksum),
                 lambda part: self._has(listed, part, checksum),
@@ -301,12 +302,10 @@ class S3Store(Store):
 
     def _begin(self, name: str, body: Body) -> str:
         answer = self._client.call("create_multipart_upload", **self._kept_with(name, body.expected))
-        upload = answer["UploadId"]
-        self._content_note = self._note(name, body.content)
-        if self.resumes:
-            self._own = upload
-            self._uploads.write_notes(self._key(name), upload, self._content_note, self._checksum or "")
-        return upload
+        base = part_size_for(body.size, self._options.part_size)
+        self._own, self._own_of = answer["UploadId"], self._about(name, body.content)
+        self._own_size = base + self._mark(name, body.content)
+        return answer["UploadId"]
 
     def _send_part(self, key: str, upload: str, part: Part, checksum: str) -> None:
         answer = self._client.call(
@@ -378,6 +377,14 @@ class S3Store(Store):
         if not answer.get("ETag"):
             raise RetryLater(f"{self._client.place.host} did not say that it has completed the upload of {name}.")
         self._own = None
+        self._prove_digest(name)
+
+    def _prove_digest(self, name: str) -> None:
+        """Raise RetryLater when the upload that was gone on with is that of another image, whose first parts are ours."""
+        found = self.look(name)
+        if found is not None and found.sha256 not in (None, self._sha256):
+            self.delete(name)
+            raise RetryLater(f"The unfinished upload of {name} was that of another image: it begins anew.")
 
     def _is_published(self, name: str, size: int) -> bool:
         """Return whether these very bytes have the final name, put there by a request whose answer was lost."""
@@ -530,9 +537,6 @@ class S3Store(Store):
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
-    def _part_size(self, body: Body) -> int:
-        return part_size_for(body.size, self._options.part_size)
-
     def _protection(self) -> dict[str, Any]:
         """Return the parameters for all that is written: who may read it, how it is encrypted, what its tags are."""
         options = self._options
@@ -558,10 +562,13 @@ class S3Store(Store):
         }
         return {**{key: value for key, value in found.items() if value}, **self._protection()}
 
-    def _note(self, name: str, content: Content) -> bytes:
-        """Return the note about an image: what is to be under its name, and how it is to be kept."""
+    def _about(self, name: str, content: Content) -> str:
+        """Return what tells one upload from others: what is to be under its name, and how it is to be kept."""
         about = {"content": content.marks[0], "size": content.size, "kept": self._kept_with(name, None)}
-        return f"macops.parallels {hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}".encode()
+        return json.dumps(about, sort_keys=True)
+
+    def _mark(self, name: str, content: Content) -> int:
+        return mark_of(self._about(name, content), this_host())
 
 
 def public_url(bucket: str, key: str, region: str, endpoint: str | None) -> str:

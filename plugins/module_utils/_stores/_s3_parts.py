@@ -2,11 +2,17 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""How an image is cut into parts for S3, and how its parts in a store are compared with it: no network in here."""
+"""How an image is cut into parts for S3, and how its parts in a store are compared with it: no network in here.
+
+An upload that is not finished says nothing about itself but the sizes and digests of its parts. So the size says whose
+it is: above a whole number of MiB, it is a mark of the image, of the way in which it is to be kept, and of the host. A
+mark is short, so it only tells what is worth a comparison; and what was published on its word is looked at once more.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +24,10 @@ MIB = 1024 * 1024
 DEFAULT_PART_SIZE = 64 * MIB
 SMALLEST_PART = 5 * MIB
 LARGEST_PART = 5 * 1024 * MIB
-# S3 has 10,000 numbers for parts. The last two are for notes, which no file is ever put together from: the only way to
-# write on an upload that is not finished what it is, so that a later run can tell.
-CONTENT_NOTE = 10_000
-HOST_NOTE = 9_999
-MOST_PARTS = 9_998
+MOST_PARTS = 10_000
+# Which part of a mark tells the host.
+_HOSTS = 256
+_MARKS = MIB
 
 # By the value of s3_checksum: the name of the parameter, and of the algorithm when an upload begins.
 CHECKSUM_PARAMETERS = {"sha256": "ChecksumSHA256", "crc32": "ChecksumCRC32", "md5": "ContentMD5"}
@@ -42,24 +47,45 @@ class Listed:
 
 
 def part_size_for(size: int, wanted: int | None) -> int:
-    """Return how large the parts of a file are: as wanted, but so that there are not more than there may be."""
+    """Return how large the parts of a file are: as wanted, in whole MiB, but not more parts than there may be."""
     smallest = -(-size // MOST_PARTS)
-    if smallest > LARGEST_PART:
+    largest = LARGEST_PART - MIB
+    if smallest > largest:
         raise TaskError(
-            f"The image has {size} bytes, and S3 keeps at most {MOST_PARTS * LARGEST_PART} in one file. "
-            "Make it smaller."
+            f"The image has {size} bytes, and S3 keeps at most {MOST_PARTS * largest} in one file. Make it smaller."
         )
-    if smallest > SMALLEST_PART:
-        smallest = min(-(-smallest // MIB) * MIB, LARGEST_PART)
-    return max(min(wanted or DEFAULT_PART_SIZE, LARGEST_PART), smallest, SMALLEST_PART)
+    return _in_mib(max(min(wanted or DEFAULT_PART_SIZE, largest), smallest, SMALLEST_PART))
 
 
-def part_size_of(parts: Iterable[Listed], size: int, wanted: int) -> int:
-    """Return how large the parts were into which an unfinished upload has cut a file of that size."""
-    parts = list(parts)
-    sizes = [wanted, *({part.size for part in parts if part.size >= SMALLEST_PART} - {wanted})]
-    fitting = [each for each in sizes if -(-size // each) <= MOST_PARTS]
-    return max(fitting, key=lambda each: len(on_grid(parts, size, each)), default=wanted)
+def _in_mib(size: int) -> int:
+    return -(-size // MIB) * MIB
+
+
+def mark_of(about: str, host: str) -> int:
+    """Return what is added to the size of the parts."""
+    return _number(about) % (_MARKS // _HOSTS) * _HOSTS + _number(host) % _HOSTS
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def marked_size(parts: Iterable[Listed], size: int) -> int | None:
+    """Return how large the parts are into which an unfinished upload has cut a file of that size, if they tell."""
+    found = max((part.size for part in parts), default=0)
+    if found < SMALLEST_PART or found >= size or -(-size // found) > MOST_PARTS:
+        return None
+    return found if any(part.size == found for part in on_grid(parts, size, found)) else None
+
+
+def is_of(part_size: int, mark: int) -> bool:
+    """Return whether parts of that size are of the image with a mark, whichever host sends them."""
+    return part_size % MIB // _HOSTS == mark // _HOSTS
+
+
+def is_from(part_size: int, mark: int) -> bool:
+    """Return whether parts of that size are from the host with a mark."""
+    return part_size % _HOSTS == mark % _HOSTS
 
 
 def on_grid(parts: Iterable[Listed], size: int, part_size: int) -> list[Listed]:

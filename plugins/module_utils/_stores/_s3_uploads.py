@@ -2,13 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The multipart uploads of one file that are not finished: what they have, whose they are, what is to become of them.
-
-An upload says nothing about itself but the parts that it has. So each of ours has two tiny ones more, of which no file
-is ever made: a note about the image and how it is kept, and a note about the host that sends it. Both can be compared
-with ours, as all parts can. What has our note about the image is gone on with. What has only that of our host is of
-other bytes. What has neither is someone else's, and may be under way.
-"""
+"""The multipart uploads of one file that are not finished: what they have, and what is to become of them."""
 
 from __future__ import annotations
 
@@ -23,17 +17,16 @@ from typing import Any
 
 from .._errors import TaskError
 from .._retry import RetryLater
-from ._base import Notice, this_host
+from ._base import Notice
 from ._s3_client import S3Client
 from ._s3_errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
 from ._s3_parts import (
     CHECKSUM_PARAMETERS,
-    CONTENT_NOTE,
-    HOST_NOTE,
-    MOST_PARTS,
     Listed,
     encoded,
-    is_equal,
+    is_from,
+    is_of,
+    marked_size,
 )
 
 # Seconds without a new part, after which nobody can be sending any more.
@@ -49,14 +42,13 @@ class Unfinished:
     """An upload that is not finished."""
 
     name: str
-    # The notes among them.
     parts: tuple[Listed, ...]
     # Seconds since something came in.
     age: float
 
     @property
     def size(self) -> int:
-        return sum(part.size for part in self.parts if part.number <= MOST_PARTS)
+        return sum(part.size for part in self.parts)
 
 
 def digests_of(data: bytes) -> dict[str, bytes]:
@@ -80,18 +72,6 @@ class Uploads:
         self._client = client
         self._page_size = page_size
 
-    def write_notes(self, key: str, upload: str, content: bytes, checksum: str) -> None:
-        """Note on a new upload what it is."""
-        for number, text in ((CONTENT_NOTE, content), (HOST_NOTE, _host_note())):
-            self._client.call(
-                "upload_part",
-                Key=key,
-                UploadId=upload,
-                PartNumber=number,
-                Body=text,
-                **checksum_of(digests_of(text), checksum),
-            )
-
     def of(self, key: str) -> list[Unfinished]:
         """Return the unfinished uploads of a file. Raises NoLists."""
         found = []
@@ -102,12 +82,11 @@ class Uploads:
         return found
 
     def parts(self, key: str, upload: str) -> list[Listed] | None:
-        """Return the parts of an upload without the notes, None when there is no such upload. Raises NoLists."""
+        """Return the parts of an upload, None when there is no such upload. Raises NoLists."""
         try:
-            parts, _last = self._listed(key, upload)
+            return self._listed(key, upload)[0]
         except Refused:
             return None
-        return [part for part in parts if part.number <= MOST_PARTS]
 
     def is_there(self, key: str, upload: str) -> bool:
         """Return whether an upload can still be finished. Raises NoLists."""
@@ -125,23 +104,25 @@ class Uploads:
             return False
         return True
 
-    def sort_out(self, key: str, content: bytes, checksum: str, notice: Notice) -> Unfinished | None:
-        """Return the best of the uploads that can be gone on with, and abort those that are of no use to anybody.
+    def sort_out(self, key: str, size: int, mark: int, notice: Notice) -> tuple[Unfinished, int] | None:
+        """Return the best of the uploads that can be gone on with, and the size of its parts; abort what is of no use.
 
-        Raises NoLists.
+        That is what has stood still for a day, and what this host has begun with other bytes or options. Whatever else
+        there is may be under way. Raises NoLists.
         """
         ours = []
         for upload in self.of(key):
-            if _has(upload, CONTENT_NOTE, content, checksum):
-                ours.append(upload)
+            part_size = marked_size(upload.parts, size)
+            if part_size is not None and is_of(part_size, mark):
+                ours.append((upload, part_size))
             elif upload.age > STALE:
                 self._abort_with_notice(key, upload, "nothing has come in for it for a day", notice)
-            elif _has(upload, HOST_NOTE, _host_note(), checksum):
+            elif upload.parts and is_from(max(part.size for part in upload.parts), mark):
                 self._abort_with_notice(key, upload, "this host has begun it, with other bytes or options", notice)
-        ours.sort(key=lambda upload: upload.size)
+        ours.sort(key=lambda found: found[0].size)
         best = ours.pop() if ours else None
-        for upload in ours:
-            if _has(upload, HOST_NOTE, _host_note(), checksum):
+        for upload, part_size in ours:
+            if is_from(part_size, mark):
                 self._abort_with_notice(key, upload, "another one of the same image has more", notice)
         return best
 
@@ -159,7 +140,12 @@ class Uploads:
         """Yield the ids of the uploads of a file, when they were begun, and what time the store has now."""
         more: dict[str, Any] = {}
         while True:
-            answer = self._call("list_multipart_uploads", (), Prefix=key, MaxUploads=self._page_size, **more)
+            try:
+                answer = self._call(
+                    "list_multipart_uploads", GONE_UPLOAD, Prefix=key, MaxUploads=self._page_size, **more
+                )
+            except Refused:  # so says rclone when there are none
+                return
             now = _date(answer)
             for upload in answer.get("Uploads", []):
                 if upload["Key"] == key:
@@ -203,15 +189,6 @@ class Uploads:
             if refused.code in accept:
                 raise
             raise NoLists(refused.code) from refused
-
-
-def _has(upload: Unfinished, number: int, text: bytes, checksum: str) -> bool:
-    note = next((part for part in upload.parts if part.number == number), None)
-    return note is not None and note.size == len(text) and is_equal(note, digests_of(text), checksum)
-
-
-def _host_note() -> bytes:
-    return f"macops.parallels {this_host()}".encode()
 
 
 def _date(answer: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import boto3
 import botocore.config
+
 from support.gateway import Gateway
 from support.https_store import Fault
 

@@ -9,6 +9,7 @@ import json
 import urllib.parse
 
 import requests
+
 from support.seaweedfs import SeaweedFS
 
 from . import Broken, Folder
