@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real SeaweedFS as an S3 store for tests, over TLS with a certificate authority of its own.
 
-It verifies signatures and checksums, and honours conditions. There are two users: one may do all, one only read.
+It verifies signatures and checksums, and honours conditions. One user may do all, another one only read.
 
     with SeaweedFS(tmp_path) as server:
         server.url, server.ca_path, server.access_key, server.secret_key
@@ -24,6 +24,8 @@ from .serving import HOST, Certificates, free_ports, program
 
 _PATIENCE = 60.0
 ACCESS_KEY, SECRET_KEY = "AKPUBLISHER", "SKpublisher/secret+1"
+# A second one of the same user, as when keys are renewed.
+NEW_KEY, NEW_SECRET = "AKPUBLISHERNEW", "SKpublisher/new+secret"
 READER_KEY, READER_SECRET = "AKREADER", "SKreader/secret+1"
 
 
@@ -31,6 +33,7 @@ class SeaweedFS:
     """A running server: master, volume server, filer and S3 gateway in one process."""
 
     access_key, secret_key = ACCESS_KEY, SECRET_KEY
+    new_key, new_secret = NEW_KEY, NEW_SECRET
     reader_key, reader_secret = READER_KEY, READER_SECRET
 
     def __init__(self, root: str | Path) -> None:
@@ -116,6 +119,7 @@ class SeaweedFS:
 def _identities() -> dict[str, Any]:
     users = (
         ("publisher", ACCESS_KEY, SECRET_KEY, ["Admin", "Read", "List", "Tagging", "Write"]),
+        ("renewed", NEW_KEY, NEW_SECRET, ["Admin", "Read", "List", "Tagging", "Write"]),
         ("reader", READER_KEY, READER_SECRET, ["Read", "List"]),
     )
     return {

@@ -380,7 +380,7 @@ class S3Store(Store):
         self._prove_digest(name)
 
     def _prove_digest(self, name: str) -> None:
-        """Raise RetryLater when the upload that was gone on with is that of another image, whose first parts are ours."""
+        """Raise RetryLater when what was gone on with is the upload of another image, whose first parts are ours."""
         found = self.look(name)
         if found is not None and found.sha256 not in (None, self._sha256):
             self.delete(name)

@@ -23,7 +23,7 @@ BUCKET = "images"
 
 def error(status: int, code: str, **more: Any) -> Fault:
     """Return an S3 store's refusal as a fault."""
-    body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>secret</Message></Error>"
+    body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>not to be shown</Message></Error>"
     headers = {"Content-Type": "application/xml"}
     return Fault("*", status=status, headers=headers, body=body.encode(), **more)
 
@@ -92,7 +92,7 @@ class S3Backend(Backend):
         return Broken({"secret_key": "wrong-and-secret"}, words=("SignatureDoesNotMatch", "Check both"))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination="s3://none-such/images", words=("the bucket none-such is not there", "Make it"))
+        return Broken(destination="s3://none-such/images", words=("bucket none-such is not there", "Make it"))
 
     def full(self, folder: Folder) -> Broken:
         fault = error(403, "QuotaExceeded", times=99, where=lambda request: request.method in ("PUT", "POST"))
