@@ -69,11 +69,11 @@ class Case:
         store = self.open(page_size, **options)
         return Upload(store, wanted, pausing, notice=self.notices.append, **more).run()
 
-    def break_after(self, size: int) -> None:
+    def break_after(self, size: int, **options: Any) -> None:
         """Let an upload fail when so many bytes have gone out."""
         self.backend.break_after(size)
         with pytest.raises(TaskError, match="the same command goes on"):
-            self.upload(retries=0)
+            self.upload(retries=0, **options)
         self.backend.begin()
 
     def other_image(self) -> None:
@@ -207,6 +207,13 @@ def test_an_upload_of_other_bytes_is_aborted(case: Case) -> None:
     uploaded = case.upload()
     assert uploaded.resumed_from == 0
     assert ["with other bytes or options" in notice for notice in case.notices] == [True]
+    case.assert_published()
+
+
+def test_an_encrypted_upload_goes_on(case: Case) -> None:
+    case.break_after(8 * MIB, s3_encryption="AES256")
+    assert case.upload(s3_encryption="AES256").resumed_from > 5 * MIB
+    assert case.client.head_object(Bucket=BUCKET, Key=case.key)["ServerSideEncryption"] == "AES256"
     case.assert_published()
 
 

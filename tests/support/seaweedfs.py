@@ -12,6 +12,8 @@ It verifies signatures and checksums, and honours conditions. One user may do al
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import subprocess
 import tempfile
 import time
@@ -96,6 +98,8 @@ class SeaweedFS:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=state,
+                    # With which it encrypts what is to be encrypted with keys of its own.
+                    env={**os.environ, "WEED_S3_SSE_KEK": secrets.token_hex(32)},
                 )
             if self._wait():
                 return

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from .._errors import TaskError, add_sentence
+from .._errors import TaskError
 from .._http import BLOCK
 from .._retry import RetryLater
 from ._base import (
@@ -41,7 +41,7 @@ from ._base import (
 from ._body import Body, Content
 from ._parts import Part, send_parts
 from ._s3_client import S3Client
-from ._s3_errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, WRONG_CHECKSUM, Refused, unclear_look
+from ._s3_errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, Refused, unclear_look
 from ._s3_parts import (
     CHECKSUM_ALGORITHMS,
     Listed,
@@ -53,6 +53,7 @@ from ._s3_parts import (
     part_size_for,
     plain,
 )
+from ._s3_probe import TINY, learn
 from ._s3_uploads import NoLists, Uploads, checksum_of, digests_of
 
 DEFAULT_CONCURRENCY = 4
@@ -64,7 +65,6 @@ _BROKEN_UPLOAD = ("InvalidPart", "InvalidPartOrder")
 _IN_CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
 _BEYOND = ("InvalidRange", "416")
 _FORBIDDEN = ("AccessDenied", "403")
-_TINY = b"macops.parallels"
 
 
 class S3Store(Store):
@@ -84,7 +84,6 @@ class S3Store(Store):
         self._concurrency = options.concurrency or DEFAULT_CONCURRENCY
         # None until it was found out what the store verifies: "sha256", "crc32", "md5", "none".
         self._checksum: str | None = None
-        self._takes_conditions = True
         self._notice: Notice = unheard
         # The upload that is ours, the key of what was sent last, and what its parts were answered with.
         self._own: str | None = None
@@ -132,66 +131,21 @@ class S3Store(Store):
                 ) from refused
 
     def _find_out(self, name: str) -> None:
-        """Write and remove a tiny file; learn from it what the store verifies, and whether it honours conditions."""
-        wanted = self._options.s3_checksum
+        """Write and remove a tiny file, and learn from it what the store can do."""
         probe = self._key(part_name(name))
+        written = []
+
+        def put(**how: Any) -> None:
+            self._put(probe, TINY, **how)
+            written.append(probe)
+
         try:
-            if self._options.endpoint_url is None:
-                self._checksum = "sha256" if wanted == "auto" else wanted
-                self._put(probe, _TINY, checksum=self._checksum)
-                return
-            self._checksum = self._learn_checksum(probe) if wanted == "auto" else wanted
-            self._put_with_checksum(probe)
-            self.exclusive = self._takes_conditions = self._refuses_second(probe)
+            found = learn(put, self._options)
         finally:
-            self._remove_probe(probe)
-
-    def _learn_checksum(self, probe: str) -> str:
-        """Return the best digest that the store compares with what it has got: only a wrong one can tell."""
-        for checksum in ("sha256", "md5"):
-            try:
-                self._put(probe, _TINY, checksum=checksum, digests=digests_of(b"other bytes"))
-            except RetryLater as error:
-                if error.details.get("code") in WRONG_CHECKSUM:
-                    return checksum
-                raise
-            except TaskError as error:
-                code = error.details.get("code")
-                if code in WRONG_CHECKSUM and self._takes(probe, checksum):
-                    return checksum
-                if code not in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
-                    raise
-        return "none"
-
-    def _takes(self, probe: str, checksum: str) -> bool:
-        """Return whether the store takes a digest that is right."""
-        try:
-            self._put(probe, _TINY, checksum=checksum)
-        except TaskError as error:
-            if error.details.get("code") in WRONG_CHECKSUM:
-                return False
-            raise
-        return True
-
-    def _put_with_checksum(self, probe: str) -> None:
-        try:
-            self._put(probe, _TINY, checksum=self._checksum)
-        except TaskError as error:
-            if error.details.get("code") in (*WRONG_CHECKSUM, *NOT_SUPPORTED) and self._checksum != "none":
-                add_sentence(error, f"The checksum {self._checksum} may be the reason: set s3_checksum to auto.")
-            raise
-
-    def _refuses_second(self, probe: str) -> bool:
-        """Return whether a file that is there is left alone when it has to be absent."""
-        try:
-            self._put(probe, _TINY, conditions={"If-None-Match": "*"}, accept=(*CONDITION_FAILED, *NOT_SUPPORTED))
-        except Refused as refused:
-            return refused.code in CONDITION_FAILED
-        except TaskError as error:
-            if error.details.get("code") in WRONG_CHECKSUM:  # some say so of a header that they do not know
-                return False
-            raise
-        return False
+            if written:
+                self._remove_probe(probe)
+        self._checksum = found.checksum
+        self.exclusive = found.conditions
 
     def _remove_probe(self, probe: str) -> None:
         try:
@@ -215,8 +169,9 @@ class S3Store(Store):
             return
         best, useless = left_parts(found, name, content)
         for left in [*useless, *([best.name] if best else [])]:
-            if self.delete(left):
-                self._notice(removed(self._client.place.address(self._key(left))))
+            with contextlib.suppress(TaskError, RetryLater):
+                if self.delete(left):
+                    self._notice(removed(self._client.place.address(self._key(left))))
 
     def look(self, name: str) -> Stored | None:
         key = self._key(name)
@@ -359,7 +314,7 @@ class S3Store(Store):
             answer = self._client.call(
                 "complete_multipart_upload",
                 (*CONDITION_FAILED, *GONE_UPLOAD, *_BROKEN_UPLOAD),
-                {} if overwrite or not self._takes_conditions else {"If-None-Match": "*"},
+                {} if overwrite or not self.exclusive else {"If-None-Match": "*"},
                 work=sent.size,
                 Key=self._key(name),
                 UploadId=sent.name,

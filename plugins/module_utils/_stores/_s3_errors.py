@@ -124,7 +124,10 @@ def understood(refusal: Refusal, place: Place) -> Exception:
     sentence = _final_sentence(refusal, place)
     if sentence is None and may_pass(code, status):
         words = "is too busy" if _THROTTLED.search(code) else "could not do it now"
-        return RetryLater(f"{_said(refusal, place)}: it {words}.", after=refusal.after, **details)
+        more = ""
+        if place.encryption and code == "InternalError" and refusal.operation in _WRITES:
+            more = " If that does not pass, it may not be able to encrypt: leave out s3_encryption."
+        return RetryLater(f"{_said(refusal, place)}: it {words}.{more}", after=refusal.after, **details)
     if sentence is None:
         sentence = (
             f"{_said(refusal, place)}. Check the destination and its options, and ask the store's administrators what "

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -50,10 +51,10 @@ class S3Backend(Backend):
     def _prepare(self) -> None:
         self.client.create_bucket(Bucket=BUCKET)
 
-    @property
+    @functools.cached_property
     def client(self) -> Any:
         """A client of the server, past the gateway and all that is tested."""
-        return boto3.client(
+        return boto3.session.Session().client(
             "s3",
             endpoint_url=self.server.url,
             aws_access_key_id=self.server.access_key,
