@@ -6,7 +6,7 @@ ONLY ?=
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test benchmark clean
+.PHONY: help demo test benchmark benchmark-stores clean
 
 help:
 	@echo "make demo         run the whole pipeline here, against a simulated Mac and an HTTPS store (no root)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-STAGE   run one stage of them:"
 	@$(PYTHON) tests/tools/run_tests.py --list
 	@echo "make benchmark    measure the whole run with a 2 GiB image, beside the same work by hand"
+	@echo "make benchmark-stores  measure uploads to every kind of store, beside their own command-line clients"
 	@echo "make clean        remove everything that was generated"
 
 demo:
@@ -21,6 +22,9 @@ demo:
 
 benchmark:
 	@$(PYTHON) tests/tools/in_venv.py benchmark tests/benchmarks/build_image.py
+
+benchmark-stores:
+	@$(PYTHON) tests/tools/in_venv.py stores tests/benchmarks/stores.py
 
 test:
 	@$(PYTHON) tests/tools/run_tests.py --only "$(ONLY)" $(STAGES)

@@ -119,7 +119,9 @@ size:
   type: int
   sample: 42949672960
 bytes_sent:
-  description: Bytes of the file that this run has sent, those of attempts that broke included.
+  description:
+    - Bytes of the file that this run has sent, those of attempts that broke included.
+    - V(0) where nothing had to be sent, also when a C(file://) folder is on the same volume and that clones files.
   returned: success
   type: int
   sample: 42949672960

@@ -321,10 +321,9 @@ class HttpsStore:
         if fault is not None and fault.do is not None:
             fault.do()
         if fault is not None and fault.status is not None:
-            return _plain_answer(start_response, fault.status, fault.headers, fault.body)
             while fault.after_body and environ["wsgi.input"].read(64 * 1024):
                 pass
-            return _plain_answer(start_response, fault.status, fault.headers)
+            return _plain_answer(start_response, fault.status, fault.headers, fault.body)
         if self.methods is not None and environ["REQUEST_METHOD"] not in self.methods:
             return _plain_answer(start_response, 405, {})
         if fault is not None and fault.lose_answer:

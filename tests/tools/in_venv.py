@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a program in a virtual environment of this project: python in_venv.py demo|benchmark PROGRAM [ARGUMENT...]."""
+"""Runs a program in a virtual environment of this project: in_venv.py demo|benchmark|stores PROGRAM [ARGUMENT...]."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if sys.version_info < (3, 11):
     )
 
 from harness import packages
-from harness.environments import CONTROLLER, UNITS, Environment
-from harness.layout import CACHE, MAC_PYTHON, TOOLS, ToolError, clean_environment
+from harness.environments import AZURITE, CONTROLLER, SERVERS, STORES, UNITS, Environment
+from harness.layout import CACHE, CONTROLLER_PYTHON, MAC_PYTHON, TOOLS, ToolError, clean_environment
 from harness.staging import stage
 
 
@@ -35,9 +35,20 @@ def benchmark() -> dict[str, str]:
     return {**clean_environment((CONTROLLER.ready() / "bin",)), "MACOPS_TARGET_PYTHON": str(target)}
 
 
+def stores() -> dict[str, str]:
+    """Return the environment of the stores' contests, which run in a staged tree: a collection has to lie in one."""
+    packages.install_missing(
+        (packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.CURL, packages.NPM)
+    )
+    rivals = Environment("rivals", CONTROLLER_PYTHON, (TOOLS / "requirements-rivals.txt",)).ready()
+    folders = (STORES.ready() / "bin", SERVERS.ready() / "bin", AZURITE.ready(), rivals / "bin")
+    os.chdir(stage(CACHE / "stage-stores"))
+    return clean_environment(folders)
+
+
 def main() -> None:
     """Become the program, in its environment."""
-    environment = {"demo": demo, "benchmark": benchmark}[sys.argv[1]]()
+    environment = {"demo": demo, "benchmark": benchmark, "stores": stores}[sys.argv[1]]()
     os.execvpe("python", ["python", *sys.argv[2:]], environment)
 
 

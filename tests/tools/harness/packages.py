@@ -57,6 +57,8 @@ APACHE = Program(
     ("httpd",),
     ("/usr/lib/apache2/modules/mod_dav_fs.so",),
 )
+# On a Mac, every volume clones files.
+BTRFS = Program("true" if sys.platform == "darwin" else "mkfs.btrfs", ("btrfs-progs",), ())
 NPM = Program("npm", ("nodejs", "npm"), ("node",))
 CURL = Program("curl", ("curl",), ("curl",))
 SHASUM = Program("shasum", ("perl",), ("perl",))

@@ -292,7 +292,7 @@ STAGES = (
         "stores",
         "every kind of store on real servers",
         stores,
-        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM),
+        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM, packages.BTRFS),
     ),
     Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     *(units(version) for version in TARGET_PYTHONS),
