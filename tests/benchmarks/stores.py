@@ -21,9 +21,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT.parents[2])]
 
 import store_https  # noqa: E402  (found by the line before)
+import store_s3  # noqa: E402
 from contest import hold, table  # noqa: E402
 
-CONTESTS = (store_https.folder, store_https.nginx, store_https.apache)
+CONTESTS = (store_https.folder, store_https.nginx, store_https.apache, store_s3.seaweedfs)
 
 MIB = 1024 * 1024
 
