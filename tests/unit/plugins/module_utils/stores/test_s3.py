@@ -159,6 +159,7 @@ def test_options_that_make_no_sense(destination, options, words):
     [
         ("put_object", "SlowDown", 503, RetryLater, "SlowDown to PutObject: it is too busy"),
         ("upload_part", "InternalError", 500, RetryLater, "could not do it now"),
+        ("complete_multipart_upload", "200", 200, RetryLater, "answered 200 to CompleteMultipartUpload"),
         ("upload_part", "RequestTimeout", 400, RetryLater, "RequestTimeout"),
         ("upload_part", "BadDigest", 400, RetryLater, "BadDigest"),
         ("complete_multipart_upload", "ConditionalRequestConflict", 409, RetryLater, "409"),
