@@ -118,9 +118,9 @@ options:
     type: str
   region:
     description:
-      - Region of an S3 bucket, such as V(eu-central-1). By default what boto3 finds in E(AWS_DEFAULT_REGION) or a profile.
-        One of Amazon's buckets needs it. With O(endpoint_url) it is V(us-east-1) by default, which most other servers
-        want to hear.
+      - Region of an S3 bucket, such as V(eu-central-1). By default what boto3 finds in E(AWS_DEFAULT_REGION) or in a
+        profile. One of Amazon's buckets needs it. With O(endpoint_url) it is V(us-east-1) by default, which most other
+        servers want to hear.
     type: str
   s3_storage_class:
     description:

@@ -44,8 +44,8 @@ _MAY_PASS = (
     "XAmzContentSHA256Mismatch",
     "TemporaryRedirect",
 )
-# A success that turned out to be none while it was under way is told in the body of an answer that began with 200; older
-# releases of boto3 then know no code.
+# A success that turned out to be none while it was under way is told in the body of an answer that began with 200;
+# older releases of boto3 then know no code.
 _STATUS_MAY_PASS = (200, 307, 408, 425, 429, 500, 502, 503, 504)
 _WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
 _ENCRYPTION = ("InvalidEncryptionAlgorithmError", "ServerSideEncryptionConfigurationNotFoundError")
