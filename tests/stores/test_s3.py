@@ -21,6 +21,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._retry import Ret
 from ansible_collections.macops.parallels.plugins.module_utils._stores import _s3_uploads
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores._s3 import S3Store
+from ansible_collections.macops.parallels.plugins.module_utils._stores._s3_client import S3Client
 from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
 
 from support.https_store import Fault, Request
@@ -478,3 +479,57 @@ def test_parts_go_out_side_by_side(case: Case) -> None:
         case.upload(concurrency=2)
     assert under_way.most == 2
     case.assert_published()
+
+
+class Recorder:
+    """In place of what sends: notes the requests, and sends none."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+
+    def request(self, method: str, url: str, headers: dict[str, str], *_unused: Any, **_more: Any) -> Any:
+        self.seen.append((method, url, headers))
+        raise RetryLater("Nothing is sent.")
+
+
+@pytest.mark.parametrize(
+    "bucket, region, url",
+    [
+        ("images", "eu-central-1", "https://images.s3.eu-central-1.amazonaws.com/golden/a%20b%2Bc.pvmp"),
+        ("img.example.com", "us-east-1", "https://s3.us-east-1.amazonaws.com/img.example.com/golden/a%20b%2Bc.pvmp"),
+        ("images", "cn-north-1", "https://images.s3.cn-north-1.amazonaws.com.cn/golden/a%20b%2Bc.pvmp"),
+    ],
+)
+def test_where_amazons_requests_go(monkeypatch: pytest.MonkeyPatch, bucket: str, region: str, url: str) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(S3Client, "_http", lambda self: recorder)
+    store = S3Store(
+        f"s3://{bucket}/golden", StoreOptions(access_key="AK", secret_key="SK", session_token="t0ken", region=region)
+    )
+    with pytest.raises(RetryLater):
+        store.look("a b+c.pvmp")
+    with pytest.raises(RetryLater):
+        store.write("a b+c.pvmp", b"{}", if_absent=True)
+    assert [(method, address) for method, address, _headers in recorder.seen] == [("HEAD", url), ("PUT", url)]
+    assert store.link("a b+c.pvmp") == url
+    headers = recorder.seen[1][2]
+    signed = headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    assert {"if-none-match", "x-amz-checksum-sha256", "x-amz-security-token", "host"} <= set(signed)
+    assert f"/{region}/s3/aws4_request" in headers["Authorization"]
+
+
+def test_amazons_buckets_need_a_region(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(TaskError, match="Give region"):
+        S3Store("s3://images", StoreOptions(access_key="AK", secret_key="SK"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    found = S3Store("s3://images", StoreOptions(access_key="AK", secret_key="SK")).link("a.pvmp")
+    assert found == "https://images.s3.eu-west-3.amazonaws.com/a.pvmp"
+
+
+def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    with pytest.raises(TaskError, match="AWS_PROFILE"):
+        S3Store("s3://images", StoreOptions(region="eu-west-3")).look("a.pvmp")

@@ -414,7 +414,8 @@ class S3Store(Store):
         if_absent: bool = False,
     ) -> None:
         conditions = {"If-None-Match": "*"} if if_absent else {"If-Match": if_version} if if_version else {}
-        if conditions and self._checksum is None:
+        # Amazon's own honours them.
+        if conditions and self._checksum is None and self._options.endpoint_url:
             self._find_out(name)
         if conditions and not self.exclusive:
             self._compare(name, if_version)
