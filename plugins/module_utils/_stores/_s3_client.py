@@ -167,7 +167,11 @@ class S3Client:
             "signature_version": "s3v4",
             "retries": {"total_max_attempts": 1, "mode": "standard"},
             # The bytes are protected by TLS and by the checksums that we give.
-            "s3": {"addressing_style": "path" if self.endpoint else "auto", "payload_signing_enabled": False},
+            "s3": {
+                "addressing_style": "path" if self.endpoint else "auto",
+                "payload_signing_enabled": False,
+                "us_east_1_regional_endpoint": "regional",
+            },
             # Not None, for which the system would be asked.
             "proxies": {},
             "user_agent_extra": "macops.parallels",
