@@ -55,6 +55,8 @@ options:
         V(64M), and is at least V(1M). After a break, at most so many bytes are sent again.
       - By default what suits the kind of store, which is V(64M) for S3, Azure and WebDAV servers that go on within a
         file. Other HTTPS servers take a file in one request, and C(file://) folders need no parts.
+      - For S3 it is at least V(5M) and at most V(5119M). Each part is up to 1 MiB larger, by which a later run knows
+        which image an unfinished upload is of.
       - A store that takes no more than a number of parts gets larger ones for a large image.
       - A server that copies the whole file for each part, such as lighttpd with C(partial-put-copy-modify), wants a
         much larger one, such as V(8G).
@@ -109,7 +111,8 @@ options:
   access_key:
     description:
       - Access key of an S3 store. By default what boto3 finds on the host that runs the module, such as in
-        E(AWS_ACCESS_KEY_ID), in a profile, or from the role of a machine.
+        E(AWS_ACCESS_KEY_ID), in a profile (E(AWS_PROFILE)), or from the role of a machine. Such credentials are renewed
+        when they end in the middle of an upload, where their source has new ones.
     type: str
   secret_key:
     description: Secret key of O(access_key).
@@ -118,10 +121,15 @@ options:
     description: Session token, for a temporary O(access_key).
     type: str
   region:
-    description: Region of an S3 bucket. By default what boto3 finds, else V(us-east-1).
+    description:
+      - Region of an S3 bucket, such as V(eu-central-1). By default what boto3 finds in E(AWS_DEFAULT_REGION) or in a
+        profile. One of Amazon's buckets needs it. With O(endpoint_url) it is V(us-east-1) by default, which most other
+        servers want to hear.
     type: str
   s3_storage_class:
-    description: Storage class of images in S3, such as V(STANDARD_IA). By default that of the bucket.
+    description:
+      - Storage class of images in S3, such as V(STANDARD_IA). By default none is asked for, which means V(STANDARD).
+      - V(GLACIER) and V(DEEP_ARCHIVE) are refused, because nothing can be downloaded from them.
     type: str
   s3_acl:
     description:
@@ -129,19 +137,21 @@ options:
         without such lists want it; a bucket policy is the better way to let everybody read.
     type: str
   s3_encryption:
-    description: Encryption at rest that is asked of S3. By default that of the bucket.
+    description: Encryption at rest that is asked of S3 for all that is written. By default that of the bucket.
     type: str
     choices: [AES256, "aws:kms"]
   s3_kms_key_id:
-    description: Key for O(s3_encryption=aws:kms).
+    description: ID or ARN of the key for O(s3_encryption=aws:kms). By default the account's own for S3.
     type: str
   s3_tags:
-    description: Tags of images in S3.
+    description: Tags of all that is written to S3, at most 10.
     type: dict
   s3_checksum:
     description:
       - Checksum by which an S3 store proves each part that it gets.
-      - V(auto) takes SHA-256 where the store verifies it, which is tried out with a tiny object.
+      - V(auto) takes SHA-256 where the store verifies it, else C(Content-MD5) where it verifies that. Amazon's does the
+        former; others are tried out with a tiny file.
+      - With V(none) nothing but TLS protects the bytes on their way. It is for servers that refuse all others.
     type: str
     choices: [auto, sha256, crc32, none]
     default: auto
@@ -179,7 +189,7 @@ options:
     description: Secret of O(client_id).
     type: str
 requirements:
-  - requests >= 2.25.0 and urllib3 >= 1.26.0, for C(https://) and C(sharepoint://) destinations
+  - requests >= 2.25.0 and urllib3 >= 1.26.0, for C(https://), C(s3://) and C(sharepoint://) destinations
   - boto3 >= 1.26.0, for C(s3://) destinations
   - azure-storage-blob >= 12.14.0, for C(azblob://) destinations
   - paramiko >= 2.9.0, for C(sftp://) destinations

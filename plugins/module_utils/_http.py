@@ -253,7 +253,7 @@ def _ca_of_environment() -> str | None:
 def _innermost(error: BaseException) -> BaseException:
     """Return the error at the bottom: requests wraps urllib3's, which wraps the system's, each in its own way."""
     seen: list[BaseException] = []
-    while error not in seen:
+    while error not in seen and not isinstance(error, tuple(_CAUSES)):
         seen.append(error)
         inner = [getattr(error, "reason", None), *reversed(error.args), error.__cause__, error.__context__]
         error = next((each for each in inner if isinstance(each, BaseException) and each not in seen), error)

@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT.parents[2])]
 
 import store_azblob  # noqa: E402  (found by the line before)
 import store_https  # noqa: E402
+import store_s3  # noqa: E402
 import store_sftp  # noqa: E402
 import store_stand_ins  # noqa: E402
 from contest import hold, table  # noqa: E402
@@ -30,6 +31,7 @@ CONTESTS = (
     store_https.folder,
     store_https.nginx,
     store_https.apache,
+    store_s3.seaweedfs,
     store_sftp.openssh,
     store_azblob.server,
     store_stand_ins.artifactory,

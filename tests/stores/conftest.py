@@ -25,7 +25,9 @@ from stores.backends.azurite import AzureBlob  # noqa: E402
 from stores.backends.folders import LocalFolder  # noqa: E402
 from stores.backends.https import Apache, Nginx, PlainPut  # noqa: E402
 from stores.backends.openssh import OpenSsh  # noqa: E402
+from stores.backends.rclone_s3 import RcloneS3Backend  # noqa: E402
 from stores.backends.repositories import Artifactory, Nexus  # noqa: E402
+from stores.backends.seaweedfs import SeaweedFSBackend  # noqa: E402
 from stores.backends.sharepoint import SharePoint  # noqa: E402
 from stores.matrix import matrix  # noqa: E402
 
@@ -37,6 +39,8 @@ BACKENDS: tuple[type[Backend], ...] = (
     Apache,
     Artifactory,
     Nexus,
+    SeaweedFSBackend,
+    RcloneS3Backend,
     OpenSsh,
     AzureBlob,
     SharePoint,

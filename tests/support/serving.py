@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
+import shutil
 import signal
+import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable
@@ -16,6 +20,26 @@ from typing import Any, Callable
 import trustme
 
 HOST = "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens at now."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for _number in range(count):
+            free = stack.enter_context(socket.socket())
+            free.bind((HOST, 0))
+            found.append(free.getsockname()[1])
+        return found
+
+
+def program(name: str) -> str:
+    """Return the path of a program that a Python package has brought, or that is installed."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is not installed.")
+    return found
 
 
 class Certificates:

@@ -273,7 +273,7 @@ def check_name(name: str) -> None:
 def part_name(name: str, content: Content | None = None) -> str:
     """Return a new temporary name for C(name), which tells later runs on this machine whose it was, and of what."""
     mark = content.marks[0] if content else _SMALL
-    return f".{name}.{mark}-{_this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+    return f".{name}.{mark}-{this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
 
 
 def is_part_of(found: str, name: str, content: Content) -> bool:
@@ -291,7 +291,7 @@ def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Pa
     partials, useless = [], []
     for stored in found:
         parsed = _PART.fullmatch(stored.name)
-        if parsed is None or parsed["host"] != _this_host() or _runs(int(parsed["pid"], 16)):
+        if parsed is None or parsed["host"] != this_host() or _runs(int(parsed["pid"], 16)):
             continue
         if is_part_of(stored.name, name, content) and 0 < stored.size <= content.size:
             partials.append(Partial(stored.name, stored.size))
@@ -312,7 +312,8 @@ def removed(address: str) -> str:
     return f"Removed {address}, left by a run that was killed."
 
 
-def _this_host() -> str:
+def this_host() -> str:
+    """Return a short mark of this account on this machine."""
     return hashlib.sha256(f"{socket.gethostname()} {os.getuid()}".encode()).hexdigest()[:8]
 
 
@@ -345,6 +346,7 @@ __all__ = [
     "left_parts",
     "part_name",
     "removed",
+    "this_host",
     "unheard",
     "version_of",
 ]

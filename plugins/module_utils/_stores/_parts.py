@@ -16,6 +16,7 @@ import io
 import queue
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
@@ -169,8 +170,23 @@ def _next_part(body: Body, size: int, digests: Sequence[str], sending: _Sending)
 
 
 def _hasher(name: str) -> Any:
+    if name == "crc32":
+        return _Crc32()
     # MD5 is no secret-keeper here: stores compare parts by it. FIPS mode has to be told.
     return hashlib.new(name, usedforsecurity=False)
+
+
+class _Crc32:
+    """CRC-32 in the form of C(hashlib)."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
 
 
 class _Workers:

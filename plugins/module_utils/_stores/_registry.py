@@ -14,6 +14,7 @@ from ._azblob import AzureBlobStore
 from ._base import Store, StoreOptions
 from ._file import FileStore
 from ._https import HttpsStore
+from ._s3 import S3Store
 from ._sftp import SftpStore
 from ._sharepoint import SharePointStore
 
@@ -23,6 +24,7 @@ _BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
     "sftp": SftpStore,
     "sharepoint": SharePointStore,
     "file": FileStore,
+    "s3": S3Store,
 }
 
 

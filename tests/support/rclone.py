@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""C(rclone serve s3) as a poorer S3 store for tests, over TLS with a certificate authority of its own.
+
+It verifies signatures and C(Content-MD5), ignores checksums and conditions, and lets nobody in without a key. The
+folders in C(root) are its buckets.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from .serving import HOST, Certificates, free_ports, program
+
+_PATIENCE = 30.0
+
+
+class RcloneS3:
+    """A running server."""
+
+    access_key, secret_key = "AKPUBLISHER", "SKpublisher-secret"
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def __enter__(self) -> RcloneS3:
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._temporary = tempfile.TemporaryDirectory(prefix="rclone-")
+        state = Path(self._temporary.name)
+        certificates = Certificates(state)
+        self.ca_path = certificates.ca_path
+        self._log = state / "log"
+        for _try in range(3):  # the port may be taken between our look and the server's
+            (self.port,) = free_ports(1)
+            self.url = f"https://{HOST}:{self.port}"
+            self._launch(state, certificates)
+            if self._wait():
+                return self
+        raise RuntimeError(f"rclone does not start: {self._log.read_text(errors='replace')[-2000:]}")
+
+    def __exit__(self, *_unused: Any) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._temporary.cleanup()
+
+    def _launch(self, state: Path, certificates: Certificates) -> None:
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(
+                        program("rclone"),
+                        "serve",
+                        "s3",
+                        "--config",
+                        state / "none.conf",
+                        "--cache-dir",
+                        state / "cache",
+                    ),
+                    *("--auth-key", f"{self.access_key},{self.secret_key}", "--addr", f"{HOST}:{self.port}"),
+                    *("--cert", certificates.chain_path, "--key", certificates.key_path, self.root),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _wait(self) -> bool:
+        """Wait until it answers; return False when it has ended."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                return False
+            try:
+                requests.get(self.url, verify=self.ca_path, timeout=5)
+                return True
+            except requests.RequestException:
+                time.sleep(0.02)
+        self._process.kill()
+        raise RuntimeError(f"rclone does not answer: {self._log.read_text(errors='replace')[-2000:]}")
