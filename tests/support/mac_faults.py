@@ -46,7 +46,8 @@ class MacScene:
     def assert_nothing_lost(self) -> None:
         assert self.mac.fingerprint(SOURCE_VM) == self.before
         for name in self.build.stored:
-            assert name in (IMAGE, f"{IMAGE}.sha256", "catalog.json", "index.html"), f"{name} was left in the store"
+            beside = (f"{IMAGE}.sha256", f"{IMAGE}.provenance.json", "catalog.json", "index.html")
+            assert name in (IMAGE, *beside), f"{name} was left in the store"
         if "catalog.json" in self.build.stored:
             assert self.build.store.folder.joinpath(IMAGE).exists()
 
