@@ -231,10 +231,15 @@ def publish(module: AnsibleModule) -> dict[str, Any]:
     signer = signer_of(module)
     file = ProvenanceFile(store, store_retries(params), params["file"], signer)
     published = file.publish(content, check_mode=module.check_mode)
+
+    def link(name: str) -> str:
+        # In check mode, there may be nothing yet of which a store could make a link.
+        return store.link(name) if module.check_mode else store_retries(params).call(lambda: store.share(name))
+
     result = {
         "changed": published.changed,
-        "url": store.link(file.name),
-        "signature_url": store.link(file.signature_name) if signer is not None else "",
+        "url": link(file.name),
+        "signature_url": link(file.signature_name) if signer is not None else "",
         "statement": published.statement,
     }
     if published.changed:

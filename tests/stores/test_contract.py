@@ -20,6 +20,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._catalog import C
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
 from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Conflict, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Uploaded, Wanted
 
@@ -306,6 +307,17 @@ def test_credentials_that_end(run: Run) -> None:
 def test_check_mode_writes_nothing(run: Run) -> None:
     assert run.upload(check_mode=True).changed
     assert run.folder.published() == {}
+
+
+@pytest.mark.promise("tells beforehand whether it can be written to")
+def test_the_way_into_the_store(run: Run) -> None:
+    run.open().check("catalog.json", Content(0))
+    assert run.folder.published() == {}
+    broken = run.backend.forbidden_write(run.folder)
+    with broken.during(), pytest.raises(TaskError) as caught:
+        run.open(broken.destination, **broken.options).check("catalog.json", Content(0))
+    for words in broken.words:
+        assert words in caught.value.message
 
 
 @pytest.mark.promise("small files: read, write, delete")

@@ -272,7 +272,7 @@ def check_name(name: str) -> None:
 
 def part_name(name: str, content: Content | None = None) -> str:
     """Return a new temporary name for C(name), which tells later runs on this machine whose it was, and of what."""
-    mark = content.marks[0] if content else _SMALL
+    mark = content.marks[0] if content and content.marks else _SMALL
     return f".{name}.{mark}-{this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
 
 

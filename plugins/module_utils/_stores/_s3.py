@@ -112,6 +112,8 @@ class S3Store(Store):
             self.resumes = False
             return
         self._own = None
+        if not content.marks:  # there is nothing to send: it was asked for the way into the store alone
+            return
         try:
             best = self._uploads.sort_out(self._key(name), content.size, self._mark(name, content), notice)
         except NoLists as error:

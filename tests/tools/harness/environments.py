@@ -109,12 +109,15 @@ def _tool(name: str) -> pathlib.Path:
 
 UNIT_LIBRARIES = ROOT / "tests" / "unit" / "requirements.txt"
 
+# The libraries of the stores, as the collection asks for them.
+STORE_LIBRARIES = ROOT / "requirements.txt"
+
 # ansible-core as the newest one, with what the scenarios and their servers need.
-CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), UNIT_LIBRARIES))
+CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), UNIT_LIBRARIES, STORE_LIBRARIES))
 LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
 IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
 # The stores, with the newest libraries that run on a Mac's Python; and the servers that they write to.
-STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, ROOT / "requirements.txt"))
+STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, STORE_LIBRARIES))
 SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
 AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
 UNITS = {v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES)) for v in TARGET_PYTHONS}

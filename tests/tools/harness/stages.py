@@ -146,17 +146,21 @@ def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
     python = environments.STORES.ready() / "bin" / "python"
-    counts = _pytest(run, controller, stage(run.scratch), "tests/scenario", {"MACOPS_TARGET_PYTHON": python})
+    variables = {"MACOPS_TARGET_PYTHON": python}
+    counts = _pytest(run, controller, stage(run.scratch), "tests/scenario", variables, _store_servers())
     counts.notes = find_fault_table(run.output())
     return counts
 
 
 def stores(run: StageRun) -> Counts:
     """Hold every kind of store to the same promises, on real servers."""
-    servers = (environments.SERVERS.ready() / "bin", environments.AZURITE.ready())
-    counts = _pytest(run, environments.STORES.ready(), stage(run.scratch), "tests/stores", programs=servers)
+    counts = _pytest(run, environments.STORES.ready(), stage(run.scratch), "tests/stores", programs=_store_servers())
     counts.notes = find_promises(run.output())
     return counts
+
+
+def _store_servers() -> tuple[pathlib.Path, ...]:
+    return (environments.SERVERS.ready() / "bin", environments.AZURITE.ready())
 
 
 def page(run: StageRun) -> Counts:
@@ -295,7 +299,7 @@ STAGES = (
         "scenario",
         "whole playbooks over OpenSSH and HTTPS",
         scenario,
-        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH),
+        (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM),
     ),
     Stage(
         "stores",
