@@ -23,7 +23,7 @@ from support.fixtures import Play
 from support.forward_proxy import ForwardProxy
 from support.https_store import Fault, HttpsStore
 from support.playbook import start_playbook
-from support.secrets import Secrets, Watch
+from support.secret_search import Secrets, Watch
 from support.ssh_keys import IDENTITY, allow, make_key
 
 EVERYTHING = "-vvvv"

@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
-from support.secrets import Secrets, Watch
+from support.secret_search import Secrets, Watch
 
 SECRET = "hunter2 \"\\&%/+='<9"
 

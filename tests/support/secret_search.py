@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks for secrets in whatever a run has printed, written, and started, in every form in which they may be there."""
+"""Looks for secrets in whatever a run has printed, written, and started, in every form in which they may be there.
+
+Not called secrets: programs in this folder find the library of that name.
+"""
 
 from __future__ import annotations
 
