@@ -298,7 +298,8 @@ def test_a_full_store(run: Run) -> None:
 
 @pytest.mark.promise("credentials that end are named or renewed")
 def test_credentials_that_end(run: Run) -> None:
-    _assert_told(run, run.backend.expired(run.folder))
+    # What happens on the way may pass or not: a signature may end between two tries of the same.
+    _assert_told(run, run.backend.expired(run.folder), at_once=False)
     run.upload()
     run.assert_published()
 
