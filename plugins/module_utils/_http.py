@@ -182,7 +182,8 @@ class Http:
         finally:
             response.close()
         if announced is not None and count != int(announced):
-            raise self._broke_off(response, count, f"the answer ended before its end, {announced} bytes", truncated=True)
+            why = f"the answer ended before its end, {announced} bytes"
+            raise self._broke_off(response, count, why, truncated=True)
 
     @staticmethod
     def _broke_off(response: Any, count: int, why: str, truncated: bool) -> RetryLater:
