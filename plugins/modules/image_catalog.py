@@ -670,7 +670,8 @@ class Task:
             self._records = self._catalog.read().records
         elif state == "signed":
             seal = self._seal
-            assert seal is not None, "the arguments see to it"
+            if seal is None:
+                raise AssertionError("the arguments see to it")
             anew = self._params["sign_anew"]
             change = self._catalog.change(
                 lambda records: seal.sign_all(records, self._choice.means, anew),
