@@ -274,10 +274,19 @@ def _halt_in(mac: SimulatedMac, verb: str, *arguments: str) -> subprocess.Popen[
     """Start a long operation on the VM C(a), and halt its process in the middle."""
     mac.knob(f"{verb}_seconds=2")
     process = mac.start_process(verb, "a", *arguments)
-    wait_for(lambda: mac.shown_vm("a")["job"] != "")
-    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: _halted(mac, process))
     mac.knob(f"{verb}_seconds=0")
     return process
+
+
+def _halted(mac: SimulatedMac, process: subprocess.Popen[str]) -> bool:
+    """Halt a process if it works on the VM C(a). We hold the Mac's lock meanwhile, so that the process does not."""
+    with mac.mac.locked() as state:
+        if not any(vm["name"] == "a" and vm["job"] for vm in state["vms"].values()):
+            return False
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        return True
 
 
 def test_two_packs_at_once(launched: SimulatedMac) -> None:
