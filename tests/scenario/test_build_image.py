@@ -88,7 +88,8 @@ def test_check_mode_of_a_build_that_waits_for_its_upload(build, mac):
 
     run = build.run(check=True).assert_ok()
 
-    assert [task.action for task in run.changed] == [UPLOAD, "macops.parallels.image_catalog"]
+    others = [f"macops.parallels.{module}" for module in ("image_provenance", "image_catalog")]
+    assert [task.action for task in run.changed] == [UPLOAD, *others]
     assert changing_calls(mac) == calls
     assert build.stored == {}
 
