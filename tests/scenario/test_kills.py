@@ -49,10 +49,7 @@ class Scene:
     def until_call(self, verb, program="prlctl"):
         """Return when Parallels has begun one more call of this kind."""
         known = self.known[verb, program]
-        end = time.monotonic() + 120
-        while len(self.calls(verb, program)) <= known:
-            assert time.monotonic() < end, f"there was no {verb}"
-            time.sleep(0.05)
+        self.mac.wait_for_calls(lambda: len(self.calls(verb, program)) > known)
 
     def remember_calls(self):
         self.known = {

@@ -58,11 +58,11 @@ def calls(mac, verb):
 
 def wait_for_call(running, mac, verb, count=1, timeout=120):
     """Return when Parallels works on its so many-th call of this kind."""
-    end = time.monotonic() + timeout
-    while len(calls(mac, verb)) < count:
+
+    def check():
         assert running.process.poll() is None, running.output[-3000:]
-        assert time.monotonic() < end, f"there was no {verb}: {running.output[-3000:]}"
-        time.sleep(0.1)
+
+    mac.mac.wait_for_calls(lambda: len(calls(mac, verb)) >= count, check, timeout)
 
 
 def wait_for(running, condition, timeout=60):

@@ -39,9 +39,9 @@ class Jobs:
     def folder(self) -> pathlib.Path:
         return self.home / ".ansible" / "macops.parallels" / "jobs"
 
-    def running(self) -> Iterator[RunningJob]:
+    def running(self, module: str = "*") -> Iterator[RunningJob]:
         """Yield the jobs that run: each holds its claim open, in a session of its own."""
-        claims = {str(path): path.name[1:].partition("-")[0] for path in self.folder.glob(".*.claim.json")}
+        claims = {str(path): path.name[1:].partition("-")[0] for path in self.folder.glob(f".{module}-*.claim.json")}
         if not claims:
             return
         for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -55,9 +55,8 @@ class Jobs:
         """Return the job of a module as soon as there is one."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            for job in self.running():
-                if job.module == module:
-                    return job
+            for job in self.running(module):
+                return job
             time.sleep(0.02)
         raise AssertionError(f"no job of {module} began within {timeout} seconds")
 

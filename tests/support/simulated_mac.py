@@ -11,6 +11,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from support.account import Account
@@ -89,6 +91,25 @@ class SimulatedMac:
     def show(self) -> dict[str, Any]:
         """Return the virtual machines, the faults that are left, and the calls."""
         return json.loads(self.simulate("show", self.folder, "--json"))
+
+    def wait_for_calls(
+        self, is_enough: Callable[[], bool], check: Callable[[], None] = lambda: None, timeout: float = 120
+    ) -> None:
+        """Return when the calls are as they should be. That is asked each time that there is one more of them.
+
+        C(check) raises an error when there is no use in waiting on.
+        """
+        log = self.folder / "calls.log"
+        seen = 0
+        end = time.monotonic() + timeout
+        while True:
+            size = log.stat().st_size if log.exists() else 0
+            if size != seen and is_enough():
+                return
+            seen = size
+            check()
+            assert time.monotonic() < end, "the call was not made in time"
+            time.sleep(0.05)
 
     def fingerprint(self, name: str) -> str:
         """Return what is the same as long as nobody touched the virtual machine."""
