@@ -10,21 +10,54 @@ from typing import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from .._errors import TaskError
-from ._azblob import AzureBlobStore
 from ._base import Store, StoreOptions
-from ._file import FileStore
-from ._https import HttpsStore
-from ._s3 import S3Store
-from ._sftp import SftpStore
-from ._sharepoint import SharePointStore
 
-_BACKENDS: dict[str, Callable[[str, StoreOptions], Store]] = {
-    "https": HttpsStore,
-    "azblob": AzureBlobStore,
-    "sftp": SftpStore,
-    "sharepoint": SharePointStore,
-    "file": FileStore,
-    "s3": S3Store,
+# Ansible hands a module over as sources, which the Mac compiles anew each time: only what is used is loaded.
+
+
+def _azblob() -> Callable[[str, StoreOptions], Store]:
+    from ._azblob import AzureBlobStore
+
+    return AzureBlobStore
+
+
+def _file() -> Callable[[str, StoreOptions], Store]:
+    from ._file import FileStore
+
+    return FileStore
+
+
+def _https() -> Callable[[str, StoreOptions], Store]:
+    from ._https import HttpsStore
+
+    return HttpsStore
+
+
+def _s3() -> Callable[[str, StoreOptions], Store]:
+    from ._s3 import S3Store
+
+    return S3Store
+
+
+def _sftp() -> Callable[[str, StoreOptions], Store]:
+    from ._sftp import SftpStore
+
+    return SftpStore
+
+
+def _sharepoint() -> Callable[[str, StoreOptions], Store]:
+    from ._sharepoint import SharePointStore
+
+    return SharePointStore
+
+
+_BACKENDS: dict[str, Callable[[], Callable[[str, StoreOptions], Store]]] = {
+    "https": _https,
+    "azblob": _azblob,
+    "sftp": _sftp,
+    "sharepoint": _sharepoint,
+    "file": _file,
+    "s3": _s3,
 }
 
 
@@ -43,7 +76,7 @@ def open_store(destination: str, options: StoreOptions) -> Store:
             if parts.scheme
             else f"The destination is not a URL. It begins with one of: {known}."
         )
-    return _BACKENDS[parts.scheme](destination.rstrip("/"), options)
+    return _BACKENDS[parts.scheme]()(destination.rstrip("/"), options)
 
 
 def _parsed(destination: str) -> SplitResult:
