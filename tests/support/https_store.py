@@ -222,7 +222,7 @@ class HttpsStore:
         self._under_way = 0
         self._ended = threading.Condition()
         self.root.mkdir(parents=True, exist_ok=True)
-        self._temporary = tempfile.TemporaryDirectory(prefix="https-store-")
+        self._temporary = tempfile.TemporaryDirectory(dir=self.root.parent, prefix="https-store-")
         self._state = state or self._temporary.name
         self._server = self._make_server(port)
         self.port: int = self._server.bind_addr[1]

@@ -89,6 +89,7 @@ class SeaweedFS:
                 self._process = subprocess.Popen(
                     [
                         program("weed"),
+                        f"-logdir={state}",
                         "server",
                         "-filer",
                         "-s3",
