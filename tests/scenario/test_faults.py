@@ -46,7 +46,7 @@ MAC_ROWS = (
     modules("kill_in_clone=1", "clone", ("ended from outside",)),
     modules("disk_full=1:pack", "pack", ("disk is full", "half-made")),
     modules("delete_fails=1", "clean", ("administrator",)),
-    modules("service_down=3 vm_frozen=1:list json_garbage=2 list_empty_once=1 invalid_state=1", "all"),
+    modules("service_down=3 vm_frozen=1:list json_garbage=1 list_empty_once=1 invalid_state=1", "all"),
     modules("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
     modules("kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
     modules("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
