@@ -25,7 +25,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -36,7 +35,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .serving import HOST, Certificates
+from .serving import HOST, Certificates, free_ports
 
 _PROGRAMS = ("apache2", "httpd")
 _MODULES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/opt/homebrew/lib/httpd/modules")
@@ -184,9 +183,7 @@ class ApacheStore:
 
     def _start(self) -> None:
         for _try in range(5):  # the port may be taken between our look and Apache's
-            with socket.socket() as free:
-                free.bind((HOST, 0))
-                self.port = free.getsockname()[1]
+            (self.port,) = free_ports(1)
             self._write_configuration()
             self._launch()
             if self._wait():

@@ -10,9 +10,9 @@ import contextlib
 import select
 import socket
 import socketserver
-import threading
 from typing import Any
 
+from .listener import Listener
 from .serving import HOST
 
 
@@ -23,34 +23,21 @@ class ForwardProxy:
         word = base64.b64encode(f"{username}:{password}".encode()).decode()
         self.expected = f"Basic {word}" if username else None
         self.connected: list[str] = []
-        self._server = _Server((HOST, 0), _Handler)
-        self._server.proxy = self
-        self.port: int = self._server.server_address[1]
+        self._listener = Listener(self, _Handler)
+        self.port = self._listener.port
         login = f"{username}:{password}@" if username else ""
         self.url = f"http://{login}{HOST}:{self.port}"
 
     def __enter__(self) -> ForwardProxy:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._listener.start()
         return self
 
     def __exit__(self, *_unused: Any) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    proxy: ForwardProxy
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that break are a test's."""
+        self._listener.stop()
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    server: _Server
+    server: Listener
 
     def handle(self) -> None:
         line = self.rfile.readline().decode("latin-1").split()
@@ -58,11 +45,11 @@ class _Handler(socketserver.StreamRequestHandler):
         if len(line) != 3 or line[0] != "CONNECT":
             self._say("405 Only CONNECT")
             return
-        if self.server.proxy.expected not in (None, headers.get("proxy-authorization")):
+        if self.server.owner.expected not in (None, headers.get("proxy-authorization")):
             self._say("407 Proxy Authentication Required", "Proxy-Authenticate: Basic realm=proxy")
             return
         host, _colon, port = line[1].rpartition(":")
-        self.server.proxy.connected.append(line[1])
+        self.server.owner.connected.append(line[1])
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 10) as server:
             self._say("200 Connected")
             _join(self.connection, server)

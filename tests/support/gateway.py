@@ -19,11 +19,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .https_store import Fault, Request, Seen
+from .listener import HttpsHandler, Listener
 from .serving import HOST, Certificates
 
 _BLOCK = 64 * 1024
@@ -49,23 +49,16 @@ class Gateway:
         self._seen: list[Seen] = []
         self._under_way = 0
         self.changed = threading.Condition()
-        self._server = _Server((HOST, 0), _Handler)
-        self._server.gateway = self
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(found.chain_path, found.key_path)
-        self._server.context = context
-        self.port: int = self._server.server_address[1]
+        self._listener = Listener(self, _Handler, found)
+        self.port = self._listener.port
         self.url = f"https://{HOST}:{self.port}"
 
     def __enter__(self) -> Gateway:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._listener.start()
         return self
 
     def __exit__(self, *_unused: Any) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._listener.stop()
         self._temporary.cleanup()
 
     def connect(self) -> socket.socket:
@@ -117,44 +110,16 @@ class Gateway:
                 self.changed.notify_all()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # Many parts may come in at once.
-    request_queue_size = 64
-    gateway: Gateway
-    context: ssl.SSLContext
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A test breaks connections on purpose."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
+class _Handler(HttpsHandler):
     def setup(self) -> None:
-        # Here, not when it is accepted: a client that is slow to greet would keep all others waiting.
-        self.request.settimeout(self.server.gateway.timeout)
-        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        self.patience = self.server.owner.timeout
         super().setup()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed."""
-
-    def handle_expect_100(self) -> bool:
-        return True  # said only when the body is wanted
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.title(): value for name, value in self.headers.items()}
         request = Request(self.command, unquote(parts.path), headers, parts.query)
-        gateway = self.server.gateway
+        gateway = self.server.owner
         state: dict[str, Any] = {"body": 0, "status": None}
         with gateway.counted(request, state):
             fault = gateway.fault_for(request)
@@ -171,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.status is not None:
             self._answer_alone(fault, state)
             return
-        with self.server.gateway.connect() as server:
+        with self.server.owner.connect() as server:
             server.sendall(self._head())
             for block in self._body(fault, state):
                 server.sendall(block)

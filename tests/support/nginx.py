@@ -23,7 +23,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -34,9 +33,9 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
-    from .serving import HOST, Certificates, serve_until_ended
+    from .serving import HOST, Certificates, free_ports, serve_until_ended
 else:
-    from serving import HOST, Certificates, serve_until_ended
+    from serving import HOST, Certificates, free_ports, serve_until_ended
 
 _METHODS = {
     "webdav": "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS;",
@@ -179,9 +178,7 @@ class NginxStore:
 
     def _start(self) -> None:
         for _try in range(5):  # the port may be taken between our look and nginx's
-            with socket.socket() as free:
-                free.bind((HOST, 0))
-                self.port = free.getsockname()[1]
+            (self.port,) = free_ports(1)
             self._write_configuration()
             self._launch()
             if self._wait():

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from .serving import HOST, Certificates, free_ports, program
+from .waiting import wait_until_it_answers
 
 _PATIENCE = 30.0
 
@@ -41,7 +39,7 @@ class RcloneS3:
             (self.port,) = free_ports(1)
             self.url = f"https://{HOST}:{self.port}"
             self._launch(state, certificates)
-            if self._wait():
+            if wait_until_it_answers(self._process, self.url, self.ca_path, _PATIENCE):
                 return self
         raise RuntimeError(f"rclone does not start: {self._log.read_text(errors='replace')[-2000:]}")
 
@@ -70,17 +68,3 @@ class RcloneS3:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-
-    def _wait(self) -> bool:
-        """Wait until it answers; return False when it has ended."""
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                return False
-            try:
-                requests.get(self.url, verify=self.ca_path, timeout=5)
-                return True
-            except requests.RequestException:
-                time.sleep(0.02)
-        self._process.kill()
-        raise RuntimeError(f"rclone does not answer: {self._log.read_text(errors='replace')[-2000:]}")

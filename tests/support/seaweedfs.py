@@ -16,13 +16,11 @@ import os
 import secrets
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from .serving import HOST, Certificates, free_ports, program
+from .waiting import wait_until_it_answers
 
 _PATIENCE = 60.0
 ACCESS_KEY, SECRET_KEY = "AKPUBLISHER", "SKpublisher/secret+1"
@@ -102,23 +100,9 @@ class SeaweedFS:
                     # With which it encrypts what is to be encrypted with keys of its own.
                     env={**os.environ, "WEED_S3_SSE_KEK": secrets.token_hex(32)},
                 )
-            if self._wait():
+            if wait_until_it_answers(self._process, self.url, self.ca_path, _PATIENCE):
                 return
         raise RuntimeError(f"SeaweedFS does not start: {self._log.read_text(errors='replace')[-2000:]}")
-
-    def _wait(self) -> bool:
-        """Wait until it answers; return False when it has ended."""
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                return False
-            try:
-                requests.get(self.url, verify=self.ca_path, timeout=5)
-                return True
-            except requests.RequestException:
-                time.sleep(0.05)
-        self._process.kill()
-        raise RuntimeError(f"SeaweedFS does not answer: {self._log.read_text(errors='replace')[-2000:]}")
 
 
 def _identities() -> dict[str, Any]:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import ssl
 import tempfile
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from .listener import HttpsHandler, Listener
 from .serving import HOST, Certificates
 
 _BLOCK = 256 * 1024
@@ -117,23 +116,17 @@ class StandIn:
         self.ca_path = certificates.ca_path
         self.lock = threading.RLock()
         self.seen: list[tuple[str, str, int | None]] = []
-        self._server = _Server((HOST, 0), _Handler)
-        self._server.owner = self
-        self._server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._server.context.load_cert_chain(certificates.chain_path, certificates.key_path)
-        self.port: int = self._server.server_address[1]
+        self._listener = Listener(self, _Handler, certificates)
+        self.port = self._listener.port
         # How others reach it: what it says of itself begins with this. A gateway before it has another one.
         self.public_url = f"https://{HOST}:{self.port}"
 
     def __enter__(self) -> Any:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._listener.start()
         return self
 
     def __exit__(self, *_unused: Any) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._listener.stop()
         self._temporary.cleanup()
 
     def answer(self, exchange: Exchange) -> None:
@@ -145,44 +138,15 @@ class StandIn:
         return [path for each, path, _status in self.seen if each == method and path.startswith(beginning)]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    owner: StandIn
-    context: ssl.SSLContext
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A test breaks connections on purpose."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
+class _Handler(HttpsHandler):
     _status: int | None = None
-
-    def setup(self) -> None:
-        self.request.settimeout(60)
-        self.request = self.server.context.wrap_socket(self.request, server_side=True)
-        super().setup()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
         self._status = code
         self.send_response_only(code, message)
         self.send_header("Date", self.date_time_string())
 
-    def handle_expect_100(self) -> bool:
-        return True  # said only when the body is wanted
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         self._status = None
         exchange = Exchange(self)
         try:

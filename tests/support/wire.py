@@ -16,6 +16,7 @@ import socketserver
 import threading
 from typing import Any
 
+from .listener import Listener
 from .serving import HOST
 
 
@@ -33,20 +34,16 @@ class Wire:
         self.received = 0
         self.connections = 0
         self.lock = threading.Lock()
-        self._server = _Server((HOST, 0), _Handler)
-        self._server.wire = self
-        self.port: int = self._server.server_address[1]
+        self._listener = Listener(self, _Handler)
+        self.port = self._listener.port
 
     def __enter__(self) -> Wire:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._listener.start()
         return self
 
     def __exit__(self, *_unused: Any) -> None:
         self.held = False
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._listener.stop()
 
     def begin(self) -> None:
         """Begin anew: whole, moving, and nothing counted."""
@@ -65,20 +62,11 @@ class Wire:
             return size
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    wire: Wire
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that break are a test's."""
-
-
 class _Handler(socketserver.BaseRequestHandler):
-    server: _Server
+    server: Listener
 
     def handle(self) -> None:
-        wire, client = self.server.wire, self.request
+        wire, client = self.server.owner, self.request
         with wire.lock:
             wire.connections += 1
         with contextlib.suppress(OSError), socket.create_connection((HOST, wire.target), 10) as server:

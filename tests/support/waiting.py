@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits for servers that are programs of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import requests
+
+
+def wait_until_it_answers(process: subprocess.Popen[Any], url: str, ca_path: str, patience: float) -> bool:
+    """Wait until a server's HTTP answers, whatever it says; return False when it does not.
+
+    Its process has ended then, or is ended.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        try:
+            requests.get(url, verify=ca_path, timeout=5)
+            return True
+        except requests.RequestException:
+            time.sleep(0.02)
+    process.kill()
+    return False
