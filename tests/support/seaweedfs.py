@@ -81,6 +81,9 @@ class SeaweedFS:
                 "s3.iam": "false",
                 "s3.port.iceberg": 0,
                 "s3.port.lance": 0,
+                # In its folder, and not in the one for temporary files.
+                "filer.localSocket": "filer.sock",
+                "s3.localSocket": "s3.sock",
                 **ports,
             }
             with self._log.open("w") as log:
