@@ -56,6 +56,9 @@ class SeaweedFS:
         self._process.kill()
         self._process.wait()
         self._temporary.cleanup()
+        for port in self._ports:
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                socket.unlink(missing_ok=True)
 
     def _start(self, state: Path, certificates: Certificates) -> None:
         names = (
@@ -63,7 +66,8 @@ class SeaweedFS:
             *("filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc", "s3.port.https"),
         )
         for _try in range(3):  # a port may be taken between our look and the server's
-            ports = dict(zip(names, free_ports(len(names))))
+            self._ports = free_ports(len(names))
+            ports = dict(zip(names, self._ports))
             self.port = ports["s3.port.https"]
             self.master = f"{HOST}:{ports['master.port']}.{ports['master.port.grpc']}"
             self.filer = f"{HOST}:{ports['filer.port']}.{ports['filer.port.grpc']}"
@@ -81,9 +85,6 @@ class SeaweedFS:
                 "s3.iam": "false",
                 "s3.port.iceberg": 0,
                 "s3.port.lance": 0,
-                # In its folder, and not in the one for temporary files.
-                "filer.localSocket": "filer.sock",
-                "s3.localSocket": "s3.sock",
                 **ports,
             }
             with self._log.open("w") as log:
