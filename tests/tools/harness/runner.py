@@ -23,7 +23,7 @@ from . import packages
 from .layout import CACHE, LOGS, ToolError, clean_environment, replace_link
 from .results import Counts
 
-COMMAND_TIMEOUT = 40 * 60
+COMMAND_TIMEOUT = 70 * 60
 TAIL_LINES = 60
 
 

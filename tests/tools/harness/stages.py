@@ -27,7 +27,7 @@ NOT_OUR_STYLE = re.compile(r"\b(E203|E704|W503)\b")
 COLOR = ("--color", "no")
 
 # Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
-LONGEST_TEST = 600
+LONGEST_TEST = 1200
 
 # Tests that start servers take half of the time, and what a Python may do to them is seen on the oldest and the newest.
 ENDS_ONLY = ("--exclude", "tests/unit/plugins/module_utils/stores/")
