@@ -37,7 +37,8 @@ SECRETS = {
     "session token": f"Eisvogel-{ODD}-of-S3",
     "account key": "V2llZGVob3BmLWlzdC1laW4ta2V5LW9mLUF6dXJl",
     "SAS token": "sv=2024-11-04&se=2099-01-01T00%3A00%3A00Z&sp=rwl&sig=Neuntoeter%2Fof%2BAzure%3D",
-    "passphrase": f"Bachstelze-{ODD}-of-the-key",
+    # Of this process alone: ssh-keygen is given it on its command line, where a test in another process would see it.
+    "passphrase": f"Bachstelze-{ODD}-of-the-key-of-{os.getpid()}",
     "client secret": f"Gartenrotschwanz-{ODD}-of-Graph",
 }
 # What of them is secret by itself.
