@@ -251,7 +251,7 @@ def test_a_truncated_download_is_noticed_when_the_libraries_do_not():
         url="https://host/x",
         close=lambda: closed.append(True),
     )
-    with Http() as http, pytest.raises(RetryLater, match=r"after 500 bytes .*ended before its end"):
+    with Http() as http, pytest.raises(RetryLater, match=r"after 500 bytes .*ended before its end, 1000 bytes"):
         list(http.blocks(response))
     assert closed
 
