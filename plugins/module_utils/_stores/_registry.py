@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from .._errors import TaskError
 from ._base import Store, StoreOptions
 
-# Ansible hands a module over as sources, which the Mac compiles anew each time: only what is used is loaded.
+# Ansible hands a module over as sources, which the Mac compiles anew each time: only what is used is loaded. Each
+# import is spelled out, because Ansible finds by these statements which files the module needs.
 
 
 def _azblob() -> Callable[[str, StoreOptions], Store]:
