@@ -195,7 +195,7 @@ class TestWhatAKilledRunHasLeft:
         [
             (lambda data: data[: 2 * BLOCK + 5], 2 * BLOCK + 5),
             (lambda data: data[:BLOCK] + bytes(BLOCK), BLOCK),  # as after a power cut
-            (lambda data: data[:-1] + b"?", 3 * BLOCK),
+            (lambda data: data[:-1] + bytes([data[-1] ^ 1]), 3 * BLOCK),
             (lambda data: data, None),
         ],
         ids=["start", "zeros", "last byte", "whole"],
