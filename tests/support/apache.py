@@ -25,17 +25,16 @@ import os
 import pwd
 import shutil
 import signal
-import ssl
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from .serving import HOST, Certificates, free_ports
+from .waiting import wait_until_it_answers
 
 _PROGRAMS = ("apache2", "httpd")
 _MODULES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/opt/homebrew/lib/httpd/modules")
@@ -168,7 +167,7 @@ class ApacheStore:
         deadline = time.monotonic() + _PATIENCE
         while True:
             self._launch()
-            if self._wait():
+            if self._answers():
                 return
             # Of the processes that were killed, one may still hold the port; or a connection of others got its number.
             if "already in use" not in self._errors() or time.monotonic() > deadline:
@@ -186,7 +185,7 @@ class ApacheStore:
             (self.port,) = free_ports(1)
             self._write_configuration()
             self._launch()
-            if self._wait():
+            if self._answers():
                 return
         raise RuntimeError(f"Apache does not start: {self._errors()}")
 
@@ -204,23 +203,8 @@ class ApacheStore:
         logs = [self._state / "start.log", self._state / "error.log"]
         return "".join(log.read_text(encoding="utf-8") for log in logs if log.exists()) or "it says nothing"
 
-    def _wait(self) -> bool:
-        """Wait until it answers; return False when it has ended."""
-        context = ssl.create_default_context(cafile=self.ca_path)
-        deadline = time.monotonic() + _PATIENCE
-        while self._process.poll() is None:
-            connection = HTTPSConnection(HOST, self.port, timeout=_PATIENCE, context=context)
-            try:
-                connection.request("HEAD", "/")
-                connection.getresponse().read()
-                return True
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"Apache does not answer: {self._errors()}") from None
-                time.sleep(0.02)
-            finally:
-                connection.close()
-        return False
+    def _answers(self) -> bool:
+        return wait_until_it_answers(self._process, f"https://{HOST}:{self.port}/", self.ca_path, _PATIENCE)
 
     def _write_configuration(self) -> None:
         user = _user() if os.geteuid() == 0 else None
