@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import pathlib
-import threading
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -17,6 +15,8 @@ import pytest
 from support.catalog_page import load_page
 from support.chromium import Chromium
 from support.fixtures import collections
+from support.listener import HttpHandler, Listener
+from support.serving import HOST
 
 __all__ = ["collections"]
 
@@ -34,27 +34,24 @@ def catalog_page(collections: pathlib.Path) -> Callable[[Any], bytes]:
     return load_page(collections).catalog_page
 
 
+class _PageHandler(HttpHandler):
+    def serve(self) -> None:
+        page: bytes = self.server.owner
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+
 @contextlib.contextmanager
-def serving(data: bytes) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_unused: Any) -> None:
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/golden/index.html"
-        finally:
-            server.shutdown()
-            thread.join()
+def serving(page: bytes) -> Iterator[str]:
+    listener = Listener(page, _PageHandler)
+    listener.start()
+    try:
+        yield f"http://{HOST}:{listener.port}/golden/index.html"
+    finally:
+        listener.stop()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .https_store import Fault, Request, Seen
-from .listener import HttpsHandler, Listener
+from .listener import HttpHandler, Listener
 from .serving import HOST, Certificates
 
 _BLOCK = 64 * 1024
@@ -49,7 +49,8 @@ class Gateway:
         self._seen: list[Seen] = []
         self._under_way = 0
         self.changed = threading.Condition()
-        self._listener = Listener(self, _Handler, found)
+        self._listener = Listener(self, _Handler, found.context())
+        self._listener.patience = timeout
         self.port = self._listener.port
         self.url = f"https://{HOST}:{self.port}"
 
@@ -110,11 +111,7 @@ class Gateway:
                 self.changed.notify_all()
 
 
-class _Handler(HttpsHandler):
-    def setup(self) -> None:
-        self.patience = self.server.owner.timeout
-        super().setup()
-
+class _Handler(HttpHandler):
     def serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.title(): value for name, value in self.headers.items()}

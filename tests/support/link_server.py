@@ -22,14 +22,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import http.server
 import os
 import random
 import re
 import shutil
-import socket
 import ssl
-import sys
 import tempfile
 import threading
 import time
@@ -38,8 +35,10 @@ from typing import Callable, NamedTuple, Optional
 import trustme
 
 if __package__:
+    from .listener import HttpHandler, Listener
     from .serving import HOST, serve_until_ended
 else:
+    from listener import HttpHandler, Listener
     from serving import HOST, serve_until_ended
 
 BLOCK = 1024 * 1024
@@ -184,7 +183,7 @@ class LinkServer:
         self.counts: dict[str, int] = {}
         self.answers: dict[str, Answer] = dict(_ANSWERS)
         self._lock = threading.Lock()
-        self._listeners: dict[str, _Listener] = {}
+        self._listeners: dict[str, Listener] = {}
 
     def __enter__(self) -> LinkServer:
         self.folder = self._folder or tempfile.mkdtemp(prefix="link-server-")
@@ -206,21 +205,19 @@ class LinkServer:
             if kind == "no_cipher":  # needs an RSA key, which the certificate has not
                 context.maximum_version = ssl.TLSVersion.TLSv1_2
                 context.set_ciphers("ECDHE-RSA-AES256-GCM-SHA384")
-            self._listeners[kind] = _Listener(self, context)
+            self._listeners[kind] = Listener(self, _Handler, context)
         for listener in self._listeners.values():
-            listener.thread.start()
+            listener.start()
         return self
 
     def __exit__(self, *_details: object) -> None:
         for listener in self._listeners.values():
-            listener.shutdown()
-            listener.server_close()
-            listener.thread.join()
+            listener.stop()
         if self._folder is None:
             shutil.rmtree(self.folder)
 
     def url(self, path: str, tls: str = "good", host: str = "localhost") -> str:
-        return f"https://{host}:{self._listeners[tls].server_address[1]}{path}"
+        return f"https://{host}:{self._listeners[tls].port}{path}"
 
     def count(self, path: str) -> int:
         """Count a request for a path, and return how many there were before."""
@@ -234,44 +231,14 @@ class LinkServer:
         return [request for request in self.requests if request.path.split("?")[0] == path]
 
 
-class _Listener(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, owner: LinkServer, context: ssl.SSLContext) -> None:
-        super().__init__((HOST, 0), _Handler)
-        self.owner = owner
-        self.context = context
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def finish_request(self, request: socket.socket, client_address: object) -> None:
-        request.settimeout(30)
-        with self.context.wrap_socket(request, server_side=True) as secure:
-            super().finish_request(secure, client_address)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], (OSError, ssl.SSLError, ValueError)):  # else: a client that went away
-            super().handle_error(request, client_address)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Listener
-
-    def do_GET(self) -> None:
+class _Handler(HttpHandler):
+    def serve(self) -> None:
         owner = self.server.owner
         headers = {name.lower(): value for name, value in self.headers.items()}
         owner.requests.append(Seen(self.command, self.path, headers))
         path = self.path.split("?")[0]
         answer = owner.answers.get(path) or _numbered(path) or (lambda exchange: exchange.send(404))
         answer(Exchange(self))
-
-    do_HEAD = do_PUT = do_POST = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:  # the signature of the base class
-        pass
 
 
 def _numbered(path: str) -> Optional[Answer]:

@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import socketserver
 import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from .serving import HOST, Certificates
+if __package__:
+    from .serving import HOST
+else:
+    from serving import HOST
 
 
 class Listener(socketserver.ThreadingTCPServer):
-    """Listens at a free port. C(owner) is what its handlers work for."""
+    """Listens at a free port, with TLS where there is a C(context). C(owner) is what its handlers work for."""
 
     daemon_threads = True
     allow_reuse_address = True
     # Many parts may come in at once.
     request_queue_size = 64
+    # Seconds that a client with TLS may be silent.
+    patience = 60.0
 
     def __init__(
-        self, owner: Any, handler: type[socketserver.BaseRequestHandler], certificates: Certificates | None = None
+        self, owner: Any, handler: type[socketserver.BaseRequestHandler], context: ssl.SSLContext | None = None
     ) -> None:
         super().__init__((HOST, 0), handler)
         self.owner = owner
         self.port: int = self.server_address[1]
-        self.context: ssl.SSLContext | None = None
-        if certificates is not None:
-            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.context.load_cert_chain(certificates.chain_path, certificates.key_path)
+        self._context = context
 
     def start(self) -> None:
         """Begin to answer."""
@@ -44,25 +47,27 @@ class Listener(socketserver.ThreadingTCPServer):
         self.server_close()
         self._thread.join()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # Here, not when it is accepted: a client that is slow to greet would keep all others waiting.
+        if self._context is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(self.patience)
+        with self._context.wrap_socket(request, server_side=True) as secure:
+            super().finish_request(secure, client_address)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A test breaks connections on purpose."""
+        # A test breaks connections on purpose. A stream that was closed by its own handler raises a ValueError.
+        if not isinstance(sys.exc_info()[1], (OSError, ValueError)):
+            super().handle_error(request, client_address)
 
 
-class HttpsHandler(BaseHTTPRequestHandler):
+class HttpHandler(BaseHTTPRequestHandler):
     """Hands the requests of one connection, of whatever method, to C(serve)."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Listener
-    # Seconds.
-    patience = 60.0
-
-    def setup(self) -> None:
-        # Here, not when it is accepted: a client that is slow to greet would keep all others waiting.
-        self.request.settimeout(self.patience)
-        assert self.server.context is not None
-        self.request = self.server.context.wrap_socket(self.request, server_side=True)
-        super().setup()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed."""

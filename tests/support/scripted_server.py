@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
-import threading
+import socketserver
 from pathlib import Path
 from typing import Any, Callable
 
+from .listener import Listener
 from .serving import HOST, Certificates
 
 
@@ -78,40 +78,25 @@ class ScriptedServer:
     """Calls C(script) with each connection, in a thread for each, and closes the connection after it."""
 
     def __init__(self, script: Callable[[Connection], None], tls: str | Path | None = None) -> None:
-        self._script = script
-        self._certificates = Certificates(tls) if tls else None
-        self.ca_path = self._certificates.ca_path if self._certificates else None
+        certificates = Certificates(tls) if tls else None
+        self.script = script
+        self.ca_path = certificates.ca_path if certificates else None
         self.connections = 0
+        self._listener = Listener(self, _Handler, certificates.context() if certificates else None)
+        self.port = self._listener.port
+        self.url = f"{'https' if certificates else 'http'}://{HOST}:{self.port}"
 
     def __enter__(self) -> ScriptedServer:
-        self._listener = socket.create_server((HOST, 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"{'https' if self._certificates else 'http'}://{HOST}:{self.port}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._listener.start()
         return self
 
     def __exit__(self, *_unused: Any) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+        self._listener.stop()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                wire, _address = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(wire,), daemon=True).start()
 
-    def _serve(self, wire: socket.socket) -> None:
-        with contextlib.suppress(OSError), wire:
-            if self._certificates is None:
-                self._script(Connection(wire))
-                return
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._certificates.chain_path, self._certificates.key_path)
-            with context.wrap_socket(wire, server_side=True) as secure:
-                self._script(Connection(secure))
+class _Handler(socketserver.BaseRequestHandler):
+    server: Listener
+
+    def handle(self) -> None:
+        self.server.owner.connections += 1
+        self.server.owner.script(Connection(self.request))

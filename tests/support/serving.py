@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -57,6 +58,12 @@ class Certificates:
         authority.cert_pem.write_to_path(self.ca_path)
         Path(self.chain_path).write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.key_path)
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a server takes its connections with."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.chain_path, self.key_path)
+        return context
 
     def expired(self) -> tuple[str, str]:
         """Return the paths of a certificate that was good until yesterday, and of its key."""

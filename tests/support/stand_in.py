@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .listener import HttpsHandler, Listener
+from .listener import HttpHandler, Listener
 from .serving import HOST, Certificates
 
 _BLOCK = 256 * 1024
@@ -116,7 +116,7 @@ class StandIn:
         self.ca_path = certificates.ca_path
         self.lock = threading.RLock()
         self.seen: list[tuple[str, str, int | None]] = []
-        self._listener = Listener(self, _Handler, certificates)
+        self._listener = Listener(self, _Handler, certificates.context())
         self.port = self._listener.port
         # How others reach it: what it says of itself begins with this. A gateway before it has another one.
         self.public_url = f"https://{HOST}:{self.port}"
@@ -138,7 +138,7 @@ class StandIn:
         return [path for each, path, _status in self.seen if each == method and path.startswith(beginning)]
 
 
-class _Handler(HttpsHandler):
+class _Handler(HttpHandler):
     _status: int | None = None
 
     def send_response(self, code: int, message: str | None = None) -> None:
