@@ -29,7 +29,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="list the stages and end")
     parser.add_argument("--only", default="", help="files, targets or tests of that stage, with blanks")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="stages side by side")
+    # One more than there are cores: each stage waits now and then, for time limits that run out or servers that start.
+    jobs = (os.cpu_count() or 1) + 1
+    parser.add_argument("--jobs", type=int, default=jobs, help="stages side by side")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.stages if not any(is_meant(stage, [name]) for stage in STAGES)]
     if unknown:

@@ -294,20 +294,20 @@ def _with_exit_code(counts: Counts, code: int, name: str) -> Counts:
 
 # The long ones first, so that the short ones fill the gaps.
 STAGES = (
-    Stage("sanity", "ansible-test sanity, all tests", sanity, (packages.GIT, packages.SHELLCHECK)),
     Stage(
         "scenario",
         "whole playbooks over OpenSSH and HTTPS",
         scenario,
         (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM),
     ),
+    Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
+    Stage("sanity", "ansible-test sanity, all tests", sanity, (packages.GIT, packages.SHELLCHECK)),
     Stage(
         "stores",
         "every kind of store on real servers",
         stores,
         (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM, packages.BTRFS),
     ),
-    Stage("integration", "ansible-test integration, modules under Python 3.9", integration, (packages.GIT,)),
     *(units(version) for version in TARGET_PYTHONS),
     Stage("page", "the page for people in a browser", page, (packages.GIT, packages.CHROMIUM)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
