@@ -259,6 +259,7 @@ def _pytest(
         "pytest",
         "-n",
         WORKERS,
+        "--dist=worksteal",
         "-q",
         "-rs",
         "-p",
