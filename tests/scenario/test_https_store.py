@@ -23,6 +23,7 @@ import requests
 
 from support.apache import apache_store
 from support.nginx import nginx_store
+from support.waiting import wait_until
 
 SIZE = 20 * 1024 * 1024 + 7
 NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
@@ -118,10 +119,7 @@ def wait_for_log(server):
     """The servers log a request after its answer."""
     marker = f"/marker-{time.monotonic_ns()}"
     requests.get(f"https://127.0.0.1:{server.port}{marker}", verify=server.ca_path, timeout=10)
-    deadline = time.monotonic() + 10
-    while not any(seen.path == marker for seen in server.requests("GET")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: any(seen.path == marker for seen in server.requests("GET")), "the marker is in the log")
 
 
 def test_it_publishes_once(store, image, upload):

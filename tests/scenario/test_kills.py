@@ -18,6 +18,7 @@ import pytest
 from support.build import NAME, SOURCE_VM, VERSION
 from support.fault_table import outcome, told
 from support.jobs import Jobs, forget_jobs
+from support.waiting import wait_until
 
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
 IMAGE = f"{BUILD_VM}.pvmp"
@@ -64,9 +65,9 @@ class Scene:
         }
 
     def until_sending(self):
-        """Return when bytes of an image have gone out for some seconds."""
+        """Return when bytes of an image have come to the store; what is tried before the image is smaller."""
         self.jobs.wait_for("image_upload")
-        time.sleep(4)
+        wait_until(lambda: self.store.bytes_in_transit() > 100_000, "the store receives an image")
 
     def power(self):
         self.account.kill_everything()

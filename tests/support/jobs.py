@@ -11,10 +11,10 @@ import os
 import pathlib
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 
 from support.account import Account
+from support.waiting import wait_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +53,18 @@ class Jobs:
 
     def wait_for(self, module: str, timeout: float = 120) -> RunningJob:
         """Return the job of a module as soon as there is one."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            for job in self.running(module):
-                return job
-            time.sleep(0.02)
-        raise AssertionError(f"no job of {module} began within {timeout} seconds")
+        found: list[RunningJob] = []
+
+        def is_there() -> bool:
+            found.extend(self.running(module))
+            return bool(found)
+
+        wait_until(is_there, f"a job of {module}", timeout)
+        return found[0]
 
     def wait_for_none(self, timeout: float = 60) -> None:
         """Return when no job runs."""
-        end = time.monotonic() + timeout
-        while list(self.running()):
-            assert time.monotonic() < end, f"jobs go on: {list(self.running())}"
-            time.sleep(0.1)
+        wait_until(lambda: not list(self.running()), "no job runs any more", timeout)
 
 
 def _open_files(process: pathlib.Path) -> set[str]:

@@ -20,6 +20,7 @@ As a command it serves until it is ended: python nginx.py --root DIR --ready-fil
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -175,6 +176,14 @@ class NginxStore:
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         seen = [Seen(**json.loads(line)) for line in lines]
         return [request for request in seen if method in (None, request.method)]
+
+    def bytes_in_transit(self) -> int:
+        """Return how many bytes have come of the bodies of requests that have not ended."""
+        size = 0
+        for path in (self._state / "body").rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # it has ended since
+                size += path.stat().st_size if path.is_file() else 0
+        return size
 
     def _start(self) -> None:
         for _try in range(5):  # the port may be taken between our look and nginx's

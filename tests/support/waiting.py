@@ -1,15 +1,29 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits for servers that are programs of their own."""
+"""Waits for what comes about by itself: never for a length of time, always for a condition."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 import requests
+
+
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 60.0) -> None:
+    """Return as soon as a condition holds.
+
+    When it does not within so many seconds, C(what) stands in the error: words, or what returns them then. A condition
+    that can no longer come true may raise an error of its own.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} seconds: {what if isinstance(what, str) else what()}")
+        time.sleep(0.05)
 
 
 def wait_until_it_answers(process: subprocess.Popen[Any], url: str, ca_path: str, patience: float) -> bool:

@@ -12,13 +12,13 @@ import pathlib
 import shlex
 import subprocess
 import sys
-import time
 import urllib.parse
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 
 from support.secret_search import Secrets, Watch
+from support.waiting import wait_until
 
 SECRET = "hunter2 \"\\&%/+='<9"
 
@@ -79,10 +79,13 @@ def test_command_lines_and_passing_files_are_watched(tmp_path: pathlib.Path) -> 
     work = "import sys, time; open(sys.argv[1], 'w').write(sys.argv[2]); time.sleep(30)"
     command = [sys.executable, "-c", work, str(tmp_path / "passing"), SECRET]
     with Watch(secrets, tmp_path) as watch, subprocess.Popen(command) as process:
-        end = time.monotonic() + 20
-        while len({found.rpartition("(")[2] for found in secrets.found}) < 2 and time.monotonic() < end:
-            time.sleep(0.05)
-        process.kill()
-    kinds: set[Any] = {found.rpartition("(")[2] for found in secrets.found}
-    assert kinds == {"command lines)", "files while it runs)"}
+
+        def is_found() -> bool:
+            kinds = {found.rpartition("(")[2] for found in secrets.found}
+            return kinds == {"command lines)", "files while it runs)"}
+
+        try:
+            wait_until(is_found, "the secret is found in both")
+        finally:
+            process.kill()
     assert watch.processes

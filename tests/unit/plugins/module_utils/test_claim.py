@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils import _claim
 from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim, claim_path, read_claim
 from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -115,14 +115,15 @@ def test_a_program_that_outlives_its_holder_keeps_the_claim(target: str, tmp_pat
     with pytest.raises(TaskError, match=r"Another run"):
         Claim.take(target)
     os.kill(int((tmp_path / "pid").read_text()), 9)
-    deadline = time.monotonic() + 10
-    while True:
+
+    def is_free() -> bool:
         try:
             Claim.take(target).release()
-            break
         except TaskError:
-            assert time.monotonic() < deadline, "the claim of a dead program is still held"
-            time.sleep(0.05)
+            return False
+        return True
+
+    wait_until(is_free, "the claim of a dead program is free")
 
 
 def test_a_shorter_note_replaces_a_longer_one(target: str) -> None:

@@ -29,6 +29,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._prlctl import (
     was_answered,
     without_progress,
 )
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 NO_SERVICE = (
     "Login failed: Unable to connect to Parallels Service. Please restart your Mac and try launching Parallels Desktop "
@@ -303,10 +304,7 @@ time.sleep(600)
     assert result.rc < 0
     assert time.monotonic() - start < 30
     pid = int(pid_file.read_text())
-    deadline = time.monotonic() + 10
-    while _is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _is_alive(pid)
+    wait_until(lambda: not _is_alive(pid), "the child has ended")
 
 
 def _is_alive(pid: int) -> bool:
@@ -399,10 +397,7 @@ def test_a_program_ends_with_what_interrupts_its_module(interrupted: Any) -> Non
     start = time.monotonic()
     pids = interrupted(FAMILY, 1.5)
     assert len(pids) == 2
-    deadline = time.monotonic() + 10
-    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(_is_alive, pids))
+    wait_until(lambda: not any(map(_is_alive, pids)), "all of it has ended")
     assert time.monotonic() - start < 10
 
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._checksum import hash_file, write_sidecar
@@ -22,6 +21,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores._body imp
 from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
 from ansible_collections.macops.parallels.tests.support.https_store import Fault
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 OTHER = b"other bytes"
 
@@ -444,11 +444,12 @@ def kill_uploading(image):
         arguments = [sys.executable, "-c", KILLED, url, username, password, ca_path, image.path, image.name]
         search_path = os.pathsep.join(entry for entry in sys.path if entry)
         process = subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": search_path})
-        deadline = time.monotonic() + 20
-        while not any(path.stat().st_size > 100_000 for path in folder.iterdir()):
+
+        def sends():
             assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+            return any(path.stat().st_size > 100_000 for path in folder.iterdir())
+
+        wait_until(sends, "the upload is under way")
         process.send_signal(signal.SIGKILL)
         process.wait()
 
