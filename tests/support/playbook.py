@@ -20,9 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 CALLBACKS = pathlib.Path(__file__).with_name("callbacks")
-# What no variable of the environment sets. By default Ansible looks a thousand times a second whether a task has ended,
-# which takes time from the task.
-SETTINGS = "[defaults]\ninternal_poll_interval = 0.01\n"
+SETTINGS = pathlib.Path(__file__).with_name("ansible.cfg")
 WARNING = re.compile(r"^.*\[(?:DEPRECATION )?WARNING\].*$", re.MULTILINE)
 
 Hosts = Mapping[str, Mapping[str, Any]]
@@ -192,7 +190,6 @@ def start_playbook(
         lines = folder / "results.jsonl"
         lines.touch()
         (folder / "inventory.json").write_text(json.dumps({group: {"hosts": hosts}}), encoding="utf-8")
-        (folder / "ansible.cfg").write_text(SETTINGS, encoding="utf-8")
         (folder / "variables.json").write_text(json.dumps(extra_vars or {}), encoding="utf-8")
         command = [
             str(pathlib.Path(sys.executable).with_name("ansible-playbook")),
@@ -244,7 +241,7 @@ def _environment(folder: pathlib.Path, collections: pathlib.Path, lines: pathlib
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_COLLECTIONS_PATH": str(collections),
         "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false",
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(SETTINGS),
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_NOCOLOR": "1",
