@@ -119,7 +119,7 @@ def wait_for_log(server):
     """The servers log a request after its answer."""
     marker = f"/marker-{time.monotonic_ns()}"
     requests.get(f"https://127.0.0.1:{server.port}{marker}", verify=server.ca_path, timeout=10)
-    wait_until(lambda: any(seen.path == marker for seen in server.requests("GET")), "the marker is in the log")
+    wait_until(lambda: any(seen.path == marker for seen in server.requests("GET")), 10)
 
 
 def test_it_publishes_once(store, image, upload):

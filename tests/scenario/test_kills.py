@@ -67,7 +67,7 @@ class Scene:
     def until_sending(self):
         """Return when bytes of an image have come to the store; what is tried before the image is smaller."""
         self.jobs.wait_for("image_upload")
-        wait_until(lambda: self.store.bytes_in_transit() > 100_000, "the store receives an image")
+        wait_until(lambda: self.store.bytes_in_transit() > 100_000, 60)
 
     def power(self):
         self.account.kill_everything()

@@ -70,12 +70,11 @@ def wait_for(running, condition, timeout=60):
     """Return when something is so while the playbook runs."""
 
     def holds():
-        if condition():
-            return True
-        assert running.process.poll() is None, running.output[-3000:]
-        return False
+        found = condition()
+        assert found or running.process.poll() is None, running.output[-3000:]
+        return found
 
-    wait_until(holds, lambda: running.output[-3000:], timeout)
+    wait_until(holds, timeout, explain=lambda: f"it did not come about: {running.output[-3000:]}", pause=0.1)
 
 
 def wait_for_words(running, *words, timeout=60):

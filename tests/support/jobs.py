@@ -53,18 +53,18 @@ class Jobs:
 
     def wait_for(self, module: str, timeout: float = 120) -> RunningJob:
         """Return the job of a module as soon as there is one."""
-        found: list[RunningJob] = []
-
-        def is_there() -> bool:
-            found.extend(self.running(module))
-            return bool(found)
-
-        wait_until(is_there, f"a job of {module}", timeout)
-        return found[0]
+        return wait_until(
+            lambda: next(self.running(module), None), timeout, explain=lambda: f"no job of {module} began"
+        )
 
     def wait_for_none(self, timeout: float = 60) -> None:
         """Return when no job runs."""
-        wait_until(lambda: not list(self.running()), "no job runs any more", timeout)
+        wait_until(
+            lambda: not any(self.running()),
+            timeout,
+            explain=lambda: f"jobs go on: {list(self.running())}",
+            pause=0.1,
+        )
 
 
 def _open_files(process: pathlib.Path) -> set[str]:

@@ -8,22 +8,33 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
+Found = TypeVar("Found")
 
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], timeout: float = 60.0) -> None:
-    """Return as soon as a condition holds.
 
-    When it does not within so many seconds, C(what) stands in the error: words, or what returns them then. A condition
-    that can no longer come true may raise an error of its own.
+def wait_until(
+    condition: Callable[[], Found | None],
+    timeout: float = 20.0,
+    *,
+    explain: Callable[[], str] = lambda: "it did not come about",
+    pause: float = 0.02,
+) -> Found:
+    """Return what a condition returns, as soon as that is true; asked anew after each pause, in seconds.
+
+    When it is not within so many seconds, the error says what C(explain) returns. A condition that can no longer come
+    true may raise an error of its own.
     """
     deadline = time.monotonic() + timeout
-    while not condition():
+    while True:
+        found = condition()
+        if found:
+            return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} seconds: {what if isinstance(what, str) else what()}")
-        time.sleep(0.05)
+            raise AssertionError(f"{explain()} (within {timeout} seconds)")
+        time.sleep(pause)
 
 
 def wait_until_it_answers(process: subprocess.Popen[Any], url: str, ca_path: str, patience: float) -> bool:

@@ -10,8 +10,6 @@ import io
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,11 +172,3 @@ def allocated(path: Path) -> int:
     """Return the bytes a file or folder really takes."""
     files = [path] if path.is_file() else [Path(folder, name) for folder, _f, names in os.walk(path) for name in names]
     return sum(file.stat().st_blocks * 512 for file in files)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Return when something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)

@@ -13,7 +13,9 @@ from typing import Any, Callable
 
 import pytest
 from parallels_simulator.knobs import KNOBS
-from simulator_harness import SimulatedMac, disk_content, new_mac, wait_for
+from simulator_harness import SimulatedMac, disk_content, new_mac
+
+from support.waiting import wait_until
 
 _tested: set[str] = set()
 
@@ -77,9 +79,9 @@ def test_lags_in_seconds(mac: SimulatedMac) -> None:
     began = time.monotonic()
     mac.ok("stop", "a")
     assert mac.state("a") == "stopping"
-    wait_for(lambda: mac.state("a") != "stopping")
+    wait_until(lambda: mac.state("a") != "stopping")
     assert time.monotonic() - began >= 0.3
-    wait_for(lambda: mac.prlctl("pack", "a").rc == 0)
+    wait_until(lambda: mac.prlctl("pack", "a").rc == 0)
     assert time.monotonic() - began >= 0.6
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 from parallels_simulator import cli, jobs
-from simulator_harness import SimulatedMac, disk_content, wait_for
+from simulator_harness import SimulatedMac, disk_content
+
+from support.waiting import wait_until
 
 _NOBODY = 65534
 
@@ -143,7 +145,7 @@ def test_every_call_is_in_the_log(launched: SimulatedMac) -> None:
 def test_killed_calls_are_in_the_log(launched: SimulatedMac, number: int, rc: object) -> None:
     launched.fault("hang:list")
     process = launched.start_process("list", "-a")
-    wait_for(lambda: bool(launched.calls()) and launched.faults_left() == 0)
+    wait_until(lambda: bool(launched.calls()) and launched.faults_left() == 0)
     process.send_signal(number)
     assert process.wait(timeout=20) == -number
     assert [(call["argv"], call["rc"]) for call in launched.calls()] == [(["list", "-a"], rc)]
@@ -219,7 +221,7 @@ def test_hang_in_pack_keeps_the_vm_busy_until_it_is_killed(launched: SimulatedMa
     launched.fault("hang:pack")
     process = launched.start_process("pack", "a")
     partial = launched.home / "a.pvmp"
-    wait_for(lambda: partial.exists() and partial.stat().st_size >= 1 << 20)
+    wait_until(lambda: partial.exists() and partial.stat().st_size >= 1 << 20)
     try:
         busy = launched.prlctl("pack", "a")
         assert (busy.rc, "currently being packed" in busy.err) == (255, True)
@@ -235,12 +237,12 @@ def test_job_that_survives_its_client(launched: SimulatedMac) -> None:
     launched.vm("a", data="2M")
     launched.knob("job_survives_client=on", "pack_seconds=3")
     process = launched.start_process("pack", "a")
-    wait_for((launched.home / "a.pvmp").exists)
+    wait_until((launched.home / "a.pvmp").exists)
     process.kill()
     process.wait(timeout=20)
     assert "currently being packed" in launched.prlctl("unregister", "a").err
-    wait_for(lambda: launched.info("a")["Home"].endswith(".pvmp"))
-    wait_for(lambda: not jobs.is_alive(launched.mac, launched.registered("a").uuid))
+    wait_until(lambda: launched.info("a")["Home"].endswith(".pvmp"))
+    wait_until(lambda: not jobs.is_alive(launched.mac, launched.registered("a").uuid))
     launched.knob("pack_seconds=0", "job_survives_client=off")
     launched.ok("unpack", "a")
 
@@ -274,7 +276,7 @@ def _halt_in(mac: SimulatedMac, verb: str, *arguments: str) -> subprocess.Popen[
     """Start a long operation on the VM C(a), and halt its process in the middle."""
     mac.knob(f"{verb}_seconds=2")
     process = mac.start_process(verb, "a", *arguments)
-    wait_for(lambda: _halted(mac, process))
+    wait_until(lambda: _halted(mac, process))
     mac.knob(f"{verb}_seconds=0")
     return process
 

@@ -108,7 +108,7 @@ def wait_until_free(lock):
                 return False
             return True
 
-        wait_until(is_free, "the lock is free")
+        wait_until(is_free, 10, explain=lambda: "the child still runs")
 
 
 def test_commands_get_neither_the_callers_ansible_nor_its_python(monkeypatch):

@@ -123,7 +123,7 @@ def test_a_program_that_outlives_its_holder_keeps_the_claim(target: str, tmp_pat
             return False
         return True
 
-    wait_until(is_free, "the claim of a dead program is free")
+    wait_until(is_free, 10, explain=lambda: "the claim of a dead program is still held")
 
 
 def test_a_shorter_note_replaces_a_longer_one(target: str) -> None:

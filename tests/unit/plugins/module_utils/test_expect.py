@@ -13,6 +13,7 @@ from ansible_collections.macops.parallels.plugins.module_utils import _expect
 from ansible_collections.macops.parallels.plugins.module_utils._http import Http
 from ansible_collections.macops.parallels.plugins.module_utils._retry import RetryLater
 from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 SIZE = 3 * 1024 * 1024 + 7
 CREATED = "HTTP/1.1 201 Created\nContent-Length: 0\n\n"
@@ -60,7 +61,7 @@ def test_a_refusal_costs_no_byte_of_the_body(serve):
     response = http.request("PUT", server.url + "/x", data=Body(), expect=True)
     assert (response.status_code, response.text) == (401, "go away")
     http.close()
-    _wait_for(lambda: uninvited)
+    wait_until(lambda: uninvited, 5)
     assert uninvited == [0]
 
 
@@ -188,9 +189,3 @@ def test_requests_without_a_big_body_do_not_wait(serve):
     assert http.request("GET", server.url + "/x").status_code == 200
     assert server.connections == 1
     assert not any("Expect" in head for head in heads)
-
-
-def _wait_for(condition) -> None:
-    deadline = time.monotonic() + 5
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils import _job, _job_folder
@@ -23,6 +23,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._job_folder impor
     cancel_path,
     remove_stale,
 )
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 # What a module is: it does its work as a job when the environment says so, prints JSON and exits.
 MODULE = """
@@ -111,16 +112,6 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             os.kill(pid, signal.SIGKILL)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come true")
-
-
 def running(answer: dict[str, Any]) -> dict[str, Any]:
     assert answer["changed"] is False
     return answer[_job.RUNNING]
@@ -139,7 +130,7 @@ def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
     assert job["id"] == "one"
     assert job["joined"] is False
     folder = JobFolder(job["folder"])
-    told = until(folder.told)
+    told = wait_until(folder.told)
     assert told["subject"] == "win11"
     assert told["progress"]["stage"] == "Packing"
     assert (told["progress"]["done"], told["progress"]["total"], told["ended"]) == (40, 100, False)
@@ -148,7 +139,7 @@ def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
 
     assert running(mac.call(30, waited_for="one"))["id"] == "one"
     mac.end()
-    until(lambda: folder.told().get("ended"))
+    wait_until(lambda: folder.told().get("ended"))
     assert mac.call(30, waited_for="one") == {"changed": True, "worker": mac.begun()[0]}
     # The connection may be lost while the answer is fetched.
     assert mac.call(30, waited_for="one") == {"changed": True, "worker": mac.begun()[0]}
@@ -158,7 +149,7 @@ def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
 def test_it_goes_on_without_the_connection(mac: Mac) -> None:
     """The process that the connection started is killed with all of its group, as sshd and sudo may do."""
     process = mac.start(30)
-    worker = until(mac.begun)[0]
+    worker = wait_until(mac.begun)[0]
     assert os.getsid(worker) == worker
     process.kill()
     process.communicate()
@@ -204,7 +195,7 @@ def test_two_calls_at_the_same_moment_do_the_work_once(mac: Mac) -> None:
 def test_killed_work_is_said_to_be_killed_and_then_begun_again(mac: Mac) -> None:
     job = running(mac.call(30))
     os.kill(mac.begun()[0], signal.SIGKILL)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
     assert "ended from outside" in mac.call(30, waited_for="one")["msg"]
     mac.end()
     assert mac.call(30, token="two")["worker"] == mac.begun()[1]
@@ -213,7 +204,7 @@ def test_killed_work_is_said_to_be_killed_and_then_begun_again(mac: Mac) -> None
 
 def test_work_that_is_killed_at_once_is_said_to_be_killed(mac: Mac) -> None:
     process = mac.start(30, wait=20)
-    os.kill(until(mac.begun)[0], signal.SIGKILL)
+    os.kill(wait_until(mac.begun)[0], signal.SIGKILL)
     out, _err = process.communicate(timeout=30)
     assert "ended from outside" in json.loads(out)["msg"]
 
@@ -222,8 +213,8 @@ def test_an_answer_that_nobody_fetched(mac: Mac) -> None:
     """Holds only where the state of things cannot tell that the work was done, and only once."""
     folder = JobFolder(running(mac.call(30))["folder"])
     mac.end()
-    until(folder.ended)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
     assert mac.call(0, "keep", token="two")["worker"] == mac.begun()[0]
     assert mac.call(0, "keep", token="three")["worker"] == mac.begun()[1]
 
@@ -231,15 +222,15 @@ def test_an_answer_that_nobody_fetched(mac: Mac) -> None:
 def test_an_answer_that_nobody_fetched_is_not_kept_by_default(mac: Mac) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     mac.end()
-    until(folder.ended)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
     assert mac.call(0, token="two")["worker"] == mac.begun()[1]
 
 
 def test_cancelled(mac: Mac) -> None:
     running(mac.call(30))
     Path(cancel_path("one")).touch()
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
     assert mac.call(30, waited_for="one")["msg"] == "It was cancelled."
 
 
@@ -247,26 +238,26 @@ def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
     job = running(mac.call(30))
     folder = JobFolder(job["folder"])
     running(mac.call(30, token="two"))
-    beat = until(folder.told)["beat"]
-    until(lambda: folder.told()["beat"] > beat + 1)
+    beat = wait_until(folder.told)["beat"]
+    wait_until(lambda: folder.told()["beat"] > beat + 1)
     Path(cancel_path("one")).touch()
     beat = folder.told()["beat"]
-    until(lambda: folder.told()["beat"] > beat + 2)
+    wait_until(lambda: folder.told()["beat"] > beat + 2)
     assert all_jobs()[0].running
     Path(cancel_path("two")).touch()
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
 
 
 def test_cancelled_whoever_watches(mac: Mac) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     running(mac.call(30, token="two"))
     folder.cancel()
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
 
 
 def test_nobody_asks_any_more(mac: Mac) -> None:
     running(mac.call(30, unattended=1.5))
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
     message = mac.call(30, waited_for="one")["msg"]
     assert "No playbook has asked" in message
     assert "image_unattended_timeout" in message
@@ -295,10 +286,10 @@ def test_where_no_job_can_be_kept_the_caller_hears_of_it(mac: Mac) -> None:
 
 
 def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
-    until(JobFolder(running(mac.call(30))["folder"]).told)
+    wait_until(JobFolder(running(mac.call(30))["folder"]).told)
     assert remove_stale() == [], "a job that runs is not stale"
     os.kill(mac.begun()[0], signal.SIGKILL)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(lambda: not all_jobs()[0].running)
     (mac.home / ".ansible/macops.parallels/jobs/old.cancel").touch()
     monkeypatch.setattr(_job_folder, "KEPT_AFTER_FETCH", -1.0)
     (killed,) = remove_stale()
@@ -309,8 +300,8 @@ def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_another_run_has_removed_meanwhile_was_not_killed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     mac.end()
-    until(folder.ended)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
     seen = all_jobs()
     folder.remove()
     monkeypatch.setattr(_job_folder, "all_jobs", lambda: seen)
@@ -321,8 +312,8 @@ def test_what_another_run_has_removed_meanwhile_was_not_killed(mac: Mac, monkeyp
 def test_an_answer_waits_to_be_fetched(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     mac.end()
-    until(folder.ended)
-    until(lambda: not all_jobs()[0].running)
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
     assert remove_stale() == []
     assert folder.exists()
     monkeypatch.setattr(_job_folder, "KEPT_UNFETCHED", -1.0)

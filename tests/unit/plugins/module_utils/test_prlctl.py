@@ -304,7 +304,7 @@ time.sleep(600)
     assert result.rc < 0
     assert time.monotonic() - start < 30
     pid = int(pid_file.read_text())
-    wait_until(lambda: not _is_alive(pid), "the child has ended")
+    wait_until(lambda: not _is_alive(pid), 10)
 
 
 def _is_alive(pid: int) -> bool:
@@ -397,7 +397,7 @@ def test_a_program_ends_with_what_interrupts_its_module(interrupted: Any) -> Non
     start = time.monotonic()
     pids = interrupted(FAMILY, 1.5)
     assert len(pids) == 2
-    wait_until(lambda: not any(map(_is_alive, pids)), "all of it has ended")
+    wait_until(lambda: not any(map(_is_alive, pids)), 10)
     assert time.monotonic() - start < 10
 
 

@@ -449,7 +449,7 @@ def kill_uploading(image):
             assert process.poll() is None
             return any(path.stat().st_size > 100_000 for path in folder.iterdir())
 
-        wait_until(sends, "the upload is under way")
+        wait_until(sends)
         process.send_signal(signal.SIGKILL)
         process.wait()
 
