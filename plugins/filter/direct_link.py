@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.macops.parallels.plugins.module_utils._direct_link import share_link
+from ansible_collections.macops.parallels.plugins.module_utils._link.share_link import share_link
 
 DOCUMENTATION = r"""
 name: direct_link

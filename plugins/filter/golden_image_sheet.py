@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.macops.parallels.plugins.module_utils import _sheet
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._records import sheet
 
 DOCUMENTATION = r"""
 name: golden_image_sheet
@@ -71,7 +71,7 @@ def golden_image_sheet(records: Any, title: Optional[str] = None, description: O
     if not isinstance(records, (list, tuple, Mapping, str)):  # what a Jinja filter gives lazily
         records = list(records)
     try:
-        return _sheet.golden_image_sheet(records, title, description)
+        return sheet.golden_image_sheet(records, title, description)
     except TaskError as error:
         raise AnsibleFilterError(error.message) from error
 

@@ -12,11 +12,11 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import Interrupted, TaskError
-from ._interrupt import interruptible
-from ._job import ForegroundJob, Job, JobOrder, run_as_job
-from ._prlctl import Prlctl
-from ._space import free_where
+from ._common.errors import Interrupted, TaskError
+from ._common.interrupt import interruptible
+from ._common.space import free_where
+from ._jobs.job import ForegroundJob, Job, JobOrder, run_as_job
+from ._parallels.cli import Prlctl
 
 
 def prlctl_of(module: AnsibleModule) -> Prlctl:

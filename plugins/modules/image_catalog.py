@@ -538,12 +538,13 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._catalog import CATALOG, CatalogFile
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._holdings import take_inventory
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import CATALOG, CatalogFile
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.inventory import take_inventory
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.page_file import AUTO, MODES, NEVER, PageFile
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.upkeep import Done, Upkeep
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._page_file import AUTO, MODES, NEVER, PageFile
-from ansible_collections.macops.parallels.plugins.module_utils._record import (
+from ansible_collections.macops.parallels.plugins.module_utils._records.record import (
     ARCHITECTURES,
     SCHEMA,
     SOURCE_FIELDS,
@@ -552,24 +553,23 @@ from ansible_collections.macops.parallels.plugins.module_utils._record import (
     label,
     sort_records,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._retention import (
+from ansible_collections.macops.parallels.plugins.module_utils._records.retention import (
     Choice,
     Rule,
     by_name,
     by_rule,
     parse_age,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
-from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
     STORE_ARGUMENTS,
     STORE_RULES,
     hide_password_in_destination,
     store_options,
     store_retries,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._trust import Inspection, Seal
-from ansible_collections.macops.parallels.plugins.module_utils._trust_options import (
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._trust.options import (
     SIGNING_ARGUMENTS,
     SIGNING_RULES,
     VERIFYING_ARGUMENTS,
@@ -578,7 +578,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust_options im
     signer_of,
     verifier_of,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._upkeep import Done, Upkeep
+from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import Inspection, Seal
 
 _MOST_PROBLEMS = 5
 _OF_ONE_VERSION = ("withdrawn", "published", "protected", "unprotected")

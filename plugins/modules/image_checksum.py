@@ -106,7 +106,7 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._checksum import (
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import (
     Checksum,
     compare_with_others,
     hash_file,
@@ -118,8 +118,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._checksum import 
     sidecar_text,
     write_sidecar,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 
 

@@ -271,13 +271,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._http import Http
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._link import LinkCheck
-from ansible_collections.macops.parallels.plugins.module_utils._link_report import PROOFS, Question
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+from ansible_collections.macops.parallels.plugins.module_utils._http.session import Http
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._link.check import LinkCheck
+from ansible_collections.macops.parallels.plugins.module_utils._link.report import PROOFS, Question
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
 
 
 def look_at_link(module: AnsibleModule, job: Job) -> dict[str, Any]:

@@ -159,16 +159,16 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._pack import (
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.pack import (
     PackOrder,
     image_facts,
     pack,
     target_of,
     unpack,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:

@@ -197,28 +197,28 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._checksum import normalized
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import normalized
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._provenance import (
-    Build,
-    ProvenanceFile,
-    Subject,
-    statement,
-)
-from ansible_collections.macops.parallels.plugins.module_utils._record import TIME_FORMAT
-from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
+from ansible_collections.macops.parallels.plugins.module_utils._records.record import TIME_FORMAT
+from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
     STORE_ARGUMENTS,
     STORE_RULES,
     hide_password_in_destination,
     store_options,
     store_retries,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._trust_options import (
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._trust.options import (
     SIGNING_ARGUMENTS,
     SIGNING_RULES,
     signer_of,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._trust.provenance import (
+    Build,
+    ProvenanceFile,
+    Subject,
+    statement,
 )
 
 

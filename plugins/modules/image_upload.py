@@ -149,19 +149,19 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._checksum import SIDECAR, normalized
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import SIDECAR, normalized
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._stores._options import (
+from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
     STORE_ARGUMENTS,
     STORE_RULES,
     hide_password_in_destination,
     store_options,
     store_retries,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Uploaded, Wanted
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Uploaded, Wanted
 
 
 def main() -> None:

@@ -114,9 +114,9 @@ programs:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._mac import read_mac
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import read_mac
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:

@@ -128,14 +128,14 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._job_folder import (
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import (
     JobState,
     all_jobs,
     remove_stale,
     state_of,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
 
 # Seconds between two looks.

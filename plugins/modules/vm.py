@@ -220,25 +220,25 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._clone import (
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.clone import (
     CloneOrder,
     ensure_clone,
     ensure_no_clone,
     forget_clone,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._mac import vm_home
-from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._vm import Settings, Vm, find_vm
-from ansible_collections.macops.parallels.plugins.module_utils._vm_lifecycle import (
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import vm_home
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecycle import (
     apply_settings,
     delete,
     refuse_running,
     register,
     unregister,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Settings, Vm, find_vm
 
 SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_shutdown", "on_window_close")
 

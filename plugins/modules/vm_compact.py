@@ -130,10 +130,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm_at_rest
-from ansible_collections.macops.parallels.plugins.module_utils._vm_disk import compact
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.disks import compact
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm_at_rest
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:

@@ -192,18 +192,18 @@ msg:
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._guest import (
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import (
     Guest,
     Login,
     explain_rc,
     powershell,
     refuse_long,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Result
-from ansible_collections.macops.parallels.plugins.module_utils._vm import RUNNING, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import RUNNING, get_vm
 
 KEPT = 65536
 

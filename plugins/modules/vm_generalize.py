@@ -190,10 +190,10 @@ cmd:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._generalize import GeneralizeOrder, generalize
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._vm import STOPPED, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import GeneralizeOrder, generalize
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import STOPPED, get_vm
 
 
 def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:

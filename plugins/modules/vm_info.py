@@ -229,8 +229,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._vm import find_vm, list_vms
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import find_vm, list_vms
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:

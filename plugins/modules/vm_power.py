@@ -130,10 +130,10 @@ cmd:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._vm import get_vm
-from ansible_collections.macops.parallels.plugins.module_utils._vm_power import NOTHING, set_power
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.power import NOTHING, set_power
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
 
 
 def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:

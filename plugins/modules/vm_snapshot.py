@@ -166,18 +166,18 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._job import Job
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._vm import Snapshot, Vm, get_vm_at_rest
-from ansible_collections.macops.parallels.plugins.module_utils._vm_snapshot import (
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.snapshots import (
     chosen,
     create_snapshot,
     find_snapshots,
     refuse_needed,
     remove_snapshots,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Snapshot, Vm, get_vm_at_rest
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:

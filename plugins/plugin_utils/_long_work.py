@@ -4,7 +4,7 @@
 # PRIVATE to this collection: not for use from outside of it.
 """The controller's side of long work: starts it as a job, shows its progress, finds it again after a lost connection.
 
-See module_utils._job for what happens on the Mac. All network work is that of Ansible's own connection.
+See module_utils._jobs.job for what happens on the Mac. All network work is that of Ansible's own connection.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._errors import Interrupted
-from ..module_utils._interrupt import interruptible
-from ..module_utils._job import ENVIRONMENT, FAIL, JOIN, RUNNING
-from ..module_utils._job_folder import ROOT
+from ..module_utils._common.errors import Interrupted
+from ..module_utils._common.interrupt import interruptible
+from ..module_utils._jobs.folder import ROOT
+from ..module_utils._jobs.job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ._progress_lines import ProgressLines, duration
 
 display = Display()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ..module_utils._space import shortly
+from ..module_utils._common.space import shortly
 
 # Seconds: work that is done by then shows nothing; between two lines; and between two that can tell no percentage.
 QUIET = 5.0
@@ -30,7 +30,7 @@ class ProgressLines:
         self._percent = -1
 
     def line(self, told: Mapping[str, Any]) -> Optional[str]:
-        """Return the line for what a job tells (see module_utils._job), or None when it is not time for one."""
+        """Return the line for what a job tells (see module_utils._jobs.job), or None when it is not time for one."""
         reading = told.get("progress") or {}
         now = self._clock()
         if not reading or now - self._begun < QUIET or not (reading["done"] or reading["total"]):

@@ -62,10 +62,10 @@ def table(outcomes: list[Outcome], size: int) -> list[str]:
 
 def upload_with(destination: str, options: dict[str, Any], image: pathlib.Path, sha256: str) -> Callable[[str], None]:
     """Return the upload as the module image_upload does it: with its check, its proof and its checksum file."""
-    from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-    from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
+    from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
     def upload(name: str) -> None:
         store = open_store(destination, StoreOptions(**options))

@@ -37,14 +37,14 @@ def library(collections):
     sys.path.insert(0, str(collections))
     found = SimpleNamespace()
     for module, names in {
-        "_errors": ["TaskError"],
-        "_http": ["Http", "basic", "bearer"],
-        "_retry": ["Retries"],
-        "_stores._base": ["Conflict", "StoreOptions"],
-        "_stores._body": ["Body"],
-        "_stores._http_folder": ["HttpFolder"],
-        "_stores._registry": ["open_store"],
-        "_upload": ["Upload", "Wanted"],
+        "_common.errors": ["TaskError"],
+        "_http.session": ["Http", "basic", "bearer"],
+        "_common.retry": ["Retries"],
+        "_stores.base": ["Conflict", "StoreOptions"],
+        "_stores.body": ["Body"],
+        "_stores.https.folder": ["HttpFolder"],
+        "_stores.registry": ["open_store"],
+        "_stores.upload": ["Upload", "Wanted"],
     }.items():
         loaded = importlib.import_module(MODULES + module)
         for name in names:
@@ -326,10 +326,10 @@ def test_readers_have_the_old_file_until_the_new_one_is_whole(store, image, uplo
 UPLOAD = textwrap.dedent(
     """
     import json, resource, sys
-    from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-    from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
+    from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
     import requests
 
     def peak():
@@ -366,10 +366,10 @@ PART = 2 * 1024 * 1024
 SEND = textwrap.dedent(
     """
     import json, sys
-    from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-    from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
+    from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
     url, options, wanted = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
     store = open_store(url, StoreOptions(**options))
@@ -509,9 +509,9 @@ def _growth(url, options, folder, there, large, start_upload):
 ADD = textwrap.dedent(
     """
     import json, sys
-    from ansible_collections.macops.parallels.plugins.module_utils._retry import RetryLater
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Conflict, StoreOptions
-    from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
+    from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
 
     url, options, writer, rounds = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     store = open_store(url, StoreOptions(**options))

@@ -11,8 +11,8 @@ import urllib.request
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._stores._azblob import block_id
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._stores.azblob.store import block_id
 
 from support.azurite import OTHER_KEY
 from support.https_store import Fault

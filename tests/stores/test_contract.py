@@ -16,13 +16,13 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._catalog import CatalogFile
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Conflict, StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Content
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Uploaded, Wanted
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import CatalogFile
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Uploaded, Wanted
 
 from support.forward_proxy import ForwardProxy
 from support.https_store import Fault

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Uploaded, Wanted
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Uploaded, Wanted
 
 DATA = os.urandom(1024 * 1024) * 20
 SHA256 = hashlib.sha256(DATA).hexdigest()

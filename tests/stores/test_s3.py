@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import requests
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries, RetryLater
-from ansible_collections.macops.parallels.plugins.module_utils._stores import _s3_uploads
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores._s3 import S3Store
-from ansible_collections.macops.parallels.plugins.module_utils._stores._s3_client import S3Client
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3 import uploads as uploads_module
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.client import S3Client
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.store import S3Store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
 from support.https_store import Fault, Request
 
@@ -223,7 +223,7 @@ def test_the_best_of_several_uploads_is_gone_on_with(case: Case, monkeypatch: py
     case.break_after(7 * MIB)
     (lesser,) = case.uploads()
     with monkeypatch.context() as patch:  # as two runs do that begin at the same time
-        patch.setattr(_s3_uploads.Uploads, "sort_out", lambda *_unused: None)
+        patch.setattr(uploads_module.Uploads, "sort_out", lambda *_unused: None)
         case.break_after(int(11.9 * MIB) - 2 * MIB)
     assert len(case.uploads()) == 2
     uploaded = case.upload()
@@ -239,7 +239,7 @@ def test_uploads_of_others_are_left_until_they_are_stale(case: Case, monkeypatch
     assert case.uploads() == [theirs]
     assert case.notices == []
     case.client.delete_object(Bucket=BUCKET, Key=case.key)
-    monkeypatch.setattr(_s3_uploads, "STALE", -60)
+    monkeypatch.setattr(uploads_module, "STALE", -60)
     case.upload()
     assert "nothing has come in for it for a day" in case.notices[0]
     case.assert_published()

@@ -12,12 +12,12 @@ import subprocess
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries, RetryLater
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import Partial, StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Body
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Partial, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
 from .backends import Folder
 from .backends.openssh import OpenSsh

@@ -12,10 +12,10 @@ import sys
 order = json.load(sys.stdin)
 sys.path[:0] = order["path"]
 
-from ansible_collections.macops.parallels.plugins.module_utils._retry import Retries  # noqa: E402
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import StoreOptions  # noqa: E402
-from ansible_collections.macops.parallels.plugins.module_utils._stores._registry import open_store  # noqa: E402
-from ansible_collections.macops.parallels.plugins.module_utils._upload import Upload, Wanted  # noqa: E402
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries  # noqa: E402
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions  # noqa: E402
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store  # noqa: E402
+from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted  # noqa: E402
 
 
 def peak() -> int:

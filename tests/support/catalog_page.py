@@ -19,7 +19,7 @@ def load_page(collections: pathlib.Path) -> Any:
     """Return the module that makes the page, from a collections path."""
     sys.path.insert(0, str(collections))
     try:
-        return importlib.import_module(f"{_MODULE_UTILS}._page")
+        return importlib.import_module(f"{_MODULE_UTILS}._records.page")
     finally:
         sys.path.remove(str(collections))
 

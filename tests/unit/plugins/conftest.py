@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 from ansible.module_utils import basic
-from ansible_collections.macops.parallels.plugins.module_utils._prlctl import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
 
 FIXTURES = Path(__file__).parent / "fixtures"
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -76,7 +76,7 @@ class ScriptedMac:
         call = self.calls.pop(0)
         assert argv == call.argv
         self.environments.append(options["environ_update"])
-        self.descriptors.append(options["pass_fds"][1:])  # the first is the gate, see _prlctl._Watch
+        self.descriptors.append(options["pass_fds"][1:])  # the first is the gate, see _parallels.cli._Watch
         if call.then is not None:
             call.then()
         return call.rc, call.out, call.err

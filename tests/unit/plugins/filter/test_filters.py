@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.macops.parallels.plugins.filter import direct_link, golden_image_sheet
-from ansible_collections.macops.parallels.plugins.module_utils._record import new_record
+from ansible_collections.macops.parallels.plugins.module_utils._records.record import new_record
 
 RECORD = new_record(
     {

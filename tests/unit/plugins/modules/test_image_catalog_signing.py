@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils import _trust
+from ansible_collections.macops.parallels.plugins.module_utils._trust import seal
 from ansible_collections.macops.parallels.plugins.modules import image_catalog, image_provenance
 from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key
 
@@ -36,7 +36,7 @@ def fixture_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="keep")
 def fixture_keep(folder: Path, run_module_main: Callable[..., Any], monkeypatch: Any) -> Callable[..., Any]:
-    monkeypatch.setattr(_trust, "_READ_PAUSES", (0.0,))
+    monkeypatch.setattr(seal, "_READ_PAUSES", (0.0,))
 
     def keep(**arguments: Any) -> Any:
         return run_module_main(image_catalog.main, **{"destination": folder.as_uri(), **arguments})

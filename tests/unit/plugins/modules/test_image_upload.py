@@ -9,8 +9,8 @@ import hashlib
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._stores._base import part_name
-from ansible_collections.macops.parallels.plugins.module_utils._stores._body import Body
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import part_name
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body
 from ansible_collections.macops.parallels.plugins.modules import image_upload
 from ansible_collections.macops.parallels.tests.support.https_store import https_store
 

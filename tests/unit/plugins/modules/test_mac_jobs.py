@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils import _job_folder
-from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim
-from ansible_collections.macops.parallels.plugins.module_utils._job_folder import JobFolder
+from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
+from ansible_collections.macops.parallels.plugins.module_utils._jobs import folder
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import JobFolder
 from ansible_collections.macops.parallels.plugins.modules import mac_jobs
 
 
@@ -151,6 +151,6 @@ def test_answers_that_were_not_fetched_stay(run_module_main: Any) -> None:
 def test_a_claim_that_a_power_cut_has_spoilt(run_module_main: Any, home: Path) -> None:
     job = RunningJob("image_pack", "win11")
     os.close(job.claim.descriptor)
-    Path(_job_folder.claim_path(job.folder.path)).write_text("{", encoding="utf-8")
+    Path(folder.claim_path(job.folder.path)).write_text("{", encoding="utf-8")
     assert run_module_main(mac_jobs.main).result["cleared"] == ["image_pack"]
     assert list((home / ".ansible/macops.parallels/jobs").iterdir()) == []

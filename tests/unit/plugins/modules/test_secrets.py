@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.macops.parallels.plugins.module_utils._module import _options_that_tell_work_apart
-from ansible_collections.macops.parallels.plugins.module_utils._stores._options import STORE_ARGUMENTS
+from ansible_collections.macops.parallels.plugins.module_utils._stores.options import STORE_ARGUMENTS
 
 ROOT = Path(__file__).parents[4]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py"))

@@ -10,7 +10,7 @@ import shutil
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._claim import Claim
+from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
 from ansible_collections.macops.parallels.plugins.modules import vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"

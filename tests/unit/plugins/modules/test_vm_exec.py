@@ -9,7 +9,7 @@ import base64
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._guest import powershell
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
 from ansible_collections.macops.parallels.plugins.modules import vm_exec
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._generalize import GeneralizeOrder, Outcome
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import GeneralizeOrder, Outcome
 from ansible_collections.macops.parallels.plugins.modules import vm_generalize
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"

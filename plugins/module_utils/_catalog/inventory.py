@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The files of a store that belong to a record, and what of them is not as the catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._common.checksum import SIDECAR
+from .._common.errors import TaskError
+from .._common.retry import Retries
+from .._stores.base import Store, Stored
+
+# What may be beside an image, under its name with one of these at its end.
+_BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig")
+IMAGE_SUFFIX = ".pvmp"
+
+
+def files_of(record: Mapping[str, Any]) -> list[str]:
+    """Return the names that the files of a record may have: the image, then what is beside it."""
+    image = record["file"]
+    return [image, *(image + suffix for suffix in _BESIDE)]
+
+
+def needed_files(records: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names that the files of records may have, but for those that say that theirs are gone."""
+    return {name for record in records if not record.get("file_removed") for name in files_of(record)}
+
+
+@dataclass
+class Inventory:
+    """What a store has, held against the catalog."""
+
+    # False where the store gives no list, so that nobody knows what else is there.
+    listed: bool
+    missing: list[str] = field(default_factory=list)
+    wrong_size: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "listed": self.listed,
+            "missing": self.missing,
+            "wrong_size": self.wrong_size,
+            "strays": self.strays if self.listed else None,
+        }
+
+
+def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: Retries) -> Inventory:
+    """Compare the images that a store has with all the records of its catalog.
+
+    Of what no record knows, only images and what is beside them are strays: the rest may be other people's.
+    """
+    kept = [record for record in records if not record.get("file_removed")]
+    found = _listed(store, retries)
+    inventory = Inventory(listed=found is not None)
+    for record in kept:
+        name = record["file"]
+        stored = retries.call(lambda name=name: store.look(name)) if found is None else found.get(name)
+        if stored is None:
+            inventory.missing.append(name)
+        elif stored.size != record["size"]:
+            inventory.wrong_size.append(name)
+    known = needed_files(kept)
+    inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and name not in known]
+    return inventory
+
+
+def _listed(store: Store, retries: Retries) -> dict[str, Stored] | None:
+    try:
+        return {stored.name: stored for stored in retries.call(store.list)}
+    except TaskError:
+        # Servers with nothing but PUT, and users who may read but not list. What is asked for next tells whether more
+        # than that is wrong.
+        return None
+
+
+def _is_of_an_image(name: str) -> bool:
+    return name.endswith(IMAGE_SUFFIX) or any(name.endswith(IMAGE_SUFFIX + suffix) for suffix in _BESIDE)

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Keeps the page beside the catalog as the catalog is."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, Callable
+
+from .._common.errors import TaskError
+from .._common.retry import Retries, RetryLater
+from .._records.page import PAGE, catalog_page, is_catalog_page
+from .._stores.base import Conflict, Notice, Store
+from .catalog import CatalogFile
+
+# When it is made: never, always, or unless there is one of somebody else's.
+NEVER, ALWAYS, AUTO = "false", "true", "auto"
+MODES = (AUTO, ALWAYS, NEVER)
+
+_LARGEST = 32 * 1024 * 1024
+_WRITE_TRIES = 10
+
+
+class PageFile:
+    """The page of one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: CatalogFile,
+        retries: Retries,
+        mode: str,
+        notice: Notice,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._retries = retries
+        self._mode = mode
+        self._notice = notice
+        self._sleep = sleep
+        self.url = store.link(PAGE)
+
+    def check(self) -> None:
+        """Raise TaskError, before anything is changed, where a page that must be made would be written over another."""
+        if self._mode == ALWAYS:
+            self._found()
+
+    def renew(self, records: list[dict[str, Any]] | None = None) -> bool:
+        """Make the page as the catalog is, and return whether that changed it; with C(records), only tell so.
+
+        Where it need not be made, what is in the way is told and is no failure: the catalog is what counts.
+        """
+        if self._mode == NEVER:
+            return False
+        try:
+            return self._renew(records)
+        except TaskError as error:
+            if self._mode == ALWAYS:
+                raise
+            self._notice(
+                f"The catalog is right, but the page {self.url} was not made again: {error.message} The next change of "
+                "the catalog makes it anew, and so does image_catalog with state: page."
+            )
+            return False
+
+    def _renew(self, would: list[dict[str, Any]] | None) -> bool:
+        """The page is read first, so whoever changes the catalog later finds our page and makes it anew."""
+        failures = self._retries.begin()
+        written = False
+        for turn in range(_WRITE_TRIES):
+            found = self._found()
+            if found is not None and not is_catalog_page(found[0]):
+                return False
+            records = self._catalog.read().records if would is None else would
+            wanted = catalog_page(records)
+            if found is not None and found[0] == wanted:
+                return written
+            if found is None and not records and self._mode == AUTO:
+                return False
+            if would is not None:
+                return True
+            try:
+                self._store.write(
+                    PAGE,
+                    wanted,
+                    "text/html; charset=utf-8",
+                    if_version=found[1] if found is not None else None,
+                    if_absent=found is None,
+                )
+                written = True
+            except Conflict:
+                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2**turn)
+            except RetryLater as error:
+                failures.pause(error)
+        raise TaskError(
+            f"{self.url} was written by others each time before it was as the catalog is, {_WRITE_TRIES} times. Run "
+            "macops.parallels.image_catalog with state: page."
+        )
+
+    def _found(self) -> tuple[bytes, str] | None:
+        found = self._retries.call(lambda: self._store.read(PAGE, _LARGEST))
+        if found is not None and self._mode == ALWAYS and not is_catalog_page(found[0]):
+            raise TaskError(
+                f"{self.url} is a page that this module did not make, so it is not written over. Move it away, or set "
+                "page: false."
+            )
+        return found

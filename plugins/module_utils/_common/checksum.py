@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The SHA-256 of an image, and the files beside it that say what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+from .errors import TaskError
+from .files import FileIdentity, atomic_write, remove_path
+from .leftovers import Notice, remove_temporaries, unheard
+from .progress import Report, unwatched
+
+BLOCK = 1024 * 1024
+SIDECAR = ".sha256"
+_PARALLELS_SIDECAR = ".sha256.txt"
+_LARGEST_SIDECAR = 64 * 1024
+
+_DIGEST = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")
+_LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)")
+# `shasum -c` and `sha256sum -c` skip lines that begin like this.
+_RECORD = re.compile(r"# macops\.parallels: size=(\d+) mtime_ns=(\d+) inode=(\d+)")
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What C(<image>.sha256) says."""
+
+    sha256: str | None
+    # The file that the digest was computed of; None in a sidecar of others.
+    identity: FileIdentity | None
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What is known of a file now."""
+
+    sha256: str
+    identity: FileIdentity
+    # False when the sidecar's record has told it.
+    was_read: bool
+
+
+def normalized(sha256: str) -> str:
+    """Return an expected digest in the form used here; raise TaskError when it is none."""
+    digest = sha256.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise TaskError(f"sha256 must be 64 hexadecimal digits, and '{sha256}' is not.")
+    return digest
+
+
+def sidecar_path(path: str) -> str:
+    return path + SIDECAR
+
+
+def parallels_sidecar_path(path: str) -> str:
+    """Return where Parallels writes the digest of an image: without C(.pvmp) in its name."""
+    base = path[: -len(".pvmp")] if path.endswith(".pvmp") else path
+    return base + _PARALLELS_SIDECAR
+
+
+def line_for(sha256: str, name: str) -> str:
+    """Return the line by which C(shasum -a 256 -c), run in the file's folder, finds and checks it."""
+    if "\\" in name or not name.isprintable():
+        raise TaskError(
+            f"The name {name!r} holds a backslash or a control character, which a checksum file cannot say portably. "
+            "Rename the file."
+        )
+    return f"{sha256}  {name}\n"
+
+
+def sidecar_text(checksum: Checksum, name: str) -> str:
+    """Return the content of the sidecar on this machine: with the record by which the file need not be read again."""
+    seen = checksum.identity
+    record = f"# macops.parallels: size={seen.size} mtime_ns={seen.mtime_ns} inode={seen.inode}\n"
+    return record + line_for(checksum.sha256, name)
+
+
+def parse_sidecar(text: str, name: str) -> Sidecar:
+    """Return what a checksum file says about C(name), in the form of shasum or as a digest alone."""
+    record = _RECORD.search(text)
+    identity = FileIdentity(*(int(part) for part in record.groups())) if record else None
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for line in lines:
+        parsed = _LINE.fullmatch(line)
+        if parsed and os.path.basename(parsed[2]) == name:
+            return Sidecar(parsed[1].lower(), identity)
+    if len(lines) == 1 and _DIGEST.fullmatch(lines[0]):
+        return Sidecar(lines[0].lower(), identity)
+    return Sidecar(None, None)
+
+
+def first_digest(text: str) -> str | None:
+    """Return the first SHA-256 in a text: nobody has written down what else Parallels' file may hold."""
+    found = _DIGEST.search(text)
+    return found[0].lower() if found else None
+
+
+def recorded(path: str) -> Checksum | None:
+    """Return what the sidecar's record tells, without reading the file, as long as it is the file that was recorded."""
+    sidecar = read_sidecar(path)
+    if sidecar is None or sidecar.sha256 is None or sidecar.identity != FileIdentity.of(path):
+        return None
+    return Checksum(sidecar.sha256, sidecar.identity, was_read=False)
+
+
+def hash_file(path: str, report: Report = unwatched) -> Checksum:
+    """Read a file with constant memory. Raises TaskError when it changes meanwhile."""
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(BLOCK))
+    with open(path, "rb", buffering=0) as handle:
+        before = FileIdentity.from_stat(os.fstat(handle.fileno()))
+        count = 0
+        while True:
+            size = handle.readinto(buffer)
+            if not size:
+                break
+            count += size
+            hasher.update(buffer[:size])
+            report(count, before.size)
+        after = FileIdentity.from_stat(os.fstat(handle.fileno()))
+    if before != after or count != before.size:
+        raise TaskError(
+            f"{path} was changed while it was being read. Wait until nothing writes to it, then run the same command "
+            "again.",
+            path=path,
+        )
+    return Checksum(hasher.hexdigest(), before, was_read=True)
+
+
+def read_sidecar(path: str) -> Sidecar | None:
+    """Return what the sidecar of the file at C(path) says, or None when there is none."""
+    text = _text_of(sidecar_path(path))
+    return None if text is None else parse_sidecar(text, os.path.basename(path))
+
+
+def write_sidecar(path: str, checksum: Checksum, notice: Notice = unheard) -> None:
+    remove_temporaries(sidecar_path(path), notice)
+    atomic_write(sidecar_path(path), sidecar_text(checksum, os.path.basename(path)).encode())
+
+
+def remove_sidecars(path: str, notice: Notice = unheard) -> None:
+    """Remove the checksum files beside a file that is gone."""
+    remove_path(sidecar_path(path))
+    remove_path(parallels_sidecar_path(path))
+    remove_temporaries(sidecar_path(path), notice)
+
+
+def sidecar_content(path: str) -> str | None:
+    """Return the sidecar as it is, for a diff."""
+    return _text_of(sidecar_path(path))
+
+
+def compare_with_others(path: str, checksum: Checksum) -> list[str]:
+    """Compare with the checksum files of others; return the paths of those that agree.
+
+    One that is older than the file is about other bytes. Raises TaskError when one that is not older disagrees.
+    """
+    agreed = []
+    for other, digest in _claims_of_others(path):
+        if digest == checksum.sha256:
+            agreed.append(other)
+        elif os.stat(other).st_mtime_ns >= checksum.identity.mtime_ns:
+            raise TaskError(
+                f"{path} has the SHA-256 {checksum.sha256}, but {other} says {digest}, and is not older than the file. "
+                "The file is damaged or was exchanged: pack the virtual machine again. If you know that the file is "
+                f"good, remove {other}.",
+                path=path,
+                sha256=checksum.sha256,
+                sidecar=other,
+                sidecar_sha256=digest,
+            )
+    return agreed
+
+
+def _claims_of_others(path: str) -> list[tuple[str, str]]:
+    claims = []
+    text = _text_of(parallels_sidecar_path(path))
+    digest = first_digest(text) if text is not None else None
+    if digest is not None:
+        claims.append((parallels_sidecar_path(path), digest))
+    sidecar = read_sidecar(path)
+    if sidecar is not None and sidecar.sha256 is not None and not _is_about_another_file(sidecar, path):
+        claims.append((sidecar_path(path), sidecar.sha256))
+    return claims
+
+
+def _is_about_another_file(sidecar: Sidecar, path: str) -> bool:
+    """Our own sidecar tells which file it is about; one of others does not."""
+    return sidecar.identity is not None and sidecar.identity != FileIdentity.of(path)
+
+
+def _text_of(path: str) -> str | None:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(_LARGEST_SIDECAR).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None

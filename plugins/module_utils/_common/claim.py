@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Claims: the note beside a long operation's output that proves whose leftovers they are.
+
+Whether the one who wrote a claim still works on it is told by a lock on the file, not by a process id: the system drops
+the lock with the last process that has the file open, however that process ends. The program that does the work
+(prlctl) gets the open file too, so a claim stays held when the module is killed and the program goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from typing import Any, Callable, Optional
+
+from .errors import TaskError
+from .files import flush_file, flush_folder
+
+_SCHEMA = 1
+
+
+def claim_path(target: str) -> str:
+    """Return where the claim for a file or folder is."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}.claim.json")
+
+
+def read_claim(target: str) -> dict[str, Any]:
+    """Return what the claim for a file or folder says, without holding it; empty when there is none."""
+    path = claim_path(target)
+    try:
+        with open(path, "rb") as handle:
+            return _parse(path, handle.read())
+    except FileNotFoundError:
+        return {}
+
+
+def _parse(path: str, data: bytes) -> dict[str, Any]:
+    """Return the notes in a claim. A claim without content was killed before anything was done under it."""
+    if not data.strip():
+        return {}
+    try:
+        # What follows the first line is the rest of an older, longer note: see Claim.write.
+        content = json.loads(data.split(b"\n", 1)[0].decode("utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
+        raise TaskError(
+            f"{path} is not readable as a note of this collection, so what is beside it cannot be told to be "
+            "leftovers. Look at the files of that name, remove those that are not needed, and remove this file.",
+            path=path,
+        )
+    return {key: value for key, value in content.items() if key != "schema"}
+
+
+class Claim:
+    """A claim that this process holds. What an earlier, dead holder noted is in C(notes)."""
+
+    def __init__(self, path: str, descriptor: int, durable: bool) -> None:
+        self.path = path
+        self._durable = durable
+        self.descriptor = descriptor
+        self.notes = _parse(path, _read_all(descriptor))
+
+    @classmethod
+    def take(
+        cls,
+        target: str,
+        *,
+        wait: float = 0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Claim:
+        """Return the claim for a file or folder, made or taken over from a dead holder.
+
+        A living holder is waited for, C(wait) seconds long; that it lives on is an error.
+        """
+        path = claim_path(target)
+        end = clock() + wait
+        while True:
+            claim = cls.take_if_free(target)
+            if claim is not None:
+                return claim
+            if clock() >= end:
+                raise TaskError(
+                    f"Another run works on {target} right now (its note is {path}). Wait until it has ended, then run "
+                    "again.",
+                    path=path,
+                )
+            sleep(2)
+
+    @classmethod
+    def take_if_free(cls, target: str, *, durable: bool = True) -> Optional[Claim]:
+        """Return the claim for a file or folder, made or taken over from a dead holder; None while its holder lives.
+
+        Notes that need not survive a power cut are written faster when they are not C(durable).
+        """
+        path = claim_path(target)
+        descriptor = _open_locked(path)
+        if descriptor is None:
+            return None
+        try:
+            return cls(path, descriptor, durable)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def write(self, **notes: Any) -> None:
+        """Replace the notes, so that a kill at any time leaves either the old or the new ones."""
+        data = json.dumps({"schema": _SCHEMA, **notes}, sort_keys=True).encode("utf-8") + b"\n"
+        os.pwrite(self.descriptor, data, 0)
+        os.ftruncate(self.descriptor, len(data))
+        if self._durable:
+            flush_file(self.descriptor)
+            flush_folder(os.path.dirname(self.path))
+        self.notes = notes
+
+    def note(self, **notes: Any) -> None:
+        """Change some of the notes."""
+        self.write(**{**self.notes, **notes})
+
+    def remove(self) -> None:
+        """Take the claim away: nothing is left that it stood for."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the claim, and leave it where it is; one without notes is taken away."""
+        if self.descriptor < 0:
+            return
+        if not self.notes and _is_same(self.path, self.descriptor):
+            os.unlink(self.path)
+        os.close(self.descriptor)
+        self.descriptor = -1
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.release()
+
+
+def _read_all(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _open_locked(path: str) -> Optional[int]:
+    """Return the open and locked claim file, made when it was not there; None when somebody else holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return None
+            raise TaskError(
+                f"The disk of {path} knows no file locks ({error.strerror}), which keep two runs from working on the "
+                "same files. Use a folder on a local disk (image_work_dir in the playbooks, dest in the module vm).",
+                path=path,
+            ) from error
+        if _is_same(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # its holder removed it while we waited for the lock: make a new one
+
+
+def _is_same(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What may pass is tried again, with growing pauses; what is final is not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, TypeVar
+
+from .errors import TaskError
+
+FIRST_PAUSE = 2.0
+LONGEST_PAUSE = 120.0
+# Bytes. Work that has done less between two breaks has not got on.
+_STEP = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class RetryLater(Exception):
+    """A failure that may pass by itself: a broken connection, a server that is busy.
+
+    The message is a whole sentence without a secret, as in TaskError; C(after) is the pause in seconds that the server
+    asked for.
+    """
+
+    def __init__(self, message: str, after: float | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.after = after
+        self.details = details
+
+
+class Attempts:
+    """The attempts at one thing: how many there were, and the pause before the next one."""
+
+    def __init__(self, retries: int, sleep: Callable[[float], None]) -> None:
+        self._retries = retries
+        self._sleep = sleep
+        self._furthest = 0
+        self.used = 0
+
+    def pause(self, error: RetryLater, done: int = 0) -> None:
+        """Wait before the next attempt, or raise TaskError when there is none left.
+
+        C(done) is how many bytes need not be done again. Whenever it has grown, the counting begins anew: work that
+        takes hours may break more often than work that takes seconds, as long as it gets on.
+        """
+        if done > self._furthest + _STEP:
+            self.used = 0
+        self._furthest = max(self._furthest, done)
+        if self.used >= self._retries:
+            tried = f" It was tried {self.used + 1} times." if self.used else ""
+            raise TaskError(f"{error.message}{tried}", **error.details) from error
+        wanted = FIRST_PAUSE * 2**self.used if error.after is None else error.after
+        self.used += 1
+        self._sleep(min(wanted, LONGEST_PAUSE))
+
+
+class Retries:
+    """How often a thing that may pass is tried again."""
+
+    def __init__(self, retries: int = 4, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.retries = retries
+        self._sleep = sleep
+
+    def begin(self) -> Attempts:
+        """Return the counter for one thing that is to be done, for those who look around before they try again."""
+        return Attempts(self.retries, self._sleep)
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return what C(work) returns, trying again as long as it raises RetryLater."""
+        attempts = self.begin()
+        while True:
+            try:
+                return work()
+            except RetryLater as error:
+                attempts.pause(error)

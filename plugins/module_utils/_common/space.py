@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Room on a disk: what a stage needs and what there is, said in the same words before it starts and when it ran out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+from .errors import TaskError, add_sentence
+from .files import free_bytes
+
+FULL_DISK = r"[Nn]ot enough (free )?(disk )?space|Out of disk space|No space left on device|disk is full"
+
+_UNITS = ("kB", "MB", "GB", "TB")
+
+
+def shortly(count: float) -> str:
+    """Return a number of bytes as the Finder shows it."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    size, unit = float(count), ""
+    for unit in _UNITS:
+        size /= 1000
+        if size < 999.95 or unit == _UNITS[-1]:
+            break
+    return f"{size:.1f} {unit}"
+
+
+def in_words(count: int) -> str:
+    """Return a number of bytes as the Finder shows it, and exactly."""
+    return f"{shortly(count)} ({count} bytes)" if count >= 1000 else shortly(count)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a stage takes on the volume of a folder; C(what) begins a sentence, as in "Packing 'x'"."""
+
+    what: str
+    folder: str
+    needed: int
+    # Whether it may take more than that; else it takes that at most.
+    at_least: bool = False
+
+    def refuse_less(self) -> None:
+        """Raise when there is less."""
+        free = free_bytes(self.folder)
+        if free < self.needed:
+            raise TaskError(
+                f"{self.what} needs {self._amount()} in {self.folder}, and {in_words(free)} are free there. Free "
+                f"{in_words(self.needed - free)} more, then run again.",
+                **self._details(free),
+            )
+
+    def explain(self, error: BaseException) -> None:
+        """Add the numbers to the error of a stage that ran out of room."""
+        if ran_out(error):
+            free = free_bytes(self.folder)
+            add_sentence(
+                error,
+                f"{self.folder} has {in_words(free)} free now, and {self.what[0].lower()}{self.what[1:]} needs "
+                f"{self._amount()}.",
+                **self._details(free),
+            )
+
+    def _amount(self) -> str:
+        return f"{'at least' if self.at_least else 'up to'} {in_words(self.needed)}"
+
+    def _details(self, free: int) -> dict[str, object]:
+        return {"path": self.folder, "free_bytes": free, "needed_bytes": self.needed}
+
+
+def ran_out(error: BaseException) -> bool:
+    """Return whether there was no room: by the error of the operating system, or what a program has said."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not isinstance(error, TaskError):
+        return False
+    said = f"{error.details.get('stderr', '')}\n{error.details.get('stdout', '')}"
+    return bool(error.details.get("rc")) and re.search(FULL_DISK, said) is not None
+
+
+def explain_free(error: BaseException, folder: str) -> None:
+    """Add to the error of work that ran out of room what there is; what it needs, nobody knows."""
+    if ran_out(error):
+        free = free_bytes(folder)
+        add_sentence(error, f"{folder} has {in_words(free)} free now.", path=folder, free_bytes=free)
+
+
+def free_where(path: Optional[str]) -> str:
+    """Return a sentence about the room where a file was to be written; nothing when that cannot be told."""
+    if not path:
+        return ""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        return f" {folder} has {in_words(free_bytes(folder))} free now."
+    except OSError:
+        return ""

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What requests, urllib3 and http.client leave out: waiting for a server's word, and an end to what crawls.
+
+Without it a body of 100 GB is sent to the end before a server's "401 wrong password" is looked at. With it the headers
+go out alone, and the body follows when the server says that it wants it, or says nothing for some seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import re
+import socket
+from typing import Any
+
+from .._common.deps import load
+from .stall import Pace, PacedResponse, send_at_pace
+
+# How long a server may stay silent before it is taken for one that does not know the header (RFC 9110, 10.1.1).
+CONTINUE_WAIT = 5.0
+
+# urllib3 and http.client read and send blocks of 16 KiB by default, which costs more than the work itself.
+BLOCK = 1024 * 1024
+
+# What fits into one record of TLS goes out at once or not at all.
+_SMALL = 16 * 1024
+
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(\d\d)")
+
+
+class ExpectContinue:
+    """Put before a connection class of urllib3: requests with the header C(Expect) wait for the server's word."""
+
+    response_class = PacedResponse
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.blocksize = BLOCK
+        self._pace = Pace()
+        self._expects = False
+        self._refused = False
+        self._begun: http.client.HTTPResponse | None = None
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:
+        self._expects = False
+        self._refused = False
+        self._begun = None
+        self._pace = Pace()
+        super().putrequest(*args, **kwargs)
+
+    def putheader(self, header: str, *values: Any) -> None:
+        if header.lower() == "expect":
+            self._expects = True
+        super().putheader(header, *values)
+
+    def send(self, data: Any) -> None:
+        if hasattr(data, "read"):
+            for block in iter(lambda: data.read(self.blocksize), b""):
+                self.send(block)
+        elif len(data) > _SMALL and self.sock is not None:
+            send_at_pace(self.sock, data, self._pace)
+        else:
+            super().send(data)
+
+    def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
+        if not self._expects:
+            super().endheaders(message_body, encode_chunked=encode_chunked)
+            return
+        super().endheaders()
+        if not self._wanted():
+            self._refused = True
+            # The one error after which urllib3 (1.26 and 2) goes on to read the answer, as for a server that closed the
+            # connection after it had answered.
+            raise BrokenPipeError("the server answered before the body was sent")
+        if message_body is not None:
+            self.send(message_body)
+
+    def _wanted(self) -> bool:
+        """Wait for the server's word. Keep the answer that has begun, because its buffer may hold more of it."""
+        answer = PacedResponse(self.sock, method=self._method)
+        before = self.sock.gettimeout()
+        self.sock.settimeout(CONTINUE_WAIT)
+        try:
+            while True:
+                try:
+                    interim = _INTERIM.match(answer.fp.peek(12))
+                except socket.timeout:
+                    answer.close()  # no byte has come, so none is lost
+                    return True
+                if interim is None:
+                    self._begun = answer
+                    return False
+                while answer.fp.readline(65536) not in (b"\r\n", b"\n", b""):
+                    pass
+                if interim.group(1) == b"00":
+                    self._begun = answer
+                    return True
+        finally:
+            self.sock.settimeout(before)
+
+    def getresponse(self) -> Any:
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return super().getresponse()
+        self.response_class = lambda *args, **kwargs: begun
+        try:
+            return super().getresponse()
+        finally:
+            del self.response_class
+            if self._refused and self.sock is not None:
+                # The server may still wait for the body that it has refused: nothing else may go over this connection.
+                # The answer keeps the socket open until it is read.
+                abandoned, self.sock = self.sock, None
+                abandoned.close()
+
+
+@functools.cache
+def pool_classes() -> dict[str, type]:
+    """Return the connection pools for urllib3's C(PoolManager.pool_classes_by_scheme)."""
+    connection = load("urllib3.connection")
+    pools = load("urllib3.connectionpool")
+    found = {}
+    for scheme, base, pool in (
+        ("http", connection.HTTPConnection, pools.HTTPConnectionPool),
+        ("https", connection.HTTPSConnection, pools.HTTPSConnectionPool),
+    ):
+        waiting = type(base.__name__, (ExpectContinue, base), {})
+        found[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": waiting})
+    return found

@@ -1,0 +1,288 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""HTTP as this collection wants it: nothing comes from a netrc, nothing is followed unasked, nothing waits for ever."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import functools
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+from .._common.deps import load
+from .._common.errors import TaskError
+from .._common.retry import RetryLater
+from .expect_continue import BLOCK, pool_classes
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 5
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+# Errors that have no text of the system's.
+_CAUSES: dict[type[BaseException], str] = {
+    socket.timeout: "no byte moved within the time limit",
+    http.client.IncompleteRead: "the answer ended before its end",
+    http.client.RemoteDisconnected: "it hung up without an answer",
+}
+_SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
+
+
+class TlsError(TaskError):
+    """The server's certificate is not trusted, or no encrypted connection can be made with it."""
+
+
+def basic(username: str, password: str) -> str:
+    """Return the value of C(Authorization) for a user and a password."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def bearer(token: str) -> str:
+    """Return the value of C(Authorization) for a token."""
+    return f"Bearer {token}"
+
+
+class Http:
+    """A session with one identity, or with none.
+
+    C(authorization) is sent to the hosts that are asked directly, never to one that a redirect names.
+    """
+
+    def __init__(
+        self,
+        authorization: str | None = None,
+        ca_path: str | None = None,
+        proxy: str | None = None,
+        timeout: float = 60.0,
+        cookies: bool = False,
+    ) -> None:
+        self._requests = load("requests")
+        self._authorization = authorization
+        self._timeout = timeout
+        self._proxy = proxy
+        self.ca_path = ca_path
+        self._verify: str | bool = ca_path or _ca_of_environment() or True
+        if isinstance(self._verify, str) and not os.access(self._verify, os.R_OK):
+            raise TaskError(
+                f"The file with the certificate authority, {self._verify}, is not there or cannot be read. "
+                "Correct ca_path (it is a path on the host that runs the module)."
+            )
+        self._session = self._requests.Session()
+        # A trusting session reads ~/.netrc, at first and again at a redirect: an "anonymous" check would log in.
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = "macops.parallels"
+        self._session.headers["Accept-Encoding"] = "identity"
+        if not cookies:
+            self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _adapter_class()()
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(self, *_unused: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str] | None = None,
+        data: Any = None,
+        stream: bool = False,
+        expect: bool = False,
+        answer_timeout: float | None = None,
+        authorize: bool = True,
+    ) -> Any:
+        """Send one request, follow nothing, and return the C(requests.Response), whatever its status.
+
+        C(data) is bytes, or something with C(read) and a length. With C(expect) its first byte is sent when the server
+        wants it: a refusal costs nothing. C(answer_timeout) is how long the server may think after the last byte.
+        C(stream) leaves the body of the answer on the wire, to be read from C(response.raw).
+        Raises RetryLater for what may pass, TlsError, or TaskError.
+        """
+        sent = dict(headers or {})
+        if authorize and self._authorization:
+            sent["Authorization"] = self._authorization
+        if expect:
+            sent["Expect"] = "100-continue"
+        try:
+            response = self._session.request(
+                method,
+                url,
+                headers=sent,
+                data=data,
+                stream=stream,
+                allow_redirects=False,
+                verify=self._verify,
+                proxies=self._proxies(url),
+                timeout=(self._timeout, answer_timeout or self._timeout),
+            )
+        except self._requests.exceptions.RequestException as error:
+            raise self._understood(error, url) from error
+        if expect and response.status_code == 417:  # a server, or a proxy before it, that cannot do it
+            response.close()
+            return self.request(method, url, headers, data, stream, False, answer_timeout, authorize)
+        return response
+
+    def follow(self, method: str, url: str, headers: dict[str, str] | None = None, stream: bool = False) -> Any:
+        """Read, and go where the server sends us: over HTTPS only, and with no secret to other hosts."""
+        origin = urlsplit(url)
+        headers = dict(headers or {})
+        authorize = True
+        for _hop in range(MOST_REDIRECTS + 1):
+            response = self.request(method, url, headers, stream=stream, authorize=authorize)
+            if response.status_code not in REDIRECTS or "Location" not in response.headers:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["Location"])
+            target = urlsplit(url)
+            if target.scheme != "https":
+                raise TaskError(
+                    f"{origin.netloc} redirects to {bare(url)}, which is not HTTPS: it is not followed. "
+                    "Ask the server's administrators for an address that stays on HTTPS."
+                )
+            if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
+                authorize = False
+                headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
+        raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Give the address where it ends.")
+
+    def blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
+        """Read the body of a streamed answer as it is on the wire, in big blocks, to its end.
+
+        Raises RetryLater when it is shorter than the server said: not every version of the libraries below does. Its
+        detail C(truncated) is true when the server ended it in good order.
+        """
+        announced = response.headers.get("Content-Length")
+        count = 0
+        try:
+            while True:
+                block = response.raw.read(size, decode_content=False)
+                if not block:
+                    break
+                count += len(block)
+                yield block
+        except (load("urllib3.exceptions").HTTPError, OSError) as error:
+            cause = _innermost(error)
+            truncated = isinstance(cause, http.client.IncompleteRead)
+            raise self._broke_off(response, count, _said(cause), truncated) from error
+        finally:
+            response.close()
+        if announced is not None and count != int(announced):
+            why = f"the answer ended before its end, {announced} bytes"
+            raise self._broke_off(response, count, why, truncated=True)
+
+    @staticmethod
+    def _broke_off(response: Any, count: int, why: str, truncated: bool) -> RetryLater:
+        host = urlsplit(response.url).netloc
+        return RetryLater(f"{host} broke off after {count} bytes of the download ({why}).", truncated=truncated)
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        """Return the proxy for a URL: the given one, else the environment's, as others understand its variables.
+
+        Only the environment is asked, not macOS: that question crashes in a process that was forked.
+        """
+        if self._proxy:
+            return {"http": self._proxy, "https": self._proxy}
+        found = getproxies_environment()
+        if proxy_bypass_environment(urlsplit(url).hostname or "", found):
+            return {}
+        return {scheme: found[scheme] for scheme in ("http", "https", "all") if scheme in found}
+
+    def _understood(self, error: Exception, url: str) -> Exception:
+        """Return what to raise for an error of requests, whose own text may hold the proxy's password."""
+        kinds = self._requests.exceptions
+        host = urlsplit(url).netloc
+        cause = _innermost(error)
+        # The class of the second name is that of urllib3 1.26, for a certificate of another host.
+        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ == "CertificateError":
+            why = (getattr(cause, "verify_message", "") or str(cause)).rstrip(".")
+            return TlsError(f"The certificate of {host} is not trusted: {why}. {self._trust_advice()}", url=bare(url))
+        if isinstance(error, kinds.ProxyError):
+            return RetryLater(
+                f"The proxy for {host} does not answer as it should ({_said(cause)}). Check the option proxy."
+            )
+        if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
+            return TlsError(f"{host} does not speak TLS on that port. Check the address.", url=bare(url))
+        if isinstance(error, kinds.Timeout):
+            return RetryLater(f"{host} did not answer within {self._timeout:g} seconds.")
+        if isinstance(error, (kinds.ConnectionError, kinds.ChunkedEncodingError, kinds.ContentDecodingError)):
+            return RetryLater(f"{host} cannot be reached, or the connection broke ({_said(cause)}).")
+        return TaskError(
+            f"No request can be sent to {bare(url)} ({type(error).__name__}). Check the address and the proxy."
+        )
+
+    def _trust_advice(self) -> str:
+        if self.ca_path:
+            return f"Check its name and dates, and that ca_path ({self.ca_path}) holds the authority that signed it."
+        return "If the server belongs to a company with its own certificate authority, give its file as ca_path."
+
+
+def bare(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query, fragment."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()
+
+
+def retry_after(response: Any) -> float | None:
+    """Return the pause in seconds that a server asks for, or None."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    date = email.utils.parsedate_tz(value) if value else None
+    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else None
+
+
+def _ca_of_environment() -> str | None:
+    return next((os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)), None)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the error at the bottom: requests wraps urllib3's, which wraps the system's, each in its own way."""
+    seen: list[BaseException] = []
+    while error not in seen and not isinstance(error, tuple(_CAUSES)):
+        seen.append(error)
+        inner = [getattr(error, "reason", None), *reversed(error.args), error.__cause__, error.__context__]
+        error = next((each for each in inner if isinstance(each, BaseException) and each not in seen), error)
+    return error
+
+
+def _said(cause: BaseException) -> str:
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return next((words for kind, words in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
+
+
+@functools.cache
+def _adapter_class() -> type:
+    """Return requests' adapter with big blocks and connections that honour C(Expect)."""
+    base = load("requests.adapters").HTTPAdapter
+
+    class Adapter(base):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pool_classes()
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            manager.pool_classes_by_scheme = pool_classes()
+            return manager
+
+    return Adapter
+
+
+__all__ = ["BLOCK", "Http", "RetryLater", "TlsError", "bare", "basic", "bearer", "retry_after"]

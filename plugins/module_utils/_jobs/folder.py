@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What a job keeps on the disk: how far it is, who still asks for it, and in the end its answer.
+
+Whether a job runs is told by the lock on its claim (_common.claim), which lies beside its folder: the claim says what
+the job is, the folder holds what it tells. The action plugin on the controller reads C(progress.json) and writes
+C(lease) with plain shell commands, so their names and forms are fixed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .._common.claim import Claim, claim_path, read_claim
+from .._common.errors import TaskError
+
+ROOT = "~/.ansible/macops.parallels/jobs"
+# Who watches a job asks at least so often, in seconds.
+ASKED_WITHIN = 30.0
+# Bytes that an answer may take.
+RESERVE = 256 * 1024
+# So long, in seconds, an answer that was fetched stays, for whoever lost the connection while fetching it.
+KEPT_AFTER_FETCH = 60.0
+# So long, in seconds, stays an answer that nobody fetched: work is not lost because the playbook was.
+KEPT_UNFETCHED = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What can be known of a job from outside."""
+
+    id: str
+    module: str
+    # The name of the VM or image that is worked on, as far as the job has told it.
+    subject: str
+    # When it began, in seconds since 1970.
+    started: float
+    running: bool
+    # Whether it ended by itself and left an answer; False for one that runs, and for one that was killed.
+    ended: bool
+    # Whether a playbook has asked for it lately.
+    watched: bool
+    # See _common.progress.Meter.reading; empty where nothing was told.
+    progress: dict[str, Any]
+    folder: JobFolder
+
+
+class JobFolder:
+    """The files of one job."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.progress = os.path.join(path, "progress.json")
+        self.lease = os.path.join(path, "lease")
+        self.answer = os.path.join(path, "answer")
+        self.errors = os.path.join(path, "errors")
+        self._reserve = os.path.join(path, "reserve")
+        self._ended = os.path.join(path, "ended.json")
+        self._cancelled = os.path.join(path, "cancelled")
+        self._fetched = os.path.join(path, "fetched")
+
+    @classmethod
+    def of(cls, key: str) -> JobFolder:
+        """Return the folder for work that the key stands for, in a root that only the user can read."""
+        root = os.path.expanduser(ROOT)
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        return cls(os.path.join(root, key))
+
+    @property
+    def module(self) -> str:
+        """The module that does the work: the key begins with its name."""
+        return os.path.basename(self.path).rpartition("-")[0]
+
+    def take(self) -> Optional[Claim]:
+        """Return the claim on the job, None while it runs. One that a power cut has spoilt is made anew."""
+        try:
+            return Claim.take_if_free(self.path, durable=False)
+        except TaskError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(claim_path(self.path))
+            return Claim.take_if_free(self.path, durable=False)
+
+    def create(self, token: str) -> None:
+        """Make it anew, attended by C(token)."""
+        self.remove()
+        os.mkdir(self.path, 0o700)
+        with open(self._reserve, "wb") as handle:
+            handle.write(os.urandom(RESERVE))  # which no file system can keep in less room
+        self.attend(token)
+
+    def make_room(self) -> None:
+        """Give the room back that was kept for the answer: work that ends because the disk is full has to say so."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._reserve)
+
+    def exists(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def attend(self, token: str) -> None:
+        """Say that C(token) waits for the job."""
+        with contextlib.suppress(FileNotFoundError), open(self.lease, "w", encoding="utf-8") as handle:
+            handle.write(token)
+
+    def attendance(self) -> tuple[str, int]:
+        """Return who attended last, and the time of it: another one with each attendance."""
+        try:
+            with open(self.lease, encoding="utf-8") as handle:
+                return handle.read().strip(), os.fstat(handle.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return "", 0
+
+    def is_watched(self, by_others_than: str = "") -> bool:
+        """Return whether somebody, other than C(by_others_than), has attended lately."""
+        token, seen = self.attendance()
+        return bool(seen) and token != by_others_than and time.time() - seen / 1e9 < ASKED_WITHIN
+
+    def tell(self, told: dict[str, Any]) -> None:
+        """Write how far it is. Readers find the old or the new text; nothing depends on it after a power cut."""
+        self._write(self.progress, told)
+
+    def told(self) -> dict[str, Any]:
+        return _read_json(self.progress)
+
+    def cancel(self) -> None:
+        """Have the job end, whoever watches it."""
+        with contextlib.suppress(FileNotFoundError), open(self._cancelled, "w", encoding="utf-8"):
+            pass
+
+    def is_cancelled(self) -> bool:
+        return os.path.exists(self._cancelled)
+
+    def end(self, code: int) -> None:
+        """Note that the answer is whole."""
+        self._write(self._ended, {"code": code, "at": time.time()})
+
+    def ended(self) -> dict[str, Any]:
+        """Return C(code) and C(at) of a job that has ended by itself; empty for others."""
+        return _read_json(self._ended)
+
+    def note_fetched(self) -> None:
+        with contextlib.suppress(OSError), open(self._fetched, "w", encoding="utf-8"):
+            pass
+
+    def is_stale(self) -> bool:
+        """Return whether a job that does not run is of no use to anybody any more."""
+        ended = self.ended()
+        if not ended:
+            return True
+        try:
+            return time.time() - os.stat(self._fetched).st_mtime > KEPT_AFTER_FETCH
+        except FileNotFoundError:
+            return time.time() - float(ended.get("at", 0)) > KEPT_UNFETCHED
+
+    def is_fetched(self) -> bool:
+        return os.path.exists(self._fetched)
+
+    def _write(self, path: str, content: dict[str, Any]) -> None:
+        # The folder may be taken away from under a job that ends, and the disk be full of what the job makes.
+        with contextlib.suppress(OSError):
+            descriptor, temporary = tempfile.mkstemp(dir=self.path)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+                json.dump(content, handle)
+            os.replace(temporary, path)
+
+
+def cancel_path(token: str) -> str:
+    """Return the file that says that C(token), which has started a job or watches it, wants its end.
+
+    The action plugin writes it without knowing the job: its module may just be starting it.
+    """
+    return os.path.join(os.path.expanduser(ROOT), f"{token}.cancel")
+
+
+def state_of(folder: JobFolder) -> Optional[JobState]:
+    """Return what is known of the job in a folder; None when there is none."""
+    claim = folder.take()
+    running = claim is None
+    if claim is not None:
+        claim.release()
+    notes = read_claim(folder.path)
+    if not running and not folder.exists():
+        return None
+    told = folder.told()
+    return JobState(
+        id=str(notes.get("id", "")),
+        module=folder.module,
+        subject=str(told.get("subject", "")),
+        started=float(notes.get("started", 0)),
+        running=running,
+        ended=not running and bool(folder.ended()),
+        watched=running and folder.is_watched(),
+        progress=told.get("progress") or {},
+        folder=folder,
+    )
+
+
+def all_jobs() -> list[JobState]:
+    """Return every job of this user that has left a trace, in the order in which they began."""
+    root = os.path.expanduser(ROOT)
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return []
+    keys = {name for name in names if os.path.isdir(os.path.join(root, name))}
+    states = [state_of(JobFolder(os.path.join(root, key))) for key in keys]
+    return sorted((state for state in states if state is not None), key=lambda state: state.started)
+
+
+def remove_stale() -> list[JobState]:
+    """Remove what jobs left that are of no use any more; return those that were killed before they could answer."""
+    killed = []
+    for state in all_jobs():
+        if state.running or not state.folder.is_stale():
+            continue
+        claim = state.folder.take()
+        if claim is None:
+            continue
+        with claim:
+            if not state.folder.exists():  # another run has removed it since it was seen
+                claim.remove()
+                continue
+            if not state.folder.is_stale():
+                continue
+            if not state.folder.ended():
+                killed.append(state)
+            state.folder.remove()
+            claim.remove()
+    root = os.path.expanduser(ROOT)
+    for name in os.listdir(root) if os.path.isdir(root) else []:
+        path = os.path.join(root, name)
+        with contextlib.suppress(FileNotFoundError):
+            if name.endswith(".cancel") and time.time() - os.stat(path).st_mtime > KEPT_AFTER_FETCH:
+                os.unlink(path)
+    return killed
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            content = json.load(handle)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+__all__ = ["ROOT", "JobFolder", "JobState", "all_jobs", "cancel_path", "claim_path", "remove_stale", "state_of"]

@@ -1,0 +1,399 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Long work as a job: it outlives the connection that started it, tells how far it is, can be joined by another run.
+
+The module that is asked for long work forks. The child leaves the session of the connection and does the work; the
+parent waits some seconds. Work that is done by then is answered like that of any module, at no cost. For longer work
+the parent answers that it runs, and the action plugin on the controller asks again and again with small shell commands,
+and in the end calls the module once more, which finds the job ended and gives its answer.
+
+Ansible's own async is not used because it cannot be pipelined, so that each short call would cost several transfers
+more, and because its job ids are random, so that no other run could find the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from .._common.claim import Claim, read_claim
+from .._common.errors import TaskError
+from .._common.interrupt import interrupt_main_thread, leave_signals_to_main_thread
+from .._common.progress import Meter, Report, unwatched
+from .folder import ASKED_WITHIN, JobFolder, cancel_path
+
+# The name of the environment variable by which the action plugin orders a job.
+ENVIRONMENT = "MACOPS_PARALLELS_JOB"
+# The key of the answer that a job runs, see _say_running.
+RUNNING = "macops_parallels_job"
+JOIN, FAIL = "join", "fail"
+# An answer that nobody has fetched holds for so many seconds, where the state itself cannot tell that the work is done.
+_FRESH = 3600.0
+_BEAT = 1.0
+_POLL = 0.2
+
+
+@dataclass(frozen=True)
+class JobOrder:
+    """How the action plugin wants work to be done."""
+
+    # Stands for one task of one run.
+    token: str
+    # Seconds after which the answer is that it runs.
+    wait: float
+    # Seconds for which it goes on while nobody asks for it.
+    unattended: float
+    # What to do when another run watches the same work: C(join) or C(fail).
+    if_running: str
+    # The id of the job whose end was waited for, empty at the first call.
+    waited_for: str
+
+    @classmethod
+    def from_environment(cls) -> Optional[JobOrder]:
+        """Return the order in the environment, None where work is to be done in the foreground."""
+        text = os.environ.pop(ENVIRONMENT, "")
+        if not text:
+            return None
+        order = json.loads(text)
+        return cls(
+            str(order["token"]),
+            float(order["wait"]),
+            float(order["unattended"]),
+            str(order["if_running"]),
+            str(order.get("waited_for", "")),
+        )
+
+
+class Job:
+    """The job as the work itself sees it."""
+
+    def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:
+        # Stands for the task that has ordered it.
+        self.token = token
+        # Whether the task wants to fail where another run does such work.
+        self.fails_if_running = fails_if_running
+        # The name of the VM or image that is worked on.
+        self.subject = ""
+        # Why it has to end, empty as long as it need not.
+        self.reason = ""
+        # To be called when the work is over, before its answer is printed.
+        self.make_room: Callable[[], None] = lambda: None
+        self._meter: Optional[Meter] = None
+        self._relayed: Optional[dict[str, Any]] = None
+
+    def progress(self, stage: str, *, estimate: bool = False) -> Report:
+        """Begin a stage, such as 'Packing'; return what takes the reports about it."""
+        meter = self._meter = Meter(stage, estimate)
+        self._relayed = None
+        return meter.report
+
+    def works_on_file(self, path: str) -> None:
+        """Take the subject from a file's name: an image has that of its VM."""
+        self.subject = os.path.splitext(os.path.basename(path))[0]
+
+    def relay(self, reading: dict[str, Any]) -> None:
+        """Show the progress of another job as if it were one's own."""
+        self._relayed = reading
+
+    def why_interrupted(self) -> str:
+        return self.reason
+
+    def reading(self) -> dict[str, Any]:
+        if self._relayed is not None:
+            return self._relayed
+        return self._meter.reading() if self._meter is not None else {}
+
+
+class ForegroundJob(Job):
+    """Work that nobody watches from outside."""
+
+    def __init__(self) -> None:
+        super().__init__("foreground")
+
+    def progress(self, stage: str, *, estimate: bool = False) -> Report:
+        return unwatched
+
+
+class _Attendant:
+    """The thread beside the work that tells how far it is, and ends it when it is cancelled or nobody wants it."""
+
+    def __init__(self, job: Job, folder: JobFolder, order: JobOrder) -> None:
+        self._job = job
+        self._folder = folder
+        self._order = order
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._attend, daemon=True)
+        self._seen = folder.attendance()
+        # A monotonic clock stands still while the Mac sleeps: nobody could have asked then.
+        self._asked = time.monotonic()
+        self._watchers = {order.token: self._asked}
+        self._beat = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._tell(ended=True)
+
+    def _attend(self) -> None:
+        leave_signals_to_main_thread()
+        while not self._over.wait(_BEAT):
+            self._tell(ended=False)
+            self._note_attendance()
+            reason = self._reason_to_end()
+            if reason and not self._job.reason:
+                self._job.reason = reason
+                interrupt_main_thread()
+
+    def _tell(self, ended: bool) -> None:
+        self._beat += 1
+        self._folder.tell(
+            {
+                "subject": self._job.subject,
+                "beat": self._beat,
+                "ended": ended,
+                "pid": os.getpid(),
+                "progress": self._job.reading(),
+            }
+        )
+
+    def _note_attendance(self) -> None:
+        attendance = self._folder.attendance()
+        if attendance == self._seen or not attendance[0]:
+            return
+        self._seen = attendance
+        self._asked = self._watchers[attendance[0]] = time.monotonic()
+
+    def _reason_to_end(self) -> str:
+        if self._folder.is_cancelled():
+            return "It was cancelled."
+        now = time.monotonic()
+        for token in list(self._watchers):
+            if not os.path.exists(cancel_path(token)):
+                continue
+            del self._watchers[token]
+            if not any(now - seen < ASKED_WITHIN for seen in self._watchers.values()):
+                return "It was cancelled."
+        if now - self._asked > self._order.unattended:
+            return f"No playbook has asked for it for {self._order.unattended:.0f} seconds (image_unattended_timeout)."
+        return ""
+
+
+def key_of(module_name: str, options: dict[str, Any]) -> str:
+    """Return the name of the folder for a module with these options; two runs with the same ones do the same work."""
+    text = json.dumps([module_name, options], sort_keys=True, default=str)
+    return f"{module_name}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
+
+
+def run_as_job(
+    order: JobOrder,
+    module_name: str,
+    options: dict[str, Any],
+    work: Callable[[Job], None],
+    *,
+    keeps_answer: bool,
+    notice: Callable[[str], None],
+) -> None:
+    """Do the work as a job, or join the one that does it. Does not return: it ends the process, as modules do.
+
+    C(work) prints its answer on standard output and ends with SystemExit. With C(keeps_answer), the answer of a job
+    that ended while nobody waited for it is given in place of doing the work again. Raises TaskError when another run
+    watches the same work and the order wants to fail then, and OSError where no job can be kept.
+    """
+    folder = JobFolder.of(key_of(module_name, options))
+    claim = folder.take()
+    joined = claim is None
+    if claim is None:
+        if order.if_running == FAIL and not order.waited_for and folder.is_watched(by_others_than=order.token):
+            raise TaskError(
+                f"Another run does the same work on this Mac right now ({module_name}). Wait until it has ended, or "
+                "let image_if_running be 'join'."
+            )
+        folder.attend(order.token)
+        claim = _wait_for(folder, order.wait)
+        if claim is None:
+            _say_running(folder, joined=True)
+            raise SystemExit(0)
+    if _may_be_answered(folder, claim, order, joined, keeps_answer):
+        code = _answer(folder)
+        claim.release()
+        raise SystemExit(code)
+    if folder.exists() and not folder.ended():
+        _refuse_dead(claim, order)
+        notice(
+            f"An earlier run of {module_name} was ended from outside in the middle of its work, without a word. "
+            "It is taken up again."
+        )
+    try:
+        folder.create(order.token)
+        claim.write(id=order.token, started=time.time())
+        outputs = _open_outputs(folder)
+    except OSError:
+        folder.remove()
+        claim.remove()
+        raise
+    _fork(order, folder, claim, work, outputs)
+
+
+def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
+    """Return the claim of a job that ends within some seconds, None for one that goes on."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(_POLL)
+        claim = folder.take()
+        if claim is not None:
+            return claim
+    return None
+
+
+def _may_be_answered(folder: JobFolder, claim: Claim, order: JobOrder, joined: bool, keeps_answer: bool) -> bool:
+    """Return whether the answer of a job that has ended is the one that is wanted."""
+    ended = folder.ended()
+    if not ended:
+        return False
+    if joined or claim.notes.get("id") in (order.token, order.waited_for):
+        return True
+    fresh = time.time() - float(ended.get("at", 0)) < _FRESH
+    return keeps_answer and fresh and not folder.is_fetched() and ended.get("code") == 0
+
+
+def _refuse_dead(claim: Claim, order: JobOrder) -> None:
+    """Raise for a job that was killed while this very task waited for it. Others begin it again."""
+    if claim.notes.get("id") == order.token:
+        claim.release()
+        raise TaskError(
+            "The work was ended from outside in the middle: its process was killed, or the Mac was restarted. "
+            "Run the same command again: it goes on from what is there."
+        )
+
+
+def _fork(
+    order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None], outputs: tuple[int, int, int]
+) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ending, running = os.pipe()
+    if os.fork() == 0:
+        # Whatever happens, this process ends here: the caller has another one, which answers.
+        try:
+            os.close(ending)
+            os.setsid()
+            _leave_connection(outputs)
+            _work_as_child(order, folder, claim, work, running)
+        except Exception:
+            traceback.print_exc()
+        raise SystemExit(1)
+    for descriptor in (running, *outputs):
+        os.close(descriptor)
+    os.close(claim.descriptor)  # the child holds the lock on
+    _answer_for_child(order, folder, ending)
+    raise TaskError(
+        "The work was ended from outside in the middle: its process was killed. "
+        "Run the same command again: it goes on from what is there."
+    )
+
+
+def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
+    """Answer with what the child answers, or that it runs, and end the process; return when the child was killed.
+
+    It must not end through Ansible's wrapper, which would take the module's files away from under the child, whatever
+    happens here: the connection may be gone, or this process be told to end.
+    """
+    code = 1
+    try:
+        if not select.select([ending], [], [], order.wait)[0]:
+            _say_running(folder, joined=False)
+            code = 0
+        elif folder.ended():
+            code = _answer(folder)
+            _forget(folder, order)
+        else:
+            return
+    except BaseException:  # there is nobody left to tell it to
+        os._exit(1)
+    os._exit(code)
+
+
+def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Callable[[Job], None], running: int) -> None:
+    job = Job(order.token, fails_if_running=order.if_running == FAIL)
+    job.make_room = folder.make_room
+    attendant = _Attendant(job, folder, order)
+    attendant.start()
+    code = 1
+    try:
+        work(job)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+        raise
+    finally:
+        attendant.stop()
+        with contextlib.suppress(OSError):  # on a full disk, what could be written has to do
+            sys.stdout.flush()
+            sys.stderr.flush()
+        folder.end(code)
+        os.close(claim.descriptor)
+        os.close(running)  # by which the parent knows that all the rest is done
+
+
+def _open_outputs(folder: JobFolder) -> tuple[int, int, int]:
+    """Return what takes the place of standard input, output and error."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return os.open(os.devnull, os.O_RDONLY), os.open(folder.answer, flags, 0o600), os.open(folder.errors, flags, 0o600)
+
+
+def _leave_connection(outputs: tuple[int, int, int]) -> None:
+    """Read nothing from the connection and write nothing to it, so that it can end."""
+    for target, source in enumerate(outputs):
+        os.dup2(source, target)
+        os.close(source)
+
+
+def _answer(folder: JobFolder) -> int:
+    """Print what the job has printed; return its exit code."""
+    with open(folder.answer, "rb") as handle:
+        answer = handle.read()
+    if not answer.strip():
+        with open(folder.errors, encoding="utf-8", errors="replace") as handle:
+            said = handle.read()[-2000:].strip()
+        answer = json.dumps(
+            {"failed": True, "msg": f"The work ended without an answer. Its last words: {said}"}
+        ).encode()
+    _print(answer)
+    folder.note_fetched()
+    return int(folder.ended().get("code", 1))
+
+
+def _forget(folder: JobFolder, order: JobOrder) -> None:
+    """Remove the trace of a job that was answered at once."""
+    claim = folder.take()
+    if claim is None:  # another run does it again already
+        return
+    if claim.notes.get("id") == order.token:
+        folder.remove()
+        claim.remove()
+    claim.release()
+
+
+def _say_running(folder: JobFolder, joined: bool) -> None:
+    notes = read_claim(folder.path)
+    running = {"id": str(notes.get("id", "")), "folder": folder.path, "joined": joined}
+    _print(json.dumps({"changed": False, RUNNING: running}).encode() + b"\n")
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.flush()
+    while data:
+        data = data[os.write(1, data) :]

@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The way from a link to the bytes: redirects, one by one, each of them looked at before it is followed."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any, Callable
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit
+
+from .._common.retry import RetryLater
+from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
+from .html import hints_at_login, is_login_host
+
+# May pass by itself: too early, too many requests, a server that is overloaded or restarts.
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_LONGEST_URL = 500
+
+# Parameters of a query that say something and open nothing; the values of all others are masked.
+_OPEN_PARAMETERS = (
+    *("dl", "download", "e", "expires", "files", "path", "raw", "se", "sp", "sr", "st", "sv", "version", "versionid"),
+    *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
+)
+
+# How far a network reaches: a redirect may not lead to one that reaches less far.
+_REACH = {"public": 2, "private": 1, "loopback": 0, "link_local": 0}
+
+Resolve = Callable[[str], Iterable[str]]
+
+
+class Unfit(Exception):
+    """The link is not what is needed: the verdict, and a sentence why."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+def masked(url: str) -> str:
+    """Return a URL to be shown: without user and password, and with the secrets of its query masked."""
+    parts = urlsplit(url)
+    query = "&".join(_shown_parameter(*pair) for pair in parse_qsl(parts.query, keep_blank_values=True))
+    _user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=f"***@{host}" if at else host, query=query, fragment="").geturl()
+    return shown if len(shown) <= _LONGEST_URL else shown[: _LONGEST_URL - 3] + "..."
+
+
+def _shown_parameter(name: str, value: str) -> str:
+    if name.lower() in _OPEN_PARAMETERS:
+        return f"{quote(name)}={quote(value, safe='/:')}"
+    return f"{quote(name)}=***" if value else "***"  # without a value, the name itself may be the secret
+
+
+def addresses_of(host: str) -> list[str]:
+    """Return the addresses of a host; none when its name is not known here, as behind a proxy."""
+    try:
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
+
+
+class Networks:
+    """Tells what network a host is in: C(public), C(private), C(loopback), C(link_local), or C(unknown)."""
+
+    def __init__(self, resolve: Resolve = addresses_of) -> None:
+        self._resolve = resolve
+        self._known: dict[str, str] = {}
+
+    def of(self, url: str) -> str:
+        """Return the network of a URL's host: of its addresses, the one that reaches least far."""
+        host = urlsplit(url).hostname or ""
+        if host not in self._known:
+            found = {_network(address) for address in self._resolve(host)}
+            self._known[host] = min(found, key=_REACH.__getitem__) if found else "unknown"
+        return self._known[host]
+
+
+def _network(address: str) -> str:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.is_loopback or parsed.is_unspecified:
+        return "loopback"
+    if parsed.is_link_local:
+        return "link_local"
+    return "public" if parsed.is_global else "private"
+
+
+class Route:
+    """One walk along a link: where it went, and the answer at its end."""
+
+    def __init__(
+        self, url: str, networks: Networks, allow_private_redirects: bool = False, cookies: bool = False
+    ) -> None:
+        self.urls = [url]
+        self.statuses: list[int] = []
+        self.sets_cookies = False
+        self.response: Any = None
+        self._networks = networks
+        self._allow_private = allow_private_redirects
+        self._cookies = cookies
+
+    @property
+    def url(self) -> str:
+        """Where the walk is now."""
+        return self.urls[-1]
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @property
+    def hints_at_login(self) -> bool:
+        return any(hints_at_login(url) for url in self.urls[1:])
+
+    def chain(self) -> list[dict[str, Any]]:
+        """Return each step, its URL masked; the status is None for one that was not asked."""
+        statuses = [*self.statuses, *[None] * (len(self.urls) - len(self.statuses))]
+        return [{"url": masked(url), "status": status} for url, status in zip(self.urls, statuses)]
+
+    def close(self) -> None:
+        if self.response is not None:
+            self.response.close()
+
+    def walk(self, http: Http, headers: dict[str, str]) -> Route:
+        """Go to the end, whose answer is left open. Raises Unfit, RetryLater, TaskError."""
+        check_address(self.url)
+        while True:
+            response = http.request("GET", self.url, headers, stream=True)
+            self.statuses.append(response.status_code)
+            self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
+            location = response.headers.get("Location")
+            if response.status_code not in REDIRECTS or not location:
+                self.response = response
+                self._raise_for_passing()
+                return self
+            response.close()
+            self._turn_to(location)
+
+    def _raise_for_passing(self) -> None:
+        if self.response.status_code in _PASSING:
+            self.response.close()
+            raise RetryLater(f"{self.host} answers {status_line(self.response)}.", after=retry_after(self.response))
+
+    def _turn_to(self, location: str) -> None:
+        """Take the next step, or raise Unfit. The step is in the chain either way."""
+        before = self.url
+        try:
+            # A header is Latin-1 on the wire; what servers put in it is UTF-8.
+            target = urljoin(before, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+            broken = urlsplit(target).port == 0  # a port that is no number raises
+        except ValueError:
+            broken = True
+        if broken:
+            raise Unfit("unreachable", f"{self.host} redirects to something that is not an address.")
+        known = target in self.urls and not self._cookies
+        self.urls.append(target)
+        if known:
+            raise Unfit("too_many_redirects", "The redirects go round in a circle.")
+        if len(self.urls) > MOST_REDIRECTS + 1:
+            raise Unfit("too_many_redirects", f"There are more than {MOST_REDIRECTS} redirects.")
+        check_address(target, redirected=True)
+        if is_login_host(target):
+            raise Unfit("login", f"It redirects to {self.host}, where people sign in.")
+        self._check_network(before, target)
+
+    def _check_network(self, before: str, target: str) -> None:
+        if urlsplit(before).hostname == urlsplit(target).hostname:
+            return
+        origin, network = self._networks.of(before), self._networks.of(target)
+        if "unknown" in (origin, network) or _REACH[network] >= _REACH[origin]:
+            return
+        if network == "private" and self._allow_private:
+            return
+        raise Unfit(
+            "insecure",
+            f"It redirects from a {origin} network into a {network.replace('_', '-')} one, to {self.host}, "
+            "which is not followed.",
+        )
+
+
+def check_address(url: str, redirected: bool = False) -> None:
+    """Raise Unfit for an address that may not be asked at all."""
+    parts = urlsplit(url)
+    start = "It redirects to" if redirected else "It is"
+    if parts.scheme.lower() != "https":
+        raise Unfit("insecure", f"{start} an address that begins with {parts.scheme}:, not with https:.")
+    if "@" in parts.netloc:
+        raise Unfit("insecure", f"{start} an address with a user name or a password in it, which everyone would see.")
+
+
+def status_line(response: Any) -> str:
+    """Return the status of an answer with the server's word for it, such as C(404 Not Found)."""
+    word = "".join(letter for letter in (response.reason or "") if letter.isprintable())[:60]
+    return f"{response.status_code} {word}".strip()

@@ -1,0 +1,559 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Parallels' programs: found, run with a time limit, read, and repeated where that may help.
+
+The rule for every change: what the program says does not count. After it, a fresh look at the real state decides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Optional
+
+from .._common.errors import TaskError
+from .._common.interrupt import leave_signals_to_main_thread
+from .._common.leftovers import Notice, unheard
+from .._common.space import FULL_DISK
+
+PRLCTL = "prlctl"
+PRLSRVCTL = "prlsrvctl"
+PRL_DISK_TOOL = "prl_disk_tool"
+
+# The folders after PATH: sshd gives a Mac's non-interactive commands a PATH without /usr/local/bin.
+_FOLDERS = ("/usr/local/bin", "/Applications/Parallels Desktop.app/Contents/MacOS")
+
+# A locale that every Mac has, in which messages are English and names keep their umlauts (C alone loses them).
+_ENVIRONMENT = {"LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "LANGUAGE": "en_US"}
+
+READ_LIMIT = 120  # seconds for a question to Parallels
+CHANGE_LIMIT = 900  # seconds for a change that copies no disk
+_KILL_GRACE = 15  # seconds between asking a program to end and killing it
+_END_POLL = 0.05
+
+_NO_SERVICE = 253  # exit code: prlctl cannot connect to Parallels' service
+_FROZEN = 254  # exit code: the VM is frozen
+
+_TAIL = 2000  # characters of output that a failed task shows
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program did: the command as an admin would type it, its exit code, what it said."""
+
+    cmd: list[str]
+    rc: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+    @property
+    def said(self) -> str:
+        """Return all that it said, errors first, without progress lines."""
+        return "\n".join(text for text in (without_progress(self.stderr), without_progress(self.stdout)) if text)
+
+    def details(self) -> dict[str, Any]:
+        """Return what a failed task shows of it."""
+        return {
+            "cmd": self.cmd,
+            "rc": self.rc,
+            "stdout": without_progress(self.stdout)[-_TAIL:],
+            "stderr": without_progress(self.stderr)[-_TAIL:],
+        }
+
+
+# What changes something, by its first word. Commands in the guest are not among it: they may hold anything.
+_CHANGES = (
+    *("register", "unregister", "clone", "delete", "set", "pack", "unpack"),
+    *("start", "stop", "suspend", "resume", "reset", "restart"),
+    *("snapshot", "snapshot-switch", "snapshot-delete"),
+)
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was run to change something, for those who want to know later what was done."""
+
+    cmd: list[str]
+    rc: int
+    # In UTC.
+    started_at: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A message of Parallels that is known: what the admin does about it, and whether it passes by itself."""
+
+    pattern: str
+    advice: str
+    passes: bool = False
+
+
+REMEDIES = (
+    Remedy(
+        r"Data synchronization is currently in progress",
+        "Parallels is still merging snapshot files. Wait until the disk activity of the Mac calms down, then run "
+        "again.",
+        passes=True,
+    ),
+    Remedy(
+        r"virtual machine is busy|is currently being|is locked by another",
+        "Another operation works on this virtual machine. Wait until it has ended (Control Center shows it), then run "
+        "again; when nothing runs, quit and reopen Parallels Desktop.",
+        passes=True,
+    ),
+    Remedy(
+        r"Unable to open new session in this virtual machine",
+        "The guest system is not up yet, or its Parallels Tools do not answer. Look at the virtual machine's screen; "
+        "install or update Parallels Tools in it, and see that it is not isolated from the Mac (`prlctl set VM "
+        "--isolate-vm off`).",
+        passes=True,
+    ),
+    Remedy(
+        r"Unable to connect to Parallels Service|Login failed",
+        "Parallels' service does not answer. Log in to the Mac's desktop as the user who owns the virtual machines and "
+        'open Parallels Desktop (`open -ga "Parallels Desktop"`), or restart the Mac; then run again.',
+        passes=True,
+    ),
+    Remedy(
+        r"not available in this edition",
+        "Parallels' command line needs the Pro, Business or Enterprise edition. Activate a licence of one of them "
+        "(`prlsrvctl install-license`), then run again.",
+    ),
+    Remedy(
+        r"licen[cs]e.{0,60}(expired|not valid|invalid|not activated|is required)|activate Parallels Desktop",
+        "Activate a valid licence of Parallels Desktop (`prlsrvctl install-license`), then run again.",
+    ),
+    Remedy(
+        r"host OS administrator's credentials",
+        "This Mac asks for an administrator's password for that operation. Switch the question off with `prlsrvctl set "
+        "--require-pwd` (such as remove-vm:off or clone-vm:off), then run again.",
+    ),
+    Remedy(
+        FULL_DISK,
+        "The disk is full. Free some space, then run again.",
+    ),
+    Remedy(
+        r"could not be found|is not registered in the virtual machine directory",
+        "There is no such virtual machine for this user. `prlctl list --all` shows what there is; virtual machines "
+        "belong to a user, so connect as the one who owns it.",
+    ),
+    Remedy(
+        r"is already registered|same (UU)?ID",
+        "Parallels knows a virtual machine with this identity or file already. Unregister that one first, or register "
+        "the copy under a new identity.",
+    ),
+    Remedy(
+        r'in the "paused" state|is paused',
+        "The virtual machine is paused. Resume it, or say with the module's options what to do with paused ones.",
+    ),
+    Remedy(
+        r"is not started|for running virtual machines only",
+        "The virtual machine does not run. Start it first.",
+    ),
+    Remedy(
+        r"is suspended|suspended state",
+        "The virtual machine is suspended. Resume it and shut it down, or discard its suspended state.",
+    ),
+    Remedy(
+        r"currently running|is running|must be stopped|stop the virtual machine",
+        "The virtual machine runs. Shut it down first.",
+    ),
+    Remedy(
+        r"has one or more snapshots|has snapshots",
+        "The virtual machine has snapshots. Remove them first (macops.parallels.vm_snapshot with all: true).",
+    ),
+    Remedy(
+        r"Permission denied|Access (is )?denied|don't have (enough )?(rights|permissions?)|Operation not permitted",
+        "Run as the user who owns the virtual machine and its files; folders such as Desktop, Documents and external "
+        "disks also need Full Disk Access for sshd-keygen-wrapper on macOS.",
+    ),
+    Remedy(
+        r"already exists",
+        "Something of that name is in the way. Rename or remove it, then run again.",
+    ),
+)
+
+# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started. In such a
+# group it would be halted when it reads from a terminal that Ansible may run on, so it gets nothing to read.
+_OWN_GROUP = """
+import os, sys
+os.setpgid(0, 0)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+if not os.read({gate}, 1):
+    sys.exit(1)
+os.close({gate})
+try:
+    os.execv(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit("%s: %s" % (sys.argv[1], error.strerror))
+"""
+
+
+class Prlctl:
+    """Parallels' programs on this Mac."""
+
+    def __init__(
+        self,
+        run_command: Callable[..., tuple[int, str, str]],
+        executable: Optional[str] = None,
+        *,
+        notice: Notice = unheard,
+        mends: bool = True,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        retry_for: float = 120,
+    ) -> None:
+        """C(run_command) is that of an AnsibleModule; C(retry_for) bounds how long a passing fault is waited for.
+
+        C(notice) hears of leftovers of other runs that were put right. Without C(mends), as in check mode, they are
+        not.
+        """
+        self._run_command = run_command
+        self._executable = executable
+        self._found: dict[str, str] = {}
+        self.notice = notice
+        self.mends = mends
+        self.sleep = sleep
+        self.clock = clock
+        self.retry_for = retry_for
+        self._commands: list[Command] = []
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return the commands that were run by now to change something, in their order."""
+        return [asdict(command) for command in self._commands]
+
+    def program(self, name: str) -> str:
+        """Return the path of C(prlctl), C(prlsrvctl) or C(prl_disk_tool)."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> str:
+        if self._executable:
+            given = os.path.abspath(os.path.expanduser(self._executable))
+            path = given if name == PRLCTL else os.path.join(os.path.dirname(given), name)
+            if _is_program(path):
+                return path
+            raise TaskError(
+                f"There is no program {path}. Let the option executable name the path of prlctl, with {name} beside "
+                "it, or leave it out so that the programs are looked for.",
+                path=path,
+            )
+        folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_FOLDERS]
+        for folder in folders:
+            path = os.path.join(folder, name)
+            if os.path.isabs(path) and _is_program(path):
+                return path
+        raise TaskError(
+            f"Parallels Desktop's program {name} was not found on PATH nor in {' nor in '.join(_FOLDERS)}. Install "
+            "Parallels Desktop and open it once, or let the option executable name the path of prlctl.",
+        )
+
+    def run(
+        self, program: str, *args: str, limit: float = READ_LIMIT, keep_open: Sequence[int] = (), private: bool = False
+    ) -> Result:
+        """Run a program once, and again while Parallels' service does not answer.
+
+        It is ended after C(limit) seconds. The files C(keep_open) stay open for it, and with them their locks.
+        With C(private), no error ever shows what it said.
+        """
+        result = self.run_once(program, args, limit, keep_open)
+        for pause in self.pauses():
+            if result.rc != _NO_SERVICE:
+                return result
+            self.sleep(pause)
+            result = self.run_once(program, args, limit, keep_open)
+        if result.rc == _NO_SERVICE:
+            raise failure("Parallels did not answer", result, private=private)
+        return result
+
+    def run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int] = ()) -> Result:
+        """Run a program once, whatever its exit code: that of C(prlctl exec) may be the guest's.
+
+        Whatever interrupts this, such as a signal to the module, ends the program first.
+        """
+        cmd = [self.program(program), *args]
+        watch = _Watch(limit)
+        started_at, start = time.strftime(_TIME_FORMAT, time.gmtime()), time.monotonic()
+        try:
+            rc, stdout, stderr = self._run_command(
+                [sys.executable, "-I", "-S", "-c", _OWN_GROUP.format(gate=watch.gate), *cmd],
+                environ_update=_ENVIRONMENT,
+                expand_user_and_vars=False,
+                before_communicate_callback=watch.start,
+                pass_fds=[watch.gate, *keep_open],
+                handle_exceptions=False,
+            )
+        except BaseException:
+            watch.end_program()
+            raise
+        finally:
+            watch.stop()
+        if _changes(program, args):
+            self._commands.append(Command(cmd, rc, started_at, round(time.monotonic() - start, 1)))
+        return Result(cmd, rc, _printable(stdout), _printable(stderr), timed_out=watch.struck)
+
+    def pauses(self, patience: Optional[float] = None, first: float = 1, longest: float = 30) -> Iterator[float]:
+        """Yield growing pauses until C(patience) seconds are over, else C(retry_for)."""
+        end = self.clock() + (self.retry_for if patience is None else patience)
+        pause = first
+        while self.clock() < end:
+            yield min(pause, longest)
+            pause *= 1.6
+
+    def read_json(self, program: str, *args: str, expect: type = list, private: bool = False) -> Any:
+        """Run a program that answers in JSON, and return its answer as a list or a dictionary.
+
+        Parallels mixes messages and control characters into its JSON now and then: those are skipped, and what stays
+        unreadable is asked for again.
+        """
+        for attempt in range(3):
+            if attempt:
+                self.sleep(2)
+            result = self.run(program, *args, private=private)
+            answer = parse_json(result.stdout, expect)
+            # An exit code of 255 may come after a whole answer; without one, nothing tells it from a refusal.
+            if answer or (result.rc == 0 and answer is not None):
+                return answer
+            remedy = remedy_for(result)
+            if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
+                break
+        raise failure(
+            "Parallels gave no readable answer" if result.rc == 0 else "Parallels refused to answer",
+            result,
+            private=private,
+        )
+
+    def change(
+        self,
+        what: str,
+        args: Sequence[str],
+        reached: Callable[[], bool],
+        *,
+        program: str = PRLCTL,
+        limit: float = CHANGE_LIMIT,
+        settle: float = 60,
+        patience: Optional[float] = None,
+        keep_open: Sequence[int] = (),
+    ) -> Result:
+        """Run a program that changes something, then look: C(reached) decides whether it was done.
+
+        C(what) completes "Parallels could not ...". After success, C(reached) gets C(settle) seconds to come true,
+        because Parallels reports some changes late. What may pass (busy, merging, no service) is run again for
+        C(patience) seconds, else C(retry_for).
+        """
+        pauses = self.pauses(patience)
+        while True:
+            result = self.run(program, *args, limit=limit, keep_open=keep_open)
+            if self._comes_true(reached, settle if result.rc == 0 else 0):
+                return result
+            if result.timed_out:
+                raise failure(f"Parallels could not {what} within {limit:.0f} seconds", result)
+            if result.rc == 0:
+                raise failure(f"Parallels reported success, but a fresh look shows that it did not {what}", result)
+            if not may_pass(result):
+                # An unknown complaint may come from a change that was made all the same and shows only later.
+                if remedy_for(result) is None and self._comes_true(reached, 5):
+                    return result
+                raise failure(f"Parallels could not {what}", result)
+            pause = next(pauses, None)
+            if pause is None:
+                raise failure(f"Parallels could not {what}, though it was tried again and again", result)
+            self.sleep(pause)
+            if reached():
+                return result
+
+    def _comes_true(self, reached: Callable[[], bool], seconds: float) -> bool:
+        end = self.clock() + seconds
+        pause = 0.5
+        while not reached():
+            if self.clock() >= end:
+                return False
+            self.sleep(pause)
+            pause = min(pause * 1.5, 5)
+        return True
+
+
+def _changes(program: str, args: Sequence[str]) -> bool:
+    """Return whether a command is run to change something, rather than to look."""
+    if program == PRL_DISK_TOOL:
+        return "--info" not in args
+    return program == PRLCTL and bool(args) and args[0] in _CHANGES
+
+
+class _Watch:
+    """Ends a program, with all that it started, when its time is over.
+
+    The program starts only when the watch knows it: until then, it waits at the C(gate), and goes away when the watch
+    does. Else one that is started in the very moment of an interruption would go on unseen, for hours.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.struck = False
+        self._limit = limit
+        self._over = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+        self._process: Any = None
+        self.gate, self._opener = os.pipe()
+
+    def start(self, process: Any) -> None:
+        self._process = process
+        self._thread = threading.Thread(target=self._watch, args=(process.pid,), daemon=True)
+        self._thread.start()
+        os.write(self._opener, b".")
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self.gate)
+        os.close(self._opener)
+
+    def end_program(self) -> None:
+        """End the program now, and return when it has ended."""
+        self._over.set()
+        if self._process is None:
+            return
+        deadline = time.monotonic() + _KILL_GRACE
+        asked = False
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                _signal_group(self._process.pid, signal.SIGKILL)
+                self._process.kill()
+                self._process.wait()
+                return
+            # It has no group in its very first moment.
+            asked = asked or _signal_group(self._process.pid, signal.SIGTERM)
+            time.sleep(_END_POLL)
+
+    def _watch(self, pid: int) -> None:
+        leave_signals_to_main_thread()
+        if self._over.wait(self._limit):
+            return
+        self.struck = True
+        _signal_group(pid, signal.SIGTERM)  # lets prlctl cancel what it asked Parallels' service for
+        if not self._over.wait(_KILL_GRACE):
+            _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: int) -> bool:
+    """Send a signal to a group of processes; return whether there was one."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS calls a dead group not permitted
+        return False
+    return True
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _printable(text: str) -> str:
+    """Return a text that goes into JSON: bytes that were not UTF-8 are shown as replacement characters."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def without_progress(text: str) -> str:
+    r"""Return the lines that an admin wants to read: of a line that was redrawn with \r, the last drawing."""
+    lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+    return "\n".join(line for line in lines if not _PROGRESS.fullmatch(line)).strip()
+
+
+_PROGRESS = re.compile(r".{0,80}?\d{1,3}\s?%\s*")
+_NOISE_LINE = re.compile(
+    r"^(?:This feature is not available.*|\r?.{0,80}?progress.{0,20}\d{1,3}\s?%)\s*$", re.MULTILINE
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
+
+
+def parse_json(text: str, expect: type = list) -> Any:
+    """Return the list or dictionary in a text, or None where there is none. No text at all is an empty one."""
+    text = _CONTROL.sub("", text)
+    if not text.strip():
+        return expect()
+    for candidate in (text, _NOISE_LINE.sub("", text), _BAD_ESCAPE.sub(r"\\\\", _NOISE_LINE.sub("", text))):
+        answer = _longest_value(candidate, expect)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _longest_value(text: str, expect: type) -> Any:
+    decoder = json.JSONDecoder(strict=False)
+    opening = "[" if expect is list else "{"
+    best, best_length = None, 0
+    position = text.find(opening)
+    while position >= 0:
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except ValueError:
+            end = position + 1
+        else:
+            if end - position > best_length:
+                best, best_length = value, end - position
+        position = text.find(opening, end)
+    return best
+
+
+def remedy_for(result: Result) -> Optional[Remedy]:
+    """Return what is known about a failure."""
+    said = result.said
+    for remedy in REMEDIES:
+        if re.search(remedy.pattern, said):
+            return remedy
+    return None
+
+
+def may_pass(result: Result) -> bool:
+    """Return whether the same command may succeed a little later."""
+    if result.rc in (_NO_SERVICE, _FROZEN):
+        return True
+    remedy = remedy_for(result)
+    return remedy is not None and remedy.passes
+
+
+def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
+    """Return the error for a program that failed: what it could not do, its last words, what to do next."""
+    details = result.details()
+    if result.timed_out:
+        details["timed_out"] = True
+    words = without_progress(result.stderr) or without_progress(result.stdout)
+    if private:
+        details["stdout"] = details["stderr"] = words = ""
+    sentence = f"{what}: {_as_sentence(words)}" if words else f"{what} (exit code {result.rc})."
+    remedy = remedy_for(result)
+    if remedy is not None:
+        advice = remedy.advice
+    elif result.timed_out:
+        advice = "Look at the virtual machine in Control Center; give it more time if it is only slow."
+    elif result.rc == _FROZEN:
+        advice = "The virtual machine is frozen. Look at it in Control Center, then run again."
+    elif result.rc < 0:
+        advice = f"The program was ended from outside (signal {-result.rc}). Run the same command again."
+    else:
+        advice = f"Run `{' '.join(result.cmd)}` on the Mac to see more."
+    return TaskError(f"{sentence} {advice}", **details)
+
+
+def was_answered(error: BaseException) -> bool:
+    """Return whether Parallels itself ended what failed. If not, its service may go on with it."""
+    return isinstance(error, TaskError) and not error.details.get("timed_out") and error.details.get("rc", 0) >= 0
+
+
+def _as_sentence(words: str) -> str:
+    line = " ".join(words.split())[-500:]
+    return line if line.endswith((".", "!", "?")) else line + "."

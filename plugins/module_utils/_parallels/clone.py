@@ -1,0 +1,554 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Cloning a VM so that a kill at any moment can be mended by the next run, and removing such a clone.
+
+A claim lies beside the clone for as long as it lives. Its notes: C(operation) "clone", C(source) and C(source_name),
+C(clone) the clone's UUID once it is proven, C(restart_source) whether the source ran and is still to be started again,
+C(removing) once its removal has begun, C(image) whether the image beside it goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .._common.checksum import remove_sidecars
+from .._common.claim import Claim, claim_path, read_claim
+from .._common.errors import TaskError, add_sentence
+from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.leftovers import own_outputs, with_size
+from .._common.progress import Report, unwatched, watched
+from .._common.space import Need
+from .cli import Prlctl, was_answered
+from .lifecycle import delete, refuse_running, register, unregister
+from .power import set_power
+from .vm import (
+    BUNDLE_SUFFIX,
+    BUSY_TIME,
+    INVALID,
+    PACKED_SUFFIX,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    SUSPENDED,
+    Vm,
+    bare_uuid,
+    find_entry,
+    find_vm,
+    get_vm,
+    is_busy,
+    no_such_vm,
+    read_vm,
+    same_name,
+    state_of,
+    uuid_in,
+    wait_for_state,
+    wait_while_busy,
+)
+
+_OPERATION = "clone"
+_CANCEL_TIME = 120
+_QUIET_TIME = 20  # a bundle that was not written for so long is not being written
+_CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
+# Another run may be cloning the same source when ours wants to start it again.
+_RESTART_PATIENCE = 3600
+# The source was running: it is worth more than one attempt that it does so again.
+_RESTART_PAUSES = (5, 15)
+
+
+@dataclass(frozen=True)
+class CloneOrder:
+    """What is wanted: a full clone of C(source) named C(name) in the folder C(dest)."""
+
+    name: str
+    source: str
+    dest: str
+    stop_source: bool = False
+    stop_timeout: float = 300
+    timeout: float = 14400
+
+
+def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = unwatched) -> tuple[Optional[Vm], bool]:
+    """Return the clone and whether something was changed; in a dry run None for a clone that would be made."""
+    _check_order(order)
+    source = find_vm(prl, order.source)
+    existing = find_vm(prl, order.name)
+    if existing is None and source is None:
+        raise no_such_vm(order.source)
+    target = _target(order, source, existing)
+    notes = read_claim(target)
+    if existing is not None:
+        _refuse_foreign(order, existing, notes, source)
+        _check_folder(order, existing)
+        if _is_finished(existing, notes) and not notes.get("restart_source"):
+            return existing, False
+    if source is None:
+        raise no_such_vm(order.source)
+    if dry:
+        return _foresee(order, target, notes, source, existing), True
+    with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
+        # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+        existing = find_vm(prl, order.name)
+        if existing is not None:
+            _refuse_foreign(order, existing, _notes_about(existing, target, claim), source)
+        lost = _lost_files(target, claim.notes) if existing is None else ""
+        if lost:
+            existing = _register_lost(prl, order, claim, lost)
+        if existing is None or not _is_finished(existing, claim.notes):
+            _clear_the_way(prl, order, target, claim, existing)
+            return _make(prl, order, target, claim, get_vm(prl, source.uuid), report), True
+        changed = bool(lost or claim.notes.get("restart_source"))
+        _start_source_again(prl, claim, source)
+        return existing, changed
+
+
+def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
+    """Return what the claim says about a VM: nothing, when it came to be elsewhere meanwhile."""
+    return claim.notes if bundle_of(vm) == target else {}
+
+
+def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
+    """Return what there would be, or raise what a real run would raise."""
+    if _is_finished(existing, notes):
+        return existing
+    if existing is None and _lost_files(target, notes):
+        return None
+    _refuse_in_the_way(order, target, notes, existing)
+    _check_source(source, source.state, order)
+    _need(source, order).refuse_less()
+    return None
+
+
+def _check_order(order: CloneOrder) -> None:
+    if "/" in order.name or order.name.startswith(".") or not order.name.strip():
+        raise TaskError(f"'{order.name}' is no name for a clone: it must not be empty, begin with '.' or contain '/'.")
+    if not os.path.isdir(order.dest):
+        raise TaskError(
+            f"There is no folder {order.dest} for the clone. Make it, or choose another one.", path=order.dest
+        )
+
+
+def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> str:
+    """Return where the clone's bundle is, or would be if it were not packed."""
+    if existing is not None:
+        return bundle_of(existing)
+    suffix = os.path.splitext(bundle_of(source))[1] if source is not None else ""
+    return os.path.join(order.dest, order.name + (suffix or BUNDLE_SUFFIX))
+
+
+def bundle_of(vm: Vm) -> str:
+    """Return the path of a VM's bundle; of a packed VM, the path that it had and will have unpacked."""
+    return os.path.join(vm.folder, vm.stem + BUNDLE_SUFFIX) if vm.packed else vm.home
+
+
+def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[Vm]) -> bool:
+    """Return whether notes are of a clone of that source, which may be gone by now."""
+    if notes.get("operation") != _OPERATION:
+        return False
+    if source is not None:
+        return notes.get("source") == source.uuid
+    return notes.get("source") == bare_uuid(order_source) or same_name(str(notes.get("source_name")), order_source)
+
+
+def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
+    """Return whether a VM is a clone that was proven, and whose files are still there."""
+    return vm is not None and notes.get("clone") == vm.uuid and not notes.get("removing") and not _is_ruined(vm)
+
+
+def _is_ruined(vm: Vm) -> bool:
+    """Return whether a VM has no files any more that could be used, such as after a packing that went wrong."""
+    if vm.state != INVALID:
+        return False
+    return not _is_whole(vm.home)
+
+
+def _is_whole(home: str) -> bool:
+    """Return whether a bundle or image has what a VM cannot be without."""
+    main_file = home if home.endswith(PACKED_SUFFIX) else os.path.join(home, _CONFIGURATION)
+    return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
+
+
+def _lost_files(target: str, notes: dict[str, Any]) -> str:
+    """Return the bundle or image of a finished clone that Parallels does not know; empty when there is none."""
+    if notes.get("operation") != _OPERATION or not notes.get("clone") or notes.get("removing"):
+        return ""
+    image = _image_of(target)
+    # A bundle beside an image is half made when that is being unpacked; else the image is the half-made one, or older.
+    first = image if read_claim(image).get("operation") == "unpack" else target
+    found = [path for path in (first, target, image) if _is_whole(path)]
+    if not found or uuid_in(found[0]) not in ("", notes["clone"]):
+        return ""
+    return found[0]
+
+
+def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> Vm:
+    """Register a finished clone again that Parallels does not know any more."""
+    vm = register(prl, order.name, path, new_uuid=False, dry=False)[0]
+    if vm is None or vm.uuid != claim.notes["clone"]:
+        if vm is not None:
+            unregister(prl, vm)
+        raise _not_known(order.name, path)
+    prl.notice(
+        f"Parallels did not know the clone '{order.name}' any more that an earlier run had made in {path}. It was "
+        "registered again."
+    )
+    return vm
+
+
+def _not_known(name: str, path: str) -> TaskError:
+    return TaskError(
+        f"{path} is in the place of the clone '{name}' that was made before, but Parallels does not know it any more, "
+        "so it is left as it is. Register it again (macops.parallels.vm with path), or remove it by hand.",
+        path=path,
+    )
+
+
+def _image_of(target: str) -> str:
+    return os.path.splitext(target)[0] + PACKED_SUFFIX
+
+
+def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
+    ours = _is_clone_claim(notes, order.source, source) and notes.get("clone", existing.uuid) in ("", existing.uuid)
+    if not ours or (source is not None and existing.uuid == source.uuid):
+        raise TaskError(
+            f"There is a virtual machine '{order.name}' already ({existing.home}), and nothing shows that this "
+            f"collection made it as a clone of '{order.source}'. It is left as it is: choose another name, or remove "
+            "it by hand.",
+            path=existing.home,
+        )
+
+
+def _check_folder(order: CloneOrder, existing: Vm) -> None:
+    if os.path.exists(existing.folder) and not os.path.samefile(existing.folder, order.dest):
+        raise TaskError(
+            f"The clone '{order.name}' is there already, but in {existing.folder}, not in {order.dest}. Give that "
+            "folder, or remove the clone first.",
+            path=existing.home,
+        )
+
+
+def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], existing: Optional[Vm]) -> None:
+    """Raise for files that no claim shows to be the leftovers of an unfinished clone, or of an unfinished removal."""
+    if existing is not None or notes.get("removing"):
+        return
+    for path in (target, _image_of(target)):
+        if not os.path.lexists(path):
+            continue
+        if notes.get("clone"):
+            raise _not_known(order.name, path)
+        if notes.get("operation") != _OPERATION or path != target:
+            raise TaskError(
+                f"{path} is in the way of the clone '{order.name}', and nothing shows that this collection made it. "
+                "Move it away, or choose another name.",
+                path=path,
+            )
+
+
+def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, existing: Optional[Vm]) -> None:
+    """Remove what an earlier, killed run left of the clone."""
+    _refuse_in_the_way(order, target, claim.notes, existing)
+    if claim.notes.get("operation") != _OPERATION:
+        return
+    ruined = existing is not None and not claim.notes.get("removing") and claim.notes.get("clone")
+    if ruined:
+        claim.note(clone="")  # from here on it counts as unfinished
+    if claim.notes.get("clone") and not claim.notes.get("removing"):
+        return  # somebody removed it, with all its files
+    if not _is_quiet(prl, target, order.timeout):
+        raise TaskError(f"Parallels still writes {target}. Wait until that has ended, then run again.")
+    seen = [with_size(path) for path in _own_files(target, claim.notes, existing) if os.path.lexists(path)]
+    remove_leftovers(prl, target)
+    _remove_files(prl, target, claim.notes)
+    if ruined:
+        prl.notice(f"The clone '{order.name}' had lost its files. It is made again.")
+    elif seen:
+        prl.notice(f"{' and '.join(seen)}: left by an earlier run that did not end. It was removed.")
+    else:
+        prl.notice(f"{with_size(claim.path)} was left by an earlier run that did not end. It was taken over.")
+
+
+def _own_files(target: str, notes: dict[str, Any], vm: Optional[Vm]) -> list[str]:
+    """Return where the files of a clone are, as far as the claims prove them to be ours."""
+    image = _image_of(target)
+    is_image = vm is not None and vm.home == image
+    return [target, image] if is_image or _is_own_image(target, notes) else [target]
+
+
+def _is_own_image(target: str, notes: dict[str, Any]) -> bool:
+    """Return whether the image beside a clone was made of it: its own claim or that of a begun removal shows it."""
+    if notes.get("removing") and notes.get("image"):
+        return True
+    clone = notes.get("clone")
+    return bool(clone) and read_claim(_image_of(target)).get("vm") == clone
+
+
+def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
+    """Remove the files of a clone, and what was made of them, all but its claim."""
+    remove_path(target)
+    if _is_own_image(target, notes):
+        image = _image_of(target)
+        for path in own_outputs(image, read_claim(image)):
+            remove_path(path)
+        remove_sidecars(image, prl.notice)
+        remove_path(claim_path(image))
+
+
+def remove_leftovers(prl: Prlctl, target: str) -> None:
+    """Remove a bundle that a claim shows to be ours, and the VM that Parallels may know from it."""
+    name = os.path.splitext(os.path.basename(target))[0]
+    entry = find_entry(prl, name)
+    if entry is not None:
+        vm = read_vm(prl, entry)
+        if os.path.realpath(vm.folder) == os.path.realpath(os.path.dirname(target)):
+            delete(prl, vm, refuse_running(prl, vm, "removed"))
+            remove_path(vm.home)
+    remove_path(target)
+
+
+def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
+    if source.packed:
+        raise TaskError(
+            f"'{source.name}' is packed and cannot be cloned. Unpack it first (macops.parallels.image_pack with state: "
+            "unpacked)."
+        )
+    if state == INVALID:
+        raise TaskError(
+            f"The files of '{source.name}' are missing or unreadable ({source.home}). Connect the disk they are on, or "
+            "restore them."
+        )
+    if state in (SUSPENDED, PAUSED):
+        raise TaskError(
+            f"'{source.name}' is {state}. A clone of it would carry its memory: resume it and shut it down, or, if "
+            "its memory may be lost, use macops.parallels.vm_power with state: stopped and suspended: discard."
+        )
+    if state == RUNNING and not order.stop_source:
+        raise TaskError(
+            f"'{source.name}' is running, and only a VM that is shut down can be cloned. Shut it down, or allow it "
+            "with stop_source: true: then it is shut down gracefully and started again after the cloning."
+        )
+
+
+def _need(source: Vm, order: CloneOrder) -> Need:
+    return Need(f"A clone of '{source.name}'", order.dest, source.bytes_on_disk)
+
+
+def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, report: Report) -> Vm:
+    """Make the clone under the claim, and put the source back into the state it was in, whatever happens."""
+    state = wait_while_busy(prl, source.uuid, BUSY_TIME)
+    restart = bool(claim.notes.get("restart_source"))
+    _check_source(source, state, order)
+    need = _need(source, order)
+    need.refuse_less()
+    claim.write(
+        operation=_OPERATION,
+        source=source.uuid,
+        source_name=source.name,
+        clone="",
+        restart_source=restart or state == RUNNING,
+    )
+    if state == RUNNING:
+        _shut_down(prl, order, claim, source)
+    try:
+        with watched(lambda: bytes_on_disk(target), source.bytes_on_disk, report):
+            _clone(prl, order, claim, source)
+    except BaseException as error:
+        _undo(prl, target, claim, source, error)
+        need.explain(error)
+        raise
+    vm = _prove(prl, order, target, claim, source)
+    claim.note(clone=vm.uuid)
+    _start_source_again(prl, claim, source)
+    return vm
+
+
+def _shut_down(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
+    try:
+        set_power(prl, source, STOPPED, timeout=order.stop_timeout)
+    except TaskError:
+        # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
+        raise
+    except BaseException:
+        # Told to end. Nobody may run this again soon, and the source must not stay off because of that.
+        with contextlib.suppress(TaskError):
+            if wait_for_state(prl, source.uuid, {STOPPED}, min(order.stop_timeout, _CANCEL_TIME)) == STOPPED:
+                _start_source_again(prl, claim, source)
+        raise
+
+
+def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
+    def made() -> bool:
+        entry = find_entry(prl, order.name)
+        return entry is not None and entry.uuid != source.uuid and not is_busy(entry.state)
+
+    prl.change(
+        f"clone '{source.name}' to '{order.name}'",
+        ["clone", source.uuid, "--name", order.name, "--dst", order.dest],
+        made,
+        limit=order.timeout,
+        settle=20,
+        keep_open=[claim.descriptor],
+    )
+
+
+def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
+    """Return the clone when it is whole, else remove it and raise."""
+    vm = get_vm(prl, order.name)
+    doubts = _doubts(vm, source, target)
+    if not doubts:
+        return vm
+    error = TaskError(
+        f"Parallels cloned '{source.name}', but the clone '{order.name}' is not whole: {'; '.join(doubts)}. It was "
+        "removed. Check the source VM (does it start?) and the disk, then run again.",
+        doubts=doubts,
+    )
+    _undo(prl, target, claim, source, error)
+    raise error
+
+
+def _is_quiet(prl: Prlctl, target: str, timeout: float) -> bool:
+    """Return whether nobody writes the target any more."""
+    return not os.path.lexists(target) or wait_until_quiet(target, _QUIET_TIME, timeout, prl.sleep, prl.clock)
+
+
+def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
+    doubts = []
+    if vm.state != STOPPED:
+        doubts.append(f"it is {vm.state}")
+    if vm.uuid == source.uuid:
+        doubts.append("it has the UUID of its source")
+    if not (os.path.exists(vm.home) and os.path.samefile(vm.home, target)):
+        doubts.append(f"it is in {vm.home}, not in {target}")
+    if len(vm.disks) != len(source.disks):
+        doubts.append(f"it has {len(vm.disks)} disks, its source has {len(source.disks)}")
+    disks_of_source = {os.path.realpath(disk.path) for disk in source.disks}
+    for disk in vm.disks:
+        if not disk.bytes_on_disk:
+            doubts.append(f"its disk {disk.path} is not there")
+        elif os.path.realpath(disk.path) in disks_of_source:
+            doubts.append(f"its disk {disk.path} is that of its source")
+    return doubts
+
+
+def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseException) -> None:
+    """Remove what was begun and start the source again. What cannot be undone is added to the error's sentence."""
+    clean = was_answered(error) or _is_quiet(prl, target, _CANCEL_TIME)
+    try:
+        if clean:
+            remove_leftovers(prl, target)
+        else:
+            add_sentence(error, f"Parallels goes on with it all the same, so {target} was left for the next run.")
+    except (TaskError, OSError) as problem:
+        clean = False
+        add_sentence(
+            error, f"What it left behind, {target}, could not be removed ({problem}); the next run tries again."
+        )
+    try:
+        _start_source_again(prl, claim, source)
+    except TaskError as problem:
+        clean = False
+        add_sentence(error, str(problem))
+    if clean:
+        claim.remove()
+
+
+def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
+    """Start the source when it was running before, and take that off the claim."""
+    if not claim.notes.get("restart_source"):
+        return
+    if wait_while_busy(prl, source.uuid, _RESTART_PATIENCE) == STOPPED:
+        pauses = iter(_RESTART_PAUSES)
+        while True:
+            try:
+                _start(prl, source)
+                break
+            except TaskError as problem:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise TaskError(
+                        f"The source VM '{source.name}' was running before and could not be started again: "
+                        f"{problem.message} Start it by hand, or run the same command again.",
+                        **problem.details,
+                    ) from problem
+                prl.sleep(pause)
+    claim.note(restart_source=False)
+
+
+def _start(prl: Prlctl, source: Vm) -> None:
+    prl.change(
+        f"start '{source.name}' again",
+        ["start", source.uuid],
+        lambda: state_of(prl, source.uuid) == RUNNING,
+        patience=_RESTART_PATIENCE,
+        settle=300,
+    )
+
+
+def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool) -> tuple[Optional[Vm], bool]:
+    """Remove a clone, with all that was made for it; one that no claim shows to be ours is an error."""
+    source = find_vm(prl, source_name)
+    vm = find_vm(prl, name)
+    target = bundle_of(vm) if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
+    notes = read_claim(target)
+    if not _is_to_be_removed(name, source_name, source, vm, target, notes):
+        return None, False
+    if dry:
+        if vm is not None:
+            refuse_running(prl, vm, "removed")
+        return vm, True
+    with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
+        # Who held the claim may have removed it meanwhile, or made it: look again, now that nobody else works here.
+        vm = find_vm(prl, name)
+        notes = claim.notes if vm is None else _notes_about(vm, target, claim)
+        if not _is_to_be_removed(name, source_name, source, vm, target, notes):
+            return None, False
+        state = refuse_running(prl, vm, "removed") if vm is not None else ""
+        claim.note(removing=True, image=_is_own_image(target, notes) or (vm is not None and vm.home != target))
+        if vm is not None:
+            delete(prl, vm, state)
+        _remove_files(prl, target, claim.notes)
+        if source is not None:
+            _start_source_again(prl, claim, source)
+        claim.remove()
+    return vm, True
+
+
+def _is_to_be_removed(
+    name: str, source_name: str, source: Optional[Vm], vm: Optional[Vm], target: str, notes: dict[str, Any]
+) -> bool:
+    """Return whether there is something to remove; raise for what no claim shows to be ours."""
+    if not _is_clone_claim(notes, source_name, source):
+        if vm is None:
+            return False
+        raise TaskError(
+            f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it is "
+            "not removed. Remove it by hand, or leave clone_of out to remove any virtual machine of that name.",
+            path=vm.home,
+        )
+    if vm is not None and notes.get("clone") and notes["clone"] != vm.uuid:
+        raise TaskError(
+            f"The note {claim_path(target)} is about another virtual machine than '{vm.name}' ({vm.uuid}), so that is "
+            "not removed. Remove it by hand.",
+            path=vm.home,
+        )
+    if vm is None and notes.get("clone") and not notes.get("removing"):
+        _refuse_unregistered(name, target)
+    return True
+
+
+def _refuse_unregistered(name: str, target: str) -> None:
+    for path in (target, _image_of(target)):
+        if os.path.lexists(path):
+            raise _not_known(name, path)
+
+
+def forget_clone(vm: Vm) -> None:
+    """Take away the claim of a clone that was removed by its name alone."""
+    target = bundle_of(vm)
+    if os.path.exists(claim_path(target)):
+        with Claim.take(target) as claim:
+            if claim.notes.get("clone") == vm.uuid:
+                claim.remove()

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Compacting the expanding disks of a VM."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from .._common.errors import TaskError
+from .._common.files import bytes_on_disk
+from .._common.progress import Report, unwatched
+from .._common.space import explain_free
+from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
+from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What compacting one disk gained, in bytes on the Mac's disk."""
+
+    path: str
+    bytes_before: int
+    bytes_after: int
+
+
+# The first pass frees the blocks that the guest's file system does not use, the second those full of zeros.
+_PASSES: tuple[tuple[str, ...], ...] = ((), ("--buildmap",))
+
+
+def compact(
+    prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched
+) -> tuple[list[Compacted], bool]:
+    """Compact the expanding disks that hold unused blocks; return them all, and whether any was changed.
+
+    It reports the bytes of the disks that are through: the program tells nothing while it works on one.
+    """
+    disks = [disk for disk in vm.disks if disk.format == "expanding"]
+    if not disks or vm.packed:
+        return [], False
+    _refuse(vm)
+    worth = {disk.path for disk in disks if _is_worth_it(prl, disk, timeout)}
+    total = sum(disk.bytes_on_disk for disk in disks if disk.path in worth)
+    through = 0
+    done = []
+    for disk in disks:
+        after = disk.bytes_on_disk
+        if disk.path in worth and not dry:
+            before = through
+
+            def report_pass(number: int, disk: Disk = disk, before: int = before) -> None:
+                report(before + disk.bytes_on_disk * number // len(_PASSES), total)
+
+            _compact_disk(prl, vm, disk, timeout, report_pass)
+            through += disk.bytes_on_disk
+            after = bytes_on_disk(disk.path) or after  # nothing when it went into an image meanwhile
+        done.append(Compacted(disk.path, disk.bytes_on_disk, after))
+    return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
+
+
+def _refuse(vm: Vm) -> None:
+    if vm.state == INVALID:
+        raise TaskError(
+            f"The files of '{vm.name}' are missing or unreadable. Connect the disk they are on, or restore them."
+        )
+    if vm.state != STOPPED:
+        raise TaskError(
+            f"'{vm.name}' is {vm.state}, and only the disks of a VM that is shut down can be compacted. Shut it down "
+            "first (macops.parallels.vm_power with state: stopped).",
+            state=vm.state,
+        )
+    if vm.snapshots:
+        raise TaskError(
+            f"'{vm.name}' has {len(vm.snapshots)} snapshots, and disks with snapshots cannot be compacted. Remove "
+            "them first (macops.parallels.vm_snapshot with state: absent, all: true)."
+        )
+
+
+def _is_worth_it(prl: Prlctl, disk: Disk, timeout: float) -> bool:
+    """Return whether a disk has unused blocks. One that does not tell is compacted to find out."""
+    result = prl.run(PRL_DISK_TOOL, "compact", "--info", "--hdd", disk.path, limit=timeout)
+    allocated, used = _count(result.stdout, "Allocated"), _count(result.stdout, "Used")
+    return result.rc != 0 or allocated is None or used is None or allocated > used
+
+
+def _count(text: str, what: str) -> Optional[int]:
+    found = re.search(rf"{what} blocks\s*:?\s*(\d+)", text, re.IGNORECASE)
+    return int(found.group(1)) if found else None
+
+
+def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float, report_pass: Callable[[int], None]) -> None:
+    results = []
+    for number, options in enumerate(_PASSES):
+        report_pass(number)
+        results.append(_run_pass(prl, disk, options, timeout))
+    report_pass(len(_PASSES))
+    failed = next((result for result in results if result.rc != 0), None)
+    # A packing that an earlier, killed run began may have ended meanwhile, and taken the disk into the image.
+    if failed is not None and _is_worth_it(prl, disk, timeout) and not get_vm_at_rest(prl, vm.uuid).packed:
+        error = failure(f"Parallels could not compact {disk.path}", failed)
+        explain_free(error, vm.folder)
+        raise error
+
+
+def _run_pass(prl: Prlctl, disk: Disk, options: tuple[str, ...], timeout: float) -> Result:
+    """Return how a pass ended, repeated for as long as the disk is still in use."""
+    for pause in prl.pauses():
+        result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
+        if result.rc == 0 or result.timed_out or not may_pass(result):
+            return result
+        prl.sleep(pause)
+    return result

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Parallels Desktop on this Mac: its version, edition and licence, and where it keeps virtual machines."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from typing import Any
+
+from .._common.errors import TaskError
+from .._common.files import free_bytes
+from .cli import PRL_DISK_TOOL, PRLCTL, PRLSRVCTL, Prlctl
+
+_EDITIONS = ("enterprise", "business", "pro", "standard")
+_VALID = ("valid", "active")
+
+
+def read_server(prl: Prlctl) -> dict[str, Any]:
+    """Return what Parallels' service says about itself; that it does not answer is an error."""
+    # private: the answer holds the licence's key.
+    return prl.read_json(PRLSRVCTL, "info", "--json", expect=dict, private=True)
+
+
+def vm_home(prl: Prlctl) -> str:
+    """Return the folder in which new virtual machines are made."""
+    home = str(read_server(prl).get("VM home") or "")
+    return os.path.abspath(os.path.expanduser(home or "~/Parallels"))
+
+
+def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
+    """Return what there is to know about Parallels on this Mac, and the free space at C(path), else at the VM home."""
+    server = read_server(prl)
+    license_facts = _read_license(prl)
+    version, build = _version(str(server.get("Version", "")))
+    if not version:
+        version, build = _version(prl.run(PRLCTL, "--version").stdout)
+    home = os.path.abspath(os.path.expanduser(str(server.get("VM home") or "~/Parallels")))
+    return {
+        "version": version,
+        "build": build,
+        "edition": _edition(license_facts),
+        "license_state": _license_state(server, license_facts),
+        "vm_home": home,
+        "architecture": platform.machine(),
+        "free_bytes": free_bytes(path or home),
+        "programs": {name: prl.program(name) for name in (PRLCTL, PRLSRVCTL, PRL_DISK_TOOL)},
+    }
+
+
+def _read_license(prl: Prlctl) -> dict[str, Any]:
+    """Return the facts of the licence, empty when Parallels tells none (old versions, no licence)."""
+    try:
+        return prl.read_json(PRLSRVCTL, "info", "--license", "--json", expect=dict, private=True)
+    except TaskError:
+        return {}
+
+
+def _version(text: str) -> tuple[str, str]:
+    """Return version and build of "Desktop 20.1.2-55742" or "prlctl version 26.4.1 (57516)"."""
+    found = re.search(r"(\d+\.\d+\.\d+)(?:-(\d+)|\s*\((\d+)\))?", text)
+    return (found.group(1), found.group(2) or found.group(3) or "") if found else ("", "")
+
+
+def _edition(license_facts: dict[str, Any]) -> str:
+    edition = str(license_facts.get("edition", "")).lower()
+    return edition if edition in _EDITIONS else "unknown"
+
+
+def _license_state(server: dict[str, Any], license_facts: dict[str, Any]) -> str:
+    """Return one word: the licence's own record where there is one, else the service's."""
+    own = server.get("License")
+    state = str(license_facts.get("status") or (own.get("state") if isinstance(own, dict) else "") or "unknown").lower()
+    return "valid" if state in _VALID else state

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Registering, changing, removing and unregistering a VM. Cloning is in clone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Callable, Optional
+
+from .._common.errors import TaskError
+from .cli import Prlctl
+from .unlisted import Unlisted, forget_unlisted, off_the_list
+from .vm import (
+    BUNDLE_SUFFIX,
+    BUSY_TIME,
+    INVALID,
+    MACOS_BUNDLE_SUFFIX,
+    PACKED_SUFFIX,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    Settings,
+    Vm,
+    find_entry,
+    get_vm,
+    home_of,
+    list_entries,
+    read_vm,
+    same_name,
+    wait_while_busy,
+)
+
+_FLAGS = {
+    "description": "--description",
+    "cpus": "--cpus",
+    "memory": "--memsize",
+    "pause_idle": "--pause-idle",
+    "startup_view": "--startup-view",
+    "on_shutdown": "--on-shutdown",
+    "on_window_close": "--on-window-close",
+}
+_ONLY_STOPPED = ("cpus", "memory")
+
+
+def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
+    """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
+    if not path.endswith((BUNDLE_SUFFIX, PACKED_SUFFIX, MACOS_BUNDLE_SUFFIX)):
+        raise TaskError(f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp).", path=path)
+    if not os.path.exists(path):
+        raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path)
+    known = {entry.uuid: entry for entry in list_entries(prl)}
+    vm = _registered_from(prl, path, set())
+    if vm is None:
+        other = find_entry(prl, name)
+        if other is not None:
+            taken = read_vm(prl, other)
+            raise TaskError(
+                f"There is a virtual machine '{name}' already, and it is not the one in {path} but in {taken.home}. "
+                "Choose another name, or unregister that one first.",
+                path=taken.home,
+            )
+        if dry:
+            return None, True
+        prl.change(
+            f"register {path}",
+            ["register", path, f"--preserve-uuid={'no' if new_uuid else 'yes'}"],
+            lambda: _registered_from(prl, path, set(known)) is not None,
+        )
+        vm = _registered_from(prl, path, set(known))
+        changed = True
+    else:
+        changed = False
+    if vm is not None and not same_name(vm.name, name):
+        vm = _rename(prl, vm, name, dry=dry)
+        changed = True
+    return vm, changed
+
+
+def _registered_from(prl: Prlctl, path: str, but: set[str]) -> Optional[Vm]:
+    for entry in list_entries(prl):
+        home = home_of(prl, entry) if entry.uuid not in but else ""
+        if home and os.path.exists(home) and os.path.samefile(home, path):
+            return read_vm(prl, entry)
+    return None
+
+
+def _rename(prl: Prlctl, vm: Vm, name: str, *, dry: bool) -> Vm:
+    if vm.packed:
+        raise TaskError(
+            f"{vm.home} is registered, and the virtual machine in it is named '{vm.name}'. A packed one cannot be "
+            f"renamed: use the name '{vm.name}', or unpack it first."
+        )
+    if vm.state != STOPPED:
+        raise TaskError(f"'{vm.name}' ({vm.home}) is {vm.state}. Shut it down so that it can be renamed to '{name}'.")
+    if dry:
+        return replace(vm, name=name)
+    prl.change(
+        f"rename '{vm.name}' to '{name}'",
+        ["set", vm.uuid, "--name", name],
+        lambda: same_name(get_vm(prl, vm.uuid).name, name),
+    )
+    return get_vm(prl, vm.uuid)
+
+
+def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple[Vm, dict[str, Any]]:
+    """Give a VM the wanted settings; return it as it is then, and the settings that differed."""
+    differing = wanted.changed_from(vm.settings)
+    if not differing:
+        return vm, {}
+    if vm.packed:
+        raise TaskError(
+            f"'{vm.name}' is packed, so its settings cannot be changed ({', '.join(differing)}). Unpack it first "
+            "(macops.parallels.image_pack with state: unpacked)."
+        )
+    state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
+    for key in _ONLY_STOPPED:
+        if key in differing and state != STOPPED:
+            raise TaskError(f"'{vm.name}' is {state}. Shut it down so that its setting {key} can be changed.")
+    if dry:
+        return replace(vm, settings=replace(vm.settings, **differing)), differing
+    for key, value in differing.items():
+        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        prl.change(
+            f"set {key} of '{vm.name}' to '{text}'",
+            ["set", vm.uuid, _FLAGS[key], text],
+            lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) == value,
+            settle=10,
+        )
+    return get_vm(prl, vm.uuid), differing
+
+
+def refuse_running(prl: Prlctl, vm: Vm, verb: str) -> str:
+    """Return the state of a VM that may be removed; a running or paused one is an error."""
+    state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
+    if state in (RUNNING, PAUSED):
+        raise TaskError(
+            f"'{vm.name}' is {state} and is not {verb}. Shut it down first (macops.parallels.vm_power with state: "
+            "stopped)."
+        )
+    return state
+
+
+def unregister(prl: Prlctl, vm: Vm, keep_open: Sequence[int] = ()) -> None:
+    """Take a VM off Parallels' list; its files stay."""
+    prl.change(
+        f"unregister '{vm.name}'",
+        ["unregister", vm.uuid],
+        lambda: find_entry(prl, vm.uuid) is None,
+        keep_open=keep_open,
+    )
+    forget_unlisted(vm.uuid)
+
+
+def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) -> Vm:
+    """Make a VM what it is in another bundle of its own; C(between) is called while it is off Parallels' list."""
+    with off_the_list(prl, Unlisted(vm.uuid, vm.name, path), BUSY_TIME) as note:
+        unregister(prl, vm, [note.descriptor])
+        between()
+        return register(prl, vm.name, path, new_uuid=False, dry=False)[0] or vm
+
+
+def delete(prl: Prlctl, vm: Vm, state: str) -> None:
+    """Remove a VM with its files. Of one whose files are gone, only the entry is left to remove."""
+    if state == INVALID:
+        unregister(prl, vm)
+    else:
+        prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], lambda: find_entry(prl, vm.uuid) is None)
+        forget_unlisted(vm.uuid)

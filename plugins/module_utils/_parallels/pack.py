@@ -1,0 +1,413 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Packing a VM into an image (.pvmp), and unpacking it, so that the next run can mend what a kill left half done."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .._common.checksum import remove_sidecars
+from .._common.claim import Claim, read_claim
+from .._common.errors import TaskError, add_sentence
+from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
+from .._common.progress import Report, unwatched, watched
+from .._common.space import Need
+from .cli import Prlctl, was_answered
+from .lifecycle import register_again
+from .vm import (
+    BUNDLE_SUFFIX,
+    INVALID,
+    PACKED_SUFFIX,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    SUSPENDED,
+    Vm,
+    find_entry,
+    get_vm,
+    get_vm_at_rest,
+    home_of,
+    is_busy,
+    wait_for_state,
+)
+
+PACK = "pack"
+UNPACK = "unpack"
+_LEFT = "packed, with the bundle left"  # of a claim that stays, see _finish
+_TAKING_BACK = "bundle taken back"  # the VM becomes the bundle that was left; its image goes
+
+# How long Parallels gets to stop working on a VM after its program was ended.
+_CANCEL_TIME = 120
+# A file that was not written for so long is not being written: Parallels packs some hundred MB a second.
+_QUIET_TIME = 20
+
+
+@dataclass(frozen=True)
+class PackOrder:
+    """What may be packed, and how long it may take."""
+
+    timeout: float = 14400
+    allow_snapshots: bool = False
+    allow_encrypted: bool = False
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One direction: from the file or folder C(source) to C(target), under the claim for C(image)."""
+
+    verb: str
+    source: str
+    target: str
+    image: str
+
+    @property
+    def remains(self) -> tuple[str, ...]:
+        """The operations that leave the target behind when they are killed, see _is_ours."""
+        return (PACK, _TAKING_BACK) if self.verb == PACK else (UNPACK,)
+
+
+def _work(verb: str, vm: Vm) -> _Work:
+    stem = os.path.join(vm.folder, vm.stem)
+    bundle, image = stem + BUNDLE_SUFFIX, stem + PACKED_SUFFIX
+    if verb == PACK:
+        return _Work(PACK, bundle, image, image)
+    return _Work(UNPACK, image, bundle, image)
+
+
+def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool, report: Report = unwatched) -> bool:
+    """Pack a VM; return whether it was not packed before."""
+    work = _work(PACK, vm)
+    if vm.packed and (dry or not _is_ours(read_claim(work.image), vm, PACK, _TAKING_BACK)):
+        return False
+    return _Run(prl, work, order.timeout, lambda found: _refuse_to_pack(found, order), _prove_image, report).go(vm, dry)
+
+
+def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched) -> bool:
+    """Unpack a VM; return whether it was packed before."""
+    work = _work(UNPACK, vm)
+    if not vm.packed and (dry or not _is_ours(read_claim(work.image), vm, UNPACK, _TAKING_BACK)):
+        return False
+    return _Run(prl, work, timeout, _refuse_to_unpack, _prove_bundle, report).go(vm, dry)
+
+
+def target_of(vm: Vm) -> str:
+    """Return where a VM would be after being packed, or unpacked."""
+    return _work(UNPACK if vm.packed else PACK, vm).target
+
+
+def image_facts(vm: Vm) -> dict[str, Any]:
+    """Return where a VM is, and how big its image is, after a look whether it can be one."""
+    if not vm.packed:
+        return {"path": vm.home}
+    _prove_image(vm)
+    return {"path": vm.home, "size": os.stat(vm.home).st_size}
+
+
+def _is_ours(notes: dict[str, Any], vm: Vm, *operations: str) -> bool:
+    return notes.get("operation") in operations and notes.get("vm") == vm.uuid
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run in one direction: what it may not touch, and what proves that it has done it."""
+
+    prl: Prlctl
+    work: _Work
+    timeout: float
+    refuse: Callable[[Vm], None]
+    prove: Callable[[Vm], None]
+    report: Report
+
+    def go(self, before: Vm, dry: bool) -> bool:
+        """Return whether the VM, as it was seen before, was not yet what is wanted."""
+        work = self.work
+        if dry:
+            if not _can_be_taken_back(before, work, read_claim(work.image)):
+                self.refuse(before)
+                _refuse_in_the_way(before, work, read_claim(work.image))
+                _need(before, work).refuse_less()
+            return True
+        prl = self.prl
+        with Claim.take(work.image, wait=self.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
+            # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+            vm = get_vm_at_rest(prl, before.uuid)
+            if not _is_done(vm, work) and _leftovers(vm, work, claim):
+                if not _is_quiet(prl, work, self.timeout):
+                    raise TaskError(f"Parallels still writes {work.target}. Wait until that has ended, then run again.")
+                vm = get_vm_at_rest(prl, vm.uuid)
+            if _work(work.verb, vm).image != work.image:
+                raise TaskError(f"'{vm.name}' was moved to {vm.home} meanwhile. Run the same command again.")
+            if _is_done(vm, work):
+                self._settle(vm, claim)
+                return not _is_done(before, work)
+            if _can_be_taken_back(vm, work, claim.notes):
+                _take_bundle_back(prl, vm, work, claim)
+            else:
+                self._do(vm, claim)
+        return True
+
+    def _settle(self, vm: Vm, claim: Claim) -> None:
+        """Take away the claim of a run that was killed after Parallels had done its part."""
+        self.prove(vm)
+        if _is_ours(claim.notes, vm, self.work.verb, _TAKING_BACK):
+            self.prl.notice(
+                f"An earlier run did not end after '{vm.name}' had been {self.work.verb}ed. What it left to do, as "
+                f"noted in {with_size(claim.path)}, was done."
+            )
+        _finish(self.prl, claim, self.work, vm)
+
+    def _do(self, vm: Vm, claim: Claim) -> None:
+        prl, work = self.prl, self.work
+        _refuse_in_the_way(vm, work, claim.notes)
+        self.refuse(vm)
+        _clear_leftovers(prl, vm, work, claim)
+        need = _need(vm, work)
+        need.refuse_less()
+        strangers = [path for path in outputs_of(work.target) if os.path.lexists(path)]
+        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name, strangers=strangers)
+        try:
+            with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.bytes_on_disk, self.report):
+                _change(prl, vm, work, self.timeout, claim)
+            self.prove(get_vm(prl, vm.uuid))
+        except BaseException as error:
+            _undo(prl, vm, work, claim, error)
+            need.explain(error)
+            raise
+        _finish(prl, claim, work, vm)
+
+
+def _leftovers(vm: Vm, work: _Work, claim: Claim) -> list[str]:
+    """Return the half-made files and folders that the claim proves to be ours, or none."""
+    if not _is_ours(claim.notes, vm, *work.remains):
+        return []
+    return own_outputs(work.target, claim.notes)
+
+
+def _clear_leftovers(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
+    leftovers = _leftovers(vm, work, claim)
+    for path in leftovers:
+        remove_leftover(path, prl.notice)
+    if not leftovers and _is_ours(claim.notes, vm, *work.remains):
+        prl.notice(
+            f"{with_size(claim.path)} was left by an earlier run that did not end, before anything was {work.verb}ed."
+        )
+
+
+def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
+    """Take away the claim and, with an image that is unpacked, the checksums that say what it was.
+
+    Where Parallels left the bundle beside the image, the claim stays: it proves whose the bundle is.
+    """
+    if work.verb == PACK and os.path.isdir(work.source):
+        claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
+        return
+    if work.verb == UNPACK:
+        if _is_ours(claim.notes, vm, _TAKING_BACK):
+            remove_path(work.image)
+        remove_sidecars(work.image, prl.notice)
+    claim.remove()
+
+
+def _can_be_taken_back(vm: Vm, work: _Work, notes: dict[str, Any]) -> bool:
+    """Return whether the bundle is still there that was left when the VM was packed."""
+    configuration = os.path.join(work.target, "config.pvs")
+    return work.verb == UNPACK and os.path.isfile(configuration) and _is_ours(notes, vm, _LEFT, _TAKING_BACK)
+
+
+def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
+    """Make the bundle that was left when a VM was packed the VM again, in place of unpacking it once more."""
+    _refuse_to_unpack(vm)
+    claim.write(operation=_TAKING_BACK, vm=vm.uuid, name=vm.name)
+    _prove_bundle(_register_again(prl, vm, work))
+    _finish(prl, claim, work, vm)
+
+
+def _is_done(vm: Vm, work: _Work) -> bool:
+    return vm.packed == (work.verb == PACK)
+
+
+def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> None:
+    def reached() -> bool:
+        entry = find_entry(prl, vm.uuid)
+        if entry is None or is_busy(entry.state):
+            return False
+        return home_of(prl, entry).endswith(PACKED_SUFFIX) == (work.verb == PACK)
+
+    prl.change(
+        f"{work.verb} '{vm.name}'",
+        [work.verb, vm.uuid],
+        reached,
+        limit=timeout,
+        settle=10,
+        keep_open=[claim.descriptor],
+    )
+
+
+def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
+    """Remove the half-made file or folder, when the VM is not in it; say in the error what is left."""
+    try:
+        if not was_answered(error) and not _is_quiet(prl, work, _CANCEL_TIME):
+            add_sentence(
+                error,
+                f"Parallels goes on with it all the same, so {work.target} was left. Run again when that has ended.",
+                left_behind=_left_behind(work),
+            )
+            return
+        state = wait_for_state(prl, vm.uuid, (STOPPED, SUSPENDED, RUNNING, PAUSED, INVALID), _CANCEL_TIME)
+        now = get_vm(prl, vm.uuid)
+        if work.verb == PACK and _is_replaced_by_nothing(now, work):
+            now = _register_again(prl, now, work)
+            state = now.state
+        intact = not is_busy(state) and _same(now.home, work.source)
+        if not intact:
+            add_sentence(
+                error,
+                f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed.",
+                left_behind=_left_behind(work),
+            )
+            return
+        for path in _leftovers(vm, work, claim):
+            remove_path(path)
+            add_sentence(error, f"The half-made {path} was removed.")
+        claim.remove()
+        add_sentence(error, f"'{vm.name}' is as it was, in {now.home}.")
+    except (TaskError, OSError) as problem:
+        add_sentence(
+            error,
+            f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.",
+            left_behind=_left_behind(work),
+        )
+
+
+def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
+    """Return whether nobody writes the target any more. Removing it while Parallels does would lose the VM."""
+    end = prl.clock() + timeout
+    written = [path for path in outputs_of(work.target) if os.path.lexists(path)]
+    return all(wait_until_quiet(path, _QUIET_TIME, end - prl.clock(), prl.sleep, prl.clock) for path in written)
+
+
+def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
+    """Return whether Parallels took an image for the VM that is none, and left the bundle that it was."""
+    bad_image = not os.path.exists(work.image) or os.path.getsize(work.image) == 0
+    return bad_image and vm.home == work.image and os.path.isdir(work.source)
+
+
+def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
+    """Make a VM what it was before it was packed: its bundle."""
+    bundle = work.source if work.verb == PACK else work.target
+    return register_again(prl, vm, bundle, lambda: remove_path(work.image))
+
+
+def _left_behind(work: _Work) -> list[str]:
+    return [path for path in (work.source, *outputs_of(work.target)) if os.path.lexists(path)]
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
+    """Raise for a target that no claim shows to be the half-made output of an earlier run."""
+    if not os.path.lexists(work.target):
+        return
+    if _is_ours(notes, vm, *work.remains):
+        return
+    raise TaskError(
+        f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that this "
+        "collection left it half done. Move it away, then run again.",
+        path=work.target,
+    )
+
+
+def _need(vm: Vm, work: _Work) -> Need:
+    """Return the room for what is made beside what it is made from, which stays until it is done."""
+    # An image may be as big as its bundle. How small its bundle was made in it, nobody can tell from outside.
+    return Need(f"{work.verb.capitalize()}ing '{vm.name}'", vm.folder, vm.bytes_on_disk, at_least=work.verb == UNPACK)
+
+
+def _refuse_to_pack(vm: Vm, order: PackOrder) -> None:
+    reason = _reason_not_to_pack(vm, vm.state, order)
+    if reason:
+        raise TaskError(f"'{vm.name}' is not packed: {reason}", state=vm.state)
+
+
+def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
+    """Return why a VM must not be packed and the way out, or nothing."""
+    if state in (RUNNING, PAUSED):
+        return f"it is {state}. Shut it down first (macops.parallels.vm_power with state: stopped)."
+    if state == SUSPENDED:
+        return (
+            "it is suspended, and its memory would not go on on another Mac's hardware. Resume it and shut it down, "
+            "or throw the memory away with macops.parallels.vm_power, state: stopped, suspended: discard."
+        )
+    if state == INVALID:
+        return "its files are missing or unreadable. Connect the disk they are on, or restore them."
+    if is_busy(state):
+        return f"Parallels works on it ({state}). Wait until that has ended, then run again."
+    if not vm.home.endswith(BUNDLE_SUFFIX):
+        return f"{vm.home} is no .pvm bundle, and only those can be packed."
+    if vm.linked_clone:
+        return (
+            "it is a linked clone, whose disks stand on those of another virtual machine and so are not whole on "
+            "another Mac. Make a full clone of it and pack that."
+        )
+    if vm.encrypted and not order.allow_encrypted:
+        return (
+            "it is encrypted, and the image could be used with its password only. Decrypt it, or allow it with "
+            "allow_encrypted: true."
+        )
+    if vm.snapshots and not order.allow_snapshots:
+        return (
+            f"it has {len(vm.snapshots)} snapshots, which make the image bigger and may not work on another Mac. "
+            "Remove them (macops.parallels.vm_snapshot with state: absent, all: true), or allow them with "
+            "allow_snapshots: true."
+        )
+    return ""
+
+
+def _refuse_to_unpack(vm: Vm) -> None:
+    if vm.state == INVALID or not os.path.exists(vm.home):
+        raise TaskError(
+            f"'{vm.name}' cannot be unpacked: its image {vm.home} is missing or unreadable. Connect the disk it is "
+            "on, or restore it.",
+            path=vm.home,
+        )
+    if vm.busy:
+        raise TaskError(
+            f"'{vm.name}' is {vm.state}: wait until Parallels has ended that, then run again.", state=vm.state
+        )
+
+
+def _prove_image(vm: Vm) -> None:
+    try:
+        status = os.lstat(vm.home)
+    except FileNotFoundError:
+        raise TaskError(
+            f"Parallels says that '{vm.name}' is packed in {vm.home}, and there is no such file. Look at the virtual "
+            "machine in Control Center.",
+            path=vm.home,
+        ) from None
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        raise TaskError(
+            f"Parallels says that '{vm.name}' is packed in {vm.home}, but that is "
+            f"{'an empty file' if stat.S_ISREG(status.st_mode) else 'no regular file'}. It cannot be used as an "
+            "image: look at the virtual machine in Control Center, or make it again from its source.",
+            path=vm.home,
+        )
+
+
+def _prove_bundle(vm: Vm) -> None:
+    missing = [disk.path for disk in vm.disks if not disk.bytes_on_disk]
+    if vm.packed or not os.path.isfile(os.path.join(vm.home, "config.pvs")) or missing:
+        what = f"the disks {', '.join(missing)}" if missing else "its configuration"
+        raise TaskError(
+            f"Parallels unpacked '{vm.name}' to {vm.home}, but {what} cannot be found there. Look at the virtual "
+            "machine in Control Center.",
+            path=vm.home,
+        )

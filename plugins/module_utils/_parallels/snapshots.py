@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Making and removing snapshots, each change proven by a new list."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from .._common.errors import TaskError
+from .._common.files import bytes_on_disk
+from .._common.space import Need
+from .cli import Prlctl
+from .vm import (
+    Snapshot,
+    Vm,
+    bare_uuid,
+    find_linked_clones,
+    is_busy,
+    layers_of,
+    read_snapshots,
+    same_name,
+    state_of,
+)
+
+# Deleting merges delta files, and Parallels refuses the next deletion for as long as that takes.
+_MERGE_PATIENCE = 900
+
+
+def find_snapshots(vm: Vm, name_or_id: str) -> list[Snapshot]:
+    """Return the snapshots of a VM that have this id or name."""
+    identity = bare_uuid(name_or_id)
+    by_id = [snapshot for snapshot in vm.snapshots if identity and snapshot.id == identity]
+    return by_id or [snapshot for snapshot in vm.snapshots if same_name(snapshot.name, name_or_id)]
+
+
+def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: float) -> list[Snapshot]:
+    """Make a snapshot, and return the new list."""
+    known = {snapshot.id for snapshot in vm.snapshots}
+
+    def made() -> bool:
+        now = read_snapshots(prl, vm.uuid)
+        return not is_busy(state_of(prl, vm.uuid)) and any(
+            snapshot.id not in known and same_name(snapshot.name, name) for snapshot in now
+        )
+
+    args = ["snapshot", vm.uuid, "-n", name]
+    if description:
+        args += ["-d", description]
+    prl.change(f"make the snapshot '{name}' of '{vm.name}'", args, made, limit=timeout, settle=timeout)
+    return read_snapshots(prl, vm.uuid)
+
+
+def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
+    """Return what is to be removed, leaves first: all snapshots, or one, or one with all that grew from it."""
+    if name_or_id is None:
+        return list(reversed(vm.snapshots))  # the list has each parent before its children
+    found = find_snapshots(vm, name_or_id)
+    if len(found) > 1:
+        raise TaskError(
+            f"'{vm.name}' has {len(found)} snapshots named '{name_or_id}': "
+            f"{', '.join(snapshot.id for snapshot in found)}. Give the id of the one that is meant."
+        )
+    if not found or not children:
+        return found
+    family = {found[0].id}
+    for snapshot in vm.snapshots:
+        if snapshot.parent in family:
+            family.add(snapshot.id)
+    return [snapshot for snapshot in reversed(vm.snapshots) if snapshot.id in family]
+
+
+def refuse_needed(prl: Prlctl, vm: Vm, victims: list[Snapshot]) -> None:
+    """Raise when a linked clone stands on one of the snapshots: without it, the clone's disks are lost."""
+    doomed = {snapshot.id for snapshot in victims}
+    clones = [clone for clone, snapshot in find_linked_clones(prl, vm) if not snapshot or snapshot in doomed]
+    if clones:
+        names = ", ".join(f"'{clone.name}'" for clone in clones)
+        raise TaskError(
+            f"Linked clones stand on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those "
+            "virtual machines first, or accept their loss with force: true.",
+            linked_clones=[clone.uuid for clone in clones],
+        )
+
+
+def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: float) -> list[Snapshot]:
+    """Remove snapshots one after the other, and return the new list."""
+    for victim in victims:
+
+        def gone(identity: str = victim.id) -> bool:
+            return not is_busy(state_of(prl, vm.uuid)) and all(
+                snapshot.id != identity for snapshot in read_snapshots(prl, vm.uuid)
+            )
+
+        need = Need(f"Removing the snapshot '{victim.name}' of '{vm.name}'", vm.folder, _merged_bytes(vm, victim))
+        need.refuse_less()
+        try:
+            prl.change(
+                f"delete the snapshot '{victim.name}' of '{vm.name}'",
+                ["snapshot-delete", vm.uuid, "-i", f"{{{victim.id}}}"],
+                gone,
+                limit=timeout,
+                settle=20,
+                patience=_MERGE_PATIENCE,
+            )
+        except TaskError as error:
+            need.explain(error)
+            raise
+    return read_snapshots(prl, vm.uuid)
+
+
+def _merged_bytes(vm: Vm, victim: Snapshot) -> int:
+    """Return what the disks may grow by while a snapshot goes.
+
+    Its layer of a disk becomes one with the layer above it, and the bigger one may take in all of the smaller one
+    before that goes. Where more than one layer stands on it, it stays; where none does, it is just removed.
+    """
+    grown = 0
+    for disk in vm.disks:
+        layers = layers_of(disk)
+        above = [layer for layer in layers if layer.parent == victim.id]
+        if len(above) == 1:
+            own = next((layer for layer in layers if layer.id == victim.id), None)
+            both = [bytes_on_disk(layer.path) for layer in (own, *above) if layer and os.path.exists(layer.path)]
+            grown += min(both) if len(both) == 2 else 0
+    return grown

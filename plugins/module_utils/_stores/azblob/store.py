@@ -1,0 +1,336 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""A container of Azure Blob Storage.
+
+An image goes out in blocks that nobody sees; a list of them, committed at the end, makes the blob at once. The id of a
+block tells its number, the size of the parts and the digest of its bytes. So the blocks that a broken run has left are
+known as good or as others', and two runs with other bytes under one name do not mix them. What is not committed, Azure
+drops after a week.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._http.session import Http
+from ..base import (
+    SMALL_CACHE_CONTROL,
+    Conflict,
+    Notice,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreOptions,
+    image_headers,
+    unheard,
+)
+from ..body import Body, Content
+from ..parts import Part, send_parts
+from .access import Access, container_of, sdk
+from .errors import Judge, code_of
+
+MIB = 1024 * 1024
+PART_SIZE = 64 * MIB
+MOST_PARTS = 50_000
+LARGEST_PART = 4000 * MIB
+CONCURRENCY = 4
+# For reading: the SDK asks for so much in one request, and keeps it in memory.
+_PIECE = 8 * MIB
+# Bodies from which it pays to wait for the server's word before they are sent.
+_LARGE = 1 * MIB
+_SLOWEST_SERVER = 10 * MIB
+# One name and one id, so that blocks which prove the right to write never add up; nobody commits them.
+_PROBE = ".write-test.part"
+
+_BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def part_size_for(size: int, wanted: int | None = None) -> int:
+    """Return how large the blocks of an image are: as wanted, or larger where there would be too many."""
+    needed = -(-size // MOST_PARTS)
+    if needed > LARGEST_PART:
+        raise TaskError("The image is larger than a blob can be in Azure (190 TiB).", size=size)
+    chosen = wanted or PART_SIZE
+    return min(LARGEST_PART, chosen if needed <= chosen else -(-needed // MIB) * MIB)
+
+
+def block_id(number: int, part_size: int, md5: bytes) -> str:
+    """Return the id of a block. All ids of a blob need to have the same length."""
+    return f"{number:05d}-{part_size:08x}-{md5.hex()}"
+
+
+def left_blocks(found: Iterable[tuple[str, int]], size: int) -> tuple[int, dict[str, int]]:
+    """Return the part size of the run that has left most of an image, and its blocks: their sizes by their ids.
+
+    C(found) are the ids and sizes of the blocks that wait, maybe of several runs with several sizes.
+    """
+    runs: dict[int, dict[str, int]] = {}
+    for each, length in found:
+        match = _BLOCK_ID.fullmatch(each)
+        if match is None:
+            continue
+        part_size = int(match["part_size"], 16)
+        if length == min(part_size, size - (int(match["number"]) - 1) * part_size) and size <= part_size * MOST_PARTS:
+            runs.setdefault(part_size, {})[each] = length
+    best = max(runs, key=lambda part_size: kept_bytes(runs[part_size]), default=0)
+    return best, runs.get(best, {})
+
+
+def kept_bytes(blocks: Mapping[str, int]) -> int:
+    """Return how many bytes of an image these blocks can be at most: of a number, only one is."""
+    return sum({each[:5]: length for each, length in blocks.items()}.values())
+
+
+class AzureBlobStore(Store):
+    """C(azblob://account/container/prefix)."""
+
+    def __init__(self, destination: str, options: StoreOptions) -> None:
+        self._container = container_of(destination, options)
+        self._access = Access(self._container.account, options)
+        self._judge = Judge(self._container, self._access)
+        self._options = options
+        self.url = destination
+        self._opened: Any = None
+        # The blocks that make the whole, in order; for those that were sent.
+        self._ids: list[str] = []
+        self._sha256: str | None = None
+        # What the container had at the last look: part size, and blocks by their ids.
+        self._left: tuple[int, dict[str, int]] = (0, {})
+
+    @property
+    def _client(self) -> Any:
+        if self._opened is None:
+            http = Http(ca_path=self._options.ca_path, proxy=self._options.proxy, timeout=self._options.timeout)
+            transport = sdk("azure.core.pipeline.transport").RequestsTransport(
+                session=_Session(http, self._options.timeout), session_owner=False
+            )
+            self._opened = sdk("azure.storage.blob").ContainerClient(
+                self._container.endpoint,
+                self._container.name,
+                credential=self._access.credential(),
+                transport=transport,
+                # What may be tried again is decided above.
+                retry_total=0,
+                max_single_get_size=_PIECE,
+                max_chunk_get_size=_PIECE,
+            )
+        return self._opened
+
+    def _blob(self, name: str) -> Any:
+        return self._client.get_blob_client(self._container.blob(name))
+
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        part_size_for(content.size, self._options.part_size)
+        self._access.check(notice)
+        if not write:
+            self.look(name)
+            return
+        # A block that is never committed is the one thing that can be written without the right to remove it.
+        with self._words("upload"):
+            self._blob(_PROBE).stage_block("probe", b"?", length=1)
+
+    def look(self, name: str) -> Stored | None:
+        with self._words("look at a file"), self._absent_is_none():
+            found = self._blob(name).get_blob_properties()
+            return _stored(name, found)
+        return None
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        self._left = left_blocks(self._waiting(name), body.size)
+        kept = kept_bytes(self._left[1])
+        return Partial(self._container.blob(name), kept) if kept else None
+
+    def _waiting(self, name: str) -> list[tuple[str, int]]:
+        """Return the ids and sizes of the blocks that were sent under a name and not committed."""
+        with self._words("look at a file"), self._absent_is_none():
+            _committed, waiting = self._blob(name).get_block_list("uncommitted")
+            return [(block.id, block.size) for block in waiting]
+        return []
+
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        left_size, left = self._left if after is not None else (0, {})
+        size = left_size or part_size_for(body.size, self._options.part_size)
+        blob = self._blob(name)
+        ids: list[str] = []
+
+        def have(part: Part) -> bool:
+            ids.append(block_id(part.number, size, part.digests["md5"]))
+            return left.get(ids[-1]) == part.size
+
+        def send(part: Part) -> None:
+            md5 = part.digests["md5"]
+            # Azure compares the digest with what arrives.
+            headers = {"Content-MD5": base64.b64encode(md5).decode()}
+            with self._words("upload"):
+                blob.stage_block(block_id(part.number, size, md5), part.open(), length=part.size, headers=headers)
+
+        kept = send_parts(body, size, self._options.concurrency or CONCURRENCY, send, have, ("md5",))
+        self._ids, self._sha256 = ids, body.sha256
+        return Sent(name, body.size, kept)
+
+    def is_waiting(self, sent: Sent) -> bool:
+        return {each for each, _size in self._waiting(sent.name)}.issuperset(self._ids)
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        blobs = sdk("azure.storage.blob")
+        words = image_headers(name)
+        tier = self._options.azblob_tier
+        options: dict[str, Any] = {"standard_blob_tier": blobs.StandardBlobTier(tier)} if tier else {}
+        if not overwrite:
+            options["match_condition"] = sdk("azure.core").MatchConditions.IfMissing
+        with self._words("commit"), self._conflicts(name):
+            try:
+                self._blob(name).commit_block_list(
+                    [blobs.BlobBlock(each) for each in self._ids],
+                    content_settings=blobs.ContentSettings(
+                        content_type=words["Content-Type"],
+                        content_disposition=words["Content-Disposition"],
+                        cache_control=words["Cache-Control"],
+                    ),
+                    metadata={"sha256": self._sha256 or ""},
+                    **options,
+                )
+            except sdk("azure.core.exceptions").HttpResponseError as error:
+                if code_of(error) != "InvalidBlockList":
+                    raise
+                # Whoever has committed or written something under this name has thrown away our blocks.
+                raise RetryLater(f"{self._container.host} does not have all blocks of {name} any more.") from error
+
+    def discard(self, sent: Sent) -> None:
+        """Leave it to Azure, which drops what is not committed: there is no request for that."""
+
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        with self._words("download"):
+            try:
+                yield from self._blob(name).download_blob(offset=start or None, length=None).chunks()
+            except sdk("azure.core.exceptions").HttpResponseError as error:
+                status = error.response.status_code if error.response is not None else None
+                if status == 416:  # there is nothing after that
+                    return
+                if status in (404, 412):
+                    raise RetryLater(f"{self.link(name)} was removed or replaced while it was read.") from error
+                raise
+
+    def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        with self._words("download"), self._absent_is_none():
+            found = self._blob(name).download_blob()
+            if found.size > limit:
+                raise TaskError(f"{self.link(name)} is larger than {limit} bytes: it is not what it should be.")
+            return found.readall(), found.properties.etag
+        return None
+
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        if_version: str | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        conditions = sdk("azure.core").MatchConditions
+        options: dict[str, Any] = {"overwrite": not if_absent}
+        if if_version is not None:
+            options.update(etag=if_version, match_condition=conditions.IfNotModified)
+        settings = sdk("azure.storage.blob").ContentSettings(
+            content_type=content_type, cache_control=SMALL_CACHE_CONTROL
+        )
+        with self._words("upload"), self._conflicts(name):
+            self._blob(name).upload_blob(data, length=len(data), content_settings=settings, **options)
+
+    def list(self) -> list[Stored]:
+        prefix = self._container.blob("")
+        folders = sdk("azure.storage.blob").BlobPrefix
+        with self._words("list of files"):
+            found = [
+                _stored(each.name[len(prefix) :], each)
+                for each in self._client.walk_blobs(name_starts_with=prefix, include=["metadata"], delimiter="/")
+                if not isinstance(each, folders) and "hdi_isfolder" not in (each.metadata or {})
+            ]
+        return [stored for stored in found if stored.name and not stored.name.startswith(".")]
+
+    def delete(self, name: str) -> bool:
+        with self._words("removal"), self._absent_is_none():
+            self._blob(name).delete_blob(delete_snapshots="include")
+            return True
+        return False
+
+    def link(self, name: str) -> str:
+        return self._container.link(name)
+
+    @contextlib.contextmanager
+    def _words(self, doing: str) -> Iterator[None]:
+        """Turn the errors of the SDK into ours. Those of the connection come from C(Http), and are ours already."""
+        errors = sdk("azure.core.exceptions")
+        try:
+            yield
+        except errors.HttpResponseError as error:
+            raise self._judge.understood(error, doing) from error
+        except errors.AzureError as error:  # while an answer was read
+            raise RetryLater(f"{self._container.host} broke off the {doing} ({type(error).__name__}).") from error
+
+    @contextlib.contextmanager
+    def _absent_is_none(self) -> Iterator[None]:
+        """Go on after the body when there is no such blob: a container that is not there is an error."""
+        try:
+            yield
+        except sdk("azure.core.exceptions").ResourceNotFoundError as error:
+            if code_of(error) not in ("BlobNotFound", "ResourceNotFound", ""):
+                raise
+
+    @contextlib.contextmanager
+    def _conflicts(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except sdk("azure.core.exceptions").HttpResponseError as error:
+            if code_of(error) in (
+                "BlobAlreadyExists",
+                "ConditionNotMet",
+                "BlobOverwritten",
+                "UnauthorizedBlobOverwrite",
+            ):
+                raise Conflict(name) from error
+            raise
+
+
+def _stored(name: str, found: Any) -> Stored:
+    """Return what is told of a blob. The digest was committed together with the blocks."""
+    metadata = {key.lower(): value for key, value in (found.metadata or {}).items()}
+    digest = metadata.get("sha256", "")
+    return Stored(name, found.size, digest if _SHA256.fullmatch(digest) else None, found.etag)
+
+
+class _Session:
+    """What the SDK's transport wants of a session of requests: our own HTTP, with its time limits, proxy and errors."""
+
+    def __init__(self, http: Http, timeout: float) -> None:
+        self._http = http
+        self._timeout = timeout
+
+    def request(
+        self, method: str, url: str, headers: Any = None, data: Any = None, stream: bool = False, **_unused: Any
+    ) -> Any:
+        size = len(data) if data is not None else 0
+        if hasattr(data, "seek"):  # the SDK may send it again, when the service wants another token
+            data.seek(0)
+        return self._http.request(
+            method,
+            url,
+            dict(headers or {}),
+            data,
+            stream=stream,
+            expect=size > _LARGE,
+            answer_timeout=self._timeout + size / _SLOWEST_SERVER,
+        )
+
+    def close(self) -> None:
+        self._http.close()

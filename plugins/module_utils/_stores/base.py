@@ -1,0 +1,352 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What every backend of a store can do, and what the layers above may count on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Callable
+from urllib.parse import quote
+
+from .._common.errors import TaskError
+from .._common.progress import Report, unwatched
+from .._common.retry import Retries, RetryLater
+from .body import Body, Content, WrongFile
+
+_PART = re.compile(
+    r"\.(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part"
+)
+# In place of a body's mark: what is written in an instant is never gone on with.
+_SMALL = "small"
+
+# Takes a sentence about something that the admin may want to know, although nothing has failed.
+Notice = Callable[[str], None]
+
+
+class Conflict(Exception):
+    """Someone else has written that name since it was looked at: look again."""
+
+
+class StoreFull(TaskError):
+    """There is no room for it: what is there of it is removed, because others may need the room."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is known of one file of a store without reading it."""
+
+    name: str
+    size: int
+    # Only when it cannot be that of other bytes: the store has computed it, or keeps it with the file since the very
+    # step by which these bytes were published.
+    sha256: str | None = None
+    # An ETag or the like; changes with the bytes.
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Bytes that are in the store and wait to be published."""
+
+    # The temporary name, or the id of an upload; the final name where the store can only be written to directly.
+    name: str
+    size: int
+    # How many of them were there before this sending began.
+    resumed_from: int = 0
+    # False when nobody has compared those with ours: the whole has to be read back before it is published.
+    proven: bool = True
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Bytes of a body that a store has from a sending that broke, of this run or of one that was killed."""
+
+    # By which the store finds them again: a temporary name, the id of an upload, the address of a session.
+    name: str
+    # Bytes that need not be sent again.
+    size: int
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """The options of a destination, as the documentation fragment C(_store) names them."""
+
+    username: str | None = None
+    password: str | None = None
+    token: str | None = None
+    ca_path: str | None = None
+    proxy: str | None = None
+    # Bytes a second.
+    rate_limit: int | None = None
+    timeout: float = 60.0
+    # Bytes; None for what suits the kind of store.
+    part_size: int | None = None
+    # Parts that are under way at the same time; None for what suits the kind of store.
+    concurrency: int | None = None
+    endpoint_url: str | None = None
+    https_method: str = "auto"
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    region: str | None = None
+    s3_storage_class: str | None = None
+    s3_acl: str | None = None
+    s3_encryption: str | None = None
+    s3_kms_key_id: str | None = None
+    s3_tags: Mapping[str, str] = field(default_factory=dict)
+    s3_checksum: str = "auto"
+    account_key: str | None = None
+    sas_token: str | None = None
+    azblob_tier: str | None = None
+    private_key_path: str | None = None
+    private_key_passphrase: str | None = None
+    known_hosts_path: str | None = None
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+def unheard(_sentence: str) -> None:
+    """For those to whom nobody listens."""
+
+
+class Store(ABC):
+    """One folder in which images are published. Names are plain file names in it, without a slash.
+
+    Any method may raise RetryLater for what may pass, and TaskError for what is final.
+    """
+
+    # The destination without credentials and without a slash at its end.
+    url: str
+    # False where a transfer that breaks may leave its first bytes under the final name.
+    atomic = True
+    # False where what is sent has its final name at once: when an answer is lost, it may be there already.
+    staged = True
+    # False where a transfer that breaks begins again at the first byte; None where that was not asked yet.
+    resumes: bool | None = True
+    # False where the store ignores the conditions of C(write): whoever writes has to look again who was the last.
+    exclusive = True
+    # True where the SHA-256 has to be known before the first byte is sent, because it is sent ahead.
+    digest_first = False
+
+    @abstractmethod
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        """Prove, before anything is sent, that it can be published here under C(name).
+
+        The credentials, the folder, the right to write and to rename, and the space as far as the store tells. What
+        killed runs on this machine have left of other bytes is removed, with a notice. With C(write) false nothing is
+        written or removed, as check mode wants it, and less is proven.
+        """
+
+    @abstractmethod
+    def look(self, name: str) -> Stored | None:
+        """Return what is there under a name, or None."""
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        """Return what the store has of a body from a sending that broke, or None when it has to begin anew.
+
+        To be called after C(check), before each C(send). What a killed run has left is made ours first, so that no two
+        runs ever write to one part. The bytes are not compared here.
+        """
+        return None
+
+    @abstractmethod
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        """Send a body, under a temporary name where the store has a way to rename, and prove its size.
+
+        C(after) is what C(resumable) has returned: those bytes are not sent again, unless they are others than ours. A
+        store that compares them with ours as it goes, or that vouches for them, says C(proven) of what it returns.
+
+        When it fails, what is there is left for C(resumable) where the store can go on with it and it is worth it (see
+        C(is_worth_keeping)); else it is removed. Where the store can only be written to directly, raises Conflict when
+        it says that there is a file and not C(overwrite).
+        """
+
+    def is_waiting(self, sent: Sent) -> bool:
+        """Return whether what was sent is still there and not published yet."""
+        found = self.look(sent.name)
+        return found is not None and found.size == sent.size
+
+    @abstractmethod
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        """Give what was sent its final name, at once. Raises Conflict when there is a file and not C(overwrite)."""
+
+    @abstractmethod
+    def discard(self, sent: Sent) -> None:
+        """Remove what was sent and is not to be published. Does nothing where it has its final name already."""
+
+    @abstractmethod
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Read a file in blocks, from an offset to its end: raises RetryLater when it breaks off before."""
+
+    @abstractmethod
+    def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        """Return a small file and its version for C(write), or None when there is none."""
+
+    @abstractmethod
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        if_version: str | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        """Write a small file at once. Readers find the old one or the new one, never a part.
+
+        With C(if_version) (from C(read)) or C(if_absent), raises Conflict when someone else has written it meanwhile.
+        """
+
+    @abstractmethod
+    def list(self) -> list[Stored]:
+        """Return the files of the folder."""
+
+    @abstractmethod
+    def delete(self, name: str) -> bool:
+        """Remove a file; return whether it was there."""
+
+    def link(self, name: str) -> str:
+        """Return the URL of a file, its name percent-encoded."""
+        return f"{self.url}/{quote(name)}"
+
+    def share(self, name: str) -> str:
+        """Return the address of a published file for those who download it, and make it where the store has to."""
+        return self.link(name)
+
+    def digest(self, name: str, retries: Retries, report: Report = unwatched) -> tuple[str, int]:
+        """Read a file of the store, going on after a break; return its SHA-256 and its size."""
+        hasher = hashlib.sha256()
+        count = 0
+        attempts = retries.begin()
+        while True:
+            try:
+                for block in self.blocks(name, count):
+                    hasher.update(block)
+                    count += len(block)
+                    report(count, None)
+                return hasher.hexdigest(), count
+            except RetryLater as error:
+                attempts.pause(error, count)
+
+
+def version_of(data: bytes) -> str:
+    """Return the version of a small file where the store's own is not to be trusted: an ETag may be made of seconds."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def image_headers(name: str) -> dict[str, str]:
+    """Return what a store is to say of a published image to those who download it, where it takes such words.
+
+    An image never changes under its name, so everything on the way may keep it. Without a file name, a browser names a
+    download by the last part of an address that may be a share's.
+    """
+    plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "Cache-Control": "public, max-age=31536000, immutable",
+    }
+
+
+# For small files, which change.
+SMALL_CACHE_CONTROL = "no-cache"
+
+
+def check_name(name: str) -> None:
+    """Raise TaskError for what cannot be the name of a file in every store."""
+    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        raise TaskError(
+            f"'{name}' cannot be the name of a file in a store: it must not be empty, begin with a dot, or hold a "
+            "slash, a backslash or a control character. Give another name."
+        )
+
+
+def part_name(name: str, content: Content | None = None) -> str:
+    """Return a new temporary name for C(name), which tells later runs on this machine whose it was, and of what."""
+    mark = content.marks[0] if content and content.marks else _SMALL
+    return f".{name}.{mark}-{this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+
+
+def is_part_of(found: str, name: str, content: Content) -> bool:
+    """Return whether C(found) is a temporary name for this very content."""
+    parsed = _PART.fullmatch(found)
+    return parsed is not None and parsed["file"] == name and parsed["mark"] in content.marks
+
+
+def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Partial | None, list[str]]:
+    """Return what runs that are no more have left for C(name): what can be gone on with, and what is of no use.
+
+    A part of another machine is neither, because nothing here can tell whether that machine is still sending. Nor is a
+    part of another image, which the next run for that image goes on with.
+    """
+    partials, useless = [], []
+    for stored in found:
+        parsed = _PART.fullmatch(stored.name)
+        if parsed is None or parsed["host"] != this_host() or _runs(int(parsed["pid"], 16)):
+            continue
+        if is_part_of(stored.name, name, content) and 0 < stored.size <= content.size:
+            partials.append(Partial(stored.name, stored.size))
+        elif parsed["file"] == name or parsed["mark"] == _SMALL:
+            useless.append(stored.name)
+    partials.sort(key=lambda partial: partial.size)
+    best = partials.pop() if partials else None
+    return best, [*useless, *(partial.name for partial in partials)]
+
+
+def is_worth_keeping(error: BaseException) -> bool:
+    """Return whether what a failed sending has left can be gone on with, by the next attempt or the next run."""
+    return not isinstance(error, (WrongFile, StoreFull))
+
+
+def removed(address: str) -> str:
+    """Return the notice about what a killed run had left."""
+    return f"Removed {address}, left by a run that was killed."
+
+
+def this_host() -> str:
+    """Return a short mark of this account on this machine."""
+    return hashlib.sha256(f"{socket.gethostname()} {os.getuid()}".encode()).hexdigest()[:8]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+__all__ = [
+    "SMALL_CACHE_CONTROL",
+    "Conflict",
+    "Content",
+    "Notice",
+    "Partial",
+    "RetryLater",
+    "Sent",
+    "Store",
+    "StoreFull",
+    "StoreOptions",
+    "Stored",
+    "check_name",
+    "image_headers",
+    "is_part_of",
+    "is_worth_keeping",
+    "left_parts",
+    "part_name",
+    "removed",
+    "this_host",
+    "unheard",
+    "version_of",
+]

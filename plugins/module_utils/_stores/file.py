@@ -1,0 +1,391 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""A folder that is there as a folder: a mounted share, a web root."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from typing import Callable
+from urllib.parse import quote, unquote, urlsplit
+
+from .._common.errors import TaskError
+from .._common.files import clone_file, flush_file, flush_folder, free_bytes
+from .._common.retry import RetryLater
+from .._common.space import in_words
+from .base import (
+    Conflict,
+    Notice,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreFull,
+    StoreOptions,
+    is_part_of,
+    is_worth_keeping,
+    left_parts,
+    part_name,
+    removed,
+    unheard,
+    version_of,
+)
+from .body import BLOCK, Body, Content
+
+# Whoever serves the folder reads the files as another user.
+_MODE = 0o644
+_LOCK_WAIT = 60.0
+_LOCK_POLL = 0.05
+_MAY_PASS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class FileStore(Store):
+    """C(file:///path)."""
+
+    def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
+        parts = urlsplit(destination)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise TaskError("A destination of the kind file:// has three slashes before its path: file:///path.")
+        self._folder = os.path.normpath(unquote(parts.path))
+        self._sleep = sleep
+        self.url = "file://" + quote(self._folder).rstrip("/")
+        # What a killed run has left, until it is ours; then the part that is ours.
+        self._left: Partial | None = None
+        self._own: str | None = None
+
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        with self._words("look into"):
+            if not os.path.isdir(self._folder):
+                raise self._missing()
+            if os.path.isdir(self._path(name)):
+                raise TaskError(f"{self._path(name)} is a folder. Choose another name.")
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise self._forbidden()
+            if write:
+                self._remove_useless(name, content, notice)
+                self._probe(name)
+            free = free_bytes(self._folder)
+        needed = content.size - (self._left.size if self._left else 0)
+        if free < needed:
+            raise self._too_small(free, needed, "")
+
+    def look(self, name: str) -> Stored | None:
+        with self._words("look into"):
+            try:
+                status = os.stat(self._path(name))
+            except FileNotFoundError:
+                return None
+        return Stored(name, status.st_size, version=f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}")
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        with self._words("write to"):
+            if self._left is not None:
+                own = part_name(name, body.content)
+                with contextlib.suppress(FileNotFoundError):  # another run was faster
+                    os.rename(self._path(self._left.name), self._path(own))
+                    self._own = own
+                self._left = None
+        if self._own is None or not is_part_of(self._own, name, body.content):
+            return None
+        found = self.look(self._own)
+        return Partial(self._own, found.size) if found is not None else None
+
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        part = self._own = after.name if after else part_name(name, body.content)
+        cloned = after is None and clone_file(body.path, self._path(part), _MODE)
+        try:
+            with self._words("write to"):
+                descriptor = os.open(
+                    self._path(part), os.O_RDWR | (0 if after or cloned else os.O_CREAT | os.O_EXCL), _MODE
+                )
+                with os.fdopen(descriptor, "r+b", buffering=0):
+                    os.fchmod(descriptor, _MODE)
+                    body.rewind()
+                    if cloned:
+                        resumed_from = self._prove_clone(body)
+                    else:
+                        resumed_from = self._pass_over_what_is_there(body, descriptor)
+                    self._copy(body, descriptor)
+                    flush_file(descriptor)
+                written = os.stat(self._path(part)).st_size
+            if written != body.size:
+                raise RetryLater(f"{self._folder} kept {written} of {body.size} bytes.")
+        except BaseException as error:
+            if not is_worth_keeping(error):
+                self._remove(part)
+            if isinstance(error, StoreFull):
+                why = (
+                    f"took no more bytes ({error.details['reason']}); without the part of the image that was there it "
+                )
+                raise self._too_small(free_bytes(self._folder), body.size, why) from error
+            raise
+        return Sent(part, body.size, resumed_from)
+
+    @staticmethod
+    def _prove_clone(body: Body) -> int:
+        """Read our file, whose blocks the clone has: as long as it stays as it was, so is the clone."""
+        while body.offset < body.size:
+            body.pass_over(body.size - body.offset)
+        return 0
+
+    def _pass_over_what_is_there(self, body: Body, descriptor: int) -> int:
+        """Leave the bytes that are ours as they are, cut off what comes after them, and return how many they are.
+
+        After a power cut, a file may have its size but not its bytes.
+        """
+        there = os.fstat(descriptor).st_size
+        same = 0
+        while same < there:
+            ours = body.pass_over(there - same)
+            if not ours:
+                break
+            if os.pread(descriptor, len(ours), same) != ours:
+                os.ftruncate(descriptor, same)
+                os.lseek(descriptor, same, os.SEEK_SET)
+                body.count(len(ours))
+                self._write(descriptor, ours)
+                return same
+            same += len(ours)
+        os.ftruncate(descriptor, same)
+        os.lseek(descriptor, same, os.SEEK_SET)
+        return same
+
+    def _copy(self, body: Body, descriptor: int) -> None:
+        for block in iter(lambda: body.read(BLOCK), b""):
+            self._write(descriptor, block)
+
+    @staticmethod
+    def _write(descriptor: int, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        part, final = self._path(sent.name), self._path(name)
+        with self._words("write to"):
+            if overwrite:
+                os.replace(part, final)
+            else:
+                try:
+                    self._rename_without_overwriting(part, final)
+                except FileExistsError as error:
+                    raise Conflict(final) from error
+            flush_folder(self._folder)
+
+    def _rename_without_overwriting(self, part: str, final: str) -> None:
+        """A hard link never replaces a file, which a rename does. Many network shares have no hard links, though."""
+        try:
+            os.link(part, final)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with self._locked(os.path.basename(final)):
+                if os.path.lexists(final):
+                    raise FileExistsError(final) from error
+                os.rename(part, final)
+        else:
+            os.unlink(part)
+
+    def discard(self, sent: Sent) -> None:
+        self._remove(sent.name)
+
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        with self._words("read from"), open(self._path(name), "rb", buffering=0) as handle:
+            handle.seek(start)
+            while True:
+                block = handle.read(BLOCK)
+                if not block:
+                    return
+                yield block
+
+    def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        with self._words("read from"):
+            try:
+                with open(self._path(name), "rb") as handle:
+                    data = handle.read(limit + 1)
+            except FileNotFoundError:
+                return None
+        if len(data) > limit:
+            raise TaskError(f"{self._path(name)} is larger than {limit} bytes, so it is not what it should be.")
+        return data, version_of(data)
+
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        if_version: str | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        with self._words("write to"):
+            if if_version is None and not if_absent:
+                self._replace(name, data)
+                return
+            with self._locked(name):
+                found = self.read(name)
+                if (found[1] if found else None) != if_version:
+                    raise Conflict(name)
+                self._replace(name, data)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Write a small file beside, and then rename it: what a kill leaves has a name by which it is known as ours."""
+        part = part_name(name)
+        try:
+            descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with os.fdopen(descriptor, "wb", buffering=0):
+                os.fchmod(descriptor, _MODE)
+                self._write(descriptor, data)
+                flush_file(descriptor)
+            os.replace(self._path(part), self._path(name))
+        except BaseException:
+            self._remove(part)
+            raise
+        flush_folder(self._folder)
+
+    def list(self) -> list[Stored]:
+        with self._words("look into"):
+            try:
+                entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+            except FileNotFoundError as error:
+                raise self._missing() from error
+            return [
+                Stored(entry.name, entry.stat().st_size)
+                for entry in entries
+                if entry.is_file() and not entry.name.startswith(".")
+            ]
+
+    def delete(self, name: str) -> bool:
+        with self._words("delete from"):
+            try:
+                os.unlink(self._path(name))
+            except FileNotFoundError:
+                return False
+            flush_folder(self._folder)
+        return True
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _remove(self, name: str) -> bool:
+        with contextlib.suppress(OSError):
+            os.unlink(self._path(name))
+            return True
+        return False
+
+    def _remove_useless(self, name: str, content: Content, notice: Notice) -> None:
+        """Remove what killed runs have left, but for what can be gone on with."""
+        self._left, useless = left_parts(self._hidden(), name, content)
+        for found in useless:
+            if self._remove(found):
+                notice(removed(self._path(found)))
+
+    def _hidden(self) -> list[Stored]:
+        found = []
+        for entry in os.scandir(self._folder):
+            with contextlib.suppress(FileNotFoundError):  # others come and go
+                if entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    # With two names, it is published already: nobody may write to it.
+                    found.append(Stored(entry.name, status.st_size if status.st_nlink == 1 else 0))
+        return found
+
+    def _probe(self, name: str) -> None:
+        """Write and rename an empty file: what the permissions say is not all that a share has to say."""
+        first, second = part_name(name), part_name(name)
+        try:
+            os.close(os.open(self._path(first), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE))
+            os.rename(self._path(first), self._path(second))
+        finally:
+            self._remove(first)
+            self._remove(second)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Let one writer at a time change a file. The lock ends with its process, and leaves no file behind."""
+        path = self._path(f".{name}.lock")
+        descriptor = self._lock(path)
+        try:
+            yield
+        finally:
+            self._remove(os.path.basename(path))
+            os.close(descriptor)
+
+    def _lock(self, path: str) -> int:
+        waited = 0.0
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_still(path, descriptor):
+                    return descriptor
+            except BlockingIOError:
+                if waited >= _LOCK_WAIT:
+                    os.close(descriptor)
+                    raise RetryLater(f"Another process holds {path}. Wait until it has ended.") from None
+            except OSError:
+                # A share without locks: the comparison before the writing is what remains.
+                return descriptor
+            os.close(descriptor)
+            waited += _LOCK_POLL
+            self._sleep(_LOCK_POLL)
+
+    @staticmethod
+    def _is_still(path: str, descriptor: int) -> bool:
+        """Return whether the locked file has its name yet: the one who held it before us has removed it."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _missing(self) -> TaskError:
+        return TaskError(
+            f"The folder {self._folder} is not there. Mount the share, make the folder, or correct destination.",
+            path=self._folder,
+        )
+
+    def _forbidden(self) -> TaskError:
+        return TaskError(
+            f"{self._folder} may not be written to by this user. Give the user the right to, or run as another one "
+            "(on macOS, network and external disks also need Full Disk Access for sshd-keygen-wrapper).",
+            path=self._folder,
+        )
+
+    def _too_small(self, free: int, needed: int, how: str) -> TaskError:
+        return StoreFull(
+            f"{self._folder} {how}has {in_words(free)} free, and the image needs {in_words(needed)}. Nothing was "
+            "published. "
+            "Free some space there, then run the same command again.",
+            path=self._folder,
+            free_bytes=free,
+            needed_bytes=needed,
+        )
+
+    @contextlib.contextmanager
+    def _words(self, doing: str) -> Iterator[None]:
+        """Turn what the operating system says into what the admin does next."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise StoreFull(
+                    f"{self._folder} is full, or the file is too large for it: {error.strerror}. "
+                    "Nothing was published. Free some space there.",
+                    path=self._folder,
+                    reason=error.strerror,
+                ) from error
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise self._forbidden() from error
+            if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(self._folder):
+                raise self._missing() from error
+            if error.errno in _MAY_PASS:
+                raise RetryLater(f"It is not possible to {doing} {self._folder}: {error.strerror}.") from error
+            raise

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Writing to a repository of JFrog Artifactory.
+
+Artifactory shows a file when all of it has arrived and its checksum was compared. Bytes that it has already, under any
+name, it copies without being sent them: each image is first deployed by its checksum alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable
+from urllib.parse import quote, urlsplit
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..base import Conflict, Sent, Stored, StoreFull
+from ..body import Body, WrongFile
+from .folder import GONE, HttpFolder
+from .plain_put import PlainPutWriter
+
+# Any of these on an answer says that it is Artifactory. A proxy before it may take some away.
+_HEADERS = ("X-JFrog-Version", "X-Artifactory-Id", "X-Artifactory-Node-Id")
+# Below this word of an address are the repositories, and the API; without it, they are below the host itself.
+_CONTEXT = "artifactory"
+
+
+def is_artifactory(response: Any) -> bool:
+    """Return whether an answer comes from Artifactory."""
+    return any(name in response.headers for name in _HEADERS) or response.headers.get("Server", "").startswith(
+        "Artifactory"
+    )
+
+
+class ArtifactoryWriter(PlainPutWriter):
+    """How a repository of Artifactory is written to."""
+
+    atomic = True
+    # It knows no conditions for writing.
+    exclusive = False
+    digest_first = True
+
+    def __init__(
+        self,
+        folder: HttpFolder,
+        look: Callable[[str], Stored | None],
+        version: Callable[[str], str | None],
+    ) -> None:
+        super().__init__(folder, look, version)
+        folder.explain = _explain
+
+    def send(self, name: str, body: Body, overwrite: bool, after: Any) -> Sent:
+        if not overwrite and self._look(name) is not None:
+            raise Conflict(name)
+        if not self._deploy_by_checksum(name, body, overwrite):
+            self._judge(self._put(name, body, overwrite, {"X-Checksum-Sha256": body.expected or ""}), name, overwrite)
+        kept = self._look(name)
+        if kept is not None and kept.size == body.size and kept.sha256 in (None, body.sha256):
+            return Sent(name, body.size)
+        # A repository may be told to trust what it gets, whatever checksum was sent with it.
+        self._folder.request("DELETE", name).close()
+        raise RetryLater(f"{self._folder.host} had something else under the name {name} than it was sent.")
+
+    def _deploy_by_checksum(self, name: str, body: Body, overwrite: bool) -> bool:
+        """Return whether Artifactory had these bytes already, which are then there under the name, too."""
+        if body.expected is None:
+            return False
+        headers = {"X-Checksum-Deploy": "true", "X-Checksum-Sha256": body.expected}
+        response = self._folder.request("PUT", name, headers, b"", answer_timeout=self._folder.patience(body.size))
+        if response.status_code in GONE:
+            return False
+        self._judge(response, name, overwrite)
+        try:
+            self._compare(body)
+        except WrongFile:
+            self._folder.request("DELETE", name)
+            raise
+        return True
+
+    @staticmethod
+    def _compare(body: Body) -> None:
+        """Read the file here: what is published has the checksum that was given, but so has to have the file."""
+        body.rewind()
+        while body.offset < body.size:
+            body.pass_over(body.size - body.offset)
+
+    def _judge(self, response: Any, name: str, overwrite: bool) -> None:
+        # Whoever has no right to remove may not overwrite either: this is how it is found that a file is there.
+        if response.status_code == 403 and not overwrite and self._look(name) is not None:
+            raise Conflict(name)
+        self._folder.judge(response, "upload")
+
+    def list(self) -> list[Stored]:
+        base, path = _api_and_path(self._folder.url)
+        address = f"{base}/api/storage/{path}"
+        response = self._folder.ask("GET", f"{address}?list&deep=0&listFolders=0")
+        if response.status_code == 200:
+            entries = _object(response).get("files", [])
+            found = [Stored(_name(each), int(each["size"]), each.get("sha2")) for each in entries]
+        else:  # that list is for those who pay
+            response = self._folder.ask("GET", address)
+            if response.status_code in GONE:
+                # A folder that nothing was put into does not exist.
+                return []
+            self._folder.judge(response, "list of the folder")
+            names = [_name(each) for each in _object(response).get("children", []) if not each.get("folder")]
+            found = [stored for stored in (self._look(name) for name in names) if stored is not None]
+        shown = [stored for stored in found if not stored.name.startswith(".")]
+        return sorted(shown, key=lambda stored: stored.name)
+
+
+def _explain(response: Any) -> Exception | None:
+    """Return what an error of Artifactory means, where its words say more than its status."""
+    status, host = response.status_code, urlsplit(response.url).netloc
+    if status not in (403, 409, 413):
+        return None
+    words = _words(response)
+    said = f"{host} answered {status}"
+    if status == 413 and "disk usage" in words:
+        return StoreFull(f"{said}: the store is full. Ask its administrators for more space.", status=status)
+    if status == 403 and ("overwrite" in words or "delete" in words):
+        return TaskError(
+            f"{said}: these credentials may neither overwrite nor remove what is there. Use others, with "
+            "the permission Delete/Overwrite in this repository.",
+            status=status,
+        )
+    if status == 409 and "checksum" in words:
+        return RetryLater(f"{said}: other bytes have arrived than those that were sent.", status=status)
+    if status == 409:
+        return TaskError(
+            f"{said}: the rules of the repository do not let it take this file. Ask its administrators to look at its "
+            "include and exclude patterns.",
+            status=status,
+        )
+    return None
+
+
+def _words(response: Any) -> str:
+    """Return what Artifactory says for people, to look for words in it; it is not shown."""
+    errors = _object(response).get("errors")
+    messages = [each.get("message") for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    return " ".join(str(message) for message in messages).lower()
+
+
+def _object(response: Any) -> dict[str, Any]:
+    try:
+        content = response.json()
+    except (ValueError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str(entry.get("uri", "")).lstrip("/")
+
+
+def _api_and_path(url: str) -> tuple[str, str]:
+    """Return where the API is, and the folder's path below the repositories."""
+    parts = urlsplit(url)
+    words = re.sub("/+", "/", parts.path).strip("/").split("/")
+    below = words.index(_CONTEXT) + 1 if _CONTEXT in words[:-1] else 0
+    base = "/".join(quote(word, safe="%") for word in words[:below])
+    return f"{parts.scheme}://{parts.netloc}{'/' + base if base else ''}", "/".join(words[below:])

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Writing to a raw repository of Sonatype Nexus, which shows a file when all of it has arrived."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from ..._common.errors import TaskError
+from ..base import Conflict, Sent, Stored
+from ..body import Body
+from .folder import HttpFolder
+from .plain_put import PlainPutWriter
+
+# The word of the address after which the name of the repository comes.
+_REPOSITORY = "repository"
+
+
+def is_nexus(response: Any) -> bool:
+    """Return whether an answer comes from Nexus."""
+    return response.headers.get("Server", "").startswith("Nexus")
+
+
+class NexusWriter(PlainPutWriter):
+    """How a raw repository of Nexus is written to."""
+
+    atomic = True
+    # It knows no conditions for writing.
+    exclusive = False
+
+    def __init__(
+        self,
+        folder: HttpFolder,
+        look: Callable[[str], Stored | None],
+        version: Callable[[str], str | None],
+    ) -> None:
+        super().__init__(folder, look, version)
+        folder.explain = _explain
+
+    def send(self, name: str, body: Body, overwrite: bool, after: Any) -> Sent:
+        try:
+            return super().send(name, body, overwrite, after)
+        except _NoRedeploy:
+            if overwrite:
+                raise
+            raise Conflict(name) from None
+
+    def list(self) -> list[Stored]:
+        base, repository, folder = _api_and_folder(self._folder.url)
+        found = []
+        for asset in self._assets(base, repository):
+            path = str(asset.get("path", "")).lstrip("/")
+            above, _slash, name = path.rpartition("/")
+            if above == folder and not name.startswith("."):
+                found.append(self._stored(name, asset))
+        return sorted((stored for stored in found if stored is not None), key=lambda stored: stored.name)
+
+    def _stored(self, name: str, asset: dict[str, Any]) -> Stored | None:
+        # Older releases do not tell the size.
+        return Stored(name, int(asset["fileSize"])) if "fileSize" in asset else self._look(name)
+
+    def _assets(self, base: str, repository: str) -> Any:
+        """Yield all files of the repository, whose list comes in pages."""
+        token: str | None = None
+        while True:
+            query = {"repository": repository, **({"continuationToken": token} if token else {})}
+            response = self._folder.ask("GET", f"{base}/service/rest/v1/assets?{urlencode(query)}")
+            if response.status_code == 403:
+                raise TaskError(
+                    f"{self._folder.host} does not let these credentials see the list of the repository. Ask its "
+                    f"administrators for the privilege nx-repository-view-raw-{repository}-browse.",
+                    status=403,
+                )
+            self._folder.judge(response, "list of the folder")
+            page = response.json()
+            yield from page.get("items", [])
+            token = page.get("continuationToken")
+            if not token:
+                return
+
+
+class _NoRedeploy(TaskError):
+    """The repository keeps what it has."""
+
+
+def _explain(response: Any) -> Exception | None:
+    """Return what an error of Nexus means: it tells it in the line of the status."""
+    if response.status_code != 400:
+        return None
+    host, words = urlsplit(response.url).netloc, (response.reason or "").lower()
+    if "does not allow updating" in words:
+        return _NoRedeploy(
+            f"{host} answered 400: the repository does not let a file be replaced, as catalog.json has to be. Ask its "
+            "administrators to set its deployment policy to 'Allow redeploy'.",
+            status=400,
+        )
+    if "detected content type" in words:
+        return TaskError(
+            f"{host} answered 400: the repository takes the file for another type than its name says. Ask its "
+            "administrators to turn off 'Strict Content Type Validation' for it.",
+            status=400,
+        )
+    return None
+
+
+def _api_and_folder(url: str) -> tuple[str, str, str]:
+    """Return where Nexus is, the name of the repository, and the folder's path in it."""
+    parts = urlsplit(url)
+    words = re.sub("/+", "/", unquote(parts.path)).strip("/").split("/")
+    if _REPOSITORY not in words[:-1]:
+        raise TaskError(
+            "The destination does not name a repository of Nexus. It looks like "
+            "https://nexus.example.com/repository/images/golden."
+        )
+    at = words.index(_REPOSITORY)
+    base = "".join(f"/{quote(word)}" for word in words[:at])
+    return f"{parts.scheme}://{parts.netloc}{base}", words[at + 1], "/".join(words[at + 2 :])

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Writing to a server that can only C(PUT), such as nginx without WebDAV."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..base import Conflict, Notice, Partial, Sent, Stored, part_name
+from ..body import Body, Content
+from .folder import GONE, HttpFolder
+
+# Bytes by which images are told from each other.
+_BEGINNING = 64 * 1024
+
+
+class PlainPutWriter:
+    """How a server is written to directly under the final name.
+
+    Most servers show a file only when all of it has arrived, but not all of them do, and none says so.
+    """
+
+    atomic = False
+    staged = False
+    resumes = False
+    # What is compared before a write may have changed when it is done: few of these servers know conditions.
+    exclusive = False
+    digest_first = False
+
+    def __init__(
+        self,
+        folder: HttpFolder,
+        look: Callable[[str], Stored | None],
+        version: Callable[[str], str | None],
+    ) -> None:
+        self._folder = folder
+        self._look = look
+        self._version = version
+
+    def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
+        """Send an empty file and remove it again, where it can be removed: else the answer to C(Expect) has to do.
+
+        Asking to remove a name that is not there tells both whether the credentials are good and whether removing is
+        allowed. Repositories often let a user write but not remove.
+        """
+        if not write:
+            response = self._folder.get("HEAD", "")
+            response.close()
+            if response.status_code == 401:
+                self._folder.judge(response, "reading of the folder")
+            return
+        probe = part_name(name)
+        response = self._folder.request("DELETE", probe)
+        if response.status_code == 401:
+            self._folder.judge(response, "upload")
+        if response.status_code not in (200, 204, *GONE):
+            return
+        try:
+            self._folder.probe(probe)
+        finally:
+            with contextlib.suppress(RetryLater, TaskError):
+                self._folder.request("DELETE", probe)
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        """Nobody knows what these servers do with a part of a file: some take it for the whole."""
+
+    def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
+        response = self._put(name, body, overwrite)
+        if response.status_code == 412:
+            raise Conflict(name)
+        self._folder.judge(response, "upload")
+        kept = self._look(name)
+        if kept is None or kept.size != body.size:
+            raise RetryLater(
+                f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
+            )
+        return Sent(name, body.size)
+
+    def _put(self, name: str, body: Body, overwrite: bool, headers: dict[str, str] | None = None) -> Any:
+        """Send a body, and give up before its last block where somebody else has just taken the name."""
+        body.rewind()
+        if overwrite:
+            return self._folder.put_body(name, body, headers)
+        # The condition is not to be relied on: nginx ignores it, Apache does not.
+        guarded = _Guarded(body, lambda: self._refuse_others(name, body))
+        return self._folder.put_body(name, guarded, {"If-None-Match": "*", **(headers or {})})
+
+    def _refuse_others(self, name: str, body: Body) -> None:
+        found = self._look(name)
+        if found is not None and (self.atomic or found.size >= body.size or not self._is_our_start(name, body)):
+            raise Conflict(name)
+
+    def _is_our_start(self, name: str, body: Body) -> bool:
+        """Return whether what is there may be the beginning of what is being sent, as some servers show it."""
+        response = self._folder.get("GET", name, {"Range": f"bytes=0-{_BEGINNING - 1}"})
+        if response.status_code not in (200, 206):
+            response.close()
+            return True
+        start = next(self._folder.blocks(response, _BEGINNING), b"")
+        response.close()
+        with open(body.path, "rb") as ours:
+            return ours.read(len(start)) == start
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        """It has its name already."""
+
+    def discard(self, sent: Sent) -> None:
+        """It has its name already, and others may have seen it."""
+
+    def write(self, name: str, data: bytes, content_type: str, conditional: bool, expected: str | None) -> None:
+        """Write a small file: compared just before, and with the conditions of HTTP for the servers that know them."""
+        headers = {"Content-Type": content_type}
+        if conditional:
+            if self._version(name) != expected:
+                raise Conflict(name)
+            headers.update(self._condition(name, expected))
+        response = self._folder.put(name, data, headers)
+        if response.status_code == 412:
+            raise Conflict(name)
+        self._folder.judge(response, "upload")
+
+    def _condition(self, name: str, expected: str | None) -> dict[str, str]:
+        if expected is None:
+            return {"If-None-Match": "*"}
+        stored = self._look(name)
+        if stored is None or not stored.version or stored.version.startswith("W/"):
+            return {}
+        return {"If-Match": stored.version}
+
+    def is_being_written(self, name: str) -> bool:
+        return False
+
+    def list(self) -> Any:
+        raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}, because it is no WebDAV server.")
+
+
+class _Guarded:
+    """A body that asks before it gives out its last block: without that, no server has a whole file."""
+
+    def __init__(self, body: Body, ask: Callable[[], None]) -> None:
+        self._body = body
+        self._ask = ask
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._body.read(size)
+        if block and self._body.offset == self._body.size:
+            self._ask()
+        return block

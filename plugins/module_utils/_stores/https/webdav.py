@@ -1,0 +1,257 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Writing to a WebDAV server: under a temporary name first, then C(MOVE).
+
+Some servers go on within a file (C(PUT) with C(Content-Range)), some refuse to, and some take the second half for the
+whole. No header tells, so each is tried out with a tiny file. To those that can, a big file is sent in parts: Apache
+throws away what it has of a new file when the connection breaks, but keeps what was added to one that is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Callable
+from urllib.parse import unquote, urlsplit
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._common.space import in_words
+from ..base import (
+    Conflict,
+    Notice,
+    Partial,
+    Sent,
+    Stored,
+    is_part_of,
+    is_worth_keeping,
+    left_parts,
+    part_name,
+    removed,
+    version_of,
+)
+from ..body import Body, Chunk, Content
+from .folder import GONE, HttpFolder
+from .propfind import Entry, propfind
+from .webdav_lock import WebDavLock
+
+PART_SIZE = 64 * 1024 * 1024
+# Seconds between the attempts to remove what a server may not have written down yet.
+_SETTLE_PAUSES = (0.1, 0.4)
+_BUSY = (408, 423, 425, 429, 502, 503, 504)
+
+
+class WebDavWriter:
+    """How a WebDAV server is written to."""
+
+    atomic = True
+    staged = True
+    exclusive = True
+    digest_first = False
+
+    def __init__(
+        self,
+        folder: HttpFolder,
+        look: Callable[[str], Stored | None],
+        version: Callable[[str], str | None],
+        part_size: int = PART_SIZE,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._folder = folder
+        self._look = look
+        self._version = version
+        self._part_size = part_size
+        self._sleep = sleep
+        self._absolute_destination = True
+        # None until there was a file for which it matters.
+        self.resumes: bool | None = None
+        # What a killed run has left, until it is ours; then the part that is ours.
+        self._left: Partial | None = None
+        self._own: str | None = None
+
+    def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
+        entries = self._entries_if_any()
+        if write:
+            self._left, useless = left_parts((Stored(entry.name, entry.size or 0) for entry in entries), name, content)
+            if useless:
+                self._remove_useless(useless, notice)
+                entries = self._entries_if_any()
+        self._check_space(entries, content.size - (self._left.size if self._left else 0))
+        if write:
+            self._probe(name, content)
+            if self._left is not None and self._left.size < content.size and not self.resumes:
+                self._remove_useless([self._left.name], notice)
+                self._left = None
+
+    def _remove_useless(self, names: list[str], notice: Notice) -> None:
+        for name in names:
+            if self._try_delete(name):
+                notice(removed(self._folder.address(name)))
+
+    def _entries_if_any(self) -> list[Entry]:
+        """Return the list of the folder; nothing where the server gives no lists, which an upload can do without."""
+        response, entries = propfind(self._folder, "", 1)
+        if response.status_code not in (207, 400, 403, 405, 501):
+            self._folder.judge(response, "reading of the folder")
+        return entries
+
+    def _check_space(self, entries: list[Entry], size: int) -> None:
+        own_path = unquote(self._folder.path)
+        own = next((entry for entry in entries if entry.path == own_path), None)
+        if own is not None and own.available is not None and own.available < size:
+            raise TaskError(
+                f"{self._folder.host} has {in_words(own.available)} left for {self._folder.url}, and the image needs "
+                f"{in_words(size)}. Free some space there, or ask its administrators for more.",
+                free_bytes=own.available,
+                needed_bytes=size,
+            )
+
+    def _probe(self, name: str, content: Content) -> None:
+        """Write, rename and remove a tiny file: what a server says that it allows is not always what it does."""
+        first, second = part_name(name), part_name(name)
+        try:
+            self._folder.probe(first, b"ab-")
+            if content.size > self._part_size:
+                self.resumes = self._goes_on_within(first)
+            self._move(first, second, overwrite=False)
+            self._folder.judge(self._folder.request("DELETE", second), "removal of a temporary file")
+        except BaseException:
+            self._try_delete(first)
+            self._try_delete(second)
+            raise
+
+    def _goes_on_within(self, name: str) -> bool:
+        """Return whether the server puts bytes at a place within a file. The last one of C(ab-) is to be replaced."""
+        response = self._folder.put(name, b"cd", {"Content-Range": "bytes 2-3/4"})
+        if response.status_code in _BUSY:
+            self._folder.judge(response, "upload")
+        return 200 <= response.status_code < 300 and self._version(name) == version_of(b"abcd")
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        if self._left is not None:
+            self._own = self._own or part_name(name, body.content)
+            # Whatever it answers, the look at the new name tells what became of it.
+            self._ask_to_move(self._left.name, self._own, False, self._folder.patience(self._left.size))
+            self._left = None
+        if self._own is None or not is_part_of(self._own, name, body.content):
+            return None
+        kept = self._look(self._own)
+        whole = kept is not None and kept.size == body.size
+        if kept is None or not (whole or (self.resumes and 0 < kept.size < body.size)):
+            # Not sent anew under that name: what is still under way to the server may arrive there.
+            self._try_delete(self._own)
+            self._own = None
+            return None
+        return Partial(self._own, kept.size)
+
+    def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
+        part = self._own = after.name if after else part_name(name, body.content)
+        resumed_from = after.size if after else 0
+        try:
+            body.rewind(resumed_from)
+            while body.offset < body.size:
+                body.remember()
+                self._send_chunk(part, body)
+            kept = self._look(part)
+            if kept is None or kept.size != body.size:
+                raise RetryLater(
+                    f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
+                )
+        except BaseException as error:
+            if not self.resumes or not is_worth_keeping(error):
+                self._remove_broken(part)
+                self._own = None
+            raise
+        return Sent(part, body.size, resumed_from, proven=after is None)
+
+    def _send_chunk(self, part: str, body: Body) -> None:
+        """Send what goes in one request: all of it to a server that does not go on within a file."""
+        if not self.resumes:
+            self._folder.judge(self._folder.put_body(part, body), "upload")
+            return
+        size = min(self._part_size, body.size - body.offset)
+        last = body.offset + size - 1
+        headers = {"Content-Range": f"bytes {body.offset}-{last}/{body.size}"} if body.offset else {}
+        response = self._folder.put_body(part, Chunk(body, size), headers)
+        if response.status_code == 413:
+            raise TaskError(
+                f"{self._folder.host} does not accept {size} bytes in one request. Give a smaller part_size, or ask "
+                "its administrators to raise the limit.",
+                status=413,
+            )
+        self._folder.judge(response, "upload")
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        self._move(sent.name, name, overwrite, self._folder.patience(sent.size))
+
+    def discard(self, sent: Sent) -> None:
+        self._try_delete(sent.name)
+
+    def write(self, name: str, data: bytes, content_type: str, conditional: bool, expected: str | None) -> None:
+        """Write a small file. With C(conditional), C(expected) is the version that must be there, None for no file."""
+        if not conditional:
+            self._replace(name, data, content_type)
+            return
+        with WebDavLock(self._folder, name, self._sleep).held():
+            if self._version(name) != expected:
+                raise Conflict(name)
+            self._replace(name, data, content_type)
+
+    def is_being_written(self, name: str) -> bool:
+        """Return whether a writer holds the lock: some servers have no file for a moment while it is replaced."""
+        return WebDavLock(self._folder, name, self._sleep).age() is not None
+
+    def list(self) -> list[Stored]:
+        response, entries = propfind(self._folder, "", 1)
+        if response.status_code != 207:
+            self._folder.judge(response, "reading of the folder")
+            raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}.")
+        files = [entry for entry in entries if not entry.is_folder and not entry.name.startswith(".")]
+        return sorted((Stored(entry.name, entry.size or 0) for entry in files), key=lambda stored: stored.name)
+
+    def _replace(self, name: str, data: bytes, content_type: str) -> None:
+        part = part_name(name)
+        try:
+            self._folder.judge(self._folder.put(part, data, {"Content-Type": content_type}), "upload")
+            self._move(part, name, overwrite=True)
+        except BaseException:
+            self._try_delete(part)
+            raise
+
+    def _move(self, source: str, target: str, overwrite: bool, patience: float | None = None) -> None:
+        response = self._ask_to_move(source, target, overwrite, patience)
+        if response.status_code in (400, 502) and self._absolute_destination:
+            # Behind a proxy that ends TLS, some servers take our https:// for the address of another server.
+            self._absolute_destination = False
+            response = self._ask_to_move(source, target, overwrite, patience)
+        if response.status_code == 412:
+            raise Conflict(target)
+        if response.status_code in GONE:
+            raise RetryLater(
+                f"{self._folder.host} does not have the temporary file any more, to rename it to {target}."
+            )
+        self._folder.judge(response, "renaming (MOVE)")
+
+    def _ask_to_move(self, source: str, target: str, overwrite: bool, patience: float | None) -> Any:
+        address = self._folder.address(target)
+        headers = {
+            "Destination": address if self._absolute_destination else urlsplit(address).path,
+            "Overwrite": "T" if overwrite else "F",
+        }
+        return self._folder.request("MOVE", source, headers, answer_timeout=patience)
+
+    def _remove_broken(self, part: str) -> None:
+        """Remove what a transfer left that broke: the server may write it down only when it notices the break."""
+        for pause in _SETTLE_PAUSES:
+            if self._try_delete(part):
+                return
+            self._sleep(pause)
+        self._try_delete(part)
+
+    def _try_delete(self, name: str) -> bool:
+        """Remove what is in the way, as well as it goes: the error that brought us here is the one to tell about."""
+        with contextlib.suppress(RetryLater, TaskError):
+            return 200 <= self._folder.request("DELETE", name).status_code < 300
+        return False

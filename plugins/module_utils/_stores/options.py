@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The options of a destination: the same words in every module, as the documentation fragment C(_store) says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.common.text.formatters import human_to_bytes
+
+from .._common.errors import TaskError
+from .._common.retry import Retries
+from .base import StoreOptions
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+MOST_CONCURRENCY = 32
+
+STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "destination": {"type": "str", "required": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "token": {"type": "str", "no_log": True},
+    "ca_path": {"type": "path"},
+    "proxy": {"type": "str", "no_log": True},
+    "part_size": {"type": "str"},
+    "concurrency": {"type": "int"},
+    "rate_limit": {"type": "str"},
+    "timeout": {"type": "int", "default": 60},
+    "retries": {"type": "int", "default": 4},
+    "https_method": {"type": "str", "choices": ["auto", "webdav", "artifactory", "nexus", "put"], "default": "auto"},
+    "endpoint_url": {"type": "str"},
+    "access_key": {"type": "str", "no_log": False},
+    "secret_key": {"type": "str", "no_log": True},
+    "session_token": {"type": "str", "no_log": True},
+    "region": {"type": "str"},
+    "s3_storage_class": {"type": "str"},
+    "s3_acl": {"type": "str"},
+    "s3_encryption": {"type": "str", "choices": ["AES256", "aws:kms"]},
+    "s3_kms_key_id": {"type": "str", "no_log": False},
+    "s3_tags": {"type": "dict"},
+    "s3_checksum": {"type": "str", "choices": ["auto", "sha256", "crc32", "none"], "default": "auto"},
+    "account_key": {"type": "str", "no_log": True},
+    "sas_token": {"type": "str", "no_log": True},
+    "azblob_tier": {"type": "str", "choices": ["Hot", "Cool", "Cold"]},
+    "private_key_path": {"type": "path", "no_log": False},
+    "private_key_passphrase": {"type": "str", "no_log": True},
+    "known_hosts_path": {"type": "path"},
+    "tenant_id": {"type": "str"},
+    "client_id": {"type": "str"},
+    "client_secret": {"type": "str", "no_log": True},
+}
+
+# Handed to the stores as they are.
+_PLAIN = (
+    "username",
+    "password",
+    "token",
+    "ca_path",
+    "proxy",
+    "https_method",
+    "endpoint_url",
+    "access_key",
+    "secret_key",
+    "session_token",
+    "region",
+    "s3_storage_class",
+    "s3_acl",
+    "s3_encryption",
+    "s3_kms_key_id",
+    "s3_checksum",
+    "account_key",
+    "sas_token",
+    "azblob_tier",
+    "private_key_path",
+    "private_key_passphrase",
+    "known_hosts_path",
+    "tenant_id",
+    "client_id",
+    "client_secret",
+)
+
+# For AnsibleModule, beside the arguments.
+STORE_RULES: dict[str, Any] = {
+    "required_together": [["access_key", "secret_key"]],
+    "required_by": {
+        "password": ["username"],
+        "session_token": ["access_key"],
+        "private_key_passphrase": ["private_key_path"],
+        "s3_kms_key_id": ["s3_encryption"],
+    },
+    "mutually_exclusive": [["username", "token"], ["account_key", "sas_token", "token"]],
+}
+
+
+def hide_password_in_destination(module: AnsibleModule) -> None:
+    """Keep a password that should not be in the URL out of the result, where older releases of Ansible repeat it."""
+    try:
+        password = urlsplit(module.params["destination"]).password
+    except ValueError:
+        return
+    if password:
+        module.no_log_values.add(password)
+
+
+def store_options(params: dict[str, Any]) -> StoreOptions:
+    """Return the options of the store from a module's parameters."""
+    if params["timeout"] < 1:
+        raise TaskError("timeout must be at least 1 second.")
+    if params["concurrency"] is not None and not 1 <= params["concurrency"] <= MOST_CONCURRENCY:
+        raise TaskError(f"concurrency has to be from 1 to {MOST_CONCURRENCY}.")
+    return StoreOptions(
+        rate_limit=_bytes(params, "rate_limit", 1024, "bytes a second, at least 1K, such as 5000000 or 20M"),
+        timeout=float(params["timeout"]),
+        part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
+        concurrency=params["concurrency"],
+        s3_tags={str(key): str(value) for key, value in (params["s3_tags"] or {}).items()},
+        **{name: params[name] for name in _PLAIN},
+    )
+
+
+def store_retries(params: dict[str, Any]) -> Retries:
+    """Return how often what may pass is tried again, from a module's parameters."""
+    if params["retries"] < 0:
+        raise TaskError("retries must not be negative.")
+    return Retries(params["retries"])
+
+
+def _bytes(params: dict[str, Any], name: str, least: int, wanted: str) -> int | None:
+    value = params[name]
+    if not value:
+        return None
+    try:
+        size = human_to_bytes(value)
+    except ValueError:
+        size = 0
+    if size < least:
+        raise TaskError(f"{name} cannot be '{value}': give {wanted}.")
+    return size

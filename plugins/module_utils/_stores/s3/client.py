@@ -1,0 +1,295 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The client of an S3 store: boto3 makes and signs the requests, C(_http.session) sends them.
+
+So they go the way of all our requests: proxies come from the option or the environment alone, nothing is sent before
+the server wants it, what crawls counts as broken, and errors are in our words. boto3 itself tries nothing again: it
+cannot tell what may be.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+from ..._common.deps import load
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._http.session import Http, retry_after
+from ..base import StoreOptions
+from .errors import EXPIRED, Place, Refusal, Refused, understood, wrong_region
+
+# A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
+_SLOWEST_SERVER = 10 * 1024 * 1024
+# Where a host of Amazon's is told who it is.
+_ROLE_ADDRESS = "169.254.169.254"
+
+
+@dataclass(frozen=True)
+class _Login:
+    """A client, and the keys that it began with."""
+
+    client: Any
+    keys: tuple[str | None, ...]
+
+
+class S3Client:
+    """Requests for one bucket. Any thread may make them."""
+
+    def __init__(self, bucket: str, url: str, options: StoreOptions) -> None:
+        self.bucket = bucket
+        self._options = options
+        self._boto3 = load("boto3")
+        self._core = load("botocore")
+        self._errors = load("botocore.exceptions")
+        self.region = options.region or self._region()
+        self.endpoint = options.endpoint_url
+        host = urlsplit(self.endpoint).netloc if self.endpoint else f"s3.{self.region}.amazonaws.com"
+        self.place = Place(
+            url=url,
+            bucket=bucket,
+            host=host,
+            region=self.region,
+            given_keys=options.access_key is not None,
+            has_session_token=options.session_token is not None,
+            acl=options.s3_acl,
+            tags=bool(options.s3_tags),
+            encryption=options.s3_encryption,
+            storage_class=options.s3_storage_class,
+        )
+        self._login: _Login | None = None
+        self._logging_in = threading.Lock()
+        # Per thread: a session to send with, and what the request at hand wants beside its parameters.
+        self._own = threading.local()
+
+    def call(
+        self,
+        operation: str,
+        accept: tuple[str, ...] = (),
+        conditions: Mapping[str, str] | None = None,
+        work: int = 0,
+        **parameters: Any,
+    ) -> Any:
+        """Make a request, by the name of boto3's method, and return what boto3 does.
+
+        Raises Refused for a code of C(accept); for all others RetryLater, or TaskError with a sentence.
+        C(conditions) are headers. C(work) is the bytes that the server may have to work on before it answers.
+        """
+        login = self._logged_in()
+        self._own.headers = dict(conditions or {})
+        self._own.patience = self._options.timeout + work / _SLOWEST_SERVER
+        try:
+            return getattr(login.client, operation)(Bucket=self.bucket, **parameters)
+        except self._errors.ClientError as error:
+            refusal = _refusal(operation, error.response)
+        except self._errors.BotoCoreError as error:
+            raise self._unsent(error) from error
+        finally:
+            self._own.headers = {}
+        if refusal.code in accept:
+            raise Refused(refusal.code, refusal.status)
+        if refusal.code in EXPIRED and self._renew(login):
+            raise RetryLater("The temporary credentials have expired, and were renewed.", after=0.0)
+        raise understood(refusal, self.place)
+
+    def _region(self) -> str:
+        # Stores that are not Amazon's have one region, whatever it is called; most take this name for it.
+        found = "us-east-1" if self._options.endpoint_url else self._session().region_name
+        if not found:
+            raise TaskError("Give region: that of the bucket, such as eu-central-1.")
+        return found
+
+    def _session(self) -> Any:
+        options = self._options
+        core = load("botocore.session").Session()
+        # It tells on which Pythons its next releases will run.
+        warnings.filterwarnings("ignore", "Boto3 will no longer support Python", category=Warning)
+        if options.access_key is None:
+            _keep_off_system_proxies()
+        try:
+            return self._boto3.session.Session(
+                aws_access_key_id=options.access_key,
+                aws_secret_access_key=options.secret_key,
+                aws_session_token=options.session_token,
+                region_name=options.region,
+                botocore_session=core,
+            )
+        except load("botocore.exceptions").BotoCoreError as error:
+            raise self._unsent(error) from error
+
+    def _logged_in(self) -> _Login:
+        with self._logging_in:
+            if self._login is None:
+                self._login = self._log_in()
+            return self._login
+
+    def _log_in(self) -> _Login:
+        session = self._session()
+        try:
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise TaskError(
+                    "There are no credentials for S3, and it is not written to without. Give access_key and "
+                    "secret_key, or log in so that boto3 finds them: in the environment, in a profile (AWS_PROFILE), "
+                    "or as the role of the host."
+                )
+            frozen = credentials.get_frozen_credentials()
+            client = session.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=self._config())
+        except self._errors.BotoCoreError as error:
+            raise self._unsent(error) from error
+        except ValueError as error:
+            raise TaskError("endpoint_url is not a valid URL. It looks like https://s3.example.com:9000.") from error
+        client.meta.events.register("before-call.s3", self._add_headers)
+        client.meta.events.register("before-send.s3", self._send)
+        return _Login(client, (frozen.access_key, frozen.token))
+
+    def _renew(self, old: _Login) -> bool:
+        """Log in again; return whether that brought other credentials than those that have expired."""
+        if self.place.given_keys:
+            return False
+        with self._logging_in:
+            if self._login is old:
+                self._login = self._log_in()
+            return self._login.keys != old.keys
+
+    def _config(self) -> Any:
+        config = load("botocore.config").Config
+        wanted = {
+            "signature_version": "s3v4",
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            # The bytes are protected by TLS and by the checksums that we give.
+            "s3": {
+                "addressing_style": "path" if self.endpoint else "auto",
+                "payload_signing_enabled": False,
+                "us_east_1_regional_endpoint": "regional",
+            },
+            # Not None, for which the system would be asked.
+            "proxies": {},
+            "user_agent_extra": "macops.parallels",
+            "max_pool_connections": 1,
+            # From here on not known to every release.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+            "ignore_configured_endpoint_urls": True,
+        }
+        return config(**{name: value for name, value in wanted.items() if name in config.OPTION_DEFAULTS})
+
+    def _add_headers(self, params: dict[str, Any], **_unused: Any) -> None:
+        """Add what not every release of boto3 has a parameter for, before it is signed."""
+        params["headers"].update(getattr(self._own, "headers", {}))
+
+    def _send(self, request: Any, **_unused: Any) -> Any:
+        """Send a signed request in place of botocore, and return the answer in its form."""
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        expect = headers.pop("Expect", None) is not None
+        http = self._http()
+        response = http.request(
+            request.method,
+            request.url,
+            headers,
+            request.body,
+            stream=True,
+            expect=expect,
+            answer_timeout=self._own.patience,
+        )
+        self._refuse_other_region(response)
+        if request.method == "HEAD":
+            response.close()
+            blocks: Iterator[bytes] = iter(())
+        else:
+            blocks = http.blocks(response)
+        if not request.stream_output or response.status_code >= 300:
+            blocks = iter([b"".join(blocks)])
+        answer = load("botocore.awsrequest").AWSResponse
+        return answer(request.url, response.status_code, response.raw.headers, _Answer(blocks))
+
+    def _http(self) -> Http:
+        if not hasattr(self._own, "http"):
+            self._own.http = Http(
+                ca_path=self._options.ca_path, proxy=self._options.proxy, timeout=self._options.timeout
+            )
+        return self._own.http
+
+    def _refuse_other_region(self, response: Any) -> None:
+        """Raise TaskError when Amazon says that the bucket is elsewhere: boto3 would go there without a word."""
+        told = response.headers.get("x-amz-bucket-region")
+        if response.status_code >= 300 and told and told != self.region:
+            response.close()
+            raise wrong_region(self.place, told)
+
+    def _unsent(self, error: Exception) -> Exception:
+        """Return what to raise for an error of botocore's own, whose text may hold anything."""
+        kind = type(error).__name__
+        if kind in ("NoCredentialsError", "PartialCredentialsError"):
+            return TaskError("The credentials for S3 are not complete. Give access_key and secret_key.")
+        if kind in ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError"):
+            return TaskError(
+                f"The profile that AWS_PROFILE names, or the configuration of AWS in ~/.aws, cannot be used ({kind}). "
+                "Correct it, or give access_key and secret_key."
+            )
+        if "Token" in kind or "SSO" in kind or kind == "CredentialRetrievalError":
+            return TaskError(
+                f"The source of the credentials for S3 gave none ({kind}). Log in again (such as with aws sso login), "
+                "or give access_key and secret_key."
+            )
+        if kind in ("ParamValidationError", "InvalidRegionError"):
+            return TaskError(
+                f"The request cannot be made ({kind}). Check destination, region and the options that begin with s3_."
+            )
+        if kind in ("ResponseParserError", "IncompleteReadError"):
+            return RetryLater(f"{self.place.host} does not answer like an S3 store ({kind}). Check endpoint_url.")
+        return RetryLater(f"{self.place.host}, or the source of the credentials, cannot be used now ({kind}).")
+
+
+class _Answer:
+    """The body of an answer, as botocore reads it."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+
+    def read(self, _amount: int | None = None) -> bytes:
+        return next(self._blocks, b"")
+
+    def stream(self, **_unused: Any) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        close = getattr(self._blocks, "close", None)
+        if close is not None:
+            close()
+
+
+def _refusal(operation: str, answer: Mapping[str, Any]) -> Refusal:
+    metadata = answer.get("ResponseMetadata", {})
+    error = answer.get("Error", {})
+    status = int(metadata.get("HTTPStatusCode") or 0)
+    headers = metadata.get("HTTPHeaders", {})
+    return Refusal(
+        operation,
+        str(error.get("Code") or status),
+        status,
+        error.get("Region") or headers.get("x-amz-bucket-region"),
+        retry_after(SimpleNamespace(headers={"Retry-After": headers.get("retry-after", "")})),
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _keep_off_system_proxies() -> None:
+    """Keep botocore from asking macOS for proxies when it looks for a role: that crashes in a process that was forked.
+
+    It asks when the environment names none at all.
+    """
+    if not getproxies_environment():
+        os.environ["NO_PROXY"] = _ROLE_ADDRESS

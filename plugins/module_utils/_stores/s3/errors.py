@@ -1,0 +1,263 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What the refusals of an S3 store mean in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..base import StoreFull
+
+NOT_SUPPORTED = ("NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented")
+NOT_FOUND = ("NoSuchKey", "404", "NotFound")
+GONE_UPLOAD = ("NoSuchUpload",)
+CONDITION_FAILED = ("PreconditionFailed", "412")
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
+WRONG_CHECKSUM = (
+    "BadDigest",
+    "InvalidDigest",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+    "InvalidRequest",
+    "InvalidArgument",
+)
+
+# Codes that other stores use, too, for what AWS has no code for.
+_FULL = re.compile(r"quota|storagefull|insufficientstorage|diskfull|507|toomanybuckets|spaceexceeded", re.IGNORECASE)
+_THROTTLED = re.compile(r"slowdown|thrott|toomanyrequests|requestlimitexceeded|bandwidthlimit", re.IGNORECASE)
+_MAY_PASS = (
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "BadDigest",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+    "TemporaryRedirect",
+)
+# A success that turned out to be none while it was under way is told in the body of an answer that began with 200;
+# older releases of boto3 then know no code.
+_STATUS_MAY_PASS = (200, 307, 408, 425, 429, 500, 502, 503, 504)
+_WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
+_ENCRYPTION = ("InvalidEncryptionAlgorithmError", "ServerSideEncryptionConfigurationNotFoundError")
+
+# What each request needs in a policy, by the name of the client's method.
+PERMISSIONS = {
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "complete_multipart_upload": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "get_object": "s3:GetObject",
+    "head_bucket": "s3:ListBucket",
+    "head_object": "s3:GetObject",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+    "list_objects_v2": "s3:ListBucket",
+    "list_parts": "s3:ListMultipartUploadParts",
+    "put_object": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+}
+# For what is written with more than bytes.
+_WRITES = ("create_multipart_upload", "put_object")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the sentences about a store name."""
+
+    url: str
+    bucket: str
+    # The server, as in "s3.example.com:9000".
+    host: str
+    region: str
+    # False where the credentials come from the environment, a profile or a role.
+    given_keys: bool
+    has_session_token: bool = False
+    acl: str | None = None
+    tags: bool = False
+    encryption: str | None = None
+    storage_class: str | None = None
+
+    def address(self, key: str) -> str:
+        """Return how a file of the bucket is called in a sentence."""
+        return f"s3://{self.bucket}/{key}"
+
+
+class Refused(Exception):
+    """The store has refused something with a code that the caller knows what to do about."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that is none of success, without any text of the server's."""
+
+    operation: str
+    code: str
+    status: int
+    # The region that the store names instead of ours.
+    region: str | None = None
+    # Seconds; the pause that it asks for.
+    after: float | None = None
+
+
+def understood(refusal: Refusal, place: Place) -> Exception:
+    """Return what to raise for a refusal."""
+    code, status = refusal.code, refusal.status
+    details: dict[str, Any] = {"status": status, "code": code}
+    if _FULL.search(code) or status == 507:
+        return StoreFull(
+            f"{_said(refusal, place)}: the store is full, or the quota of the bucket is used up. Free some space in "
+            f"{place.url}, or ask its administrators for more.",
+            **details,
+        )
+    sentence = _final_sentence(refusal, place)
+    if sentence is None and may_pass(code, status):
+        words = "is too busy" if _THROTTLED.search(code) else "could not do it now"
+        more = ""
+        if place.encryption and code == "InternalError" and refusal.operation in _WRITES:
+            more = " If that does not pass, it may not be able to encrypt: leave out s3_encryption."
+        return RetryLater(f"{_said(refusal, place)}: it {words}.{more}", after=refusal.after, **details)
+    if sentence is None:
+        sentence = (
+            f"{_said(refusal, place)}. Check the destination and its options, and ask the store's administrators what "
+            "this code means there."
+        )
+    return TaskError(sentence, **details)
+
+
+def may_pass(code: str, status: int) -> bool:
+    """Return whether the same request may succeed later."""
+    return code in _MAY_PASS or bool(_THROTTLED.search(code)) or (status in _STATUS_MAY_PASS)
+
+
+def wrong_region(place: Place, region: str | None) -> TaskError:
+    """Return the error for a bucket of another region."""
+    where = f"is in the region {region}" if region else "is in another region"
+    advice = f"Set region to {region}" if region else "Set region to that of the bucket"
+    return TaskError(f"The bucket {place.bucket} {where}, not in {place.region}. {advice}.", region=region)
+
+
+def unclear_look(place: Place, name: str) -> TaskError:
+    """Return the error for a refusal that may only mean that nothing is there."""
+    return TaskError(
+        f"{place.host} does not say whether {name} is in {place.url}: it answers 403 AccessDenied, as it does for a "
+        "file that these credentials may not read, and for one that is not there while they may not list the bucket. "
+        f"Allow them s3:GetObject on the files below {place.url}, and s3:ListBucket on the bucket.",
+        status=403,
+        code="AccessDenied",
+    )
+
+
+def _said(refusal: Refusal, place: Place) -> str:
+    answer = f"{refusal.status}" if refusal.code == str(refusal.status) else f"{refusal.status} {refusal.code}"
+    request = refusal.operation.title().replace("_", "")
+    return f"{place.host} answered {answer} to {request}"
+
+
+def _final_sentence(refusal: Refusal, place: Place) -> str | None:
+    code, said = refusal.code, _said(refusal, place)
+    if code in _WRONG_REGION:
+        return wrong_region(place, refusal.region).message
+    if code in EXPIRED or code == "InvalidToken":
+        return _credentials_ended(code, place)
+    if code in ("AccessDenied", "403", "Forbidden", "AllAccessDisabled"):
+        return f"{said}: the credentials may not do that. {_allow(refusal, place)}"
+    plain = _SENTENCES.get(code)
+    if plain is not None:
+        return f"{said}: {plain.format(**_words(place))}"
+    if code.startswith("KMS."):
+        return (
+            f"{said}: the key of the Key Management Service cannot be used. Check s3_kms_key_id, that the key is "
+            "enabled and in the bucket's region, and that its policy allows these credentials to use it."
+        )
+    if code in ("InvalidArgument", "InvalidRequest", "MalformedXML") and refusal.operation in _WRITES:
+        return (
+            f"{said}: it does not take one of the options with which it is to keep the files. {_check_options(place)}"
+        )
+    if code in NOT_SUPPORTED:
+        return f"{said}: this store cannot do that. {_check_options(place)}"
+    return None
+
+
+_SENTENCES: Mapping[str, str] = {
+    "AccessControlListNotSupported": (
+        "access control lists are switched off for the bucket {bucket} (Object Ownership: bucket owner enforced). "
+        "Leave out s3_acl, and let a bucket policy say who may read."
+    ),
+    "EntityTooLarge": "it accepts no image, or no part of one, that is so large. Ask its administrators.",
+    "EntityTooSmall": "the parts are smaller than this store accepts. Give a larger part_size.",
+    "InvalidAccessKeyId": "it does not know this access key. Check access_key.",
+    "InvalidBucketName": "'{bucket}' cannot be the name of a bucket. Correct destination.",
+    "InvalidClientTokenId": "it does not know this access key. Check access_key.",
+    "InvalidObjectState": "the file is in an archive, from which nothing can be downloaded. Restore it first.",
+    "InvalidSecurity": "it does not accept these credentials. Check access_key and secret_key.",
+    "InvalidStorageClass": "it has no storage class '{storage_class}'. Correct s3_storage_class.",
+    "InvalidTag": "it does not take these tags. Correct s3_tags.",
+    "NoSuchBucket": "the bucket {bucket} is not there. Make it, or correct destination.",
+    "NotSignedUp": "the account of these credentials has no access to S3. Ask the account's owner.",
+    "RequestTimeTooSkewed": (
+        "the clock of the host that runs the module and that of the store are more than 15 minutes apart. Set the "
+        "host's clock (on macOS: System Settings, General, Date & Time)."
+    ),
+    "SignatureDoesNotMatch": (
+        "secret_key does not belong to access_key. Check both; a slash or a plus may have been lost in copying."
+    ),
+    **dict.fromkeys(
+        _ENCRYPTION, "it cannot encrypt as s3_encryption and s3_kms_key_id say. Correct them, or leave them out."
+    ),
+}
+
+
+def _words(place: Place) -> dict[str, str]:
+    return {"bucket": place.bucket, "storage_class": place.storage_class or ""}
+
+
+def _credentials_ended(code: str, place: Place) -> str:
+    again = "What has arrived is kept: the same command goes on from there."
+    if not place.given_keys:
+        return (
+            f"The temporary credentials for {place.host} have expired ({code}), and their source (environment, profile "
+            f"or role) had no new ones. Log in again, or refresh what provides them. {again}"
+        )
+    if place.has_session_token:
+        return (
+            f"session_token has expired or is not valid any more ({code}). Give a new access_key, secret_key and "
+            f"session_token. {again}"
+        )
+    return f"access_key and secret_key are not accepted any more ({code}). Give new ones. {again}"
+
+
+def _allow(refusal: Refusal, place: Place) -> str:
+    where = (
+        "the bucket" if refusal.operation.startswith(("list_multipart", "list_objects", "head_bucket")) else place.url
+    )
+    needed = [PERMISSIONS.get(refusal.operation, "s3:*")]
+    if refusal.operation in _WRITES:
+        needed += ["s3:PutObjectAcl"] if place.acl else []
+        needed += ["s3:PutObjectTagging"] if place.tags else []
+        needed += ["kms:GenerateDataKey", "kms:Decrypt"] if place.encryption == "aws:kms" else []
+    return f"Allow them {' and '.join(needed)} on {where}, or use other credentials."
+
+
+def _check_options(place: Place) -> str:
+    given = {
+        "s3_acl": place.acl,
+        "s3_tags": place.tags,
+        "s3_encryption": place.encryption,
+        "s3_storage_class": place.storage_class,
+    }
+    names = [name for name, value in given.items() if value]
+    return f"Leave out {', '.join(names)}, one by one." if names else "Ask its administrators, or use another store."

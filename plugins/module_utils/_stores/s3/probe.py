@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""What an S3 store can do, found out by writing a tiny file: what they say that they can is not what they do.
+
+Look-alikes take digests that are wrong, and replace files that should have been left alone, without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ..._common.errors import TaskError, add_sentence
+from ..._common.retry import RetryLater
+from ..base import StoreOptions
+from .errors import CONDITION_FAILED, NOT_SUPPORTED, WRONG_CHECKSUM, Refused
+from .uploads import digests_of
+
+TINY = b"macops.parallels"
+
+# Writes the tiny file; takes C(checksum), C(digests), C(conditions) and C(accept), as S3Store does.
+Put = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a store does for us."""
+
+    # The digest that it compares with what it gets: "sha256", "crc32", "md5", "none".
+    checksum: str
+    # Whether it leaves a file alone that is not as the request says.
+    conditions: bool
+
+
+def learn(put: Put, options: StoreOptions) -> Abilities:
+    """Return what a store can do, and prove by the way that it can be written to."""
+    checksum = options.s3_checksum
+    if options.endpoint_url is None:  # Amazon's own
+        found = Abilities("sha256" if checksum == "auto" else checksum, conditions=True)
+        put(checksum=found.checksum)
+        return found
+    if checksum == "auto":
+        checksum = _best_checksum(put)
+    _put_with(put, checksum)
+    return Abilities(checksum, _honours_conditions(put))
+
+
+def _best_checksum(put: Put) -> str:
+    """Return the best digest that the store compares with what it gets: only a wrong one can tell."""
+    wrong: Mapping[str, Any] = digests_of(b"other bytes")
+    for checksum in ("sha256", "md5"):
+        try:
+            put(checksum=checksum, digests=wrong)
+        except (RetryLater, TaskError) as error:
+            code = error.details.get("code")
+            if code in WRONG_CHECKSUM and _takes(put, checksum):
+                return checksum
+            if code not in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
+                raise
+    return "none"
+
+
+def _takes(put: Put, checksum: str) -> bool:
+    """Return whether the store takes a digest that is right, rather than none at all."""
+    try:
+        put(checksum=checksum)
+    except TaskError as error:
+        if error.details.get("code") in WRONG_CHECKSUM:
+            return False
+        raise
+    return True
+
+
+def _put_with(put: Put, checksum: str) -> None:
+    try:
+        put(checksum=checksum)
+    except TaskError as error:
+        if checksum != "none" and error.details.get("code") in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
+            add_sentence(error, f"The checksum {checksum} may be the reason: set s3_checksum to auto.")
+        raise
+
+
+def _honours_conditions(put: Put) -> bool:
+    """Return whether a file that is there is left alone when it has to be absent."""
+    try:
+        put(conditions={"If-None-Match": "*"}, accept=(*CONDITION_FAILED, *NOT_SUPPORTED))
+    except Refused as refused:
+        return refused.code in CONDITION_FAILED
+    except TaskError as error:
+        if error.details.get("code") in WRONG_CHECKSUM:  # some say so of a header that they do not know
+            return False
+        raise
+    return False

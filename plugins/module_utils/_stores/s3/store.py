@@ -1,0 +1,576 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""S3, Amazon's or a look-alike's: C(s3://bucket/prefix).
+
+An image always goes out as a multipart upload: nothing is under its name before the upload is completed, and what has
+arrived stays in the store when it breaks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._http.session import BLOCK
+from ..base import (
+    SMALL_CACHE_CONTROL,
+    Conflict,
+    Notice,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreOptions,
+    image_headers,
+    is_worth_keeping,
+    left_parts,
+    part_name,
+    removed,
+    this_host,
+    unheard,
+)
+from ..body import Body, Content
+from ..parts import Part, send_parts
+from .client import S3Client
+from .errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, Refused, unclear_look
+from .parts import (
+    CHECKSUM_ALGORITHMS,
+    Listed,
+    check_options,
+    is_equal,
+    is_md5,
+    mark_of,
+    on_grid,
+    part_size_for,
+    plain,
+)
+from .probe import TINY, learn
+from .uploads import NoLists, Uploads, checksum_of, digests_of
+
+DEFAULT_CONCURRENCY = 4
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# After these codes the parts of an upload do not fit together any more: it begins anew.
+_BROKEN_UPLOAD = ("InvalidPart", "InvalidPartOrder")
+_IN_CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
+_BEYOND = ("InvalidRange", "416")
+_FORBIDDEN = ("AccessDenied", "403")
+
+
+class S3Store(Store):
+    """One prefix of a bucket."""
+
+    # The digest goes with the request that begins an upload, and is kept as metadata.
+    digest_first = True
+
+    def __init__(self, destination: str, options: StoreOptions, page_size: int = 1000) -> None:
+        check_options(options)
+        self._bucket, self._prefix = _bucket_and_prefix(destination)
+        self._options = _with_endpoint(options)
+        self.url = f"s3://{self._bucket}" + (f"/{self._prefix}" if self._prefix else "")
+        self._client = S3Client(self._bucket, self.url, self._options)
+        self._uploads = Uploads(self._client, page_size)
+        self._page_size = page_size
+        self._concurrency = options.concurrency or DEFAULT_CONCURRENCY
+        # None until it was found out what the store verifies: "sha256", "crc32", "md5", "none".
+        self._checksum: str | None = None
+        self._notice: Notice = unheard
+        # The upload that is ours, the key of what was sent last, and what its parts were answered with.
+        self._own: str | None = None
+        self._target: str | None = None
+        # Of that upload: the size of its parts, and what it is.
+        self._own_size = 0
+        self._own_of = ""
+        self._answers: dict[int, dict[str, Any]] = {}
+        # Of what was sent last.
+        self._sha256: str | None = None
+
+    # Asking
+
+    def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
+        self._notice = notice
+        part_size_for(content.size, self._options.part_size)
+        # Some stores make a bucket that is not there for the first file.
+        self._check_bucket()
+        if not write:
+            return
+        self._checksum = None
+        self._find_out(name)
+        self._remove_left(name, content)
+        if self._checksum in ("md5", "none") and self._options.s3_encryption == "aws:kms":
+            # The ETag of a part is not its MD5 then, and nothing else tells which bytes it has.
+            self.resumes = False
+            return
+        self._own = None
+        if not content.marks:  # there is nothing to send: it was asked for the way into the store alone
+            return
+        try:
+            best = self._uploads.sort_out(self._key(name), content.size, self._mark(name, content), notice)
+        except NoLists as error:
+            self._cannot_resume(error)
+        else:
+            if best is not None:
+                self._own, self._own_size, self._own_of = best[0].name, best[1], self._about(name, content)
+
+    def _check_bucket(self) -> None:
+        """Prove that the bucket is there, where that may be asked."""
+        try:
+            self._client.call("head_bucket", ("403", "404", "NoSuchBucket"))
+        except Refused as refused:
+            if refused.status == 404:
+                raise TaskError(
+                    f"The bucket {self._bucket} is not there. Make it, or correct destination.", status=404
+                ) from refused
+
+    def _find_out(self, name: str) -> None:
+        """Write and remove a tiny file, and learn from it what the store can do."""
+        probe = self._key(part_name(name))
+        written = []
+
+        def put(**how: Any) -> None:
+            self._put(probe, TINY, **how)
+            written.append(probe)
+
+        try:
+            found = learn(put, self._options)
+        finally:
+            if written:
+                self._remove_probe(probe)
+        self._checksum = found.checksum
+        self.exclusive = found.conditions
+
+    def _remove_probe(self, probe: str) -> None:
+        try:
+            self._client.call("delete_object", NOT_FOUND, Key=probe)
+        except TaskError as error:
+            if error.details.get("code") == "AccessDenied":
+                self._notice(
+                    f"A tiny file, {self._client.place.address(probe)}, stays in the store, because these credentials "
+                    "may not remove files. Allow them s3:DeleteObject."
+                )
+        except (RetryLater, Refused):
+            pass  # the next run removes it
+
+    def _remove_left(self, name: str, content: Content) -> None:
+        """Remove tiny files that killed runs of this host have left."""
+        prefix = self._key(f".{name}.")
+        start = len(self._key(""))
+        try:
+            found = [Stored(key[start:], size) for key, size in self._keys(prefix)]
+        except TaskError:  # whoever may not list finds nothing
+            return
+        best, useless = left_parts(found, name, content)
+        for left in [*useless, *([best.name] if best else [])]:
+            with contextlib.suppress(TaskError, RetryLater):
+                if self.delete(left):
+                    self._notice(removed(self._client.place.address(self._key(left))))
+
+    def look(self, name: str) -> Stored | None:
+        key = self._key(name)
+        try:
+            answer = self._client.call("head_object", ("400", "403", "404", "405"), Key=key)
+        except Refused as refused:
+            return None if refused.code == "404" else self._look_by_reading(name)
+        return _stored(name, answer["ContentLength"], answer)
+
+    def _look_by_reading(self, name: str) -> Stored | None:
+        """A refusal of C(HEAD) has no words: one of C(GET) has."""
+        try:
+            answer = self._client.call(
+                "get_object", (*NOT_FOUND, *_FORBIDDEN, *_BEYOND), Key=self._key(name), Range="bytes=0-0"
+            )
+        except Refused as refused:
+            if refused.code in _BEYOND:
+                return Stored(name, 0)
+            if refused.code in NOT_FOUND:
+                return None
+            raise unclear_look(self._client.place, name) from refused
+        answer["Body"].close()
+        total = answer.get("ContentRange", "").rpartition("/")[2]
+        return _stored(name, int(total) if total.isdigit() else answer["ContentLength"], answer)
+
+    # Sending
+
+    def resumable(self, name: str, body: Body) -> Partial | None:
+        if self._own is None or self._own_of != self._about(name, body.content):
+            return None
+        try:
+            parts = self._uploads.parts(self._key(name), self._own)
+        except NoLists as error:
+            self._cannot_resume(error)
+            self._target = self._key(name)
+            self._abort_own()
+            return None
+        if parts is None:
+            self._own = None
+            return None
+        return Partial(self._own, sum(part.size for part in on_grid(parts, body.size, self._own_size)))
+
+    def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
+        key = self._target = self._key(name)
+        if self._checksum is None:
+            self._find_out(name)
+        checksum = self._checksum or "none"
+        self._sha256 = body.expected
+        self._answers = {}
+        try:
+            parts = self._parts_of(key, after)
+            upload = after.name if after is not None else self._begin(name, body)
+            listed = {part.number: part for part in on_grid(parts, body.size, self._own_size)}
+            by_etag = any(not part.checksums for part in listed.values())
+            digests = {checksum} - {"none"} | ({"md5"} if by_etag else set())
+            kept = send_parts(
+                body,
+                self._own_size,
+                self._concurrency,
+                lambda part: self._send_part(key, upload, part, checksum),
+                lambda part: self._has(listed, part, checksum),
+                sorted(digests),
+            )
+        except Refused as refused:  # the upload is gone
+            self._own = None
+            if self._is_published(name, body.size):
+                raise Conflict(name) from refused
+            raise RetryLater(
+                f"{self._client.place.host} does not have the unfinished upload of {name} any more: it begins anew."
+            ) from refused
+        except BaseException as error:
+            if self._own is not None and not (self.resumes and is_worth_keeping(error)):
+                self._abort_own()
+            raise
+        self._tell_what_was_in_vain(after, kept)
+        return Sent(upload, body.size, kept)
+
+    def _parts_of(self, key: str, after: Partial | None) -> list[Listed]:
+        try:
+            return (self._uploads.parts(key, after.name) if after is not None else None) or []
+        except NoLists:
+            return []
+
+    def _begin(self, name: str, body: Body) -> str:
+        answer = self._client.call("create_multipart_upload", **self._kept_with(name, body.expected))
+        base = part_size_for(body.size, self._options.part_size)
+        self._own, self._own_of = answer["UploadId"], self._about(name, body.content)
+        self._own_size = base + self._mark(name, body.content)
+        return answer["UploadId"]
+
+    def _send_part(self, key: str, upload: str, part: Part, checksum: str) -> None:
+        answer = self._client.call(
+            "upload_part",
+            GONE_UPLOAD,
+            work=part.size,
+            Key=key,
+            UploadId=upload,
+            PartNumber=part.number,
+            ContentLength=part.size,
+            Body=part.open(),
+            **checksum_of(part.digests, checksum),
+        )
+        etag = answer.get("ETag", "")
+        md5 = part.digests.get("md5")
+        if md5 is not None and is_md5(etag) and plain(etag) != md5.hex() and not answer.get("ServerSideEncryption"):
+            raise RetryLater(f"{self._client.place.host} has got other bytes than were sent in part {part.number}.")
+        self._note_answer(part, etag, checksum)
+
+    def _has(self, listed: Mapping[int, Listed], part: Part, checksum: str) -> bool:
+        there = listed.get(part.number)
+        if there is None or there.size != part.size or not is_equal(there, part.digests, checksum):
+            return False
+        self._note_answer(part, there.etag, checksum)
+        return True
+
+    def _note_answer(self, part: Part, etag: str, checksum: str) -> None:
+        verified = checksum_of(part.digests, checksum) if checksum in CHECKSUM_ALGORITHMS else {}
+        self._answers[part.number] = {"PartNumber": part.number, "ETag": etag, **verified}
+
+    def _tell_what_was_in_vain(self, after: Partial | None, kept: int) -> None:
+        if after is not None and after.size and not kept:
+            self._notice(
+                f"{self._client.place.host} has {after.size} bytes of an unfinished upload, but does not tell by what "
+                "they can be compared with ours, or they are others: all of it was sent anew."
+            )
+
+    def is_waiting(self, sent: Sent) -> bool:
+        if self._target is None:
+            return False
+        try:
+            return self._uploads.is_there(self._target, sent.name)
+        except NoLists:
+            return True  # publish finds out
+
+    def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
+        # Not every store honours the condition here, even where it does so elsewhere.
+        if not overwrite and self.look(name) is not None:
+            raise Conflict(name)
+        try:
+            answer = self._client.call(
+                "complete_multipart_upload",
+                (*CONDITION_FAILED, *GONE_UPLOAD, *_BROKEN_UPLOAD),
+                {} if overwrite or not self.exclusive else {"If-None-Match": "*"},
+                work=sent.size,
+                Key=self._key(name),
+                UploadId=sent.name,
+                MultipartUpload={"Parts": [self._answers[number] for number in sorted(self._answers)]},
+            )
+        except Refused as refused:
+            if refused.code in CONDITION_FAILED:
+                raise Conflict(name) from refused
+            if refused.code in GONE_UPLOAD and self._is_published(name, sent.size):
+                return
+            self._abort_own()
+            raise RetryLater(
+                f"{self._client.place.host} cannot complete the upload of {name} ({refused.code}): it begins anew."
+            ) from refused
+        if not answer.get("ETag"):
+            raise RetryLater(f"{self._client.place.host} did not say that it has completed the upload of {name}.")
+        self._own = None
+        self._prove_digest(name)
+
+    def _prove_digest(self, name: str) -> None:
+        """Raise RetryLater when what was gone on with is the upload of another image, whose first parts are ours."""
+        found = self.look(name)
+        if found is not None and found.sha256 not in (None, self._sha256):
+            self.delete(name)
+            raise RetryLater(f"The unfinished upload of {name} was that of another image: it begins anew.")
+
+    def _is_published(self, name: str, size: int) -> bool:
+        """Return whether these very bytes have the final name, put there by a request whose answer was lost."""
+        found = self.look(name)
+        return found is not None and found.size == size and found.sha256 is not None and found.sha256 == self._sha256
+
+    def discard(self, sent: Sent) -> None:
+        if self._target is not None:
+            self._uploads.abort(self._target, sent.name)
+        self._own = None
+
+    def _abort_own(self) -> None:
+        """Throw away what the store has, as well as it goes: the error that led here is the one to tell about."""
+        own, self._own = self._own, None
+        if own is not None and self._target is not None:
+            with contextlib.suppress(RetryLater, TaskError):
+                self._uploads.abort(self._target, own)
+
+    def _cannot_resume(self, error: NoLists) -> None:
+        self.resumes = False
+        host = self._client.place.host
+        if str(error) in NOT_SUPPORTED:
+            why = f"{host} does not tell which uploads are unfinished"
+        else:
+            why = (
+                "these credentials may not see unfinished uploads (allow them s3:ListBucketMultipartUploads on the "
+                "bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload below the prefix)"
+            )
+        self._notice(f"An upload to {self.url} that breaks begins anew, because {why}.")
+
+    # Small files
+
+    def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
+        ranged = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            answer = self._client.call("get_object", (*NOT_FOUND, *_BEYOND), Key=self._key(name), **ranged)
+        except Refused as refused:
+            if refused.code in _BEYOND:
+                return
+            raise RetryLater(f"{self._client.place.address(self._key(name))} is not there any more.") from refused
+        # A store may send the whole file, whatever it was asked for.
+        unwanted = 0 if answer.get("ContentRange", "").replace("=", " ").startswith(f"bytes {start}-") else start
+        with contextlib.closing(answer["Body"]) as body:
+            for block in iter(lambda: body.read(BLOCK), b""):
+                wanted = block[unwanted:]
+                unwanted -= len(block) - len(wanted)
+                if wanted:
+                    yield wanted
+
+    def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        try:
+            answer = self._client.call("get_object", (*NOT_FOUND, *_FORBIDDEN), Key=self._key(name))
+        except Refused as refused:
+            if refused.code in _FORBIDDEN:
+                raise unclear_look(self._client.place, name) from refused
+            return None
+        with contextlib.closing(answer["Body"]) as body:
+            if answer["ContentLength"] > limit:
+                raise TaskError(
+                    f"{self._client.place.address(self._key(name))} is larger than {limit} bytes: it is not what it "
+                    "should be."
+                )
+            data = b"".join(iter(lambda: body.read(BLOCK), b""))
+        return data, answer["ETag"]
+
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        if_version: str | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        conditions = {"If-None-Match": "*"} if if_absent else {"If-Match": if_version} if if_version else {}
+        # Amazon's own honours them.
+        if conditions and self._checksum is None and self._options.endpoint_url:
+            self._find_out(name)
+        if conditions and not self.exclusive:
+            self._compare(name, if_version)
+            conditions = {}
+        try:
+            self._put(
+                self._key(name),
+                data,
+                conditions=conditions,
+                accept=(*CONDITION_FAILED, *_IN_CONFLICT, *NOT_FOUND) if conditions else (),
+                ContentType=content_type,
+                CacheControl=SMALL_CACHE_CONTROL,
+            )
+        except Refused as refused:
+            raise Conflict(name) from refused
+
+    def _compare(self, name: str, expected: str | None) -> None:
+        """Raise Conflict when a small file is not what it was, for a store that does not compare by itself."""
+        found = self.look(name)
+        if (found.version if found else None) != expected:
+            raise Conflict(name)
+
+    def _put(
+        self,
+        key: str,
+        data: bytes,
+        checksum: str | None = None,
+        digests: Mapping[str, bytes] | None = None,
+        conditions: Mapping[str, str] | None = None,
+        accept: tuple[str, ...] = (),
+        **parameters: Any,
+    ) -> None:
+        """Write a small file, with a digest by which the store verifies it."""
+        verified = checksum_of(digests or digests_of(data), checksum or self._checksum or self._likely_checksum())
+        self._client.call(
+            "put_object", accept, conditions, Key=key, Body=data, **verified, **self._protection(), **parameters
+        )
+
+    def _likely_checksum(self) -> str:
+        if self._options.s3_checksum != "auto":
+            return self._options.s3_checksum
+        return "md5" if self._options.endpoint_url else "sha256"
+
+    def list(self) -> list[Stored]:
+        start = len(self._key(""))
+        found = [Stored(key[start:], size) for key, size in self._keys(self._key(""), Delimiter="/")]
+        visible = [stored for stored in found if stored.name and not stored.name.startswith(".")]
+        return sorted(visible, key=lambda stored: stored.name)
+
+    def _keys(self, prefix: str, **parameters: Any) -> Iterator[tuple[str, int]]:
+        more: dict[str, str] = {}
+        while True:
+            answer = self._client.call("list_objects_v2", Prefix=prefix, MaxKeys=self._page_size, **more, **parameters)
+            for entry in answer.get("Contents", []):
+                yield entry["Key"], entry["Size"]
+            following = answer.get("NextContinuationToken")
+            if not answer.get("IsTruncated") or not following or following == more.get("ContinuationToken"):
+                return
+            more = {"ContinuationToken": following}
+
+    def delete(self, name: str) -> bool:
+        if self.look(name) is None:
+            return False
+        try:
+            self._client.call("delete_object", NOT_FOUND, Key=self._key(name))
+        except Refused:
+            return False
+        return True
+
+    def link(self, name: str) -> str:
+        return public_url(self._bucket, self._key(name), self._client.region, self._options.endpoint_url)
+
+    # How it is kept
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    def _protection(self) -> dict[str, Any]:
+        """Return the parameters for all that is written: who may read it, how it is encrypted, what its tags are."""
+        options = self._options
+        found = {
+            "ACL": options.s3_acl,
+            "ServerSideEncryption": options.s3_encryption,
+            "SSEKMSKeyId": options.s3_kms_key_id,
+            "Tagging": urlencode(options.s3_tags) or None,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def _kept_with(self, name: str, sha256: str | None) -> dict[str, Any]:
+        """Return the parameters with which the upload of an image begins."""
+        headers = image_headers(name)
+        found = {
+            "Key": self._key(name),
+            "ContentType": headers["Content-Type"],
+            "ContentDisposition": headers["Content-Disposition"],
+            "CacheControl": headers["Cache-Control"],
+            "Metadata": {"sha256": sha256} if sha256 else None,
+            "StorageClass": self._options.s3_storage_class,
+            "ChecksumAlgorithm": CHECKSUM_ALGORITHMS.get(self._checksum or ""),
+        }
+        return {**{key: value for key, value in found.items() if value}, **self._protection()}
+
+    def _about(self, name: str, content: Content) -> str:
+        """Return what tells one upload from others: what is to be under its name, and how it is to be kept."""
+        about = {"content": content.marks[0], "size": content.size, "kept": self._kept_with(name, None)}
+        return json.dumps(about, sort_keys=True)
+
+    def _mark(self, name: str, content: Content) -> int:
+        return mark_of(self._about(name, content), this_host())
+
+
+def public_url(bucket: str, key: str, region: str, endpoint: str | None) -> str:
+    """Return the address from which everyone downloads a file, where the bucket lets everyone read."""
+    path = quote(key)
+    if endpoint:
+        return f"{endpoint}/{bucket}/{path}"
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    if "." in bucket:  # the certificate of *.s3.REGION.amazonaws.com does not hold for two labels
+        return f"https://s3.{region}.{domain}/{bucket}/{path}"
+    return f"https://{bucket}.s3.{region}.{domain}/{path}"
+
+
+def _bucket_and_prefix(destination: str) -> tuple[str, str]:
+    parts = urlsplit(destination)
+    bucket, prefix = parts.netloc, unquote(parts.path).strip("/")
+    if not bucket:
+        raise TaskError("The destination names no bucket. It looks like s3://bucket/prefix.")
+    if not _BUCKET.fullmatch(bucket):
+        raise TaskError(
+            f"'{bucket}' cannot be the name of a bucket. The destination looks like s3://bucket/prefix; the address of "
+            "a store that is not Amazon's goes into endpoint_url."
+        )
+    if any(label in ("", ".", "..") for label in prefix.split("/")) and prefix:
+        raise TaskError("The prefix of the destination must not hold '//', '/./' or '/../'. Correct destination.")
+    return bucket, prefix
+
+
+def _with_endpoint(options: StoreOptions) -> StoreOptions:
+    """Return the options with an endpoint that is an address without a slash at its end, or none."""
+    endpoint = (options.endpoint_url or "").rstrip("/")
+    if not endpoint:
+        return replace(options, endpoint_url=None)
+    parts = urlsplit(endpoint)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise TaskError("endpoint_url must hold no user name, no password, no '?' and no '#'. Correct it.")
+    if parts.scheme != "https" or not parts.hostname:
+        raise TaskError(
+            "endpoint_url has to be an https:// address, such as https://s3.example.com:9000: without TLS, images "
+            "would go over the network unprotected."
+        )
+    return replace(options, endpoint_url=endpoint)
+
+
+def _stored(name: str, size: int, answer: Mapping[str, Any]) -> Stored:
+    digest = answer.get("Metadata", {}).get("sha256", "").lower()
+    return Stored(name, size, digest if _SHA256.fullmatch(digest) else None, answer.get("ETag"))

@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The multipart uploads of one file that are not finished: what they have, and what is to become of them."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import hashlib
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..base import Notice
+from .client import S3Client
+from .errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
+from .parts import (
+    CHECKSUM_PARAMETERS,
+    Listed,
+    encoded,
+    is_from,
+    is_of,
+    marked_size,
+)
+
+# Seconds without a new part, after which nobody can be sending any more.
+STALE = 24 * 3600
+
+
+class NoLists(Exception):
+    """The store does not tell which uploads or parts there are."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload that is not finished."""
+
+    name: str
+    parts: tuple[Listed, ...]
+    # Seconds since something came in.
+    age: float
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+
+def digests_of(data: bytes) -> dict[str, bytes]:
+    """Return the digests by which stores compare something small."""
+    return {
+        "sha256": hashlib.sha256(data).digest(),
+        "crc32": zlib.crc32(data).to_bytes(4, "big"),
+        "md5": hashlib.new("md5", data, usedforsecurity=False).digest(),
+    }
+
+
+def checksum_of(digests: Mapping[str, bytes], checksum: str) -> dict[str, str]:
+    """Return the parameter by which a store verifies what it gets, if any."""
+    return {CHECKSUM_PARAMETERS[checksum]: encoded(digests[checksum])} if checksum in CHECKSUM_PARAMETERS else {}
+
+
+class Uploads:
+    """The unfinished uploads of one bucket."""
+
+    def __init__(self, client: S3Client, page_size: int = 1000) -> None:
+        self._client = client
+        self._page_size = page_size
+
+    def of(self, key: str) -> list[Unfinished]:
+        """Return the unfinished uploads of a file. Raises NoLists."""
+        found = []
+        for upload, begun, now in list(self._begun(key)):
+            with contextlib.suppress(Refused):  # it has ended meanwhile
+                parts, last = self._listed(key, upload)
+                found.append(Unfinished(upload, tuple(parts), now - max(begun, last)))
+        return found
+
+    def parts(self, key: str, upload: str) -> list[Listed] | None:
+        """Return the parts of an upload, None when there is no such upload. Raises NoLists."""
+        try:
+            return self._listed(key, upload)[0]
+        except Refused:
+            return None
+
+    def is_there(self, key: str, upload: str) -> bool:
+        """Return whether an upload can still be finished. Raises NoLists."""
+        try:
+            self._call("list_parts", GONE_UPLOAD, Key=key, UploadId=upload, MaxParts=1)
+        except Refused:
+            return False
+        return True
+
+    def abort(self, key: str, upload: str) -> bool:
+        """Throw away what an upload has; return whether it was there."""
+        try:
+            self._client.call("abort_multipart_upload", GONE_UPLOAD, Key=key, UploadId=upload)
+        except Refused:
+            return False
+        return True
+
+    def sort_out(self, key: str, size: int, mark: int, notice: Notice) -> tuple[Unfinished, int] | None:
+        """Return the best of the uploads that can be gone on with, and the size of its parts; abort what is of no use.
+
+        That is what has stood still for a day, and what this host has begun with other bytes or options. Whatever else
+        there is may be under way. Raises NoLists.
+        """
+        ours = []
+        for upload in self.of(key):
+            part_size = marked_size(upload.parts, size)
+            if part_size is not None and is_of(part_size, mark):
+                ours.append((upload, part_size))
+            elif upload.age > STALE:
+                self._abort_with_notice(key, upload, "nothing has come in for it for a day", notice)
+            elif upload.parts and is_from(max(part.size for part in upload.parts), mark):
+                self._abort_with_notice(key, upload, "this host has begun it, with other bytes or options", notice)
+        ours.sort(key=lambda found: found[0].size)
+        best = ours.pop() if ours else None
+        for upload, part_size in ours:
+            if is_from(part_size, mark):
+                self._abort_with_notice(key, upload, "another one of the same image has more", notice)
+        return best
+
+    def _abort_with_notice(self, key: str, upload: Unfinished, why: str, notice: Notice) -> None:
+        what = f"an unfinished upload of {self._client.place.address(key)} with {upload.size} bytes"
+        try:
+            if self.abort(key, upload.name):
+                notice(f"Removed {what}: {why}.")
+        except TaskError as error:
+            notice(f"There is {what}, which is of no use ({why}). It could not be removed: {error.message}")
+        except RetryLater:
+            pass  # the next run finds it again
+
+    def _begun(self, key: str) -> Iterator[tuple[str, float, float]]:
+        """Yield the ids of the uploads of a file, when they were begun, and what time the store has now."""
+        more: dict[str, Any] = {}
+        while True:
+            try:
+                answer = self._call(
+                    "list_multipart_uploads", GONE_UPLOAD, Prefix=key, MaxUploads=self._page_size, **more
+                )
+            except Refused:  # so says rclone when there are none
+                return
+            now = _date(answer)
+            for upload in answer.get("Uploads", []):
+                if upload["Key"] == key:
+                    yield upload["UploadId"], upload["Initiated"].timestamp(), now
+            following = {
+                "KeyMarker": answer.get("NextKeyMarker", ""),
+                "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
+            }
+            following = {name: value for name, value in following.items() if value}
+            if not answer.get("IsTruncated") or not following or following == more:
+                return
+            more = following
+
+    def _listed(self, key: str, upload: str) -> tuple[list[Listed], float]:
+        """Return the parts that an upload has, and when the last of them came in. Raises Refused when it has ended."""
+        parts: list[Listed] = []
+        last = 0.0
+        marker = 0
+        while True:
+            answer = self._call(
+                "list_parts",
+                GONE_UPLOAD,
+                Key=key,
+                UploadId=upload,
+                MaxParts=self._page_size,
+                PartNumberMarker=marker,
+            )
+            for part in answer.get("Parts", []):
+                checksums = {name: part[name] for name in CHECKSUM_PARAMETERS.values() if part.get(name)}
+                parts.append(Listed(part["PartNumber"], part.get("Size", 0), part.get("ETag", ""), checksums))
+                last = max(last, part["LastModified"].timestamp() if "LastModified" in part else 0.0)
+            following = int(answer.get("NextPartNumberMarker") or 0)
+            if not answer.get("IsTruncated") or following <= marker:
+                return parts, last
+            marker = following
+
+    def _call(self, operation: str, accept: tuple[str, ...], **parameters: Any) -> Any:
+        try:
+            return self._client.call(operation, (*accept, *NOT_SUPPORTED, "AccessDenied"), **parameters)
+        except Refused as refused:
+            if refused.code in accept:
+                raise
+            raise NoLists(refused.code) from refused
+
+
+def _date(answer: Mapping[str, Any]) -> float:
+    """Return the time of the store's clock: ages are told by it alone."""
+    told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    parsed = email.utils.parsedate_tz(told) if told else None
+    return float(email.utils.mktime_tz(parsed)) if parsed else time.time()

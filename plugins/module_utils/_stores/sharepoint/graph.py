@@ -1,0 +1,317 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Microsoft Graph: tokens, requests, and what its answers mean in words.
+
+Some addresses that Graph hands out open what they lead to for whoever knows them: upload sessions and downloads. They
+are secrets. They are asked without a token, and no sentence here holds more of them than their host.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Callable
+from urllib.parse import urlencode, urlsplit
+
+from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._http.session import REDIRECTS, Http, bearer, retry_after
+from ..base import StoreFull, StoreOptions
+from ..https.folder import MAY_PASS
+
+# Seconds before its end at which a token counts as ended: a request must not meet its end on the way.
+_MARGIN = 300.0
+_SHORTEST_TOKEN = 30.0
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where one of Microsoft's clouds gives tokens, and where it has Graph."""
+
+    login: str
+    graph: str
+
+
+_PUBLIC = Cloud("https://login.microsoftonline.com", "https://graph.microsoft.com")
+_GOVERNMENT = Cloud("https://login.microsoftonline.us", "https://graph.microsoft.us")
+_DEFENSE = Cloud("https://login.microsoftonline.us", "https://dod-graph.microsoft.us")
+_CHINA = Cloud("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn")
+_CLOUDS = {urlsplit(cloud.graph).hostname: cloud for cloud in (_PUBLIC, _GOVERNMENT, _DEFENSE, _CHINA)}
+_CLOUDS_OF_SHAREPOINT = {
+    "sharepoint.us": _GOVERNMENT,
+    "sharepoint-mil.us": _DEFENSE,
+    "sharepoint.cn": _CHINA,
+}
+
+
+def cloud_of(sharepoint_host: str, endpoint_url: str | None) -> Cloud:
+    """Return the cloud to which a host of SharePoint belongs, or the one that C(endpoint_url) names.
+
+    Where that is none of Microsoft's, such as a gateway of the company, the tokens come from there, too.
+    """
+    if endpoint_url:
+        parts = urlsplit(endpoint_url)
+        if parts.scheme != "https" or not parts.hostname or parts.username is not None or parts.query:
+            raise TaskError(
+                "endpoint_url must be the https:// address of Microsoft Graph for a sharepoint:// destination, such "
+                "as https://graph.microsoft.us. Leave it out for Microsoft's public cloud."
+            )
+        known = _CLOUDS.get(parts.hostname)
+        here = f"https://{parts.netloc}{parts.path.rstrip('/')}"
+        return known or Cloud(here, here)
+    for domain, cloud in _CLOUDS_OF_SHAREPOINT.items():
+        if sharepoint_host.endswith("." + domain):
+            return cloud
+    return _PUBLIC
+
+
+# What the login of Microsoft Entra answers: its number, and what the admin does.
+_LOGIN_ERRORS = {
+    7000215: "The client_secret is wrong. Give the secret's value, not its ID, as it was shown when it was made.",
+    7000222: "The client_secret has expired. Make a new one for the application in Microsoft Entra, and give that.",
+    700016: "There is no application client_id in the tenant tenant_id. Check both.",
+    7000112: "The application client_id is disabled. Ask an administrator of Microsoft Entra to enable it.",
+    90002: "There is no tenant tenant_id. Give the tenant's ID or its domain name, such as contoso.onmicrosoft.com.",
+    900023: "There is no tenant tenant_id. Give the tenant's ID or its domain name, such as contoso.onmicrosoft.com.",
+    53003: "A Conditional Access policy of the company blocks the application. Ask its administrators to allow it.",
+}
+
+
+class Tokens:
+    """The token for the requests to Graph: a given one, or those that an application gets with its secret."""
+
+    def __init__(
+        self,
+        http: Http,
+        cloud: Cloud,
+        options: StoreOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http = http
+        self._cloud = cloud
+        self._options = options
+        self._clock = clock
+        self._token = options.token
+        self._ends = float("inf")
+        if options.token is None:
+            self._token = None
+            missing = [name for name in ("tenant_id", "client_id", "client_secret") if not getattr(options, name)]
+            if missing:
+                raise TaskError(
+                    f"A sharepoint:// destination needs tenant_id, client_id and client_secret, or a token. Give "
+                    f"{' and '.join(missing)}."
+                )
+
+    @property
+    def renewable(self) -> bool:
+        return self._options.token is None
+
+    def current(self) -> str:
+        """Return a token that does not end for a while."""
+        if self._token is None or self._clock() >= self._ends:
+            self._token = self._fetch()
+        return self._token
+
+    def drop(self) -> None:
+        """Take no more of the token that there is, because Graph does not accept it."""
+        if self.renewable:
+            self._token = None
+
+    def _fetch(self) -> str:
+        options = self._options
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": options.client_id,
+            "client_secret": options.client_secret,
+            "scope": f"{self._cloud.graph}/.default",
+        }
+        asked = self._clock()
+        response = self._http.request(
+            "POST",
+            f"{self._cloud.login}/{_plain(options.tenant_id or '')}/oauth2/v2.0/token",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            urlencode(form).encode(),
+        )
+        content = json_of(response)
+        token = content.get("access_token")
+        if response.status_code == 200 and isinstance(token, str) and token:
+            lasts = _seconds(content.get("expires_in"))
+            self._ends = asked + max(_SHORTEST_TOKEN, lasts - _MARGIN)
+            return token
+        raise self._refused(response, content)
+
+    def _refused(self, response: Any, content: dict[str, Any]) -> Exception:
+        host, status = urlsplit(self._cloud.login).netloc, response.status_code
+        numbers = content.get("error_codes")
+        for number in numbers if isinstance(numbers, list) else []:
+            if number in _LOGIN_ERRORS:
+                return TaskError(f"{host} gives no token (AADSTS{number}). {_LOGIN_ERRORS[number]}", status=status)
+        why = f"{status} {_word(content.get('error'))}".strip()
+        said = f"{host} gives no token ({why})."
+        if status in MAY_PASS:
+            return RetryLater(said, after=retry_after(response), status=status)
+        if status == 200 or not content:
+            return TaskError(
+                f"{said} It does not answer as Microsoft's login does. Check endpoint_url and the proxy.", status=status
+            )
+        return TaskError(f"{said} Check tenant_id, client_id and client_secret.", status=status)
+
+
+class Graph:
+    """Requests to Graph, with a token that is renewed when it ends."""
+
+    def __init__(
+        self, sharepoint_host: str, options: StoreOptions, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cloud = cloud_of(sharepoint_host, options.endpoint_url)
+        self._http = Http(ca_path=options.ca_path, proxy=options.proxy, timeout=options.timeout)
+        self._tokens = Tokens(self._http, self._cloud, options, clock)
+        self.host = urlsplit(self._cloud.graph).netloc
+        self.blocks = self._http.blocks
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any
+    ) -> Any:
+        """Ask for something below C(/v1.0), and return the answer, whatever its status."""
+        return self._authorized(method, f"{self._cloud.graph}/v1.0{path}", headers, data, **more)
+
+    def _authorized(self, method: str, url: str, headers: dict[str, str] | None, data: Any, **more: Any) -> Any:
+        for last in (False, True):
+            sent = {**(headers or {}), "Authorization": bearer(self._tokens.current())}
+            response = self._http.request(method, url, sent, data, **more)
+            if response.status_code != 401 or last or not self._tokens.renewable:
+                return response
+            response.close()
+            self._tokens.drop()
+        raise AssertionError("the last turn returns")
+
+    def get(self, path: str, doing: str) -> dict[str, Any]:
+        """Return what Graph tells of a thing."""
+        response = self.request("GET", path)
+        self.judge(response, doing)
+        return json_of(response)
+
+    def pages(self, path: str, doing: str) -> Iterator[dict[str, Any]]:
+        """Yield what is in a list, which Graph gives in pages."""
+        url = f"{self._cloud.graph}/v1.0{path}"
+        while url:
+            response = self._authorized("GET", url, None, None)
+            self.judge(response, doing)
+            page = json_of(response)
+            yield from page.get("value", [])
+            url = page.get("@odata.nextLink", "")
+            if url and not url.startswith(self._cloud.graph + "/"):
+                raise TaskError(
+                    f"{self.host} continues a list at {urlsplit(url).netloc}, to which no token is sent. Ask the "
+                    "administrators of the gateway in endpoint_url to let it give its own address."
+                )
+
+    def download(self, path: str, headers: dict[str, str]) -> Any:
+        """Return the streamed answer with a file's content, from where Graph sends us."""
+        response = self.request("GET", path, None, None, stream=True)
+        if response.status_code not in REDIRECTS or "Location" not in response.headers:
+            return response
+        response.close()
+        return self.open(
+            "GET", response.headers["Location"], {"Cache-Control": "no-cache", **headers}, None, stream=True
+        )
+
+    def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
+        """Ask an address that opens without a token. It must not get one: some then answer 401."""
+        if urlsplit(url).scheme != "https":
+            raise TaskError(f"{self.host} gave an address that is not HTTPS for the transfer: it is not used.")
+        try:
+            return self._http.request(method, url, headers, data, **more)
+        except TaskError as error:
+            error.details.pop("url", None)
+            if urlsplit(url).path in error.message:
+                raise TaskError(
+                    f"No request can be sent to {urlsplit(url).netloc}. Check the proxy, and that this host may "
+                    "reach it."
+                ) from None
+            raise
+
+    def judge(self, response: Any, doing: str) -> None:
+        """Return when an answer is a success; else raise RetryLater or TaskError with the sentence for it."""
+        status = response.status_code
+        if 200 <= status < 300:
+            return
+        code = error_code(response)
+        response.close()
+        sentence = self.sentence(response, code, doing)
+        if status in MAY_PASS or code == "resourceModified":
+            raise RetryLater(sentence, after=retry_after(response), status=status)
+        raise (StoreFull if is_full(status, code) else TaskError)(sentence, status=status)
+
+    def sentence(self, response: Any, code: str, doing: str) -> str:
+        """Return what an answer that is no success means."""
+        host, status = urlsplit(response.url).netloc, response.status_code
+        said = f"{host} answered {status}{' ' + code if code else ''} to the {doing}"
+        if status == 401 and self._tokens.renewable:
+            return f"{said}: the application's tokens are not accepted. Check that client_id is of the site's tenant."
+        if status == 401:
+            return (
+                f"{said}: the token is not accepted, or has ended. Give a new one, or tenant_id, client_id and "
+                "client_secret, with which tokens are renewed."
+            )
+        if is_full(status, code):
+            return f"{said}: the site is full. Free some space there, or ask its administrators for more."
+        if status == 403:
+            return (
+                f"{said}: the application may not do that. Have an administrator grant it the application permission "
+                "Sites.Selected of Microsoft Graph and the role write for this site, or Files.ReadWrite.All."
+            )
+        if status == 407:
+            return f"The proxy wants credentials ({said}). Give them in proxy: http://USER:PASSWORD@host:port."
+        if status in (409, 412):
+            return f"{said}: something else has changed it at the same time."
+        if status == 413:
+            return f"{said}: it takes no file of that size. Give a smaller part_size, or make the image smaller."
+        if status == 423:
+            return f"{said}: the file is locked, such as by somebody who has it open."
+        return f"{said}."
+
+
+def is_full(status: int, code: str) -> bool:
+    """Return whether an answer says that there is no room."""
+    return status == 507 or code in ("quotaLimitReached", "insufficientStorage")
+
+
+def json_of(response: Any) -> dict[str, Any]:
+    """Return the object in an answer, an empty one when there is none."""
+    try:
+        content = response.json()
+    except (ValueError, OSError):  # no JSON, or not all of it has come
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def error_code(response: Any) -> str:
+    """Return Graph's word for an error, such as C(accessDenied)."""
+    error = json_of(response).get("error")
+    return _word(error.get("code")) if isinstance(error, dict) else ""
+
+
+def _word(value: Any) -> str:
+    """Return what a server says as one word that can be shown; empty for anything longer."""
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,60}", value) else ""
+
+
+def _plain(tenant: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", tenant):
+        raise TaskError("tenant_id must be the tenant's ID or its domain name, such as contoso.onmicrosoft.com.")
+    return tenant
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+__all__ = ["Cloud", "Graph", "Tokens", "cloud_of", "error_code", "is_full", "json_of"]

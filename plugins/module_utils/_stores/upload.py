@@ -1,0 +1,329 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The algorithm of an upload: look, check, send, prove, publish, look again; then the checksum beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from typing import Callable
+
+from .._common.checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
+from .._common.errors import TaskError, add_sentence
+from .._common.progress import Report, unwatched
+from .._common.retry import Attempts, Retries, RetryLater
+from .base import Conflict, Notice, Sent, Store, Stored, check_name, unheard
+from .body import Body
+
+# Seconds; how long a server may take to notice that a connection broke.
+_SETTLE_PAUSES = (0.2, 0.3, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be in the store."""
+
+    src: str
+    name: str
+    # Without it: what the sidecar's record says, else what is computed as the file is sent.
+    sha256: str | None = None
+    overwrite: bool = False
+    sidecar: bool = True
+    # Bytes a second.
+    rate_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What is there now, or in check mode would be."""
+
+    url: str
+    sha256: str | None
+    size: int
+    bytes_sent: int
+    # Bytes that the store had from a transfer that broke, of this run or of one before: they were not sent again.
+    resumed_from: int
+    seconds: float
+    image_changed: bool
+    sidecar_changed: bool
+    # What was there before, None for nothing.
+    before: Stored | None
+
+    @property
+    def changed(self) -> bool:
+        return self.image_changed or self.sidecar_changed
+
+
+class Upload:
+    """Brings one file into a store, and does nothing when it is there already."""
+
+    def __init__(
+        self,
+        store: Store,
+        wanted: Wanted,
+        retries: Retries,
+        check_mode: bool = False,
+        report: Report = unwatched,
+        notice: Notice = unheard,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_name(wanted.name)
+        self._store = store
+        self._wanted = wanted
+        self._retries = retries
+        self._check_mode = check_mode
+        self._report = report
+        self._notice = notice
+        self._clock = clock
+        self._resumed_from = 0
+        # True when a store had other bytes than it was sent: from then on its word is not enough.
+        self._suspicious = False
+        self._told_of_restart = False
+        self._sha256 = wanted.sha256
+        self._address = store.link(wanted.name)
+
+    def run(self) -> Uploaded:
+        """Do it. After any TaskError there is nothing new under the final name."""
+        begun = self._clock()
+        with Body(self._wanted.src, rate_limit=self._wanted.rate_limit, report=self._report) as body:
+            known = recorded(self._wanted.src)
+            self._sha256 = self._wanted.sha256 or (known.sha256 if known else None)
+            before = self._look()
+            image_changed = before is None or not self._is_ours(before, body)
+            if image_changed:
+                if known is not None and known.sha256 != self._sha256:
+                    raise self._other_source(known.sha256)
+                image_changed = self._bring(body, before)
+            uploaded_bytes = body.sent
+        return Uploaded(
+            url=self._link(),
+            sha256=self._sha256,
+            size=body.size,
+            bytes_sent=uploaded_bytes,
+            resumed_from=self._resumed_from,
+            image_changed=image_changed,
+            sidecar_changed=self._wanted.sidecar and self._publish_sidecar(),
+            before=before,
+            seconds=round(self._clock() - begun, 1),
+        )
+
+    def _link(self) -> str:
+        if self._check_mode:  # a link that has to be made first
+            return self._address
+        return self._retries.call(lambda: self._store.share(self._wanted.name))
+
+    def _look(self) -> Stored | None:
+        return self._retries.call(lambda: self._store.look(self._wanted.name))
+
+    def _is_ours(self, found: Stored, body: Body) -> bool:
+        """Return whether the store has these very bytes; reads them back only when nothing else can tell."""
+        if found.size != body.size:
+            return False
+        self._sha256 = self._sha256 or body.sha256 or hash_file(self._wanted.src, self._report).sha256
+        if found.sha256 is not None:
+            return found.sha256 == self._sha256
+        if self._published_digest() == self._sha256:
+            return True
+        return self._read_back(found.name, body) == (self._sha256, body.size)
+
+    def _read_back(self, name: str, body: Body) -> tuple[str, int]:
+        return self._store.digest(name, self._retries, lambda done, _unknown: self._report(done, body.size))
+
+    def _bring(self, body: Body, before: Stored | None) -> bool:
+        """Bring the file there; return False when someone else has just brought the same bytes."""
+        overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
+        if before is not None and not overwrite:
+            raise self._occupied(before, body)
+        if self._sha256 is None and self._retries.call(lambda: self._store.digest_first):
+            self._sha256 = hash_file(self._wanted.src, self._report).sha256
+        body.expected = self._sha256
+        self._retries.call(
+            lambda: self._store.check(self._wanted.name, body.content, write=not self._check_mode, notice=self._notice)
+        )
+        if self._check_mode:
+            return True
+        if before is not None:
+            # As long as it is there, it would vouch for the old bytes, in front of new ones of the same size.
+            self._retries.call(lambda: self._store.delete(self._sidecar_name))
+        try:
+            changed = self._send_and_publish(body, before, overwrite)
+        except BaseException:
+            self._remove_half_sent(body, before)
+            raise
+        self._sha256 = self._sha256 or body.sha256
+        self._prove(body)
+        return changed
+
+    def _send_and_publish(self, body: Body, before: Stored | None, overwrite: bool) -> bool:
+        """Send and publish; return False when someone else has just published the same bytes.
+
+        Whatever ends it, what the store can go on with is left there, for the next run.
+        """
+        sending, publishing = self._retries.begin(), self._retries.begin()
+        sent: Sent | None = None
+        while True:
+            kept = 0
+            try:
+                if sent is None:
+                    after = self._store.resumable(self._wanted.name, body)
+                    kept = after.size if after is not None else 0
+                    sent = self._store.send(self._wanted.name, body, overwrite, after)
+                    self._resumed_from = sent.resumed_from
+                sent = self._proven(sent, body)
+                if sent is None:
+                    continue
+                self._store.publish(self._wanted.name, sent, overwrite)
+                return True
+            except Conflict:
+                if sent is not None:
+                    self._discard(sent)
+                found = self._look()
+                if found is None or not self._is_ours(found, body):
+                    raise self._occupied(found, body) from None
+                return False
+            except RetryLater as error:
+                self._pause(sending if sent is None else publishing, error, kept, body)
+            # The answer may have been lost after the work was done.
+            if sent is not None:
+                if self._is_published(sent, body):
+                    return True
+                if not self._is_waiting(sent):
+                    sent = None
+            elif not self._store.staged:
+                found = self._look()
+                if found is not None and found != before:
+                    if self._is_ours(found, body):
+                        return True
+                    overwrite = overwrite or self._is_half_sent(found, body)
+                    if not overwrite:
+                        raise self._occupied(found, body)
+            if sent is None:
+                self._tell_of_restart(body)
+
+    def _proven(self, sent: Sent, body: Body) -> Sent | None:
+        """Return what was sent, read back where nothing else proves it; None when that has to be done anew."""
+        if sent.proven and not self._suspicious:
+            return sent
+        if self._read_back(sent.name, body) == (body.sha256, body.size):
+            return replace(sent, proven=True)
+        self._discard(sent)
+        found_wrong = f"What {self._store.url} had of {self._wanted.name} were other bytes than those that were sent"
+        if self._suspicious:
+            raise TaskError(
+                f"{found_wrong}, twice. Nothing was published. Look for what else writes there, and ask the server's "
+                "administrators for what changes files on their way.",
+                url=self._address,
+            )
+        self._suspicious = True
+        self._notice(f"{found_wrong}. They were removed, and all of it is sent anew.")
+        return None
+
+    def _pause(self, attempts: Attempts, error: RetryLater, kept: int, body: Body) -> None:
+        try:
+            attempts.pause(error, kept)
+        except TaskError as final:
+            if self._store.resumes and body.sent:
+                add_sentence(final, "What has arrived is kept in the store: the same command goes on from there.")
+            raise
+
+    def _tell_of_restart(self, body: Body) -> None:
+        if body.sent and self._store.resumes is False and not self._told_of_restart:
+            self._told_of_restart = True
+            self._notice(
+                f"{self._store.url} cannot go on within a file: after the break, the transfer of {self._wanted.name} "
+                "began again at its first byte."
+            )
+
+    def _is_waiting(self, sent: Sent) -> bool:
+        return self._retries.call(lambda: self._store.is_waiting(sent))
+
+    def _is_published(self, sent: Sent, body: Body) -> bool:
+        """Return whether the rename was done, although no answer said so.
+
+        Nobody else knows the temporary name: when it is gone, it was our rename that took it.
+        """
+        if self._is_waiting(sent):
+            return False
+        found = self._look()
+        return found is not None and found.size == sent.size and found.sha256 in (None, body.sha256)
+
+    def _discard(self, sent: Sent) -> None:
+        with contextlib.suppress(RetryLater, TaskError):
+            self._store.discard(sent)
+
+    def _prove(self, body: Body) -> None:
+        found = self._look()
+        if found is None or found.size != body.size:
+            raise TaskError(
+                f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there "
+                f"instead of {body.size} bytes. Look whether something else writes to that folder, then run the same "
+                "command again.",
+                url=self._address,
+            )
+
+    def _is_half_sent(self, found: Stored, body: Body) -> bool:
+        """Return whether what is there is the start of our file, left by a transfer that broke off."""
+        if found.size >= body.size or self._retries.call(lambda: self._store.atomic):
+            return False
+        return self._retries.call(lambda: self._is_start_of_ours(found.name))
+
+    def _is_start_of_ours(self, name: str) -> bool:
+        with open(self._wanted.src, "rb") as ours:
+            return all(ours.read(len(block)) == block for block in self._store.blocks(name))
+
+    def _remove_half_sent(self, body: Body, before: Stored | None) -> None:
+        """Leave no part of an image under its final name, where the store has let it get there."""
+        with contextlib.suppress(RetryLater, TaskError, OSError):
+            if self._store.atomic:
+                return
+            # The server writes down what it has got when it notices that the connection is gone, which may be after us.
+            for pause in _SETTLE_PAUSES:
+                found = self._store.look(self._wanted.name)
+                if found is not None and found != before:
+                    if found.size < body.size and self._is_start_of_ours(found.name):
+                        self._store.delete(found.name)
+                    return
+                time.sleep(pause)
+
+    @property
+    def _sidecar_name(self) -> str:
+        return self._wanted.name + SIDECAR
+
+    def _published_digest(self) -> str | None:
+        found = self._retries.call(lambda: self._store.read(self._sidecar_name))
+        if found is None:
+            return None
+        return parse_sidecar(found[0].decode("utf-8", errors="replace"), self._wanted.name).sha256
+
+    def _publish_sidecar(self) -> bool:
+        """Put the checksum beside the image, after it; return whether that changed (or in check mode would change)."""
+        if self._sha256 is None:  # check mode, and nothing has read the file
+            return True
+        if self._published_digest() == self._sha256:
+            return False
+        if not self._check_mode:
+            line = line_for(self._sha256, self._wanted.name).encode()
+            self._retries.call(lambda: self._store.write(self._sidecar_name, line, "text/plain; charset=utf-8"))
+        return True
+
+    def _occupied(self, found: Stored | None, body: Body) -> TaskError:
+        there = f"{found.size} bytes" if found is not None else "gone again"
+        return TaskError(
+            f"{self._address} is there already, with other bytes than {self._wanted.src} ({there}, here {body.size}). "
+            "Users' Macs compare what they download with a SHA-256, so a published image never changes: choose another "
+            "name or version. If nobody uses the published one yet, set overwrite to true.",
+            url=self._address,
+            size=found.size if found is not None else None,
+        )
+
+    def _other_source(self, recorded_digest: str) -> TaskError:
+        return TaskError(
+            f"{self._wanted.src} is not the file that is to be sent: its SHA-256 is {recorded_digest}, expected was "
+            f"{self._sha256}. Nothing was sent. Pack the virtual machine again, or correct sha256.",
+            path=self._wanted.src,
+            sha256=recorded_digest,
+            expected=self._sha256,
+        )

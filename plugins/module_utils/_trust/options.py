@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The options of signing and verifying, as the documentation fragment C(_signing) says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from .signature import Signer, SshKeygen, Verifier
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+SIGNING_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "signing_key_path": {"type": "path", "no_log": False},
+    "signing_identity": {"type": "str"},
+}
+# For required_by of AnsibleModule.
+SIGNING_RULES = {"signing_key_path": ["signing_identity"]}
+
+VERIFYING_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "allowed_signers_path": {"type": "path"},
+    "require_signature": {"type": "bool", "default": False},
+}
+# For required_if.
+VERIFYING_RULES = [("require_signature", True, ["allowed_signers_path"])]
+
+
+def keygen_of(module: AnsibleModule) -> SshKeygen:
+    """Return the program by which a module signs and verifies."""
+    return SshKeygen(module.run_command)
+
+
+def signer_of(module: AnsibleModule) -> Optional[Signer]:
+    """Return what signs for a module, None where no key is given."""
+    params = module.params
+    if params["signing_key_path"] is None:
+        return None
+    return Signer(keygen_of(module), params["signing_key_path"], params["signing_identity"])
+
+
+def verifier_of(module: AnsibleModule) -> Optional[Verifier]:
+    """Return what verifies for a module, None where no signers are named."""
+    path = module.params["allowed_signers_path"]
+    return None if path is None else Verifier(keygen_of(module), path)

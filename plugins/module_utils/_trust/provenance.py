@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""The statement of provenance: from what, by what, how and when an image was made.
+
+It is a statement of in-toto (v1) with a predicate of SLSA provenance (v1). docs/trust.md tells what each part holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Optional
+
+from .._common.errors import TaskError
+from .._common.retry import Retries
+from .._common.version import VERSION
+from .._records.record import TIME_FORMAT
+from .._stores.base import Store, check_name
+from .seal import PROVENANCE, SIGNATURE
+from .signature import Signer
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = (
+    "https://github.com/ansible-collections/macops.parallels/blob/main/docs/trust.md#the-build-type-build-image-v1"
+)
+# Fields that SLSA does not know are named after who has added them.
+COMMANDS = "macops_commands"
+
+_CONTENT_TYPE = "application/vnd.in-toto+json"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The image that the statement is about."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is known of how it was made."""
+
+    builder_id: str
+    invocation_id: str
+    started_at: datetime
+    finished_at: datetime
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    # Each with name, and with uri or sha256.
+    materials: Sequence[Mapping[str, Any]] = ()
+    commands: Sequence[Mapping[str, Any]] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def statement(subject: Subject, build: Build) -> dict[str, Any]:
+    """Return the statement."""
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": subject.name, "digest": {"sha256": subject.sha256}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": _told(build.parameters),
+                "internalParameters": _told(build.environment),
+                "resolvedDependencies": [*_source(build.source), *map(_material, build.materials)],
+            },
+            "runDetails": {
+                "builder": {
+                    "id": build.builder_id,
+                    "version": {"macops.parallels": VERSION, **_told(build.versions)},
+                },
+                "metadata": {
+                    "invocationId": build.invocation_id,
+                    "startedOn": build.started_at.strftime(TIME_FORMAT),
+                    "finishedOn": build.finished_at.strftime(TIME_FORMAT),
+                    COMMANDS: [_command(command) for command in build.commands],
+                },
+            },
+        },
+    }
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts that are known."""
+    return {key: value for key, value in facts.items() if value not in (None, "")}
+
+
+def _source(source: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the source VM, as a dependency: it has no digest, since it changes whenever it runs."""
+    known = _told(source)
+    if not known.get("uuid"):
+        return []
+    return [{"name": "source VM", "uri": f"urn:uuid:{known['uuid']}", "annotations": known}]
+
+
+def _material(material: Mapping[str, Any]) -> dict[str, Any]:
+    given = _told(material)
+    if not given.get("name") or not (given.get("uri") or given.get("sha256")):
+        raise TaskError("Each of materials needs a name, and a uri or a sha256, or both.")
+    digest = given.pop("sha256", None)
+    return {**given, "digest": {"sha256": digest}} if digest else given
+
+
+def _command(command: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "cmd": list(command["cmd"]),
+        "rc": command["rc"],
+        "startedOn": command["started_at"],
+        "seconds": command["seconds"],
+    }
+
+
+def serialized(content: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a statement, as they are written and signed."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is beside the image now, or in check mode would be."""
+
+    changed: bool
+    statement: dict[str, Any]
+    # The one that was there, empty for none.
+    before: dict[str, Any]
+
+
+class ProvenanceFile:
+    """The statement beside one image in a store, and its signature."""
+
+    def __init__(self, store: Store, retries: Retries, file: str, signer: Optional[Signer] = None) -> None:
+        check_name(file)
+        self._store = store
+        self._retries = retries
+        self._signer = signer
+        self.name = file + PROVENANCE
+        self.signature_name = self.name + SIGNATURE
+
+    def publish(self, content: dict[str, Any], check_mode: bool = False) -> Published:
+        """Put the statement beside the image, then its signature; the record that names them comes after both.
+
+        A statement about these very bytes stays, because it tells of the run that made them. With a key, only one that
+        was signed by it stays: others may be by anybody.
+        """
+        found = self._retries.call(lambda: self._store.read(self.name))
+        there = _parsed(found[0]) if found is not None else {}
+        if found is not None and there.get("subject") == content["subject"] and self._is_signed(found[0]):
+            return Published(False, there, there)
+        if not check_mode:
+            data = serialized(content)
+            signature = self._signer.sign(data) if self._signer is not None else None
+            self._write(self.name, data, _CONTENT_TYPE)
+            if signature is not None:
+                self._write(self.signature_name, signature.encode(), "text/plain; charset=utf-8")
+        return Published(True, content, there)
+
+    def _is_signed(self, data: bytes) -> bool:
+        """Return whether it is signed with the key, where there is one."""
+        if self._signer is None:
+            return True
+        found = self._retries.call(lambda: self._store.read(self.signature_name))
+        return found is not None and self._signer.has_signed(data, found[0].decode("utf-8", errors="replace"))
+
+    def _write(self, name: str, data: bytes, content_type: str) -> None:
+        self._retries.call(lambda: self._store.write(name, data, content_type))
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

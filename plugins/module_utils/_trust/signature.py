@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to this collection: not for use from outside of it.
+"""Signatures by SSH keys, made and verified by C(ssh-keygen -Y), which every Mac and Linux has.
+
+The signed bytes go through its standard input. It is never let ask for a passphrase, because nobody is there to answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Callable, Optional
+
+from .._common.errors import TaskError
+
+NAMESPACE = "macops.parallels"
+
+# What is said of a signature.
+GOOD = "good"
+MISSING = "missing"
+CHANGED = "changed"
+FOREIGN = "foreign"
+EXPIRED = "expired"
+UNREADABLE = "unreadable"
+
+RunCommand = Callable[..., tuple[int, str, str]]
+
+_PROGRAM = "ssh-keygen"
+_FOLDERS = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
+_ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END SSH SIGNATURE-----\s*", re.ASCII)
+_IDENTITY = re.compile(r"[^\s\x00-\x1f\x7f\"',*?!-][^\s\x00-\x1f\x7f\"',*?!]{0,254}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be thought of a signature, and why, in a sentence."""
+
+    word: str
+    reason: str
+
+    @property
+    def is_good(self) -> bool:
+        return self.word == GOOD
+
+
+def is_identity(text: object) -> bool:
+    """Return whether a text can name a signer in a file of allowed signers, such as C(build@example.com)."""
+    return isinstance(text, str) and _IDENTITY.fullmatch(text) is not None
+
+
+class SshKeygen:
+    """The program, run without a terminal and without anybody who could answer a question."""
+
+    def __init__(self, run_command: RunCommand) -> None:
+        self._run_command = run_command
+        self._path = ""
+
+    def run(self, *args: str, data: bytes = b"") -> tuple[int, str, str]:
+        """Return its exit code, what it printed, and what it said, in English."""
+        return self._run_command(
+            [self._program(), *args],
+            data=data,
+            binary_data=True,
+            expand_user_and_vars=False,
+            handle_exceptions=False,
+            environ_update={
+                "LC_ALL": "C",
+                "LANGUAGE": "C",
+                # A program that gives no passphrase, in place of a question on a terminal.
+                "SSH_ASKPASS": shutil.which("false") or "/usr/bin/false",
+                "SSH_ASKPASS_REQUIRE": "force",
+            },
+        )
+
+    def _program(self) -> str:
+        if not self._path:
+            search = os.pathsep.join([os.environ.get("PATH", os.defpath), *_FOLDERS])
+            found = shutil.which(_PROGRAM, path=search)
+            if found is None:
+                raise TaskError(
+                    f"The program {_PROGRAM} is not on this host, and signatures are made and verified by it. Install "
+                    "OpenSSH 8.7 or newer (every Mac from macOS 13 on has it)."
+                )
+            self._path = found
+        return self._path
+
+
+class Signer:
+    """Signs with one key, in the name of one identity."""
+
+    def __init__(self, keygen: SshKeygen, key_path: str, identity: str) -> None:
+        self._keygen = keygen
+        self._key_path = key_path
+        self.identity = identity
+        self._key = b""
+        if not is_identity(identity):
+            raise TaskError(
+                f"signing_identity cannot be '{identity}': give one word, such as build@example.com, as it stands at "
+                "the beginning of a line in the file of allowed signers."
+            )
+
+    def sign(self, data: bytes) -> str:
+        """Return the signature of some bytes, in its armor."""
+        if not os.path.isfile(self._key_path):
+            raise TaskError(
+                f"There is no file {self._key_path} on the host that signs. Let signing_key_path name an SSH key "
+                "there.",
+                path=self._key_path,
+            )
+        if not os.access(self._key_path, os.R_OK):
+            raise TaskError(
+                f"{self._key_path} may not be read by the user who signs. Give the file to that user, or name another "
+                "key with signing_key_path.",
+                path=self._key_path,
+            )
+        rc, signature, said = self._keygen.run("-Y", "sign", "-n", NAMESPACE, "-f", self._key_path, data=data)
+        if rc != 0 or not _ARMOR.fullmatch(signature):
+            raise TaskError(f"Nothing was signed: {self._why(said)}", path=self._key_path)
+        return signature.replace("\r\n", "\n").strip() + "\n"
+
+    def has_signed(self, data: bytes, signature: str) -> bool:
+        """Return whether a signature fits some bytes and was made with this key."""
+        if not self._key:
+            self._key = _key_in(self.sign(b"Which key is this?\n"))
+        return is_intact(self._keygen, data, signature) and _key_in(signature) == self._key
+
+    def _why(self, said: str) -> str:
+        if "incorrect passphrase" in said:
+            return (
+                f"the key {self._key_path} has a passphrase, and nobody is there to type it. Load the key into an SSH "
+                "agent (`ssh-add`) that this host reaches, such as by ForwardAgent, and let signing_key_path name the "
+                "public key; or make a key without a passphrase for this purpose."
+            )
+        if "too open" in said:
+            return f"others may read the key {self._key_path}. Run `chmod 600` on it: ssh-keygen wants that."
+        if "found for public key" in said:
+            return (
+                f"{self._key_path} is a public key, and no SSH agent with its private key is reached from this host. "
+                "Load it with `ssh-add`, and let the agent be forwarded (ForwardAgent); or let signing_key_path name "
+                "the private key."
+            )
+        if "load public key" in said:
+            return f"{self._key_path} is not an SSH key that ssh-keygen understands. Give another file."
+        return f"ssh-keygen refused ({_last_line(said)}). Run `ssh-keygen -Y sign` with {self._key_path} to see more."
+
+
+class Verifier:
+    """Verifies signatures against a file of allowed signers, as C(ssh-keygen) describes it."""
+
+    def __init__(self, keygen: SshKeygen, allowed_signers_path: str) -> None:
+        self._keygen = keygen
+        self._allowed = allowed_signers_path
+        try:
+            with open(allowed_signers_path, encoding="utf-8", errors="replace") as handle:
+                lines = [line for line in handle if line.strip() and not line.lstrip().startswith("#")]
+        except OSError as error:
+            raise TaskError(
+                f"The file of allowed signers {allowed_signers_path} cannot be read: {error.strerror}. Let "
+                "allowed_signers_path name a file on the host that runs the module.",
+                path=allowed_signers_path,
+            ) from error
+        if not lines:
+            raise TaskError(
+                f"The file of allowed signers {allowed_signers_path} names nobody. Each line is an identity and a "
+                "public key, such as `build@example.com ssh-ed25519 AAAA...`.",
+                path=allowed_signers_path,
+            )
+
+    def verify(self, data: bytes, signature: str, at: datetime, identity: Optional[str] = None) -> Verdict:
+        """Return what is to be thought of a signature that was made at some time.
+
+        Without an identity, any signer that the file allows will do.
+        """
+        if not _ARMOR.fullmatch(signature):
+            return Verdict(UNREADABLE, "What stands in the place of the signature is none.")
+        if identity is not None and not is_identity(identity):
+            return Verdict(UNREADABLE, "The name of its signer cannot be one.")
+        with _in_file(signature) as path:
+            moment = f"verify-time={_local(at)}"
+            if identity is None:
+                identity = self._principal(path, moment)
+            said = f"No line of {self._allowed} has its key."
+            if identity is not None:
+                rc, printed, said = self._keygen.run(
+                    *("-Y", "verify", "-f", self._allowed, "-I", identity, "-n", NAMESPACE, "-O", moment, "-s", path),
+                    data=data,
+                )
+                if rc == 0:
+                    return Verdict(GOOD, printed.strip() or f"Signed by {identity}.")
+            return self._why_not(data, path, identity, said)
+
+    def _principal(self, path: str, moment: str) -> Optional[str]:
+        rc, printed, _said = self._keygen.run("-Y", "find-principals", "-f", self._allowed, "-O", moment, "-s", path)
+        names = printed.split()
+        return names[0] if rc == 0 and names and is_identity(names[0]) else None
+
+    def _why_not(self, data: bytes, path: str, identity: Optional[str], said: str) -> Verdict:
+        rc, printed, intact_said = self._keygen.run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", path, data=data)
+        if rc != 0:
+            return _broken(intact_said)
+        key = re.search(r"with (\S+ key \S+)", printed)
+        by = f" ({key.group(1)})" if key else ""
+        if "expired" in said or "not yet valid" in said:
+            return Verdict(EXPIRED, f"The signer's key{by} was not valid when it was signed: {_last_line(said)}.")
+        who = f"{identity}" if identity else "anybody"
+        return Verdict(FOREIGN, f"It was signed by a key{by} that {self._allowed} does not allow for {who}.")
+
+
+def is_intact(keygen: SshKeygen, data: bytes, signature: str) -> bool:
+    """Return whether a signature fits some bytes, whoever has made it."""
+    if not _ARMOR.fullmatch(signature):
+        return False
+    with _in_file(signature) as path:
+        return keygen.run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", path, data=data)[0] == 0
+
+
+def _key_in(signature: str) -> bytes:
+    """Return the public key that a signature names: after a magic word of 6 bytes and a version of 4."""
+    blob = base64.b64decode("".join(signature.split("-----")[2].split()))
+    return blob[14 : 14 + int.from_bytes(blob[10:14], "big")]
+
+
+def _broken(said: str) -> Verdict:
+    if "namespace" in said:
+        return Verdict(FOREIGN, f"It was made for another purpose than '{NAMESPACE}' (its namespace is another one).")
+    if "parse" in said or "armor" in said or "header" in said:
+        return Verdict(UNREADABLE, f"ssh-keygen cannot read the signature: {_last_line(said)}.")
+    return Verdict(CHANGED, "It was changed after it was signed: the signature belongs to other bytes.")
+
+
+@contextlib.contextmanager
+def _in_file(signature: str) -> Iterator[str]:
+    descriptor, path = tempfile.mkstemp(prefix="macops-parallels-", suffix=".sig")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+            handle.write(signature)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+def _local(moment: datetime) -> str:
+    """Return a moment as ssh-keygen reads it: in the time of this host, because older ones know no other."""
+    return moment.astimezone().strftime("%Y%m%d%H%M%S")
+
+
+def _last_line(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "without a word"

@@ -1,0 +1,353 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs, with real processes: each call is a process of its own, as a module is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._jobs import folder as folder_module
+from ansible_collections.macops.parallels.plugins.module_utils._jobs import job as job_module
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import (
+    JobFolder,
+    all_jobs,
+    cancel_path,
+    remove_stale,
+)
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
+
+# What a module is: it does its work as a job when the environment says so, prints JSON and exits.
+MODULE = """
+import json, os, sys, time
+sys.path[:] = json.loads(sys.argv[1])
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.interrupt import interruptible
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import JobOrder, run_as_job
+
+folder, seconds = sys.argv[2], float(sys.argv[3])
+
+def exit_with(code, **answer):
+    print(json.dumps(answer))
+    raise SystemExit(code)
+
+def work(job):
+    with open(os.path.join(folder, "begun"), "a") as handle:
+        handle.write(str(os.getpid()) + "\\n")
+    job.subject = "win11"
+    report = job.progress("Packing", estimate=True)
+    try:
+        with interruptible(job.why_interrupted):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and not os.path.exists(os.path.join(folder, "enough")):
+                report(40, 100)
+                time.sleep(0.02)
+    except Interrupted as error:
+        exit_with(1, failed=True, msg=error.reason)
+    if os.path.exists(os.path.join(folder, "silent")):
+        sys.stderr.write("the disk is on fire")
+        raise SystemExit(1)
+    exit_with(0, changed=True, worker=os.getpid())
+
+notices = []
+try:
+    run_as_job(JobOrder.from_environment(), "image_pack", {"name": folder}, work,
+               keeps_answer="keep" in sys.argv, notice=notices.append)
+except TaskError as error:
+    exit_with(1, failed=True, msg=error.message)
+except OSError as error:
+    exit_with(0, changed=True, foreground=error.strerror)
+"""
+
+
+class Mac:
+    """A home, and the module that is called in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def start(self, seconds: float, *words: str, token: str = "one", **order: Any) -> subprocess.Popen[str]:
+        given = {"token": token, "wait": 0.5, "unattended": 60, "if_running": "join", "waited_for": "", **order}
+        return subprocess.Popen(
+            [sys.executable, "-c", MODULE, json.dumps(sys.path), str(self.home), str(seconds), *words],
+            env={**os.environ, "HOME": str(self.home), job_module.ENVIRONMENT: json.dumps(given)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(self, seconds: float, *words: str, **order: Any) -> dict[str, Any]:
+        process = self.start(seconds, *words, **order)
+        out, err = process.communicate(timeout=30)
+        assert not err, err
+        answer = json.loads(out)
+        assert process.returncode == (1 if answer.get("failed") else 0)
+        return answer
+
+    def begun(self) -> list[int]:
+        """Return the processes that did the work, one for each time that it was begun."""
+        path = self.home / "begun"
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    def end(self) -> None:
+        """Let the work be done."""
+        (self.home / "enough").touch()
+
+
+@pytest.fixture
+def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mac = Mac(tmp_path)
+    yield mac
+    for pid in mac.begun():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def running(answer: dict[str, Any]) -> dict[str, Any]:
+    assert answer["changed"] is False
+    return answer[job_module.RUNNING]
+
+
+def test_short_work_is_answered_at_once_and_leaves_nothing(mac: Mac) -> None:
+    answer = mac.call(0)
+    assert answer == {"changed": True, "worker": mac.begun()[0]}
+    assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
+    assert mac.call(0)["changed"] is True
+    assert len(mac.begun()) == 2
+
+
+def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
+    job = running(mac.call(30))
+    assert job["id"] == "one"
+    assert job["joined"] is False
+    folder = JobFolder(job["folder"])
+    told = wait_until(folder.told)
+    assert told["subject"] == "win11"
+    assert told["progress"]["stage"] == "Packing"
+    assert (told["progress"]["done"], told["progress"]["total"], told["ended"]) == (40, 100, False)
+    (state,) = all_jobs()
+    assert (state.module, state.subject, state.running, state.watched) == ("image_pack", "win11", True, True)
+
+    assert running(mac.call(30, waited_for="one"))["id"] == "one"
+    mac.end()
+    wait_until(lambda: folder.told().get("ended"))
+    assert mac.call(30, waited_for="one") == {"changed": True, "worker": mac.begun()[0]}
+    # The connection may be lost while the answer is fetched.
+    assert mac.call(30, waited_for="one") == {"changed": True, "worker": mac.begun()[0]}
+    assert len(mac.begun()) == 1
+
+
+def test_it_goes_on_without_the_connection(mac: Mac) -> None:
+    """The process that the connection started is killed with all of its group, as sshd and sudo may do."""
+    process = mac.start(30)
+    worker = wait_until(mac.begun)[0]
+    assert os.getsid(worker) == worker
+    process.kill()
+    process.communicate()
+    mac.end()
+    assert mac.call(30)["worker"] == worker
+    assert len(mac.begun()) == 1
+
+
+def test_another_run_joins(mac: Mac) -> None:
+    running(mac.call(30))
+    joined = running(mac.call(30, token="two"))
+    assert joined["joined"] is True
+    assert joined["id"] == "one"
+    mac.end()
+    assert mac.call(30, token="two", waited_for="one")["worker"] == mac.begun()[0]
+    assert len(mac.begun()) == 1
+
+
+def test_another_run_may_fail(mac: Mac) -> None:
+    running(mac.call(30))
+    refused = mac.call(30, token="two", if_running="fail")
+    assert "Another run" in refused["msg"]
+    assert "image_if_running" in refused["msg"]
+    # The same run is not refused by itself.
+    assert running(mac.call(30, if_running="fail", waited_for="one"))["id"] == "one"
+
+
+def test_work_that_nobody_watches_is_joined_in_any_case(mac: Mac) -> None:
+    job = running(mac.call(30))
+    long_ago = time.time() - 60
+    os.utime(JobFolder(job["folder"]).lease, (long_ago, long_ago))
+    assert running(mac.call(30, token="two", if_running="fail"))["joined"] is True
+
+
+def test_two_calls_at_the_same_moment_do_the_work_once(mac: Mac) -> None:
+    processes = [mac.start(30, token=token) for token in ("one", "two", "three")]
+    answers = [json.loads(process.communicate(timeout=30)[0]) for process in processes]
+    assert sorted(running(answer)["joined"] for answer in answers) == [False, True, True]
+    assert len({running(answer)["id"] for answer in answers}) == 1
+    assert len(mac.begun()) == 1
+
+
+def test_killed_work_is_said_to_be_killed_and_then_begun_again(mac: Mac) -> None:
+    job = running(mac.call(30))
+    os.kill(mac.begun()[0], signal.SIGKILL)
+    wait_until(lambda: not all_jobs()[0].running)
+    assert "ended from outside" in mac.call(30, waited_for="one")["msg"]
+    mac.end()
+    assert mac.call(30, token="two")["worker"] == mac.begun()[1]
+    assert not os.path.exists(job["folder"])
+
+
+def test_work_that_is_killed_at_once_is_said_to_be_killed(mac: Mac) -> None:
+    process = mac.start(30, wait=20)
+    os.kill(wait_until(mac.begun)[0], signal.SIGKILL)
+    out, _err = process.communicate(timeout=30)
+    assert "ended from outside" in json.loads(out)["msg"]
+
+
+def test_an_answer_that_nobody_fetched(mac: Mac) -> None:
+    """Holds only where the state of things cannot tell that the work was done, and only once."""
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
+    assert mac.call(0, "keep", token="two")["worker"] == mac.begun()[0]
+    assert mac.call(0, "keep", token="three")["worker"] == mac.begun()[1]
+
+
+def test_an_answer_that_nobody_fetched_is_not_kept_by_default(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
+    assert mac.call(0, token="two")["worker"] == mac.begun()[1]
+
+
+def test_cancelled(mac: Mac) -> None:
+    running(mac.call(30))
+    Path(cancel_path("one")).touch()
+    wait_until(lambda: not all_jobs()[0].running)
+    assert mac.call(30, waited_for="one")["msg"] == "It was cancelled."
+
+
+def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
+    job = running(mac.call(30))
+    folder = JobFolder(job["folder"])
+    running(mac.call(30, token="two"))
+    beat = wait_until(folder.told)["beat"]
+    wait_until(lambda: folder.told()["beat"] > beat + 1)
+    Path(cancel_path("one")).touch()
+    beat = folder.told()["beat"]
+    wait_until(lambda: folder.told()["beat"] > beat + 2)
+    assert all_jobs()[0].running
+    Path(cancel_path("two")).touch()
+    wait_until(lambda: not all_jobs()[0].running)
+
+
+def test_cancelled_whoever_watches(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    running(mac.call(30, token="two"))
+    folder.cancel()
+    wait_until(lambda: not all_jobs()[0].running)
+
+
+def test_nobody_asks_any_more(mac: Mac) -> None:
+    running(mac.call(30, unattended=1.5))
+    wait_until(lambda: not all_jobs()[0].running)
+    message = mac.call(30, waited_for="one")["msg"]
+    assert "No playbook has asked" in message
+    assert "image_unattended_timeout" in message
+
+
+def test_somebody_asks_again_and_again(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30, unattended=1.5))["folder"])
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        folder.attend("one")
+        time.sleep(0.1)
+    assert all_jobs()[0].running
+
+
+def test_work_that_ends_without_a_word(mac: Mac) -> None:
+    (mac.home / "silent").touch()
+    answer = mac.call(0)
+    assert answer["failed"]
+    assert "the disk is on fire" in answer["msg"]
+
+
+def test_where_no_job_can_be_kept_the_caller_hears_of_it(mac: Mac) -> None:
+    (mac.home / ".ansible").touch()
+    assert mac.call(0) == {"changed": True, "foreground": "Not a directory"}
+    assert mac.begun() == []
+
+
+def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(JobFolder(running(mac.call(30))["folder"]).told)
+    assert remove_stale() == [], "a job that runs is not stale"
+    os.kill(mac.begun()[0], signal.SIGKILL)
+    wait_until(lambda: not all_jobs()[0].running)
+    (mac.home / ".ansible/macops.parallels/jobs/old.cancel").touch()
+    monkeypatch.setattr(folder_module, "KEPT_AFTER_FETCH", -1.0)
+    (killed,) = remove_stale()
+    assert (killed.module, killed.subject) == ("image_pack", "win11")
+    assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
+def test_what_another_run_has_removed_meanwhile_was_not_killed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
+    seen = all_jobs()
+    folder.remove()
+    monkeypatch.setattr(folder_module, "all_jobs", lambda: seen)
+    assert remove_stale() == []
+    assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
+def test_an_answer_waits_to_be_fetched(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
+    assert remove_stale() == []
+    assert folder.exists()
+    monkeypatch.setattr(folder_module, "KEPT_UNFETCHED", -1.0)
+    assert remove_stale() == [], "it was not killed"
+    assert not folder.exists()
+
+
+def test_what_jobs_keep_is_the_user_s_alone(mac: Mac) -> None:
+    folder = Path(running(mac.call(30))["folder"])
+    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"name": "a", "timeout": 1}, {"timeout": 1, "name": "a"}, True),
+        ({"name": "a"}, {"name": "b"}, False),
+        ({"name": "Büro \udcff"}, {"name": "Büro \udcff"}, True),
+    ],
+)
+def test_the_same_options_are_the_same_work(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
+    assert (job_module.key_of("vm", one) == job_module.key_of("vm", other)) is same
+    assert job_module.key_of("vm", one) != job_module.key_of("vm_power", one)
+
+
+def test_without_an_order_work_is_done_in_the_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(job_module.ENVIRONMENT, raising=False)
+    assert job_module.JobOrder.from_environment() is None
+
+
+def test_the_order_is_not_handed_on_to_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = {"token": "t", "wait": 4, "unattended": 900, "if_running": "join"}
+    monkeypatch.setenv(job_module.ENVIRONMENT, json.dumps(order))
+    assert job_module.JobOrder.from_environment() == job_module.JobOrder("t", 4.0, 900.0, "join", "")
+    assert job_module.ENVIRONMENT not in os.environ

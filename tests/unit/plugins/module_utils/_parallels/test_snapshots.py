@@ -1,0 +1,206 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making and removing snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common import space
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.snapshots import (
+    chosen,
+    create_snapshot,
+    find_snapshots,
+    refuse_needed,
+    remove_snapshots,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Vm, get_vm
+
+UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
+OTHER = "bd70007c-83b8-4642-b1d0-fa8ddfa0a4cf"
+SYNC = "Failed to delete snapshot: Data synchronization is currently in progress. Try to perform the operation later."
+
+
+def identity(number: int) -> str:
+    return f"{number:08d}-0000-0000-0000-000000000000"
+
+
+# base -> (updates -> office, test); a second "test" stands alone.
+TREE = {1: ("base", 0), 2: ("updates", 1), 3: ("office", 2), 4: ("test", 1), 5: ("test", 0)}
+
+
+def tree(*numbers: int) -> dict[str, Any]:
+    return {
+        f"{{{identity(number)}}}": {
+            "name": TREE[number][0],
+            "date": f"2026-11-01 10:00:0{number}",
+            "state": "poweroff",
+            "current": False,
+            "parent": f"{{{identity(TREE[number][1])}}}" if TREE[number][1] in numbers else "",
+        }
+        for number in numbers
+    }
+
+
+def a_vm(mac: Any, *numbers: int, **facts: Any) -> Vm:
+    mac.list((UUID, "x", "stopped")).look(UUID, tree(*numbers), Name="x", **facts)
+    return get_vm(mac.prl, "x")
+
+
+def snapshots(mac: Any, *numbers: int) -> None:
+    mac.expect("prlctl", "snapshot-list", UUID, "-j", out=tree(*numbers) if numbers else "")
+
+
+def at_rest(mac: Any, state: str = "stopped") -> None:
+    mac.list((UUID, "x", state))
+
+
+@pytest.mark.parametrize(
+    ("name", "children", "numbers"),
+    [
+        (None, False, [5, 4, 3, 2, 1]),
+        ("base", False, [1]),
+        ("base", True, [4, 3, 2, 1]),
+        ("updates", True, [3, 2]),
+        ("office", True, [3]),
+        (identity(4), False, [4]),
+        (f"{{{identity(4)}}}", False, [4]),
+        ("gone", True, []),
+    ],
+)
+def test_what_is_chosen_leaves_first(mac: Any, name: str, children: bool, numbers: list[int]) -> None:
+    vm = a_vm(mac, 1, 2, 3, 4, 5)
+    assert [snapshot.id for snapshot in chosen(vm, name, children)] == [identity(number) for number in numbers]
+
+
+def test_a_name_that_two_snapshots_have_is_an_error(mac: Any) -> None:
+    vm = a_vm(mac, 1, 4, 5)
+    with pytest.raises(TaskError, match=rf"has 2 snapshots named 'test': {identity(4)}, {identity(5)}. Give the id"):
+        chosen(vm, "test", False)
+    assert len(find_snapshots(vm, "test")) == 2
+
+
+def test_snapshots_are_removed_one_by_one_each_proven(mac: Any) -> None:
+    vm = a_vm(mac, 1, 2)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(2)}}}")
+    at_rest(mac, "del_snapshot")
+    at_rest(mac)
+    snapshots(mac, 1)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}")
+    at_rest(mac)
+    snapshots(mac)
+    snapshots(mac)
+    assert remove_snapshots(mac.prl, vm, chosen(vm, None, False), 60) == []
+
+
+def test_the_race_of_parallels_is_waited_out(mac: Any) -> None:
+    vm = a_vm(mac, 1)
+    for _try in range(3):
+        mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", rc=255, err=SYNC)
+        for _look in range(2):
+            at_rest(mac)
+            snapshots(mac, 1)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}")
+    at_rest(mac)
+    snapshots(mac)
+    snapshots(mac)
+    assert remove_snapshots(mac.prl, vm, vm.snapshots, 60) == []
+    assert len(mac.slept) == 3
+
+
+def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
+    vm = a_vm(mac, 1)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", out="successfully deleted")
+    for _look in range(9):
+        at_rest(mac)
+        snapshots(mac, 1)
+    with pytest.raises(TaskError, match=r"a fresh look shows that it did not delete the snapshot 'base' of 'x'"):
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+
+
+def test_a_snapshot_is_made_and_proven(mac: Any) -> None:
+    vm = a_vm(mac, 5)
+    mac.expect("prlctl", "snapshot", UUID, "-n", "base", "-d", "Vor dem Übungsstart", rc=255, err="PrlJob")
+    snapshots(mac, 1, 5)
+    at_rest(mac)
+    snapshots(mac, 1, 5)
+    assert [each.name for each in create_snapshot(mac.prl, vm, "base", "Vor dem Übungsstart", 60)] == ["base", "test"]
+
+
+def test_an_old_snapshot_of_that_name_does_not_prove_the_new_one(mac: Any) -> None:
+    vm = a_vm(mac, 5)
+    mac.expect("prlctl", "snapshot", UUID, "-n", "test", rc=255, err="Out of disk space.")
+    snapshots(mac, 5)
+    at_rest(mac)
+    with pytest.raises(TaskError, match=r"could not make the snapshot 'test' of 'x': Out of disk space"):
+        create_snapshot(mac.prl, vm, "test", "", 60)
+
+
+@pytest.mark.parametrize(("stands_on", "refused"), [(1, True), (5, False), (None, True)])
+def test_a_snapshot_on_which_a_linked_clone_stands_is_kept(
+    mac: Any, tmp_path: Path, stands_on: int, refused: bool
+) -> None:
+    base = f"<LinkedSnapshotUuid>{{{identity(stands_on)}}}</LinkedSnapshotUuid>" if stands_on else ""
+    clone = mac.bundle(tmp_path / "clone.pvm", config=f"<LinkedVmUuid>{{{UUID}}}</LinkedVmUuid>{base}")
+    vm = a_vm(mac, 1, 5)
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**clone)])
+    if refused:
+        with pytest.raises(TaskError, match=r"would be lost with them: 'The clone'.*force: true") as caught:
+            refuse_needed(mac.prl, vm, chosen(vm, "base", False))
+        assert caught.value.details["linked_clones"] == [OTHER]
+    else:
+        refuse_needed(mac.prl, vm, chosen(vm, "base", False))
+
+
+TOP = 9
+
+
+def layers(disk: Path, sizes: dict[int, tuple[int, int]]) -> None:
+    """Write the descriptor of a disk: {layer: (its parent, its size in kB)}."""
+    disk.mkdir(parents=True)
+    images = shots = ""
+    for number, (parent, size) in sizes.items():
+        (disk / f"{number}.hds").write_bytes(b"x" * size * 1024)
+        guid = f"<GUID>{{{identity(number)}}}</GUID>"
+        images += f"<Image>{guid}<Type>Compressed</Type><File>{number}.hds</File></Image>"
+        shots += f"<Shot>{guid}<ParentGUID>{{{identity(parent)}}}</ParentGUID></Shot>"
+    (disk / "DiskDescriptor.xml").write_text(
+        f"<Parallels_disk_image><StorageData><Storage>{images}</Storage></StorageData>"
+        f"<Snapshots><TopGUID>{{{identity(TOP)}}}</TopGUID>{shots}</Snapshots></Parallels_disk_image>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "needed"),
+    [
+        pytest.param({1: (0, 400), TOP: (1, 40)}, 40, id="little was written since"),
+        pytest.param({1: (0, 40), TOP: (1, 400)}, 40, id="much was written since"),
+        pytest.param({1: (0, 400), 2: (1, 40), TOP: (1, 80)}, 0, id="two layers stand on it"),
+        pytest.param({1: (0, 400), TOP: (0, 40)}, 0, id="none stands on it"),
+        pytest.param({}, 0, id="no descriptor"),
+    ],
+)
+def test_the_room_for_merging_is_checked_before(
+    mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[int, tuple[int, int]], needed: int
+) -> None:
+    home = tmp_path / "x.pvm"
+    if sizes:
+        layers(home / "harddisk1.hdd", sizes)
+    vm = a_vm(mac, 1, **mac.home(home))
+    monkeypatch.setattr(space, "free_bytes", lambda _path: needed * 1024 - 1)
+    if needed:
+        with pytest.raises(TaskError, match=r"Removing the snapshot 'base' of 'x' needs up to") as caught:
+            remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+        assert caught.value.details["needed_bytes"] == needed * 1024
+        assert caught.value.details["path"] == str(tmp_path)
+    monkeypatch.setattr(space, "free_bytes", lambda _path: needed * 1024)
+    mac.expect("prlctl", "snapshot-delete", UUID, "-i", f"{{{identity(1)}}}", rc=255, err="Out of disk space.")
+    at_rest(mac)
+    snapshots(mac, 1)
+    with pytest.raises(TaskError, match=r"free now, and removing the snapshot 'base' of 'x' needs up to"):
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)

@@ -1,0 +1,289 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers that answer in their own ways, and locks of writers that are gone."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Stored, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.https.folder import HttpFolder
+from ansible_collections.macops.parallels.plugins.module_utils._stores.https.propfind import parse_entries
+from ansible_collections.macops.parallels.plugins.module_utils._stores.https.webdav_lock import WebDavLock
+from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.tests.support.https_store import Fault
+from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
+
+DIGEST = "a" * 64
+
+
+@pytest.fixture
+def answering(tmp_path):
+    """Return a function that starts a server with an answer for each method, and opens it as a store."""
+    servers = []
+
+    def start(answers, **options):
+        def serve(connection):
+            while True:
+                head = connection.request()
+                if not head:
+                    return
+                answer = answers[head.split()[0]]
+                connection.say(answer if "\n\n" in answer else answer + "\n")
+
+        server = ScriptedServer(serve, tls=tmp_path / f"tls{len(servers)}")
+        servers.append(server.__enter__())
+        return open_store(server.url, StoreOptions(ca_path=server.ca_path, timeout=5.0, **options))
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"HEAD": "HTTP/1.1 200 OK\nContent-Length: 7\n"}, Stored("x", 7)),
+        ({"HEAD": 'HTTP/1.1 200 OK\nContent-Length: 7\nETag: "e"\n'}, Stored("x", 7, None, '"e"')),
+        ({"HEAD": f"HTTP/1.1 200 OK\nContent-Length: 7\nX-Checksum-Sha256: {DIGEST}\n"}, Stored("x", 7, DIGEST)),
+        ({"HEAD": "HTTP/1.1 200 OK\nContent-Length: 7\nX-Checksum-Sha256: none\n"}, Stored("x", 7)),
+        ({"HEAD": "HTTP/1.1 404 Not Found\nContent-Length: 0\n"}, None),
+        ({"HEAD": "HTTP/1.1 410 Gone\nContent-Length: 0\n"}, None),
+        (
+            {
+                "HEAD": "HTTP/1.1 405 Not Allowed\nContent-Length: 0\n",
+                "GET": "HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-0/99\nContent-Length: 1\n\nx",
+            },
+            Stored("x", 99),
+        ),
+        (
+            {
+                "HEAD": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n",
+                "GET": "HTTP/1.1 200 OK\nContent-Length: 12\n",
+            },
+            Stored("x", 12),
+        ),
+        (
+            {
+                "HEAD": "HTTP/1.1 501 Not Implemented\nContent-Length: 0\n",
+                "GET": "HTTP/1.1 416 Range Not Satisfiable\nContent-Length: 0\n",
+            },
+            Stored("x", 0),
+        ),
+        (
+            {
+                "HEAD": "HTTP/1.1 405 Not Allowed\nContent-Length: 0\n",
+                "GET": "HTTP/1.1 404 Not Found\nContent-Length: 0\n",
+            },
+            None,
+        ),
+    ],
+)
+def test_how_servers_tell_what_is_there(answering, answers, expected):
+    assert answering(answers).look("x") == expected
+
+
+def test_a_server_that_tells_no_size(answering):
+    answers = {
+        "HEAD": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n",
+        "GET": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n0\n\n",
+    }
+    with pytest.raises(TaskError, match="does not tell the size"):
+        answering(answers).look("x")
+
+
+@pytest.mark.parametrize(
+    ("options", "atomic"),
+    [
+        ("HTTP/1.1 200 OK\nDAV: 1, 2\nContent-Length: 0\n", True),
+        ("HTTP/1.1 200 OK\nAllow: GET, PUT, MOVE\nContent-Length: 0\n", True),
+        ("HTTP/1.1 200 OK\nAllow: GET,HEAD,OPTIONS\nContent-Length: 0\n", False),
+        ("HTTP/1.1 204 No Content\nContent-Length: 0\n", False),
+        ("HTTP/1.1 405 Not Allowed\nContent-Length: 0\n", False),
+        ("HTTP/1.1 404 Not Found\nContent-Length: 0\n", False),
+        ("HTTP/1.1 501 Not Implemented\nContent-Length: 0\n", False),
+    ],
+)
+def test_which_way_a_server_is_written_to(answering, options, atomic):
+    assert answering({"OPTIONS": options}).atomic is atomic
+
+
+@pytest.mark.parametrize(("method", "atomic"), [("webdav", True), ("put", False)])
+def test_the_caller_may_know_better(answering, method, atomic):
+    assert answering({}, https_method=method).atomic is atomic
+
+
+def test_a_server_in_trouble_is_no_server_without_webdav(answering):
+    with pytest.raises(RetryLater, match="503"):
+        _unused = answering({"OPTIONS": "HTTP/1.1 503 Busy\nContent-Length: 0\n"}).atomic
+
+
+def listing(*responses):
+    text = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{"".join(responses)}</d:multistatus>'
+    return f"HTTP/1.1 207 Multi-Status\nContent-Type: application/xml\nContent-Length: {len(text)}\n\n{text}"
+
+
+def response(href, properties):
+    return (
+        f"<d:response><d:href>{href}</d:href><d:propstat><d:prop>{properties}</d:prop>"
+        "<d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+    )
+
+
+def test_a_full_store_is_found_before_the_body(answering):
+    own = response(
+        "/", "<d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>1000</d:quota-available-bytes>"
+    )
+    store = answering({"PROPFIND": listing(own)}, https_method="webdav")
+    store.check("x", Content(1000), write=False)
+    with pytest.raises(TaskError, match=r"has .*\(1000 bytes\) left .* and the image needs .*\(1001 bytes\)") as caught:
+        store.check("x", Content(1001), write=False)
+    assert caught.value.details == {"free_bytes": 1000, "needed_bytes": 1001}
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "405 Not Allowed", "501 Not Implemented"])
+def test_a_server_without_lists_will_do(answering, status):
+    store = answering({"PROPFIND": f"HTTP/1.1 {status}\nContent-Length: 0\n"}, https_method="webdav")
+    store.check("x", Content(1000), write=False)
+
+
+def test_a_page_in_place_of_a_list(answering):
+    """What a captive portal or a login page says."""
+    page = "<html><body>Sign in<br></body></html>"
+    answer = f"HTTP/1.1 207 Multi-Status\nContent-Length: {len(page)}\n\n{page}"
+    store = answering({"PROPFIND": answer}, https_method="webdav")
+    with pytest.raises(RetryLater, match="cannot be read"):
+        store.check("x", Content(1000), write=False)
+
+
+NGINX = b"""<?xml version="1.0" encoding="utf-8" ?>
+<D:multistatus xmlns:D="DAV:">
+<D:response>
+<D:href>/images/</D:href>
+<D:propstat>
+<D:prop>
+<D:getlastmodified>Mon, 23 Nov 2026 03:21:55 GMT</D:getlastmodified>
+<D:resourcetype><D:collection/></D:resourcetype>
+</D:prop>
+<D:status>HTTP/1.1 200 OK</D:status>
+</D:propstat>
+</D:response>
+<D:response>
+<D:href>/images/B%C3%BCro%20%31.pvmp</D:href>
+<D:propstat>
+<D:prop>
+<D:getcontentlength>5000001</D:getcontentlength>
+<D:getlastmodified>Mon, 23 Nov 2026 03:21:56 GMT</D:getlastmodified>
+<D:resourcetype></D:resourcetype>
+</D:prop>
+<D:status>HTTP/1.1 200 OK</D:status>
+</D:propstat>
+</D:response>
+</D:multistatus>
+"""
+WSGIDAV = (
+    b"<?xml version='1.0' encoding='UTF-8'?>\n<ns0:multistatus xmlns:ns0=\"DAV:\"><ns0:response>"
+    b"<ns0:href>/images/x</ns0:href>"
+    b"<ns0:propstat><ns0:prop><ns0:resourcetype /><ns0:getcontentlength>7</ns0:getcontentlength></ns0:prop>"
+    b"<ns0:status>HTTP/1.1 200 OK</ns0:status></ns0:propstat><ns0:propstat><ns0:prop>"
+    b"<ns0:quota-available-bytes /></ns0:prop>"
+    b"<ns0:status>HTTP/1.1 404 Not Found</ns0:status></ns0:propstat></ns0:response></ns0:multistatus>"
+)
+NEXTCLOUD = (
+    b'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:"><d:response><d:href>https://host/remote.php/dav/files/a%20b/</d:href>'
+    b"<d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype>"
+    b"<d:quota-available-bytes>-3</d:quota-available-bytes>"
+    b"</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"
+)
+
+
+def test_the_list_of_nginx():
+    folder, file = parse_entries(NGINX)
+    assert (folder.path, folder.is_folder, folder.size, folder.modified) == ("/images/", True, None, 1795404115.0)
+    assert (file.name, file.is_folder, file.size) == ("Büro 1.pvmp", False, 5000001)
+
+
+def test_the_list_of_wsgidav():
+    (file,) = parse_entries(WSGIDAV)
+    assert (file.name, file.is_folder, file.size, file.modified, file.available) == ("x", False, 7, None, None)
+
+
+def test_the_list_of_nextcloud():
+    (folder,) = parse_entries(NEXTCLOUD)
+    assert (folder.path, folder.is_folder, folder.available) == ("/remote.php/dav/files/a b/", True, None)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"<html>", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'],
+)
+def test_what_is_no_list(document):
+    with pytest.raises(RetryLater):
+        parse_entries(document)
+
+
+class TestLock:
+    """One writer at a time; a writer that is gone does not keep the others out."""
+
+    @pytest.fixture
+    def lock(self, webdav, waits):
+        options = StoreOptions(webdav.username, webdav.password, ca_path=webdav.ca_path, timeout=5.0)
+        return WebDavLock(HttpFolder(webdav.url, options), "catalog.json", sleep=waits.append)
+
+    @pytest.fixture
+    def waits(self):
+        return []
+
+    @pytest.fixture
+    def left(self, webdav):
+        """The lock of another run."""
+        path = webdav.folder / ".catalog.json.lock"
+        path.mkdir()
+        return path
+
+    def test_it_is_held_and_let_go(self, lock, webdav):
+        assert lock.age() is None
+        with lock.held():
+            assert lock.age() is not None
+        assert list(webdav.folder.iterdir()) == []
+
+    def test_it_is_let_go_after_a_failure(self, lock, webdav):
+        with pytest.raises(TaskError), lock.held():
+            raise TaskError("Something else.")
+        assert list(webdav.folder.iterdir()) == []
+
+    def test_it_is_waited_for(self, lock, left, waits):
+        with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ is there.*remove that folder"), lock.held():
+            pytest.fail("entered")
+        assert 60 <= sum(waits) < 62
+        assert left.exists()
+
+    def test_it_is_taken_from_the_dead(self, lock, left, waits):
+        long_ago = time.time() - 600
+        os.utime(left, (long_ago, long_ago))
+        with lock.held():
+            assert lock.age() < 60
+        assert waits == []
+
+    def test_a_server_that_makes_no_folders(self, lock, webdav, waits):
+        webdav.faults.append(Fault("MKCOL", status=405, times=99))
+        with lock.held():
+            assert list(webdav.folder.iterdir()) == []
+        assert len(waits) == 4
+
+    def test_a_reader_waits_for_the_file_to_come_back(self, webdav, connect, left):
+        """Between removing the old and renaming the new, WsgiDAV has no file."""
+        store = connect(webdav)
+
+        def come_back():
+            left.rmdir()
+            (webdav.folder / "catalog.json").write_bytes(b"[1]")
+
+        webdav.faults.extend([Fault("GET"), Fault("GET", do=come_back)])
+        assert store.read("catalog.json")[0] == b"[1]"

@@ -1,0 +1,297 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only a folder has: errors of the system, shares without hard links, and locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import threading
+
+import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._stores import file
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions, part_name
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import BLOCK, Body, Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.file import FileStore
+
+NAME = "a b.pvmp"
+
+
+def visible(share):
+    return sorted(path.name for path in share.iterdir())
+
+
+@pytest.fixture
+def share(tmp_path):
+    path = tmp_path / "My Share"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def waits():
+    return []
+
+
+@pytest.fixture
+def store(share, waits):
+    return FileStore(f"file://{share}", StoreOptions(), sleep=waits.append)
+
+
+def failing(number):
+    def fail(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_others_may_read_what_is_published(store, share, image):
+    before = os.umask(0o077)
+    try:
+        with Body(image.path) as body:
+            store.publish(NAME, store.send(NAME, body), overwrite=False)
+        store.write("x.sha256", b"x")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in share.iterdir()} == {0o644}
+
+
+def test_a_full_disk_is_found_before_the_copy(store, monkeypatch):
+    monkeypatch.setattr(file, "free_bytes", lambda path: 999)
+    with pytest.raises(TaskError, match=r"has 999 bytes free, and the image needs 1.0 kB \(1000 bytes\)") as caught:
+        store.check(NAME, Content(1000))
+    assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, 1000)
+
+
+def test_a_disk_that_becomes_full(store, share, image, monkeypatch):
+    """Nothing half-made stays where others may need the room; the numbers are those without it."""
+    monkeypatch.setattr(file, "free_bytes", lambda path: 999 if not list(share.iterdir()) else 0)
+    monkeypatch.setattr("os.write", failing(errno.ENOSPC))
+    numbers = rf"No space left on device.* it has 999 bytes free, and the image needs .*{image.size}"
+    with Body(image.path) as body, pytest.raises(TaskError, match=numbers) as caught:
+        store.send(NAME, body)
+    assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, image.size)
+    assert list(share.iterdir()) == []
+
+
+def test_a_share_that_goes_away_for_a_while(store, share, image, monkeypatch):
+    write = os.write
+    written = []
+
+    def break_off(descriptor, data):
+        if len(written) == 2:
+            monkeypatch.setattr("os.write", write)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        written.append(write(descriptor, data))
+        return written[-1]
+
+    monkeypatch.setattr("os.write", break_off)
+    with Body(image.path, image.sha256) as body:
+        with pytest.raises(RetryLater, match="not possible to write to"):
+            store.send(NAME, body)
+        after = store.resumable(NAME, body)
+        assert after.size == sum(written) > 0
+        sent = store.send(NAME, body, after=after)
+        assert (sent.resumed_from, sent.proven) == (after.size, True)
+        assert body.sent == image.size + BLOCK  # the block that could not be written was read twice
+        store.publish(NAME, sent, overwrite=False)
+    assert (share / NAME).read_bytes() == image.data
+    assert visible(share) == [NAME]
+
+
+def test_a_folder_that_may_not_be_written(store, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(TaskError, match="may not be written to by this user"):
+        store.check(NAME, Content(1))
+
+
+def test_a_folder_that_may_not_be_written_after_all(store, monkeypatch):
+    """What the permissions say is not all that a share has to say."""
+    monkeypatch.setattr("os.rename", failing(errno.EACCES))
+    with pytest.raises(TaskError, match="may not be written to by this user"):
+        store.check(NAME, Content(1))
+
+
+def test_a_folder_in_the_place_of_the_image(store, share):
+    (share / NAME).mkdir()
+    with pytest.raises(TaskError, match="is a folder"):
+        store.check(NAME, Content(1))
+
+
+def test_a_share_that_is_not_mounted(store, share):
+    share.rmdir()
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+        store.check(NAME, Content(1))
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+        store.write("x", b"1")
+    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+        store.list()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_share_without_hard_links(store, share, image, monkeypatch, there):
+    monkeypatch.setattr("os.link", failing(errno.EOPNOTSUPP))
+    if there:
+        (share / NAME).write_bytes(b"published")
+    with Body(image.path) as body:
+        sent = store.send(NAME, body)
+        if there:
+            with pytest.raises(Conflict):
+                store.publish(NAME, sent, overwrite=False)
+            store.discard(sent)
+        else:
+            store.publish(NAME, sent, overwrite=False)
+    assert (share / NAME).read_bytes() == (b"published" if there else image.data)
+    assert [path.name for path in share.iterdir()] == [NAME]
+
+
+class TestWhatAKilledRunHasLeft:
+    """It is gone on with when it is a part of the same bytes; other parts of dead runs on this machine are removed."""
+
+    @pytest.fixture
+    def dead(self, monkeypatch):
+        """Return a function that makes names as a process does that is no more."""
+
+        def name(*args):
+            with monkeypatch.context() as patch:
+                patch.setattr("os.getpid", lambda: 2**22 + 7)  # above the largest process number
+                return part_name(*args)
+
+        return name
+
+    @pytest.fixture
+    def body(self, image):
+        with Body(image.path, image.sha256) as opened:
+            yield opened
+
+    def test_what_is_of_no_use_is_removed(self, store, share, dead, body):
+        useless = [dead(NAME, Content(1, ("0" * 16,))), dead(NAME), dead("catalog.json")]
+        others = [
+            part_name(NAME, body.content),
+            f".{NAME}.{'0' * 16}-00000000-1-00000000.part",
+            dead("c.pvmp", body.content),
+            ".hidden",
+        ]
+        for name in (*useless, *others):
+            (share / name).write_bytes(b"x")
+        notices = []
+        store.check(NAME, body.content, notice=notices.append)
+        assert visible(share) == sorted(others)
+        assert sorted(notices) == sorted(f"Removed {share / name}, left by a run that was killed." for name in useless)
+
+    def test_nothing_is_removed_in_check_mode(self, store, share, dead):
+        (share / dead(NAME)).touch()
+        store.check(NAME, Content(1), write=False)
+        assert len(visible(share)) == 1
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize(
+        ("left", "same"),
+        [
+            (lambda data: data[: 2 * BLOCK + 5], 2 * BLOCK + 5),
+            (lambda data: data[:BLOCK] + bytes(BLOCK), BLOCK),  # as after a power cut
+            (lambda data: data[:-1] + bytes([data[-1] ^ 1]), 3 * BLOCK),
+            (lambda data: data, None),
+        ],
+        ids=["start", "zeros", "last byte", "whole"],
+    )
+    def test_the_largest_is_gone_on_with(self, store, share, image, dead, left, same, known):
+        with Body(image.path, image.sha256 if known else None) as body:
+            (share / dead(NAME, body.content)).write_bytes(left(image.data))
+            (share / dead(NAME, body.content)).write_bytes(b"less")
+            store.check(NAME, body.content)
+            after = store.resumable(NAME, body)
+            assert visible(share) == [after.name]
+            assert f"-{os.getpid():x}-" in after.name  # ours now, so that no other run takes it
+            sent = store.send(NAME, body, after=after)
+            assert sent.resumed_from == (image.size if same is None else same)
+            assert body.sent == image.size - sent.resumed_from
+            store.publish(NAME, sent, overwrite=False)
+        assert (share / NAME).read_bytes() == image.data
+        assert visible(share) == [NAME]
+
+    def test_a_second_name_of_what_is_published_is_not_written_to(self, store, share, image, dead, body):
+        """It is left when a run is killed between giving the final name and taking away the other one."""
+        (share / NAME).write_bytes(b"published")
+        os.link(share / NAME, share / dead(NAME, body.content))
+        store.check(NAME, body.content)
+        assert store.resumable(NAME, body) is None
+        assert visible(share) == [NAME]
+
+    def test_it_counts_as_room(self, store, share, image, dead, body, monkeypatch):
+        monkeypatch.setattr(file, "free_bytes", lambda path: image.size - BLOCK)
+        (share / dead(NAME, body.content)).write_bytes(image.data[:BLOCK])
+        store.check(NAME, body.content)
+        monkeypatch.setattr(file, "free_bytes", lambda path: image.size - BLOCK - 1)
+        with pytest.raises(TaskError, match=f"and the image needs .*{image.size - BLOCK} bytes"):
+            store.check(NAME, body.content)
+
+    def test_another_run_may_be_faster(self, store, share, image, dead, body):
+        left = share / dead(NAME, body.content)
+        left.write_bytes(image.data[:BLOCK])
+        store.check(NAME, body.content)
+        left.unlink()
+        assert store.resumable(NAME, body) is None
+
+    def test_a_file_that_turns_out_to_be_another_one_leaves_nothing(self, store, share, image, dead):
+        with Body(image.path, "0" * 64) as body:
+            (share / dead(NAME, body.content)).write_bytes(image.data[:BLOCK])
+            store.check(NAME, body.content)
+            with pytest.raises(TaskError, match="is not the file that was to be sent"):
+                store.send(NAME, body, after=store.resumable(NAME, body))
+        assert visible(share) == []
+
+
+class TestLock:
+    def test_it_is_waited_for(self, store, share, waits):
+        descriptor = os.open(share / ".x.lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(RetryLater, match=r"Another process holds .*\.x\.lock"):
+            store.write("x", b"1", if_absent=True)
+        os.close(descriptor)
+        assert sum(waits) >= 60
+        store.write("x", b"1", if_absent=True)
+        assert [path.name for path in share.iterdir()] == ["x"]
+
+    def test_a_lock_that_was_removed_meanwhile_is_no_lock(self, share):
+        """The one who held it has removed its file: another one may hold the new file of that name."""
+        first = os.open(share / ".x.lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(first, fcntl.LOCK_EX)
+
+        def let_go(_seconds):
+            os.unlink(share / ".x.lock")
+            os.close(first)
+
+        FileStore(f"file://{share}", StoreOptions(), sleep=let_go).write("x", b"1", if_absent=True)
+        assert [path.name for path in share.iterdir()] == ["x"]
+
+    def test_a_share_without_locks(self, store, share, monkeypatch):
+        monkeypatch.setattr("fcntl.flock", failing(errno.ENOTSUP))
+        store.write("x", b"1", if_absent=True)
+        with pytest.raises(Conflict):
+            store.write("x", b"2", if_absent=True)
+        assert (share / "x").read_bytes() == b"1"
+
+    def test_a_reader_never_sees_a_part(self, store, share):
+        """Old or new, while it is written over and over."""
+        old, new = b"a" * 300_000, b"b" * 300_000
+        store.write("x", old)
+        seen = set()
+        done = threading.Event()
+
+        def read():
+            while not done.is_set():
+                seen.add(store.read("x")[0])
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(20):
+            store.write("x", (old, new)[number % 2])
+        done.set()
+        reader.join()
+        assert seen <= {old, new}
