@@ -101,7 +101,7 @@ def main() -> int:
     print(closing_line, flush=True)
     CLOSING_LINE.parent.mkdir(parents=True, exist_ok=True)
     CLOSING_LINE.write_text(f"{closing_line}\n", encoding="utf-8")
-    return 1 if counts is not None and (counts.failed or not counts.passed) else 0
+    return 0 if counts is None or counts.good else 1
 
 
 if __name__ == "__main__":

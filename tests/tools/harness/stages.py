@@ -341,6 +341,9 @@ def _pytest(
         *chosen_tests(run.options, tests, tree),
     ]
     code = run.run_sharing(command, tree, (environment / "bin", *programs), variables)
+    if "--collect-only" in run.options.only and not code:
+        listed = re.findall(r"^tests/.*", run.output(), re.MULTILINE)
+        return Counts(only_listed=True, notes=listed)
     return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {' '.join(tests)}")
 
 
