@@ -132,8 +132,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.errors im
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import (
     JobState,
     all_jobs,
+    read_job,
     remove_stale,
-    state_of,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
@@ -213,7 +213,7 @@ def _wait(state: JobState, job: Job, end: Optional[float], *, attend: bool) -> N
             state.folder.attend(job.token)
         job.relay(now.progress)
         time.sleep(_PAUSE)
-        now = state_of(state.folder)
+        now = read_job(state.folder)
 
 
 def _facts(state: JobState) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from .._common.checksum import SIDECAR
 from .._common.errors import TaskError
+from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
 from .._stores.base import Store, Stored
 
 # What may be beside an image, under its name with one of these at its end.
 _BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig")
-IMAGE_SUFFIX = ".pvmp"
 
 
 def files_of(record: Mapping[str, Any]) -> list[str]:

@@ -11,9 +11,10 @@ import time
 from typing import Any, Callable
 
 from .._common.errors import TaskError
+from .._common.notice import Notice
 from .._common.retry import Retries, RetryLater
 from .._records.page import PAGE, catalog_page, is_catalog_page
-from .._stores.base import Conflict, Notice, Store
+from .._stores.base import Conflict, Store
 from .catalog import CatalogFile
 
 # When it is made: never, always, or unless there is one of somebody else's.

@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass
 
 from .errors import TaskError
-from .files import FileIdentity, atomic_write, remove_path
-from .leftovers import Notice, remove_temporaries, unheard
+from .files import BLOCK, IMAGE_SUFFIX, FileIdentity, atomic_write, remove_path
+from .leftovers import remove_temporaries
+from .notice import Notice, unheard
 from .progress import Report, unwatched
 
-BLOCK = 1024 * 1024
 SIDECAR = ".sha256"
 _PARALLELS_SIDECAR = ".sha256.txt"
 _LARGEST_SIDECAR = 64 * 1024
@@ -60,7 +60,7 @@ def sidecar_path(path: str) -> str:
 
 def parallels_sidecar_path(path: str) -> str:
     """Return where Parallels writes the digest of an image: without C(.pvmp) in its name."""
-    base = path[: -len(".pvmp")] if path.endswith(".pvmp") else path
+    base = path[: -len(IMAGE_SUFFIX)] if path.endswith(IMAGE_SUFFIX) else path
     return base + _PARALLELS_SIDECAR
 
 

@@ -16,6 +16,12 @@ import tempfile
 from dataclasses import dataclass
 from typing import Callable
 
+# Bytes that are read, written or sent at a time.
+BLOCK = 1024 * 1024
+
+# Parallels' own ending of a packed VM, which is what an image is.
+IMAGE_SUFFIX = ".pvmp"
+
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
 

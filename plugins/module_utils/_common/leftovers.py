@@ -10,13 +10,11 @@ import os
 import re
 import stat
 import time
-from typing import Any, Callable
+from typing import Any
 
 from .files import bytes_on_disk, remove_path, temporary_prefix
+from .notice import Notice
 from .space import in_words
-
-# Takes one plain sentence for the admin.
-Notice = Callable[[str], None]
 
 # Seconds after which a small file that is written at once is not being written any more.
 _ABANDONED = 60
@@ -24,10 +22,6 @@ _ABANDONED = 60
 
 # Under which Parallels may write what it renames when it is whole.
 _TEMPORARY = ".tmp"
-
-
-def unheard(_sentence: str) -> None:
-    """For work whose notices nobody wants to read."""
 
 
 def with_size(path: str) -> str:

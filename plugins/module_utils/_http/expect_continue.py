@@ -17,13 +17,13 @@ import socket
 from typing import Any
 
 from .._common.deps import load
+from .._common.files import BLOCK
 from .stall import Pace, PacedResponse, send_at_pace
 
 # How long a server may stay silent before it is taken for one that does not know the header (RFC 9110, 10.1.1).
 CONTINUE_WAIT = 5.0
 
 # urllib3 and http.client read and send blocks of 16 KiB by default, which costs more than the work itself.
-BLOCK = 1024 * 1024
 
 # What fits into one record of TLS goes out at once or not at all.
 _SMALL = 16 * 1024

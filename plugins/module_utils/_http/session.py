@@ -22,10 +22,14 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from .._common.deps import load
 from .._common.errors import TaskError
+from .._common.files import BLOCK
 from .._common.retry import RetryLater
-from .expect_continue import BLOCK, pool_classes
+from .expect_continue import pool_classes
 
 REDIRECTS = (301, 302, 303, 307, 308)
+# Statuses after which the same request may succeed a little later.
+TRANSIENT = (408, 423, 425, 429, 500, 502, 503, 504)
+GONE = (404, 410)
 MOST_REDIRECTS = 5
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 # Errors that have no text of the system's.
@@ -285,4 +289,4 @@ def _adapter_class() -> type:
     return Adapter
 
 
-__all__ = ["BLOCK", "Http", "RetryLater", "TlsError", "bare", "basic", "bearer", "retry_after"]
+__all__ = ["Http", "RetryLater", "TlsError", "bare", "basic", "bearer", "retry_after"]

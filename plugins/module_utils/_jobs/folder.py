@@ -183,7 +183,7 @@ def cancel_path(token: str) -> str:
     return os.path.join(os.path.expanduser(ROOT), f"{token}.cancel")
 
 
-def state_of(folder: JobFolder) -> Optional[JobState]:
+def read_job(folder: JobFolder) -> Optional[JobState]:
     """Return what is known of the job in a folder; None when there is none."""
     claim = folder.take()
     running = claim is None
@@ -214,7 +214,7 @@ def all_jobs() -> list[JobState]:
     except FileNotFoundError:
         return []
     keys = {name for name in names if os.path.isdir(os.path.join(root, name))}
-    states = [state_of(JobFolder(os.path.join(root, key))) for key in keys]
+    states = [read_job(JobFolder(os.path.join(root, key))) for key in keys]
     return sorted((state for state in states if state is not None), key=lambda state: state.started)
 
 
@@ -255,4 +255,4 @@ def _read_json(path: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-__all__ = ["ROOT", "JobFolder", "JobState", "all_jobs", "cancel_path", "claim_path", "remove_stale", "state_of"]
+__all__ = ["ROOT", "JobFolder", "JobState", "all_jobs", "cancel_path", "claim_path", "read_job", "remove_stale"]

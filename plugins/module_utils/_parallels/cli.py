@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
-from .._common.leftovers import Notice, unheard
+from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
 
 PRLCTL = "prlctl"

@@ -19,7 +19,7 @@ from typing import Any, Optional
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -30,7 +30,6 @@ from .vm import (
     BUNDLE_SUFFIX,
     BUSY_TIME,
     INVALID,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -108,7 +107,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
 
 def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
     """Return what the claim says about a VM: nothing, when it came to be elsewhere meanwhile."""
-    return claim.notes if bundle_of(vm) == target else {}
+    return claim.notes if vm.bundle == target else {}
 
 
 def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
@@ -135,14 +134,9 @@ def _check_order(order: CloneOrder) -> None:
 def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> str:
     """Return where the clone's bundle is, or would be if it were not packed."""
     if existing is not None:
-        return bundle_of(existing)
-    suffix = os.path.splitext(bundle_of(source))[1] if source is not None else ""
+        return existing.bundle
+    suffix = os.path.splitext(source.bundle)[1] if source is not None else ""
     return os.path.join(order.dest, order.name + (suffix or BUNDLE_SUFFIX))
-
-
-def bundle_of(vm: Vm) -> str:
-    """Return the path of a VM's bundle; of a packed VM, the path that it had and will have unpacked."""
-    return os.path.join(vm.folder, vm.stem + BUNDLE_SUFFIX) if vm.packed else vm.home
 
 
 def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[Vm]) -> bool:
@@ -168,7 +162,7 @@ def _is_ruined(vm: Vm) -> bool:
 
 def _is_whole(home: str) -> bool:
     """Return whether a bundle or image has what a VM cannot be without."""
-    main_file = home if home.endswith(PACKED_SUFFIX) else os.path.join(home, _CONFIGURATION)
+    main_file = home if home.endswith(IMAGE_SUFFIX) else os.path.join(home, _CONFIGURATION)
     return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
 
 
@@ -208,7 +202,7 @@ def _not_known(name: str, path: str) -> TaskError:
 
 
 def _image_of(target: str) -> str:
-    return os.path.splitext(target)[0] + PACKED_SUFFIX
+    return os.path.splitext(target)[0] + IMAGE_SUFFIX
 
 
 def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
@@ -491,7 +485,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
     """Remove a clone, with all that was made for it; one that no claim shows to be ours is an error."""
     source = find_vm(prl, source_name)
     vm = find_vm(prl, name)
-    target = bundle_of(vm) if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
+    target = vm.bundle if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
     notes = read_claim(target)
     if not _is_to_be_removed(name, source_name, source, vm, target, notes):
         return None, False
@@ -547,7 +541,7 @@ def _refuse_unregistered(name: str, target: str) -> None:
 
 def forget_clone(vm: Vm) -> None:
     """Take away the claim of a clone that was removed by its name alone."""
-    target = bundle_of(vm)
+    target = vm.bundle
     if os.path.exists(claim_path(target)):
         with Claim.take(target) as claim:
             if claim.notes.get("clone") == vm.uuid:

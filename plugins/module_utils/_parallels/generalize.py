@@ -20,7 +20,6 @@ from typing import Any, Callable, Protocol
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError
 from .cli import PRLCTL, Prlctl
-from .clone import bundle_of
 from .generalize_linux import Linux
 from .generalize_windows import SysprepFailed, Windows
 from .guest import LINUX, WINDOWS, Guest
@@ -75,7 +74,7 @@ class Outcome:
 def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Outcome:
     """Bring a VM into the state generalized and stopped."""
     system = _system_of(vm, order)
-    target = bundle_of(vm)
+    target = vm.bundle
     if dry:
         return _foresee(prl, vm, order, system, read_claim(target))
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
+from .._common.files import IMAGE_SUFFIX
 from .cli import Prlctl
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
@@ -19,7 +20,6 @@ from .vm import (
     BUSY_TIME,
     INVALID,
     MACOS_BUNDLE_SUFFIX,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -48,7 +48,7 @@ _ONLY_STOPPED = ("cpus", "memory")
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
     """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
-    if not path.endswith((BUNDLE_SUFFIX, PACKED_SUFFIX, MACOS_BUNDLE_SUFFIX)):
+    if not path.endswith((BUNDLE_SUFFIX, IMAGE_SUFFIX, MACOS_BUNDLE_SUFFIX)):
         raise TaskError(f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp).", path=path)
     if not os.path.exists(path):
         raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path)

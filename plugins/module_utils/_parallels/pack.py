@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
 from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -23,7 +23,6 @@ from .lifecycle import register_again
 from .vm import (
     BUNDLE_SUFFIX,
     INVALID,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -74,7 +73,7 @@ class _Work:
 
 def _work(verb: str, vm: Vm) -> _Work:
     stem = os.path.join(vm.folder, vm.stem)
-    bundle, image = stem + BUNDLE_SUFFIX, stem + PACKED_SUFFIX
+    bundle, image = stem + BUNDLE_SUFFIX, stem + IMAGE_SUFFIX
     if verb == PACK:
         return _Work(PACK, bundle, image, image)
     return _Work(UNPACK, image, bundle, image)
@@ -237,7 +236,7 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
         entry = find_entry(prl, vm.uuid)
         if entry is None or is_busy(entry.state):
             return False
-        return home_of(prl, entry).endswith(PACKED_SUFFIX) == (work.verb == PACK)
+        return home_of(prl, entry).endswith(IMAGE_SUFFIX) == (work.verb == PACK)
 
     prl.change(
         f"{work.verb} '{vm.name}'",

@@ -16,7 +16,7 @@ from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .._common.errors import TaskError
-from .._common.files import bytes_on_disk
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -44,7 +44,6 @@ _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022
 # Seconds that Parallels gets to end what it does to a VM before something else is done to it.
 BUSY_TIME = 600
 
-PACKED_SUFFIX = ".pvmp"
 BUNDLE_SUFFIX = ".pvm"
 MACOS_BUNDLE_SUFFIX = ".macvm"
 
@@ -128,6 +127,11 @@ class Vm:
     def stem(self) -> str:
         """The file name of its bundle or image without the ending; need not be the VM's name."""
         return os.path.splitext(os.path.basename(self.home))[0]
+
+    @property
+    def bundle(self) -> str:
+        """The path of its bundle; of a packed VM, the path that it had and will have unpacked."""
+        return os.path.join(self.folder, self.stem + BUNDLE_SUFFIX) if self.packed else self.home
 
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
@@ -380,14 +384,14 @@ def _snapshots_in_passing(prl: Prlctl, info: dict[str, Any], entry: Entry) -> li
     try:
         return read_snapshots(prl, entry.uuid)
     except TaskError:
-        if info.get("State") == INVALID or _home(info).endswith(PACKED_SUFFIX):
+        if info.get("State") == INVALID or _home(info).endswith(IMAGE_SUFFIX):
             return []
         raise
 
 
 def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) -> Vm:
     home = _home(info)
-    packed = home.endswith(PACKED_SUFFIX) or _security(info).get("Packed") == "yes"
+    packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
     system = str(info.get("OS", ""))
     link = _read_link(home)
     tools = info.get("GuestTools") or {}

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
+from .._common.files import IMAGE_SUFFIX
+
 SCHEMA = 1
 ARCHITECTURES = ("arm64", "x86_64")
 STATES = ("published", "withdrawn")
@@ -126,7 +128,7 @@ def new_record(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "title": given.get("name"),
-        "file": "{name}-{version}-{arch}.pvmp".format_map({**dict.fromkeys(IDENTITY), **given}),
+        "file": ("{name}-{version}-{arch}" + IMAGE_SUFFIX).format_map({**dict.fromkeys(IDENTITY), **given}),
         "description": "",
         "published_at": now.astimezone(timezone.utc).strftime(TIME_FORMAT),
         "state": "published",

@@ -14,10 +14,10 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Callable
 from urllib.parse import quote
 
 from .._common.errors import TaskError
+from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Retries, RetryLater
 from .body import Body, Content, WrongFile
@@ -29,7 +29,6 @@ _PART = re.compile(
 _SMALL = "small"
 
 # Takes a sentence about something that the admin may want to know, although nothing has failed.
-Notice = Callable[[str], None]
 
 
 class Conflict(Exception):
@@ -113,10 +112,6 @@ class StoreOptions:
     tenant_id: str | None = None
     client_id: str | None = None
     client_secret: str | None = None
-
-
-def unheard(_sentence: str) -> None:
-    """For those to whom nobody listens."""
 
 
 class Store(ABC):
@@ -331,7 +326,6 @@ __all__ = [
     "SMALL_CACHE_CONTROL",
     "Conflict",
     "Content",
-    "Notice",
     "Partial",
     "RetryLater",
     "Sent",
@@ -347,6 +341,5 @@ __all__ = [
     "part_name",
     "removed",
     "this_host",
-    "unheard",
     "version_of",
 ]

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._common.errors import TaskError
-from .._common.files import FileIdentity
+from .._common.files import BLOCK, FileIdentity
 from .._common.progress import Report, unwatched
 
-BLOCK = 1024 * 1024
 _SMALLEST_BLOCK = 4 * 1024
 _MARK = 16
 

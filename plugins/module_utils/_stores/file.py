@@ -16,12 +16,12 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
-from .._common.files import clone_file, flush_file, flush_folder, free_bytes
+from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes
+from .._common.notice import Notice, unheard
 from .._common.retry import RetryLater
 from .._common.space import in_words
 from .base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -33,10 +33,9 @@ from .base import (
     left_parts,
     part_name,
     removed,
-    unheard,
     version_of,
 )
-from .body import BLOCK, Body, Content
+from .body import Body, Content
 
 # Whoever serves the folder reads the files as another user.
 _MODE = 0o644

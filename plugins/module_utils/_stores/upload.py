@@ -13,9 +13,10 @@ from typing import Callable
 
 from .._common.checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
 from .._common.errors import TaskError, add_sentence
+from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Attempts, Retries, RetryLater
-from .base import Conflict, Notice, Sent, Store, Stored, check_name, unheard
+from .base import Conflict, Sent, Store, Stored, check_name
 from .body import Body
 
 # Seconds; how long a server may take to notice that a connection broke.

@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ..._common.deps import load
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._link.expiry import read_expiry
-from ..base import Notice, StoreOptions
+from ..base import StoreOptions
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$web|\$root")

@@ -20,7 +20,7 @@ from ..._http.session import retry_after
 from ..base import StoreFull
 from .access import Access, Container
 
-MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _CODES_THAT_MAY_PASS = ("ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "Md5Mismatch")
 # Azure refuses requests that are further off than this.
 _MOST_SKEW = 15 * 60.0
@@ -88,7 +88,7 @@ class Judge:
                 f"{said}: the storage account is full. Free some space, or ask its administrators for more.",
                 status=status,
             )
-        if status in MAY_PASS or code in _CODES_THAT_MAY_PASS:
+        if status in TRANSIENT or code in _CODES_THAT_MAY_PASS:
             return RetryLater(f"{said}.", after=retry_after(response), status=status)
         if (status in (401, 403) or code == "InvalidAuthenticationInfo") and self._access.is_over():
             return self._access.ended()

@@ -19,20 +19,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._http.session import Http
-from ..base import (
-    SMALL_CACHE_CONTROL,
-    Conflict,
-    Notice,
-    Partial,
-    Sent,
-    Store,
-    Stored,
-    StoreOptions,
-    image_headers,
-    unheard,
-)
+from ..base import SMALL_CACHE_CONTROL, Conflict, Partial, Sent, Store, Stored, StoreOptions, image_headers
 from ..body import Body, Content
 from ..parts import Part, send_parts
 from .access import Access, container_of, sdk

@@ -16,9 +16,10 @@ from urllib.parse import quote, urlsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._http.session import GONE
 from ..base import Conflict, Sent, Stored, StoreFull
 from ..body import Body, WrongFile
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .plain_put import PlainPutWriter
 
 # Any of these on an answer says that it is Artifactory. A proxy before it may take some away.

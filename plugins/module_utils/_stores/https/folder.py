@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.session import REDIRECTS, Http, bare, basic, bearer, retry_after
+from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
 # A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
@@ -25,10 +25,6 @@ class Sendable(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, size: int = -1) -> bytes: ...
-
-
-MAY_PASS = (408, 423, 425, 429, 500, 502, 503, 504)
-GONE = (404, 410)
 
 
 class HttpFolder:
@@ -111,7 +107,7 @@ class HttpFolder:
         if known is not None:
             raise known
         sentence = self._sentence(status, doing, response)
-        if status in MAY_PASS or status == 207:
+        if status in TRANSIENT or status == 207:
             raise RetryLater(sentence, after=retry_after(response), status=status)
         raise (StoreFull if status == 507 else TaskError)(sentence, status=status)
 

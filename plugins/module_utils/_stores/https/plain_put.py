@@ -10,10 +10,12 @@ import contextlib
 from typing import Any, Callable
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
-from ..base import Conflict, Notice, Partial, Sent, Stored, part_name
+from ..._http.session import GONE
+from ..base import Conflict, Partial, Sent, Stored, part_name
 from ..body import Body, Content
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 
 # Bytes by which images are told from each other.
 _BEGINNING = 64 * 1024

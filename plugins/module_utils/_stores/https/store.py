@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..base import Notice, Partial, Sent, Store, Stored, StoreOptions, unheard, version_of
+from ..._http.session import GONE, TRANSIENT
+from ..base import Partial, Sent, Store, Stored, StoreOptions, version_of
 from ..body import Body, Content
 from .artifactory import ArtifactoryWriter, is_artifactory
-from .folder import GONE, MAY_PASS, HttpFolder
+from .folder import HttpFolder
 from .nexus import NexusWriter, is_nexus
 from .plain_put import PlainPutWriter
 from .webdav import PART_SIZE, WebDavWriter
@@ -80,7 +82,7 @@ class HttpsStore(Store):
             return "artifactory"
         if is_nexus(response):
             return "nexus"
-        if response.status_code == 401 or response.status_code in MAY_PASS:
+        if response.status_code == 401 or response.status_code in TRANSIENT:
             self._folder.judge(response, "OPTIONS request")
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
         return "webdav" if "DAV" in response.headers or "MOVE" in allowed else "put"

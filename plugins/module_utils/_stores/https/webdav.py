@@ -17,11 +17,12 @@ from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._http.session import GONE
 from ..base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Stored,
@@ -33,7 +34,7 @@ from ..base import (
     version_of,
 )
 from ..body import Body, Chunk, Content
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .propfind import Entry, propfind
 from .webdav_lock import WebDavLock
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+from ..._http.session import GONE
 from ..folder_lock import FolderLock
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .propfind import propfind, seconds
 
 

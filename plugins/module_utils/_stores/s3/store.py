@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.files import BLOCK
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..._http.session import BLOCK
 from ..base import (
     SMALL_CACHE_CONTROL,
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -36,7 +36,6 @@ from ..base import (
     part_name,
     removed,
     this_host,
-    unheard,
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
-from ..base import Notice
 from .client import S3Client
 from .errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
 from .parts import (

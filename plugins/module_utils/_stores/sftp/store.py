@@ -18,11 +18,12 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.files import BLOCK
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
 from ..base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -34,10 +35,9 @@ from ..base import (
     left_parts,
     part_name,
     removed,
-    unheard,
     version_of,
 )
-from ..body import BLOCK, Body, Content
+from ..body import Body, Content
 from ..folder_lock import FolderLock
 from ..parts import Part, send_parts
 from .connection import DEFAULT_PORT, Connection

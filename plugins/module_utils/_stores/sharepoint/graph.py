@@ -19,9 +19,8 @@ from urllib.parse import urlencode, urlsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.session import REDIRECTS, Http, bearer, retry_after
+from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
 from ..base import StoreFull, StoreOptions
-from ..https.folder import MAY_PASS
 
 # Seconds before its end at which a token counts as ended: a request must not meet its end on the way.
 _MARGIN = 300.0
@@ -152,7 +151,7 @@ class Tokens:
                 return TaskError(f"{host} gives no token (AADSTS{number}). {_LOGIN_ERRORS[number]}", status=status)
         why = f"{status} {_word(content.get('error'))}".strip()
         said = f"{host} gives no token ({why})."
-        if status in MAY_PASS:
+        if status in TRANSIENT:
             return RetryLater(said, after=retry_after(response), status=status)
         if status == 200 or not content:
             return TaskError(
@@ -243,7 +242,7 @@ class Graph:
         code = error_code(response)
         response.close()
         sentence = self.sentence(response, code, doing)
-        if status in MAY_PASS or code == "resourceModified":
+        if status in TRANSIENT or code == "resourceModified":
             raise RetryLater(sentence, after=retry_after(response), status=status)
         raise (StoreFull if is_full(status, code) else TaskError)(sentence, status=status)
 

@@ -19,25 +19,13 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._http.session import GONE
 from ..._link.share_link import sharepoint_link
-from ..base import (
-    Conflict,
-    Notice,
-    Partial,
-    Sent,
-    Store,
-    Stored,
-    StoreFull,
-    StoreOptions,
-    is_worth_keeping,
-    part_name,
-    removed,
-    unheard,
-)
+from ..base import Conflict, Partial, Sent, Store, Stored, StoreFull, StoreOptions, is_worth_keeping, part_name, removed
 from ..body import Body, Chunk, Content
-from ..https.folder import GONE
 from .address import parse_address
 from .graph import Graph, error_code, json_of
 from .upload_session import Session, SessionNotes, remove_expired

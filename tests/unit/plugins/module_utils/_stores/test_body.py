@@ -10,7 +10,8 @@ import os
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._stores.body import BLOCK, Body, Chunk, WrongFile
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Chunk, WrongFile
 
 
 def blocks_of(body, size=-1):

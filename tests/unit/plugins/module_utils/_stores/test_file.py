@@ -13,10 +13,11 @@ import threading
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores import file
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions, part_name
-from ansible_collections.macops.parallels.plugins.module_utils._stores.body import BLOCK, Body, Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.file import FileStore
 
 NAME = "a b.pvmp"
