@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils import _module
 
-ROOT = Path(_module.__file__).parent
+# Read as text and not imported, since a circle may keep all of it from being imported.
+ROOT = Path(__file__).parents[4] / "plugins" / "module_utils"
 COLLECTION = "ansible_collections.macops.parallels.plugins"
 
 # A room, and what it may import from other rooms: a whole room, or one file of it. From the lowest floor up, as in
