@@ -158,6 +158,13 @@ def test_the_tables_of_the_front_page_are_complete(kind: str, things: set[str]) 
     assert set(listed) == things | COMING.get(kind, set())
 
 
+def test_the_parameters_of_the_provenance_are_described() -> None:
+    variables = yaml.safe_load((ROOT / "roles/publish_image/vars/main.yml").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `buildDefinition.externalParameters` |"))
+    assert set(variables["publish_image_parameters"]) <= set(re.findall(r"`(image_[a-z_]+)`", row))
+
+
 def test_every_variable_is_described_on_a_page() -> None:
     described = set(re.findall(r"`(image_[a-z0-9_]+)", "".join(text for _, text in _pages())))
     specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
