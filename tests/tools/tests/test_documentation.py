@@ -110,7 +110,11 @@ def test_plain_words(name: str, text: str) -> None:
     assert _found(_avoided(), text) == []
 
 
-@pytest.mark.parametrize("page", [name for name, _ in _pages() if name.endswith(".md")] + ["docs/glossary.md"])
+# Pages with links.
+LINKED = [name for name, _ in [*_pages(), *_roles()] if name.endswith(".md")] + [_named(GLOSSARY)]
+
+
+@pytest.mark.parametrize("page", LINKED)
 def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
     path = ROOT / page
     dead = []
