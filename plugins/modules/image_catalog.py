@@ -11,7 +11,7 @@ module: image_catalog
 short_description: Reads and keeps the records of the published images of a store
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - The catalog is the file C(catalog.json) beside the images in the store. It holds a record of each image that is
     published there; its link, its checksum, its size, when it was published, and from what it was made.

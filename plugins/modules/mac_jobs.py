@@ -58,7 +58,7 @@ seealso:
   - module: macops.parallels.image_pack
   - module: macops.parallels.image_upload
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -39,7 +39,7 @@ options:
       - Left out, all virtual machines are returned.
     type: str
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.mac_info
 """

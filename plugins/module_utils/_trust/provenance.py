@@ -25,9 +25,8 @@ from .signature import Signer
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = (
-    "https://github.com/ansible-collections/macops.parallels/blob/main/docs/trust.md#the-build-type-build-image-v1"
-)
+# docs/trust.md describes it. An address of that page would have to be a public one.
+BUILD_TYPE = "urn:macops-parallels:build-type:build-image:v1"
 # Fields that SLSA does not know are named after who has added them.
 COMMANDS = "macops_commands"
 
