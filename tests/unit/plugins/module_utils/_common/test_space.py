@@ -49,8 +49,8 @@ def test_too_little_room_is_an_error_with_the_numbers(at_least: bool, amount: st
     with pytest.raises(TaskError) as caught:
         Need("Packing 'x'", "/p", 4_500_000_000, at_least).refuse_less()
     assert caught.value.message == (
-        f"Packing 'x' needs {amount} 4.5 GB (4500000000 bytes) in /p, and 3.0 GB (3000000000 bytes) are free there. "
-        "Free 1.5 GB (1500000000 bytes) more, then run again."
+        f"Packing 'x' needs {amount} 4.5 GB (4500000000 bytes) in /p, but only 3.0 GB (3000000000 bytes) are free. "
+        "Free up 1.5 GB (1500000000 bytes) more, then run again."
     )
     assert caught.value.details == {"path": "/p", "free_bytes": 3_000_000_000, "needed_bytes": 4_500_000_000}
 

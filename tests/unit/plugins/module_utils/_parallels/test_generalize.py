@@ -483,7 +483,7 @@ def test_a_dry_run_does_not_start(scene: Scene) -> None:
 
 def test_another_run_is_waited_for(scene: Scene) -> None:
     scene.look("running")
-    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run works on"):
+    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run is working on"):
         scene.run(timeout=10)
     assert sum(scene.mac.slept) >= 10
 

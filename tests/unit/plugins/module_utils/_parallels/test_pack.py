@@ -203,7 +203,8 @@ def test_a_full_disk_is_found_before(stage: Stage, monkeypatch: pytest.MonkeyPat
     vm = stage.vm()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=r"Packing .* needs up to .*, and 1.0 kB \(1000 bytes\) are free") as caught:
+    words = r"Packing .* needs up to .*, but only 1.0 kB \(1000 bytes\) are free"
+    with pytest.raises(TaskError, match=words) as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=dry)
     assert caught.value.details == {
         "path": str(stage.folder),
@@ -243,7 +244,7 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     assert there == [False]
     assert stage.files() == ["win 11.pvmp"]
     assert len(stage.mac.notices) == 1
-    assert re.match(rf"{re.escape(str(stage.image))} \(.*\d+ bytes\)* was left half made by an", stage.mac.notices[0])
+    assert re.match(rf"{re.escape(str(stage.image))} \(.*\d+ bytes\)* was left incomplete by an", stage.mac.notices[0])
 
 
 LOOK_ALIKES = ("win 11.pvmp.part", "win 12.pvmp.tmp", "win 11.pvmp.tmp2", ".win 12.pvmp.claim.json", ".x.tmp")
