@@ -43,7 +43,7 @@ VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 
 MAC_ROWS = (
     playbook(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
-    modules("kill_in_clone=1", "clone", ("ended from outside",)),
+    modules("kill_in_clone=1", "clone", ("killed by another process",)),
     modules("disk_full=1:pack", "pack", ("disk is full", "half-made")),
     modules("delete_fails=1", "clean", ("administrator",)),
     modules("service_down=3 vm_frozen=1:list list_empty_once=1 invalid_state=1", "all"),
@@ -51,9 +51,9 @@ MAC_ROWS = (
     modules("json_garbage=2 kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
     modules("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
     modules("snapshot_remains=1", "snapshots", ("snapshot",)),
-    modules("kill_in_snapshot_delete=1", "snapshots", ("ended from outside",)),
+    modules("kill_in_snapshot_delete=1", "snapshots", ("killed by another process",)),
     modules("disk_full=1:clone", "clone", ("disk is full",)),
-    modules("kill_in_pack=1", "pack", ("ended from outside", "half-made")),
+    modules("kill_in_pack=1", "pack", ("killed by another process", "half-made")),
     modules("pack_empty=1", "pack", ("did not",)),
     modules("pack_empty=1:moved", "pack", ("empty file",)),
     modules("pack_missing=1", "pack", ("did not",)),

@@ -83,7 +83,7 @@ def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, suc
     assert (ended.result["rc"], ended.result["stderr"], ended.result["truncated"]) == (rc, "why", True)
     assert len(ended.result["stdout"]) == vm_exec.KEPT
     if failed:
-        assert f"ended in 'x' with exit code {rc}: " in ended.result["msg"]
+        assert f"in 'x' ended with exit code {rc}: " in ended.result["msg"]
 
 
 @pytest.mark.parametrize(

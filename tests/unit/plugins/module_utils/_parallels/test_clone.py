@@ -258,7 +258,7 @@ def test_a_source_that_does_not_shut_down_is_remembered_to_have_run(stage: Stage
 
 
 @pytest.mark.parametrize(
-    ("rc", "err", "sentence"), [(255, "Out of disk space.", "Free some space"), (-9, "", "ended from outside")]
+    ("rc", "err", "sentence"), [(255, "Out of disk space.", "Free some space"), (-9, "", "killed by another process")]
 )
 def test_a_failed_cloning_is_cleaned_up_and_the_source_started(stage: Stage, rc: int, err: str, sentence: str) -> None:
     stage.state = "running"
@@ -288,7 +288,7 @@ def test_a_cloning_whose_program_was_killed_may_go_on(stage: Stage, goes_on: boo
             (stage.target / "harddisk1.hdd" / "more").write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+    with pytest.raises(TaskError, match=r"killed by another process") as caught:
         stage.run()
     assert ("Parallels goes on with it all the same" in caught.value.message) is goes_on
     assert stage.target.exists() is goes_on
@@ -337,7 +337,7 @@ def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
     stage.clone(then=lambda: None)
     for _look in range(10):
         stage.list()
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not"):
         stage.run()
     assert os.listdir(stage.dest) == []
 

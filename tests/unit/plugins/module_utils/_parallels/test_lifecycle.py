@@ -183,7 +183,7 @@ def test_a_setting_that_does_not_hold_is_an_error(mac: Any) -> None:
     mac.expect("prlctl", "set", UUID, "--startup-view", "sideways")
     for _look in range(7):
         look(mac)
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not set startup_view of 'x' to 'sideways'"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not set startup_view of 'x' to 'sideways'"):
         apply_settings(mac.prl, vm, Settings(startup_view="sideways"), dry=False)
 
 

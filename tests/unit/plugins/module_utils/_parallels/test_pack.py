@@ -387,7 +387,7 @@ def test_a_packing_whose_program_was_killed_may_go_on(stage: Stage, goes_on: boo
 
     stage.mac.prl.sleep = grow
     before = stage.mac.now
-    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+    with pytest.raises(TaskError, match=r"killed by another process") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert ("left_behind" in caught.value.details) is goes_on
     if goes_on:
@@ -469,8 +469,8 @@ def test_a_success_with_a_different_state_is_a_success(stage: Stage) -> None:
     [
         (255, "Not enough free space on the physical disk drive /.", "The disk is full", 1),
         (255, "This feature is not available in this edition of Parallels Desktop.", "Pro, Business or Enterprise", 1),
-        (-9, "", "ended from outside", 7),
-        (0, "", "reported success, but a fresh look shows that it did not pack", 7),
+        (-9, "", "killed by another process", 7),
+        (0, "", "reported success, but a check shows that it did not pack", 7),
     ],
 )
 @pytest.mark.parametrize("half_made", [True, False])

@@ -118,7 +118,7 @@ def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
     for _look in range(9):
         at_rest(mac)
         snapshots(mac, 1)
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not delete the snapshot 'base' of 'x'"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not delete the snapshot 'base' of 'x'"):
         remove_snapshots(mac.prl, vm, vm.snapshots, 60)
 
 
