@@ -44,7 +44,7 @@ VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 MAC_ROWS = (
     playbook(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
     modules("kill_in_clone=1", "clone", ("killed by another process",)),
-    modules("disk_full=1:pack", "pack", ("disk is full", "half-made")),
+    modules("disk_full=1:pack", "pack", ("disk is full", "incomplete")),
     modules("delete_fails=1", "clean", ("administrator",)),
     modules("service_down=3 vm_frozen=1:list list_empty_once=1 invalid_state=1", "all"),
     modules("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
@@ -53,7 +53,7 @@ MAC_ROWS = (
     modules("snapshot_remains=1", "snapshots", ("snapshot",)),
     modules("kill_in_snapshot_delete=1", "snapshots", ("killed by another process",)),
     modules("disk_full=1:clone", "clone", ("disk is full",)),
-    modules("kill_in_pack=1", "pack", ("killed by another process", "half-made")),
+    modules("kill_in_pack=1", "pack", ("killed by another process", "incomplete")),
     modules("pack_empty=1", "pack", ("did not",)),
     modules("pack_empty=1:moved", "pack", ("empty file",)),
     modules("pack_missing=1", "pack", ("did not",)),

@@ -136,7 +136,7 @@ def test_a_running_vm_stays(module_mac: Any, run: Callable[..., Any], state: str
     at_rest(module_mac, "running")
     end = run(name="x", state=state)
     assert end.failed
-    assert f"'x' is running and is not {verb}." in end.result["msg"]
+    assert f"'x' is running, so it was not {verb}." in end.result["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])

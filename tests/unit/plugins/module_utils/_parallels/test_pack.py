@@ -155,7 +155,7 @@ def test_a_dry_run_names_the_target_and_changes_nothing(stage: Stage) -> None:
         ("invalid", {}, "", "its files are missing or unreadable"),
         ("stopped", {"Security": {"Encrypted": "yes"}}, "", "it is encrypted.*allow_encrypted: true"),
         ("stopped", {}, SNAPSHOT, "it has 1 snapshots.*allow_snapshots: true"),
-        ("stopped", {"Home": "/p/Sonoma.macvm/"}, "", "is no .pvm bundle"),
+        ("stopped", {"Home": "/p/Sonoma.macvm/"}, "", "is not a .pvm bundle"),
     ],
 )
 def test_what_must_not_be_packed(
@@ -167,7 +167,7 @@ def test_what_must_not_be_packed(
     vm = stage.vm()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=rf"'win 11' is not packed: .*{sentence}") as caught:
+    with pytest.raises(TaskError, match=rf"'win 11' was not packed: .*{sentence}") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=dry)
     assert caught.value.details == {"state": state}
     assert stage.files() == ["win 11.pvm"]
@@ -182,7 +182,7 @@ def test_a_linked_clone_is_not_packed(stage: Stage) -> None:
 
 def test_work_that_does_not_end_is_not_disturbed(stage: Stage) -> None:
     stage.state = "levitating"
-    with pytest.raises(TaskError, match=r"Parallels works on it \(levitating\)"):
+    with pytest.raises(TaskError, match=r"Parallels is working on it \(levitating\)"):
         packing(stage, dry=True)
 
 
@@ -302,7 +302,7 @@ def test_packing_under_a_temporary_name_goes_on(stage: Stage) -> None:
         temporary.write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"Parallels goes on with it all the same") as caught:
+    with pytest.raises(TaskError, match=r"Parallels is still working on it") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert caught.value.details["left_behind"] == [str(stage.bundle), str(temporary)]
     assert temporary.exists()
@@ -365,7 +365,7 @@ def test_what_a_killed_run_left_and_parallels_still_writes_is_left(stage: Stage)
         stage.image.write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"Parallels still writes .*win 11.pvmp. Wait until that has ended"):
+    with pytest.raises(TaskError, match=r"Parallels is still writing .*win 11.pvmp. Wait until it has finished"):
         pack(stage.mac.prl, vm, PackOrder(timeout=60), dry=False)
     assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
 
@@ -391,7 +391,7 @@ def test_a_packing_whose_program_was_killed_may_go_on(stage: Stage, goes_on: boo
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert ("left_behind" in caught.value.details) is goes_on
     if goes_on:
-        assert "Parallels goes on with it all the same" in caught.value.message
+        assert "Parallels is still working on it" in caught.value.message
         assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
     else:
         assert stage.mac.now - before >= 20
@@ -485,8 +485,8 @@ def test_a_failed_packing_is_cleaned_up(
     stage.under_the_claim()
     with pytest.raises(TaskError, match=sentence) as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
-    assert f"'win 11' is as it was, in {stage.bundle}" in caught.value.message
-    assert ("half-made" in caught.value.message) is half_made
+    assert f"'win 11' is unchanged, in {stage.bundle}" in caught.value.message
+    assert ("incomplete" in caught.value.message) is half_made
     assert ("free now, and packing 'win 11' needs up to" in caught.value.message) is ("free space" in err)
     assert "left_behind" not in caught.value.details
     assert stage.files() == ["win 11.pvm"]
@@ -529,7 +529,7 @@ def test_a_vm_that_was_replaced_by_nothing_is_registered_again(stage: Stage, ima
     for _look in range(2):
         stage.is_home(stage.bundle)
         stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
-    with pytest.raises(TaskError, match=r"'win 11' is as it was"):
+    with pytest.raises(TaskError, match=r"'win 11' is unchanged"):
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert stage.files() == ["win 11.pvm"]
 
@@ -612,7 +612,7 @@ def test_a_run_that_was_killed_while_the_vm_was_off_the_list_is_ended(
 def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
     stage.home = stage.image
     vm = stage.vm()
-    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, and there is no such file"):
+    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, but there is no such file"):
         image_facts(vm)
     with pytest.raises(TaskError, match=r"cannot be unpacked: its image .*win 11.pvmp is missing"):
         unpack(stage.mac.prl, vm, 60, dry=True)
@@ -621,7 +621,7 @@ def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
 def test_an_image_that_is_a_folder_is_an_error(stage: Stage) -> None:
     stage.image.mkdir()
     stage.home = stage.image
-    with pytest.raises(TaskError, match=r"but that is no regular file"):
+    with pytest.raises(TaskError, match=r"but that is not a regular file"):
         image_facts(stage.vm())
 
 
