@@ -85,7 +85,7 @@ def test_an_error_of_a_full_disk_gets_the_numbers(said: str, stream: str) -> Non
         TaskError("It failed.", rc=0, stderr="Out of disk space."),
         TaskError("It failed."),
         OSError(errno.EACCES, "no"),
-        Interrupted("It was cancelled."),
+        Interrupted("It was canceled."),
     ],
 )
 def test_other_errors_stay_as_they_are(error: Any) -> None:

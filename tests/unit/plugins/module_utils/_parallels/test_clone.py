@@ -905,7 +905,7 @@ def test_a_source_that_was_told_to_shut_down_is_started_again_after_an_interrupt
     stage.under_the_claim()
 
     def interrupt() -> None:
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.list()
     stage.mac.expect("prlctl", "stop", SOURCE, "--noforce", then=interrupt)
@@ -928,7 +928,7 @@ def test_an_interrupted_cloning_waits_until_nobody_writes(stage: Stage) -> None:
 
     def interrupt() -> None:
         stage.copy()
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.clone(then=interrupt)
     stage.list()

@@ -314,7 +314,7 @@ def test_an_interrupted_packing_waits_until_nobody_writes_and_cleans_up(stage: S
 
     def interrupt() -> None:
         stage.image.write_text("half")
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.run("pack", then=interrupt)
     stage.under_the_claim()
