@@ -47,6 +47,6 @@ def test_a_service_that_does_not_answer_is_a_sentence(module_mac: Any, run_modul
         module_mac.expect("prlctl", "list", "-a", "-j", out="?")
     end = run_module_main(vm_info.main, executable=str(module_mac.executable))
     assert end.failed
-    assert end.result["msg"].startswith("Parallels gave no readable answer: ?")
+    assert end.result["msg"].startswith("Parallels returned no readable answer: ?")
     assert end.result["cmd"] == [str(module_mac.executable), "list", "-a", "-j"]
     assert "exception" not in end.result

@@ -249,7 +249,7 @@ class TestOthers:
         with open(image, "r+b") as handle:
             handle.write(b"rotten")
         os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(TaskError, match="is damaged or was exchanged"):
+        with pytest.raises(TaskError, match="is damaged or was replaced"):
             compare_with_others(str(image), hash_file(str(image)))
 
 

@@ -27,7 +27,7 @@ COMPLETE = "IMAGE_STATE_COMPLETE"
 UNDEPLOYABLE = "IMAGE_STATE_UNDEPLOYABLE"
 GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
-LINUX_PROOF = "no machine ID, no SSH host keys, nothing noted by cloud-init"
+LINUX_PROOF = "no machine ID, no SSH host keys, no cloud-init data"
 JOB_ERROR = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.\n"
 NOT_READY = "Unable to open new session in this virtual machine. Make sure it has finished booting.\n"
 CLONE = {"operation": "clone", "source": "s", "source_name": "Source", "clone": UUID, "restart_source": False}
@@ -263,7 +263,7 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
     scene.noted(**CLONE)
     generalized_and_running(scene)
     scene.stop("running", "stopping", "starting", "running")
-    with pytest.raises(TaskError, match=r"started again instead of shutting down, and that undoes it\. See"):
+    with pytest.raises(TaskError, match=r"restarted instead of shutting down, which undoes it\. Find out"):
         scene.run()
     assert scene.notes == CLONE
 
@@ -273,9 +273,9 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
     [
         ("SYSPRP Package A was installed for a user, but not provisioned for all users.", "Remove-AppxPackage"),
         ("SYSPRP BitLocker-Protection is on for the operating system volume [gle=0x80310039]", "manage-bde -off"),
-        ("SYSPRP Audit mode cannot be turned on if reserved storage is in use.", "Let them end there"),
-        ("SYSPRP RunExternalDlls: the rearm count is zero, 0xC004D307", "Make the source VM anew"),
-        ("SYSPRP something nobody knows", "Mend there what it complains about"),
+        ("SYSPRP Audit mode cannot be turned on if reserved storage is in use.", "Let them finish in the guest"),
+        ("SYSPRP RunExternalDlls: the rearm count is zero, 0xC004D307", "Make a new source VM"),
+        ("SYSPRP something nobody knows", "Fix the reported problem in the guest"),
     ],
 )
 def test_sysprep_that_fails(scene: Scene, log: str, advice: str) -> None:
@@ -311,7 +311,7 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
         scene.image_state(COMPLETE)
     scene.execute("cmd", "/c", "type", LOG, rc=1, err="The system cannot find the file specified.\r\n")
     with pytest.raises(
-        TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Mend"
+        TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Fix the"
     ):
         scene.run()
     assert scene.notes == CLONE
@@ -327,7 +327,7 @@ def test_sysprep_that_does_not_end(scene: Scene) -> None:
     for _look in range(4):
         scene.at_work(True)
         scene.image_state(UNDEPLOYABLE)
-    with pytest.raises(TaskError, match=r"did not end within 9 seconds .* It goes on"):
+    with pytest.raises(TaskError, match=r"did not finish within 9 seconds .* It is still running"):
         scene.run(timeout=9)
     assert scene.notes == {"generalized_vm": UUID, "generalizing": True}
 
@@ -353,7 +353,7 @@ def test_a_state_that_cannot_be_read(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("unattend", "found", "sentence"),
     [
-        ("C:\\a b.xml", None, "tear it apart at spaces"),
+        ("C:\\a b.xml", None, "split it at spaces"),
         ("C:\\a.xml", 3, "There is no answer file 'C:\\\\a.xml' in 'x'"),
     ],
 )
@@ -432,7 +432,7 @@ def test_a_windows_that_was_shut_down_in_the_middle(scene: Scene, dry: bool) -> 
     scene.look("stopped")
     scene.states("stopped")
     scene.look("stopped")
-    with pytest.raises(TaskError, match=r"broke off, and it was shut down since.*Remove it"):
+    with pytest.raises(TaskError, match=r"was interrupted .*has been shut down since.*Remove it"):
         scene.run(dry=dry, start=True)
 
 
@@ -483,7 +483,7 @@ def test_a_dry_run_does_not_start(scene: Scene) -> None:
 
 def test_another_run_is_waited_for(scene: Scene) -> None:
     scene.look("running")
-    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run works on"):
+    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run is working on"):
         scene.run(timeout=10)
     assert sum(scene.mac.slept) >= 10
 
