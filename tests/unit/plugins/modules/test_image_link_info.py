@@ -79,7 +79,7 @@ def test_a_local_file(look: Callable[..., Any], server: LinkServer, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"url": "no address"}, "not an address"),
+        ({"url": "no address"}, "not a valid address"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"timeout": 0}, "timeout must be at least 1"),
         ({"retries": -1}, "retries must be at least 0"),

@@ -502,7 +502,7 @@ def test_a_link_that_needs_its_cookie_back(graph, upload):
     graph.needs_cookie = True
     report = check_link(graph, url)
     assert report.verdict == "needs_cookies"
-    assert "only to those who send back the cookie" in report.reasons[0]
+    assert "only to clients that send back the cookie" in report.reasons[0]
 
 
 def test_a_tenant_that_forbids_links(graph, open_graph, upload, image):
