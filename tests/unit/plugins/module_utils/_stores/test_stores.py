@@ -122,7 +122,7 @@ def test_a_missing_folder_is_found_before_a_body_is_sent(kind, folder, request, 
     else:
         server = request.getfixturevalue(kind)
         store = connect(server, f"{server.url}/missing")
-    with pytest.raises(TaskError, match=r"the folder .*/missing is not there|The folder .*/missing is not there"):
+    with pytest.raises(TaskError, match=r"the folder .*/missing is not there|The folder .*/missing does not exist"):
         store.check(NAME, Content(1000))
 
 

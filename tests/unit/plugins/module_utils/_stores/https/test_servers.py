@@ -259,7 +259,7 @@ class TestLock:
         assert list(webdav.folder.iterdir()) == []
 
     def test_it_is_waited_for(self, lock, left, waits):
-        with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ is there.*remove that folder"), lock.held():
+        with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ exists.*remove the folder"), lock.held():
             pytest.fail("entered")
         assert 60 <= sum(waits) < 62
         assert left.exists()
