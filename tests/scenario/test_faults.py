@@ -158,7 +158,12 @@ FINAL = {
     ),
     "answer lost for ever": (
         fault("MOVE", lose_answer=True, times=FOR_EVER),
-        {"proof": ("hung up",), "publish": (), "sidecar": ("hung up",), "record": ()},
+        {
+            "proof": ("closed the connection without a response",),
+            "publish": (),
+            "sidecar": ("closed the connection without a response",),
+            "record": (),
+        },
     ),
     "answer reset for ever": (
         fault("GET", reset_answer_after=50, times=FOR_EVER),
@@ -182,7 +187,7 @@ FINAL = {
     ),
     "HEAD lies about the size": (
         fault("HEAD", lie=1, times=FOR_EVER),
-        {"upload": ("kept",), "publish": ("was published, but",)},
+        {"upload": ("stored",), "publish": ("was published, but",)},
     ),
 }
 # Seconds, and tries after the first: so that a run gives up soon.

@@ -323,7 +323,7 @@ class TestWhatIsLeft:
     def test_a_part_that_is_too_large_for_the_server(self, server, end):
         server.faults.append(Fault("PUT", big=True, status=413, after_body=True))
         assert (
-            end(TaskError, match=r"does not accept 1048576 bytes in one request\. Give a smaller part_size").left == []
+            end(TaskError, match=r"does not accept 1048576 bytes in one request\. Set a smaller part_size").left == []
         )
 
     def test_the_wrong_file(self, server, end):

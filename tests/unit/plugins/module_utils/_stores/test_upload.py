@@ -173,7 +173,7 @@ class TestBeforeTheBody:
         assert server.requests("PUT") == []
 
     def test_no_password(self, server, upload):
-        with pytest.raises(TaskError, match=r"401.*it wants credentials"):
+        with pytest.raises(TaskError, match=r"401.*the server requires credentials"):
             upload(server, credentials={"username": None, "password": None})
         assert server.requests("PUT") == []
 
@@ -185,9 +185,9 @@ class TestBeforeTheBody:
     @pytest.mark.parametrize(
         ("status", "sentence"),
         [
-            (403, "forbidden in .* Ask the server's administrators for the right to write"),
+            (403, "forbidden in .* Ask the server's administrators for write permission"),
             (405, "does not allow the upload"),
-            (409, "the folder .* is not there. Make it"),
+            (409, "the folder .* does not exist. Create it"),
             (507, "the store is full"),
             (413, "larger than the server accepts"),
             (302, "correct destination"),
@@ -203,7 +203,7 @@ class TestBeforeTheBody:
 
     def test_a_forbidden_rename(self, webdav, upload):
         webdav.faults.append(Fault("MOVE", status=403, times=99))
-        with pytest.raises(TaskError, match=r"the renaming \(MOVE\) is forbidden"):
+        with pytest.raises(TaskError, match=r"the rename \(MOVE\) is forbidden"):
             upload(webdav)
         assert bodies(webdav) == []
         assert visible(webdav.folder) == []
