@@ -85,7 +85,7 @@ def test_what_would_be_overwritten_is_in_the_diff(run, share):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"src": "/nowhere/x.pvmp"}, "/nowhere/x.pvmp is not there"),
+        ({"src": "/nowhere/x.pvmp"}, "/nowhere/x.pvmp does not exist"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"sha256": "a" * 64}, "is not the expected file"),
         ({"destination": "http://host/x"}, "must not start with http://"),
