@@ -74,7 +74,7 @@ class Question:
         """Raise TaskError when the link is not a valid address."""
         try:
             parts = urlsplit(self.url)
-            has_host = parts.hostname is not None and parts.port != 0  # a port that is no number raises
+            has_host = parts.hostname is not None and parts.port != 0  # a port that is not a number raises
         except ValueError:
             parts, has_host = urlsplit(""), False
         if not parts.scheme or (not has_host and parts.scheme in ("http", "https")):

@@ -152,7 +152,7 @@ class Route:
         try:
             # The header is decoded as Latin-1, but servers write UTF-8.
             target = urljoin(before, location.encode("latin-1", "replace").decode("utf-8", "replace"))
-            broken = urlsplit(target).port == 0  # a port that is no number raises
+            broken = urlsplit(target).port == 0  # a port that is not a number raises
         except ValueError:
             broken = True
         if broken:

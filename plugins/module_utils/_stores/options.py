@@ -84,7 +84,7 @@ _PLAIN = (
     "client_secret",
 )
 
-# For AnsibleModule, beside the arguments.
+# More arguments for AnsibleModule.
 STORE_RULES: dict[str, Any] = {
     "required_together": [["access_key", "secret_key"]],
     "required_by": {

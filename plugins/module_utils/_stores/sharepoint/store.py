@@ -5,7 +5,7 @@
 """A folder in a document library of SharePoint Online, through Microsoft Graph.
 
 An image is sent to an upload session in consecutive ranges. With C(deferCommit), the session creates the file only when
-it is complete and told to. So nothing has the final name before, and only the session has to be cleaned up. See
+it is complete and this run requests it. So nothing has the final name before, and only the session needs cleanup. See
 C(upload_session) for how a session outlives a run.
 """
 
