@@ -154,11 +154,16 @@ FINAL = {
     "certificate expires": (expiring, dict.fromkeys(STAGES, ("certificate", "expired"))),
     "request cut off for ever": (
         fault("PUT", cut_after=50, times=FOR_EVER),
-        dict.fromkeys(("upload", "sidecar", "record"), ("connection broke",)),
+        dict.fromkeys(("upload", "sidecar", "record"), ("connection was lost",)),
     ),
     "answer lost for ever": (
         fault("MOVE", lose_answer=True, times=FOR_EVER),
-        {"proof": ("hung up",), "publish": (), "sidecar": ("hung up",), "record": ()},
+        {
+            "proof": ("closed the connection without a response",),
+            "publish": (),
+            "sidecar": ("closed the connection without a response",),
+            "record": (),
+        },
     ),
     "answer reset for ever": (
         fault("GET", reset_answer_after=50, times=FOR_EVER),
@@ -170,7 +175,7 @@ FINAL = {
     ),
     "crawls for ever": (
         fault(slow=100, times=FOR_EVER),
-        {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no byte moved",)},
+        {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no data was transferred",)},
     ),
     "crawls for a while": (
         fault(slow=10_000, slow_for=1, times=FOR_EVER),
@@ -178,11 +183,11 @@ FINAL = {
     ),
     "GET lies about the size": (
         fault("GET", lie=1, times=FOR_EVER),
-        {"catalog": ("ended before its end",), "link": ("speaks of",), "record": ("ended before its end",)},
+        {"catalog": ("ended too early",), "link": ("the last ones are missing",), "record": ("ended too early",)},
     ),
     "HEAD lies about the size": (
         fault("HEAD", lie=1, times=FOR_EVER),
-        {"upload": ("kept",), "publish": ("was published, but",)},
+        {"upload": ("stored",), "publish": ("was published, but",)},
     ),
 }
 # Seconds, and tries after the first: so that a run gives up soon.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The options of a destination: the same words in every module, as the documentation fragment C(_store) says."""
+"""The options of a destination: the same in every module, as in the documentation fragment C(_store)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _PLAIN = (
     "client_secret",
 )
 
-# For AnsibleModule, beside the arguments.
+# More arguments for AnsibleModule.
 STORE_RULES: dict[str, Any] = {
     "required_together": [["access_key", "secret_key"]],
     "required_by": {
@@ -98,7 +98,7 @@ STORE_RULES: dict[str, Any] = {
 
 
 def hide_password_in_destination(module: AnsibleModule) -> None:
-    """Keep a password that should not be in the URL out of the result, where older releases of Ansible repeat it."""
+    """Keep a password that should not be in the URL out of the result, in which older Ansible releases repeat it."""
     try:
         password = urlsplit(module.params["destination"]).password
     except ValueError:
@@ -110,11 +110,11 @@ def hide_password_in_destination(module: AnsibleModule) -> None:
 def store_options(params: dict[str, Any]) -> StoreOptions:
     """Return the options of the store from a module's parameters."""
     if params["timeout"] < 1:
-        raise TaskError("timeout must be at least 1 second.")
+        raise TaskError("timeout is too low. Set it to 1 second or more.")
     if params["concurrency"] is not None and not 1 <= params["concurrency"] <= MOST_CONCURRENCY:
-        raise TaskError(f"concurrency has to be from 1 to {MOST_CONCURRENCY}.")
+        raise TaskError(f"concurrency is out of range. Set it to a value from 1 to {MOST_CONCURRENCY}.")
     return StoreOptions(
-        rate_limit=_bytes(params, "rate_limit", 1024, "bytes a second, at least 1K, such as 5000000 or 20M"),
+        rate_limit=_bytes(params, "rate_limit", 1024, "bytes per second, at least 1K, such as 5000000 or 20M"),
         timeout=float(params["timeout"]),
         part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
         concurrency=params["concurrency"],
@@ -124,9 +124,9 @@ def store_options(params: dict[str, Any]) -> StoreOptions:
 
 
 def store_retries(params: dict[str, Any]) -> Retries:
-    """Return how often what may pass is tried again, from a module's parameters."""
+    """Return how often transient failures are retried, from a module's parameters."""
     if params["retries"] < 0:
-        raise TaskError("retries must not be negative.")
+        raise TaskError("retries is negative. Set it to 0 or more.")
     return Retries(params["retries"])
 
 
@@ -139,5 +139,5 @@ def _bytes(params: dict[str, Any], name: str, least: int, wanted: str) -> int | 
     except ValueError:
         size = 0
     if size < least:
-        raise TaskError(f"{name} cannot be '{value}': give {wanted}.")
+        raise TaskError(f"{name} is not valid: '{value}'. Set it to a number of {wanted}.")
     return size

@@ -117,8 +117,8 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ),
         ({"state": "published", "name": "a", "version": "1"}, "The catalog has no record of a-1"),
         ({"record": RECORD, "page": "maybe"}, "value of page must be one of: auto, true, false"),
-        ({"record": RECORD, "destination": "ftp://host/folder"}, "There is no store for 'ftp://'"),
-        ({"state": "read", "destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
+        ({"record": RECORD, "destination": "ftp://host/folder"}, "'ftp://' is not a supported destination"),
+        ({"state": "read", "destination": "https://jane:hunter2@host/folder"}, "must not contain a user name"),
     ],
 )
 def test_arguments_that_make_no_sense(

@@ -80,7 +80,7 @@ def test_it_is_signed(run: Callable[..., Any], folder: Path, tmp_path: Path) -> 
         ({"signing_key_path": "/k"}, "missing parameter(s) required by 'signing_key_path': signing_identity"),
         ({"signing_key_path": "/nowhere/k", "signing_identity": "me"}, "There is no file /nowhere/k"),
         ({"sha256": "12"}, "64 hexadecimal digits"),
-        ({"file": "../x"}, "cannot be the name of a file"),
+        ({"file": "../x"}, "is not a valid file name"),
         ({"materials": [{"name": "x"}]}, "materials needs a name"),
     ],
 )
