@@ -100,7 +100,7 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ({"record": {"name": "windows11"}}, "missing required arguments: arch, sha256, size, url, version"),
         ({"record": {**RECORD, "colour": "red"}}, "colour"),
         ({"record": {**RECORD, "state": "withdrawn"}}, "value of state must be one of: published"),
-        ({"record": {**RECORD, "name": "Windows 11"}}, "name has to be made of lower-case letters"),
+        ({"record": {**RECORD, "name": "Windows 11"}}, "name must be made of lowercase letters"),
         ({"record": RECORD, "state": "gone"}, "value of state must be one of: present, withdrawn, published"),
         ({"state": "withdrawn", "reason": "Bad."}, "state is withdrawn but all of the following are missing: name"),
         ({"state": "withdrawn", "name": "a", "version": "1"}, "all of the following are missing: reason"),

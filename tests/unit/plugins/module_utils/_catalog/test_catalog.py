@@ -136,7 +136,7 @@ def test_check_mode_writes_nothing(catalog: CatalogFile, folder: Path) -> None:
 
 
 def test_a_record_that_is_not_right_is_not_added(catalog: CatalogFile, folder: Path) -> None:
-    with pytest.raises(TaskError, match=r"cannot be added to the catalog: name has to be made of .*; size has to be"):
+    with pytest.raises(TaskError, match=r"cannot be added to the catalog: name must be made of .*; size must be"):
         catalog.add(values(name="Win 11", size=0))
     with pytest.raises(TaskError, match="state has to be published"):
         catalog.add(values(state="withdrawn"))
@@ -172,7 +172,7 @@ RECORD = new_record(values(), NOW)
         ('{"schema": 1}', "no list of records"),
         ('{"schema": 1, "records": {}}', "no list of records"),
         (json.dumps({"schema": 1, "records": [RECORD, "text"]}), "record 2: it is not a dictionary"),
-        (json.dumps({"schema": 1, "records": [{**RECORD, "size": "5"}]}), "record 1: size has to be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "size": "5"}]}), "record 1: size must be"),
         (json.dumps({"schema": 1, "records": [RECORD, {**RECORD, "size": 6}]}), "two records of win11-1.0-arm64"),
         (json.dumps({"schema": 1, "records": [{}] * 100}), "record 1: schema is missing"),
     ],
