@@ -154,7 +154,7 @@ def test_a_refusal_is_foreseen(keep: Any, key: Any, strict: Any) -> None:
     keep(record=RECORD)
     end = keep(state="read", writable=True, **key, **strict)
     assert end.failed
-    assert "record of windows11-2026.11.0-arm64 is not proven" in end.result["msg"]
+    assert "record of windows11-2026.11.0-arm64 was not verified" in end.result["msg"]
 
 
 def test_an_empty_catalog_needs_no_signature(keep: Any, key: Any, folder: Path) -> None:

@@ -81,7 +81,7 @@ def test_it_is_signed(run: Callable[..., Any], folder: Path, tmp_path: Path) -> 
         ({"signing_key_path": "/nowhere/k", "signing_identity": "me"}, "There is no file /nowhere/k"),
         ({"sha256": "12"}, "64 hexadecimal digits"),
         ({"file": "../x"}, "cannot be the name of a file"),
-        ({"materials": [{"name": "x"}]}, "materials needs a name"),
+        ({"materials": [{"name": "x"}]}, "entry of materials is incomplete. Give each entry a name"),
     ],
 )
 def test_arguments_that_make_no_sense(
