@@ -118,8 +118,8 @@ class Signer:
             )
         if not os.access(self._key_path, os.R_OK):
             raise TaskError(
-                f"The user who signs does not have permission to read {self._key_path}. Make that user the owner of the "
-                "file, or set signing_key_path to another key.",
+                f"The user who signs does not have permission to read {self._key_path}. Make that user the owner of "
+                "the file, or set signing_key_path to another key.",
                 path=self._key_path,
             )
         rc, signature, said = self._keygen.run("-Y", "sign", "-n", NAMESPACE, "-f", self._key_path, data=data)
@@ -137,16 +137,16 @@ class Signer:
         if "incorrect passphrase" in said:
             return (
                 f"the key {self._key_path} has a passphrase, which cannot be entered here. Load the key into an SSH "
-                "agent (`ssh-add`) that this host can reach, such as with ForwardAgent, and set signing_key_path to the "
-                "public key. Or create a key without a passphrase for this purpose."
+                "agent (`ssh-add`) that this host can reach, such as with ForwardAgent, and set signing_key_path to "
+                "the public key. Or create a key without a passphrase for this purpose."
             )
         if "too open" in said:
             return f"other users can read the key {self._key_path}. Run `chmod 600` on it, as ssh-keygen requires."
         if "found for public key" in said:
             return (
-                f"{self._key_path} is a public key, and this host cannot reach an SSH agent with its private key. Load "
-                "the private key with `ssh-add` and forward the agent (ForwardAgent). Or set signing_key_path to the "
-                "private key."
+                f"{self._key_path} is a public key, and this host cannot reach an SSH agent with its private key. "
+                "Load the private key with `ssh-add` and forward the agent (ForwardAgent). Or set signing_key_path to "
+                "the private key."
             )
         if "load public key" in said:
             return f"{self._key_path} is not an SSH key that ssh-keygen can read. Set signing_key_path to another file."
