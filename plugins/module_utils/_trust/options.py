@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The options of signing and verifying, as the documentation fragment C(_signing) says."""
+"""The module options for signing and verifying. The documentation fragment C(_signing) describes them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ VERIFYING_RULES = [("require_signature", True, ["allowed_signers_path"])]
 
 
 def keygen_of(module: AnsibleModule) -> SshKeygen:
-    """Return the program by which a module signs and verifies."""
+    """Return the ssh-keygen wrapper with which a module signs and verifies."""
     return SshKeygen(module.run_command)
 
 
 def signer_of(module: AnsibleModule) -> Optional[Signer]:
-    """Return what signs for a module, None where no key is given."""
+    """Return the signer of a module, or None without a signing key."""
     params = module.params
     if params["signing_key_path"] is None:
         return None
@@ -42,6 +42,6 @@ def signer_of(module: AnsibleModule) -> Optional[Signer]:
 
 
 def verifier_of(module: AnsibleModule) -> Optional[Verifier]:
-    """Return what verifies for a module, None where no signers are named."""
+    """Return the verifier of a module, or None without a file of allowed signers."""
     path = module.params["allowed_signers_path"]
     return None if path is None else Verifier(keygen_of(module), path)

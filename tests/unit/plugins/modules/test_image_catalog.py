@@ -81,7 +81,7 @@ def test_other_bytes_are_refused(keep: Callable[..., Any]) -> None:
     keep(record=RECORD)
     end = keep(record={**RECORD, "sha256": "00" * 32})
     assert end.failed
-    assert "publish the image as a new version" in end.result["msg"]
+    assert "Publish the image as a new version" in end.result["msg"]
 
 
 def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ({"record": {"name": "windows11"}}, "missing required arguments: arch, sha256, size, url, version"),
         ({"record": {**RECORD, "colour": "red"}}, "colour"),
         ({"record": {**RECORD, "state": "withdrawn"}}, "value of state must be one of: published"),
-        ({"record": {**RECORD, "name": "Windows 11"}}, "name has to be made of lower-case letters"),
+        ({"record": {**RECORD, "name": "Windows 11"}}, "name must be made of lowercase letters"),
         ({"record": RECORD, "state": "gone"}, "value of state must be one of: present, withdrawn, published"),
         ({"state": "withdrawn", "reason": "Bad."}, "state is withdrawn but all of the following are missing: name"),
         ({"state": "withdrawn", "name": "a", "version": "1"}, "all of the following are missing: reason"),
@@ -287,7 +287,7 @@ def test_the_page_is_made_when_it_is_wanted(keep: Callable[..., Any], folder: Pa
     before = stored(folder)
     ended = keep(record={**RECORD, "version": "2026.12.0"}, page=True)
     assert ended.failed
-    assert "is a page that this module did not make" in ended.result["msg"]
+    assert "is a page that this module did not create" in ended.result["msg"]
     assert stored(folder) == before
 
 

@@ -154,7 +154,7 @@ def test_a_refusal_is_foreseen(keep: Any, key: Any, strict: Any) -> None:
     keep(record=RECORD)
     end = keep(state="read", writable=True, **key, **strict)
     assert end.failed
-    assert "record of windows11-2026.11.0-arm64 is not proven" in end.result["msg"]
+    assert "record of windows11-2026.11.0-arm64 was not verified" in end.result["msg"]
 
 
 def test_an_empty_catalog_needs_no_signature(keep: Any, key: Any, folder: Path) -> None:
@@ -181,8 +181,8 @@ def test_the_key_is_tried_before_hours_of_work(keep: Any, key: Any, folder: Path
             {"record": RECORD, "signing_key_path": "/k", "signing_identity": "two words"},
             "signing_identity cannot be 'two words'",
         ),
-        ({"record": {**RECORD, "signed_at": "now"}}, "signed_at has to be a time in UTC"),
-        ({"record": {**RECORD, "provenance": "here"}}, "provenance has to be an https:// address"),
+        ({"record": {**RECORD, "signed_at": "now"}}, "signed_at must be a UTC time"),
+        ({"record": {**RECORD, "provenance": "here"}}, "provenance must be an https:// URL"),
     ],
 )
 def test_arguments_that_make_no_sense(keep: Any, folder: Path, arguments: dict[str, Any], message: str) -> None:

@@ -98,7 +98,7 @@ def test_the_page_of_others_is_never_written_over(site: Site) -> None:
     assert not site.page("auto").renew()
     site.page("auto").check()
     for attempt in (site.page("true").check, site.page("true").renew):
-        with pytest.raises(TaskError, match=r"index.html is a page that this module did not make.* page: false"):
+        with pytest.raises(TaskError, match=r"index.html is a page that this module did not create.* page: false"):
             attempt()
     assert site.path.read_bytes() == FOREIGN
     assert site.notices == []
@@ -158,13 +158,15 @@ def test_failures_that_pass(site: Site) -> None:
     [
         (TaskError("images.example.com answered 403: forbidden."), 1, "403: forbidden"),
         (RetryLater("It hung up."), 9, "It hung up. It was tried 5 times"),
-        (Conflict("index.html"), 99, "was written by others each time"),
+        (Conflict("index.html"), 99, "each time before it matched the catalog"),
     ],
 )
 def test_a_page_that_cannot_be_written(site: Site, error: Exception, times: int, message: str) -> None:
     assert site.page("auto", Meanwhile(site.store, *[raising(error)] * times)).renew() is False
     (notice,) = site.notices
-    assert notice.startswith(f"The catalog is right, but the page {site.folder.as_uri()}/index.html was not made again")
+    assert notice.startswith(
+        f"The catalog is up to date, but the page {site.folder.as_uri()}/index.html was not updated"
+    )
     assert message in notice
     with pytest.raises(TaskError, match=message):
         site.page("true", Meanwhile(site.store, *[raising(error)] * times)).renew()

@@ -103,7 +103,7 @@ def test_an_image_that_was_made_by_hand_names_no_source() -> None:
 
 @pytest.mark.parametrize("material", [{"name": "x"}, {"uri": "https://example.com"}, {"name": "x", "sha256": ""}])
 def test_a_material_is_known_by_something(material: dict[str, Any]) -> None:
-    with pytest.raises(TaskError, match="materials needs a name"):
+    with pytest.raises(TaskError, match="entry of materials is incomplete"):
         statement(SUBJECT, dataclasses.replace(BUILD, materials=[material]))
 
 
