@@ -114,7 +114,9 @@ def test_changes_are_signed(keep: Any, read: Any, key: Any, strict: Any, state: 
     assert [record["verdict"] for record in end.result["signatures"]["records"]] == ["missing"]
 
 
-def test_one_that_is_not_proven_is_an_error_only_where_that_is_wanted(keep: Any, read: Any, key: Any, strict: Any) -> None:
+def test_one_that_is_not_proven_is_an_error_only_where_that_is_wanted(
+    keep: Any, read: Any, key: Any, strict: Any
+) -> None:
     keep(record=RECORD)
     told = read(allowed_signers_path=strict["allowed_signers_path"])
     assert not told.failed
@@ -133,7 +135,9 @@ def test_only_what_is_asked_for_is_verified(keep: Any, read: Any, key: Any, stri
     assert read(**strict).failed
 
 
-def test_the_statement_of_provenance_is_verified(keep: Any, read: Any, key: Any, strict: Any, folder: Path, run_module_main: Any) -> None:
+def test_the_statement_of_provenance_is_verified(
+    keep: Any, read: Any, key: Any, strict: Any, folder: Path, run_module_main: Any
+) -> None:
     told = run_module_main(
         image_provenance.main,
         destination=folder.as_uri(),
