@@ -18,7 +18,7 @@ from .._stores.base import Conflict, Store
 from .catalog import CatalogFile
 
 # When the page is written: never, always, or only if there is no other index.html.
-NEVER, ALWAYS, AUTO = "false", "true", "auto"
+NEVER, ALWAYS, AUTO = "never", "always", "auto"
 MODES = (AUTO, ALWAYS, NEVER)
 
 _LARGEST = 32 * 1024 * 1024
@@ -107,6 +107,6 @@ class PageFile:
         if found is not None and self._mode == ALWAYS and not is_catalog_page(found[0]):
             raise TaskError(
                 f"{self.url} is a page that this module did not create, so it was not overwritten. Move it away, or "
-                "set page: false."
+                "set page: never."
             )
         return found

@@ -38,9 +38,11 @@ def is_artifactory(response: Any) -> bool:
 class ArtifactoryWriter(PlainPutWriter):
     """Writes to a repository of Artifactory."""
 
+    kind = "artifactory"
     atomic = True
     # Artifactory has no conditional writes.
     exclusive = False
+    compares = False
     digest_first = True
 
     def __init__(

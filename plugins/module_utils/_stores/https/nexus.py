@@ -28,9 +28,11 @@ def is_nexus(response: Any) -> bool:
 class NexusWriter(PlainPutWriter):
     """Writes to a raw repository of Nexus."""
 
+    kind = "nexus"
     atomic = True
     # Nexus has no conditional writes.
     exclusive = False
+    compares = False
 
     def __init__(
         self,

@@ -27,11 +27,14 @@ class PlainPutWriter:
     Most servers show a file only after all of it has arrived, but not all of them, and none reports which it is.
     """
 
+    kind = "put"
+    tried = True
     atomic = False
     staged = False
     resumes = False
     # What is compared before a write may change before the write: few of these servers have conditional writes.
     exclusive = False
+    compares: bool | None = None
     digest_first = False
 
     def __init__(
@@ -61,12 +64,16 @@ class PlainPutWriter:
         if response.status_code == 401:
             self._folder.judge(response, "upload")
         if response.status_code not in (200, 204, *GONE):
+            self.tried = False
             return
         try:
             self._folder.probe(probe)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
                 self._folder.request("DELETE", probe)
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self.resumes
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         """Return None: it is unknown how these servers treat a part of a file. Some take it for the whole file."""

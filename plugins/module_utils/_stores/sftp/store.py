@@ -52,6 +52,8 @@ _MODE = 0o644
 class SftpStore(Store):
     """A folder on an SSH server. Only SFTP is used, so the user needs no shell."""
 
+    kind = "sftp"
+
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(destination)
         path = unquote(parts.path)

@@ -46,6 +46,7 @@ _FACTS = "$select=id,name,size,eTag,file,folder"
 class SharePointStore(Store):
     """C(sharepoint://tenant/site/drive/path)."""
 
+    kind = "sharepoint"
     # C(If-Match) with a file's content works, but is not in Graph's documentation.
     exclusive = False
 
@@ -162,6 +163,9 @@ class SharePointStore(Store):
             self._look_for_session(name, content, notice)
             if self._session is None:
                 self._try_session(name, content)
+
+    def can_compare(self) -> bool | None:
+        return None  # see exclusive
 
     def _check_space(self, size: int) -> None:
         quota = self._graph.get(f"{self._drive}?$select=quota", "free space query").get("quota") or {}
