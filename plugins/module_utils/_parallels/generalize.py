@@ -84,7 +84,7 @@ class Noted:
 def noted(vm: Vm) -> Noted:
     """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
     try:
-        notes = read_claim(bundle_of(vm)) if vm.home else {}
+        notes = read_claim(vm.bundle) if vm.home else {}
     except (TaskError, OSError):  # it cannot be read
         return Noted(None, False)
     mine = _notes_of(vm, notes)
