@@ -13,18 +13,18 @@ from ansible_collections.macops.parallels.plugins.module_utils._link.share_link 
 
 DOCUMENTATION = r"""
 name: direct_link
-short_description: The direct form of a share link
+short_description: Convert a share link to its direct form
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Turns the link that people copy from a sharing service, which shows a web page, into the form that gives the file
-    itself, as the Parallels Management Portal needs it.
-  - Knows the share links of SharePoint, OneDrive, Dropbox, Nextcloud or ownCloud, and Google Cloud Storage. The form
-    for SharePoint is the one that the administrators' guide of Parallels tells.
-  - OneDrive of private people (C(1drv.ms)) asks for a sign-in with many of its direct forms. SharePoint and OneDrive
-    for Business do not.
-  - Opens no connection. Whether the link really gives the file is for M(macops.parallels.image_link_info) to prove.
+  - Converts the link that people copy from a sharing service, which opens a web page, to the form that downloads the
+    file itself. The Parallels Management Portal needs that form.
+  - Supports the share links of SharePoint, OneDrive, Dropbox, Nextcloud or ownCloud, and Google Cloud Storage. The form
+    for SharePoint is the one in the administrators' guide of Parallels.
+  - Many direct forms of OneDrive for personal use (C(1drv.ms)) ask for a sign-in. SharePoint and OneDrive for Business
+    do not.
+  - Opens no connection. Use M(macops.parallels.image_link_info) to verify that the link really downloads the file.
 positional: _input
 options:
   _input:
@@ -45,9 +45,10 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The direct form of the link; a link that is not known as a share link, or is direct already, as it is.
-    - A share link of which no direct form exists (Google Drive, a shared folder, a page of a cloud's console) is an
-      error that tells what to do instead.
+    - The direct form of the link. A link that is not a known share link, or that is direct already, is returned
+      unchanged.
+    - A share link without a direct form (Google Drive, a shared folder, a page of a cloud console) is an error that
+      says what to do instead.
   type: str
 """
 
@@ -55,7 +56,9 @@ _value:
 def direct_link(url: Any) -> str:
     """Return the direct form of a share link."""
     if not isinstance(url, str):
-        raise AnsibleFilterError(f"The filter direct_link needs a link as a text, not {type(url).__name__}.")
+        raise AnsibleFilterError(
+            f"The direct_link filter needs a string, not {type(url).__name__}. Pass the link as a string."
+        )
     found = share_link(url)
     if found is None:
         return url
@@ -65,7 +68,7 @@ def direct_link(url: Any) -> str:
 
 
 class FilterModule:
-    """The filter of this file."""
+    """The filter in this file."""
 
     def filters(self) -> Mapping[str, Callable[..., Any]]:
         """Return the filter by its name."""

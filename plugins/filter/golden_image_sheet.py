@@ -14,34 +14,35 @@ from ansible_collections.macops.parallels.plugins.module_utils._records import s
 
 DOCUMENTATION = r"""
 name: golden_image_sheet
-short_description: The golden image sheet for the Parallels Management Portal
+short_description: Create the golden image sheet for the Parallels Management Portal
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Makes a page of Markdown from the records of one version, with what the Management Portal asks for a golden image,
-    in its order and words; name, description, and for each architecture whether it is enabled, the download URL and
-    the SHA-256 checksum.
-  - The page also tells size and version of each image, how to enter it in the portal, and the C(curl) and C(shasum)
-    commands by which a person checks each link.
+  - Creates a Markdown page from the records of one version. It has the values that the Management Portal needs for a
+    golden image, with the names and in the order of the portal.
+  - These are the name, the description, and for each architecture whether it is enabled, the download URL and the
+    SHA-256 checksum.
+  - The page also has the size and version of each image, the steps in the portal, and the C(curl) and C(shasum)
+    commands to verify each link manually.
 positional: _input
 options:
   _input:
     description:
       - The records, as M(macops.parallels.image_catalog) returns them.
-      - One or two, of one name and version, each of another architecture.
+      - One or two records of the same name and version, one for each architecture.
     type: list
     elements: dict
     required: true
   title:
     description:
       - The name of the golden image in the portal. Users see it.
-      - Without it, the C(title) of the first record (C(arm64) before C(x86_64)).
+      - The default is the C(title) of the first record (C(arm64) before C(x86_64)).
     type: str
   description:
     description:
       - The description of the golden image in the portal. Users see it.
-      - Without it, the C(description) of the first record.
+      - The default is the C(description) of the first record.
     type: str
 seealso:
   - module: macops.parallels.image_catalog
@@ -60,15 +61,16 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The page, in Markdown. The same records give the same page.
-    - Records that are incomplete, withdrawn, of several versions, or twice of one architecture are an error.
+    - The page in Markdown. The same records produce the same page.
+    - It is an error if a record is incomplete or withdrawn, if the records are of several versions, or if two records
+      are of the same architecture.
   type: str
 """
 
 
 def golden_image_sheet(records: Any, title: Optional[str] = None, description: Optional[str] = None) -> str:
     """Return the golden image sheet of one version."""
-    if not isinstance(records, (list, tuple, Mapping, str)):  # what a Jinja filter gives lazily
+    if not isinstance(records, (list, tuple, Mapping, str)):  # such as a generator from another Jinja filter
         records = list(records)
     try:
         return sheet.golden_image_sheet(records, title, description)
@@ -77,7 +79,7 @@ def golden_image_sheet(records: Any, title: Optional[str] = None, description: O
 
 
 class FilterModule:
-    """The filter of this file."""
+    """The filter of this plugin."""
 
     def filters(self) -> Mapping[str, Callable[..., Any]]:
         """Return the filter by its name."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""How every module of this collection ends: with a result, or with a sentence; never with a bare traceback."""
+"""Runs a module and ends it with a result or an error message for the admin, never with a bare traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_module(
     """Call C(work) with the module, and end the module with what it returns or raises.
 
     C(work) returns the keys for C(exit_json), C(changed) among them for a module that changes something.
-    C(why_interrupted) may know why the process is told to end, when it is.
+    C(why_interrupted) may return the reason for an interruption.
     """
     try:
         with interruptible(why_interrupted):
@@ -41,15 +41,14 @@ def run_module(
         module.fail_json(**error.result())
     except Interrupted as error:
         module.fail_json(
-            msg=f"{error.reason} What it had begun was put right as far as it could be. Run the same command again: it "
-            "goes on from what is there.",
+            msg=f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to resume.",
             interrupted=True,
         )
     except OSError as error:
         module.fail_json(msg=describe_os_error(error), exception=traceback.format_exc())
-    except Exception as error:  # a mistake of ours: say so, and keep the traceback out of the message
+    except Exception as error:  # a bug of ours: say so, and keep the traceback out of the message
         module.fail_json(
-            msg=f"{module._name} met an error that it does not know: {type(error).__name__}: {error}. "
+            msg=f"{module._name} failed with an unexpected error: {type(error).__name__}: {error}. "
             "Please report it, with the output of this task at -vvv.",
             exception=traceback.format_exc(),
         )
@@ -59,7 +58,7 @@ def run_module(
 def run_long_module(
     module: AnsibleModule, work: Callable[[AnsibleModule, Job], dict[str, Any]], *, keeps_answer: bool = False
 ) -> None:
-    """Like C(run_module), for work that may take long: as a job, when the action plugin has ordered one.
+    """Like C(run_module), for long work: run it as a job when the action plugin has ordered one.
 
     For C(keeps_answer) see C(run_as_job).
     """
@@ -89,21 +88,23 @@ def run_long_module(
                 notice=module.warn,
             )
         except OSError as error:
-            # Such as what makes room on a full disk: better done without a job than not done.
-            module.warn(f"It is done without a job, so it ends with the connection. {describe_os_error(error)}")
+            # Such as work that frees space on a full disk: running it without a job is better than not running it.
+            module.warn(
+                f"The work runs without a job, so it stops when the connection is lost. {describe_os_error(error)}"
+            )
         return work(module, ForegroundJob())
 
     run_module(module, start_or_join)
 
 
 def _options_that_tell_work_apart(module: AnsibleModule) -> dict[str, Any]:
-    """Return the options without the secrets: whoever may know them does the same work with others."""
+    """Return the options without secrets: the same work with other credentials is still the same work."""
     secret = {name for name, option in module.argument_spec.items() if option.get("no_log")}
     return {name: value for name, value in module.params.items() if value is not None and name not in secret}
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return what the operating system refused, and what to do about it."""
+    """Return what the operating system reported, and what to do about it."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
@@ -112,7 +113,11 @@ def describe_os_error(error: OSError) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
-            f"Access was refused{where}: {error.strerror}. Run as the user who owns the virtual machines; on macOS, "
-            "folders such as Desktop, Documents and external disks also need Full Disk Access for sshd-keygen-wrapper."
+            f"Access denied{where}: {error.strerror}. Connect as the user who owns the virtual machines. On macOS, "
+            "folders such as Desktop and Documents, and external disks, also need Full Disk Access for "
+            "sshd-keygen-wrapper."
         )
-    return f"The operating system refused{where}: {error.strerror or error}."
+    return (
+        f"The operating system reported an error{where}: {error.strerror or error}. Fix its cause, then run the same "
+        "command again."
+    )

@@ -11,24 +11,23 @@ module: image_checksum
 short_description: Compute and verify the SHA-256 of an image
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Computes the SHA-256 of a file with constant memory, compares it with what is known of the file, and writes it to a
-    checksum file beside it.
-  - The checksum file is named C(<image>.sha256) and has the form that C(shasum -a 256 -c) and C(sha256sum -c) accept,
-    run in the folder of the image. A comment line in it records size, modification time and inode of the image. As
-    long as these are the same, the image is not read again.
-  - When Parallels Desktop has left a checksum of its own (C(<image without .pvmp>.sha256.txt)) that is not older than
-    the image, it has to agree. So has a C(<image>.sha256) that another program made and that is not older than the
-    image.
+  - Computes the SHA-256 of a file with constant memory, compares it with known checksums of the file, and writes it to
+    a checksum file next to the image.
+  - The checksum file is named C(<image>.sha256). Its format is accepted by C(shasum -a 256 -c) and C(sha256sum -c) in
+    the folder of the image. A comment line in it records size, modification time and inode of the image. As long as
+    these are unchanged, the image is not read again.
+  - If Parallels Desktop left its own checksum file (C(<image without .pvmp>.sha256.txt)) that is not older than the
+    image, it must contain the same checksum. The same applies to a C(<image>.sha256) from another program that is not
+    older than the image.
 extends_documentation_fragment:
   - macops.parallels._attributes
-  - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
-    details: The file is read, when it has to be, and nothing is written.
+    details: The file is read if necessary, and nothing is written.
   diff_mode:
     support: full
   idempotent:
@@ -42,14 +41,14 @@ options:
     type: path
     required: true
   sha256:
-    description: The SHA-256 that the file must have, as 64 hexadecimal digits. When it has another one, the task fails.
+    description: The expected SHA-256 of the file, as 64 hexadecimal digits. Another one fails the task.
     type: str
   sidecar:
-    description: Whether to write the checksum file. One that is there is read and compared in any case.
+    description: Write the checksum file. An existing one is read and compared in any case.
     type: bool
     default: true
   force:
-    description: Whether to read the file even when the checksum file's record says that it has not changed.
+    description: Read the file even if the record in the checksum file says that it has not changed.
     type: bool
     default: false
 seealso:
@@ -58,12 +57,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Hash an image, or find in its checksum file that it has not changed
+- name: Hash an image, unless it is unchanged according to its checksum file
   macops.parallels.image_checksum:
     path: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
   register: checksum
 
-- name: Prove that an image is still the one that was published
+- name: Verify that an image is still the one that was published
   macops.parallels.image_checksum:
     path: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
     sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -73,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sha256:
-  description: The SHA-256 of the file, as 64 lower-case hexadecimal digits.
+  description: The SHA-256 of the file, as 64 lowercase hexadecimal digits.
   returned: success
   type: str
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -83,17 +82,17 @@ size:
   type: int
   sample: 42949672960
 sidecar:
-  description: Path of the checksum file. Empty when there is none because O(sidecar=false).
+  description: Path of the checksum file. Empty if none exists with O(sidecar=false).
   returned: success
   type: str
   sample: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp.sha256
 was_read:
-  description: Whether the file was read for this result. If not, its checksum file told it.
+  description: Whether the file was read for this result. If not, the result is from its checksum file.
   returned: success
   type: bool
   sample: false
 agreed:
-  description: Paths of the checksum files that were there and say the same.
+  description: Paths of the existing checksum files with the same checksum.
   returned: success
   type: list
   elements: str
@@ -145,8 +144,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     checksum = (None if module.params["force"] else recorded(path)) or hash_file(path, job.progress("Hashing"))
     if expected is not None and checksum.sha256 != expected:
         raise TaskError(
-            f"{path} has the SHA-256 {checksum.sha256}, expected was {expected}. It is another file, or it is damaged: "
-            "pack the virtual machine again, or correct sha256.",
+            f"{path} has the SHA-256 {checksum.sha256}, but {expected} was expected. It is another file, or it is "
+            "damaged. Pack the virtual machine again, or correct sha256.",
             path=path,
             sha256=checksum.sha256,
             expected=expected,
@@ -163,11 +162,13 @@ def _require_image(path: str) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
-        raise TaskError(f"{path} is not there. Pack the virtual machine first, or correct path.", path=path) from error
+        raise TaskError(
+            f"{path} does not exist. Pack the virtual machine first, or correct path.", path=path
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise TaskError(f"{path} is not a file. Give the path of the packed image (.pvmp).", path=path)
+        raise TaskError(f"{path} is not a file. Use the path of the packed image (.pvmp).", path=path)
     if status.st_size == 0:
-        raise TaskError(f"{path} is empty, so it is no image. Pack the virtual machine again.", path=path)
+        raise TaskError(f"{path} is empty, so it is not an image. Pack the virtual machine again.", path=path)
 
 
 def _result(path: str, checksum: Checksum, agreed: list[str], before: str | None, after: str | None) -> dict[str, Any]:

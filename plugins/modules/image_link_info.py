@@ -2,32 +2,31 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is this link what a user's Mac needs?"""
+"""Checks whether a link works for users' Macs."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_link_info
-short_description: Proves whether a link gives an image to a user's Mac
+short_description: Check whether users' Macs can download an image from a link
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Asks a link as a user's Mac asks it, and tells in one verdict whether it is a direct, anonymous HTTPS link to the
-    image, as the Parallels Management Portal needs it; with the reasons, and one sentence of advice.
-  - No credentials are ever sent, those of a C(~/.netrc) included, and no cookies.
-  - Asks with C(GET) and a range of bytes, because some direct links (a presigned one of S3) refuse C(HEAD).
-  - Redirects are followed one by one, five at most, over HTTPS only.
-  - Does not fail because of what it finds, unless O(require=true).
+  - Requests a link as a user's Mac does. Reports in one verdict whether it is a direct, anonymous HTTPS link to the
+    image, which the Parallels Management Portal needs. Also reports the reasons, and one sentence of advice.
+  - No credentials are ever sent, not even those in C(~/.netrc), and no cookies.
+  - Uses C(GET) with a byte range, because some direct links (presigned S3 links) refuse C(HEAD).
+  - Follows redirects one by one, five at most, over HTTPS only.
+  - Does not fail because of the verdict, unless O(require=true).
 extends_documentation_fragment:
   - macops.parallels._attributes
-  - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._long_work
 attributes:
   check_mode:
     support: full
     details:
-      - It only reads, in check mode as otherwise.
+      - The module only reads, with or without check mode.
   diff_mode:
     support: N/A
   idempotent:
@@ -40,86 +39,86 @@ requirements:
 options:
   url:
     description:
-      - The link, as it is to be entered in the Management Portal.
-      - In the results, the values in its query are masked, except those that are known to be no secret.
+      - The link as it will be entered in the Management Portal.
+      - In the results, the values in its query are masked, except those that are known not to be secret.
     type: str
     required: true
   size:
     description:
-      - The size that the image has to have, in bytes.
+      - The expected size of the image in bytes.
     type: int
   sha256:
     description:
-      - The SHA-256 checksum that the image has to have, as 64 hexadecimal digits.
+      - The expected SHA-256 checksum of the image, as 64 hexadecimal digits.
     type: str
   path:
     description:
-      - Path of the image on the host that runs the module. What the link gives is compared with it.
-      - Its size is expected, if O(size) is not given.
+      - Path of the image on the host that runs the module. The download is compared with it.
+      - Its size is the expected size, if O(size) is not set.
     type: path
   proof:
     description:
       - How much of the image is read.
-      - V(headers) reads the first 1024 bytes. A web page, a login, a wrong address and a wrong size are found.
+      - V(headers) reads the first 1024 bytes. It detects a web page, a login, a wrong address and a wrong size.
       - V(sample) also reads 64 KiB at the beginning, at the end and at three random places, and compares them with
-        O(path); without O(path), their lengths are compared. An upload that was cut off is found.
-      - V(full) downloads the whole image and hashes it as it comes; nothing is kept on the disk, and the memory that
-        it takes does not depend on the size. A connection that breaks is taken up where it broke, if the server can.
-        The digest is compared with O(sha256), or else the bytes with O(path).
+        O(path). Without O(path), only their lengths are compared. It detects an incomplete upload.
+      - V(full) downloads the whole image and hashes it. Nothing is stored on the disk, and memory use does not depend
+        on the size. After a lost connection, the download resumes if the server supports range requests. The digest
+        is compared with O(sha256), or else the bytes with O(path).
     type: str
     choices: [headers, sample, full]
     default: headers
   ca_path:
     description:
-      - Path of a file with the certificate authorities that are trusted, in PEM form, for a server whose certificate
-        a company has signed itself. Path on the host that runs the module.
-      - Without it, the file that E(REQUESTS_CA_BUNDLE), E(CURL_CA_BUNDLE) or E(SSL_CERT_FILE) names, or else the
+      - Path of a file with trusted certificate authorities in PEM format, for a server with a certificate from a
+        company's own certificate authority. The path is on the host that runs the module.
+      - By default, the file in E(REQUESTS_CA_BUNDLE), E(CURL_CA_BUNDLE) or E(SSL_CERT_FILE) is used, or else the
         public certificate authorities.
     type: path
   min_validity:
     description:
-      - For how many days a link that ends has to be valid still. One that ends sooner is V(expires_soon).
-      - The end is read from the link, as S3, Google Cloud, CloudFront and Azure write it there.
-      - The default is a quarter of a year, because an image usually serves until the next one but one replaces it,
-        and because a nightly check that complains so early leaves time to put it right.
-      - V(0) accepts every link that has not ended yet.
+      - For how many more days a link that expires must be valid. If it expires sooner, the verdict is V(expires_soon).
+      - The expiry is read from the link, in the formats of S3, Google Cloud, CloudFront and Azure.
+      - The default is a quarter of a year, because an image is usually in use until its second successor is published,
+        and because such an early warning of a nightly check leaves time for a fix.
+      - V(0) accepts every link that has not expired yet.
     type: int
     default: 90
   timeout:
     description:
-      - For how many seconds the server may keep silent, at first and in the middle of the image; and for how many
-        seconds its first 1024 bytes may take.
+      - For how many seconds the server may be silent, at the start and during the download. Also the time limit in
+        seconds for the first 1024 bytes.
     type: int
     default: 30
   retries:
     description:
-      - How often to try again, with growing pauses, what may pass by itself. That is a connection that cannot be made
-        or breaks, and a server that answers with a status of 408, 425, 429, 500, 502, 503 or 504.
-      - In V(full), the count starts anew whenever more than a mebibyte was gained.
+      - How often to retry after transient failures, with increasing pauses. These are failed or lost connections, and
+        answers with a status of 408, 425, 429, 500, 502, 503 or 504.
+      - With O(proof=full), the count starts over after each mebibyte of progress.
     type: int
     default: 3
   proxy:
     description:
-      - URL of a proxy. Without it, the one of E(https_proxy), unless E(no_proxy) excludes the host.
+      - URL of a proxy. By default, the proxy in E(https_proxy), unless E(no_proxy) excludes the host.
     type: str
   allow_private_redirects:
     description:
-      - Whether a redirect may lead from a public address into a private network. It is V(insecure) otherwise, because
-        a server decides then what is asked for behind the firewall.
-      - A redirect to an address of the machine itself or to a link-local address, where clouds keep their secrets, is
-        never followed from elsewhere.
+      - Whether a redirect may lead from a public address into a private network. By default, the verdict is
+        V(insecure), because otherwise a public server could choose what is requested behind the firewall.
+      - A redirect from elsewhere to a loopback address or to a link-local address, where clouds keep secrets, is never
+        followed.
     type: bool
     default: false
   require:
     description:
-      - Whether a verdict other than V(direct) fails the task.
+      - Fail the task if the verdict is not V(direct).
     type: bool
     default: false
 notes:
-  - The proof is made from where the module runs. From a build Mac in the company's network it says nothing about
-    users outside of it; delegate the task to a host that is where the users are, to prove it from there.
-  - What is looked for in a page that asks for a login, and in a redirect to one, are the marks of well-known identity
-    providers. A page of another kind is V(html).
+  - The link is checked from the host that runs the module. From a build Mac in the company's network, the result says
+    nothing about users outside of it. To check the link for them, delegate the task to a host in their network.
+  - Login pages and redirects to them are recognized by the marks of well-known identity providers. Any other page is
+    V(html).
 seealso:
   - module: macops.parallels.image_upload
   - module: macops.parallels.image_catalog
@@ -128,12 +127,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at a link before it is entered in the Management Portal
+- name: Check a link before it is entered in the Management Portal
   macops.parallels.image_link_info:
     url: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp
   register: link
 
-- name: Prove the link of a published image, and stop when it is not what users need
+- name: Verify the link of a published image, and fail if users cannot use it
   macops.parallels.image_link_info:
     url: "{{ image.url }}"
     size: "{{ image.size }}"
@@ -141,14 +140,14 @@ EXAMPLES = r"""
     proof: full
     require: true
 
-- name: Prove it from outside of the company's network
+- name: Verify the link from outside the company's network
   macops.parallels.image_link_info:
     url: "{{ image.url }}"
     size: "{{ image.size }}"
     require: true
   delegate_to: probe.example.net
 
-- name: Compare samples with the image on the build Mac, on a server under the company's own certificate authority
+- name: Compare samples with the image on the build Mac, for a server with a certificate of the company
   macops.parallels.image_link_info:
     url: https://images.corp.example/windows11-2026.11.0-arm64.pvmp
     path: ~/Parallels/windows11-2026.11.0-arm64.pvmp
@@ -160,58 +159,58 @@ RETURN = r"""
 verdict:
   description:
     - What a user's Mac gets from the link.
-    - V(direct), the image; the link can be used.
-    - V(html), a web page or another document.
-    - V(login), a request to sign in, or a redirect to where people sign in.
-    - V(needs_cookies), the image, but only for those who keep cookies.
-    - V(not_found), nothing; the server answers 404 or 410.
-    - V(forbidden), nothing; the server answers 403 or the like.
-    - V(expired), V(expires_soon), a link that has ended, or ends before O(min_validity) is over.
-    - V(wrong_size), V(wrong_checksum), a file that is not the image.
-    - V(insecure), an address without HTTPS, with a user name in it, or a redirect to such a one or into a private
+    - V(direct) - the image; the link can be used.
+    - V(html) - a web page or another document.
+    - V(login) - a request to sign in, or a redirect to a sign-in page.
+    - V(needs_cookies) - the image, but only for clients that keep cookies.
+    - V(not_found) - nothing; the server answers 404 or 410.
+    - V(forbidden) - nothing; the server answers 403 or similar.
+    - V(expired), V(expires_soon) - the link has expired, or expires within O(min_validity) days.
+    - V(wrong_size), V(wrong_checksum) - a file that is not the image.
+    - V(insecure) - the address is not HTTPS, contains a user name, or redirects to such an address or into a private
       network.
-    - V(tls_error), a server whose certificate is not trusted.
-    - V(unreachable), no answer, or none that makes sense.
-    - V(too_many_redirects), more than five redirects, or redirects in a circle.
+    - V(tls_error) - the server's certificate is not trusted.
+    - V(unreachable) - no answer, or an invalid one.
+    - V(too_many_redirects) - more than five redirects, or a redirect loop.
   type: str
   returned: always, unless the arguments make no sense
   sample: direct
 reasons:
   description:
-    - Why, in whole sentences. That of the verdict comes first.
-    - With V(direct), what is worth knowing, such as that the server cannot send parts of a file.
+    - The reasons in complete sentences. The reason for the verdict comes first.
+    - With V(direct), notes about the link, such as that the server does not support range requests.
   type: list
   elements: str
   returned: always, unless the arguments make no sense
   sample:
-    - "The link gives a web page (Content-Type text/html), not an image; its title is 'win11.pvmp - Dropbox'."
+    - "The link leads to a web page (Content-Type text/html), not to an image; its title is 'win11.pvmp - Dropbox'."
 advice:
   description:
-    - What to do, in one sentence. For a share link of a service that is known, its direct form.
+    - What to do, in one sentence. For a share link of a known service, its direct form.
   type: str
   returned: always, unless the arguments make no sense
   sample: "This is a share link of Dropbox: use its direct form, https://www.dropbox.com/scl/fi/abc/win11.pvmp?rlkey=123&dl=1"
 url:
-  description: The link that was asked, its secrets masked.
+  description: The link that was checked, with its secrets masked.
   type: str
   returned: always, unless the arguments make no sense
   sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp?sig=***
 chain:
-  description: Each address that was asked, from the link to the end of the redirects; six at most.
+  description: Each requested address, from the link to the end of the redirects; six at most.
   type: list
   elements: dict
   returned: always, unless the arguments make no sense
   contains:
     url:
-      description: The address, the secrets of its query masked.
+      description: The address, with the secrets in its query masked.
       type: str
       sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp?sig=***
     status:
-      description: The HTTP status of the answer; null for an address that was not asked, or gave no answer.
+      description: The HTTP status of the answer; null for an address that was not requested, or did not answer.
       type: int
       sample: 206
 final_url:
-  description: Where the redirects end, the secrets of its query masked.
+  description: The address where the redirects end, with the secrets in its query masked.
   type: str
   returned: always, unless the arguments make no sense
   sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp
@@ -228,39 +227,39 @@ headers:
     etag: '"66a1-5f3759df"'
 size:
   description:
-    - The size of what the link gives, in bytes, as the server tells it. With RV(proof=full), as it was counted.
-    - Null when it is not known.
+    - The size of the file at the link in bytes, as the server reports it. With RV(proof=full), the counted size.
+    - Null when it is unknown.
   type: int
   returned: always, unless the arguments make no sense
   sample: 21474836480
 sha256:
-  description: The SHA-256 checksum of what the link gives, computed from the download. Null without RV(proof=full).
+  description: The SHA-256 checksum of the download. Null without RV(proof=full).
   type: str
   returned: always, unless the arguments make no sense
   sample: 63a90c3c1ffb4a9d1c2c6e6a2b8b0a1d6ad9a41e7f5b3c2d1e0f9a8b7c6d706b
 proof:
   description:
     - The proof that was made.
-    - It is less than O(proof) when the verdict was clear before, or when the server sends no parts of a file.
+    - It is less than O(proof) if the verdict was clear earlier, or if the server does not support range requests.
   type: str
   returned: always, unless the arguments make no sense
   sample: full
 ranges:
   description:
-    - Whether the server sends parts of the file, so that a download that breaks can go on. Null when it is not known.
+    - Whether the server supports range requests, so that an interrupted download can resume. Null when it is unknown.
   type: bool
   returned: always, unless the arguments make no sense
   sample: true
 expires_at:
-  description: When the link ends, in UTC, as it is written in the link. Null when it is not.
+  description: When the link expires, in UTC, if the link contains that. Null otherwise.
   type: str
   returned: always, unless the arguments make no sense
   sample: "2027-11-22T10:00:00Z"
 network:
   description:
-    - In what network the server's address is, seen from the host that runs the module.
-    - V(public), V(private), V(loopback), V(link_local), or V(unknown) when its name is not known there, as behind a
-      proxy.
+    - The network of the server's address, as seen from the host that runs the module.
+    - V(public), V(private), V(loopback), V(link_local), or V(unknown) when the name cannot be resolved there, as behind
+      a proxy.
   type: str
   returned: always, unless the arguments make no sense
   sample: public
@@ -314,11 +313,11 @@ def look_at_link(module: AnsibleModule, job: Job) -> dict[str, Any]:
 def _check_numbers(params: dict[str, Any]) -> None:
     for name, least in (("timeout", 1), ("retries", 0), ("min_validity", 0), ("size", 1)):
         if params[name] is not None and params[name] < least:
-            raise TaskError(f"{name} must be at least {least}.")
+            raise TaskError(f"{name} is too low. Set it to {least} or more.")
 
 
 def _hide_credentials(module: AnsibleModule, url: str) -> None:
-    """Keep a password that should not be in the link out of all output, that of the arguments included."""
+    """Keep a password that should not be in the link out of all output, including the arguments."""
     try:
         password = urlsplit(url).password
     except ValueError:
@@ -332,7 +331,7 @@ def _digest(text: str | None) -> str | None:
         return None
     digest = text.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise TaskError("sha256 has to be the 64 hexadecimal digits of a SHA-256 checksum.")
+        raise TaskError("sha256 is not valid. Set it to the 64 hexadecimal digits of a SHA-256 checksum.")
     return digest
 
 

@@ -12,14 +12,15 @@ short_description: Pack a virtual machine of Parallels Desktop into an image
 version_added: 1.0.0
 description:
   - Packs a virtual machine into an image, one C(.pvmp) file beside its bundle, or unpacks it again. It stays
-    registered, under the same name and UUID. The checksum files beside an image go when it is unpacked.
-  - What must not be packed is refused, with the reason and the way out. That the disk is big enough is checked before.
-  - Afterwards the image is proven to be the home of the virtual machine, a regular file, and not empty.
-  - It withstands being killed. A note beside the image, C(.<file name>.claim.json), proves that a half-made image was
+    registered, under the same name and UUID. The checksum files beside an image are removed when it is unpacked.
+  - A virtual machine that must not be packed is refused, with the reason and what to do about it. The free space is
+    checked first.
+  - Afterwards, the module verifies that the image is the home of the virtual machine, a regular file, and not empty.
+  - A killed run does no harm. A note beside the image, C(.<file name>.claim.json), shows that an incomplete image was
     made by this module, so that the next run removes it and packs again. A file that is in the way and was not made by
-    this module is reported, never touched. What is removed is told in a warning.
-  - Where Parallels left the bundle beside the image, unpacking makes that bundle the virtual machine again. A virtual
-    machine that a killed run took off Parallels' list for that is registered again by the next one.
+    this module is reported and never changed. A warning reports what was removed.
+  - If Parallels left the bundle beside the image, unpacking registers that bundle again. A virtual machine that a
+    killed run unregistered for that is registered again by the next run.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -41,15 +42,15 @@ options:
     type: str
     required: true
   state:
-    description: Whether it should be packed.
+    description: Whether the virtual machine should be packed.
     type: str
     choices: [packed, unpacked]
     default: packed
   timeout:
     description:
-      - Seconds that the packing may take, 14400 (four hours) by default. It takes minutes for some GB.
-      - When they are over, the packing is ended, and what it left is removed, unless Parallels goes on writing it.
-      - The same time is waited for a run that packs this virtual machine already.
+      - Timeout for the packing, in seconds, 14400 (four hours) by default. Packing takes minutes for some GB.
+      - After the timeout, the packing is stopped and its leftovers are removed, unless Parallels is still writing them.
+      - The module waits as long for another run that is already packing this virtual machine.
     type: int
     default: 14400
   allow_snapshots:
@@ -59,11 +60,11 @@ options:
     type: bool
     default: false
   allow_encrypted:
-    description: Whether an encrypted virtual machine may be packed. Its image can be used with its password only.
+    description: Whether an encrypted virtual machine may be packed. Its image can only be used with its password.
     type: bool
     default: false
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.image_checksum
   - module: macops.parallels.image_upload
@@ -76,7 +77,7 @@ EXAMPLES = r"""
     timeout: 7200
   register: image
 
-- name: Show what came of it
+- name: Show the image
   ansible.builtin.debug:
     msg: "{{ image.path }}: {{ image.size | ansible.builtin.human_readable }} in {{ image.seconds }} seconds"
 
@@ -98,34 +99,34 @@ size:
   type: int
   sample: 17179869184
 seconds:
-  description: Seconds that it took; 0 when nothing was done.
+  description: Duration in seconds; 0 when nothing was done.
   returned: success
   type: float
   sample: 512.4
 left_behind:
-  description: What is on the disk after a failure that could not be cleaned up.
+  description: Leftovers on the disk that could not be removed after a failure.
   returned: when something was left behind
   type: list
   elements: str
 timed_out:
-  description: Whether it was ended because O(timeout) was over.
+  description: Whether the work was stopped after O(timeout).
   returned: when it was
   type: bool
 state:
-  description: The state because of which it was refused.
-  returned: when it was refused
+  description: The state of the virtual machine.
+  returned: when the virtual machine was refused
   type: str
   sample: running
 free_bytes:
-  description: Bytes that are free on the disk.
-  returned: when they are not enough, or when the disk filled up meanwhile
+  description: Free bytes on the disk.
+  returned: when they are not enough, or when the disk filled up during the work
   type: int
 needed_bytes:
   description: Bytes that may be needed.
-  returned: when the free space is not enough, or when the disk filled up meanwhile
+  returned: when the free space is not enough, or when the disk filled up during the work
   type: int
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict

@@ -2,26 +2,26 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statement beside an image that tells how it was made."""
+"""Publishes the provenance statement of an image."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_provenance
-short_description: Puts a statement of provenance beside an image in a store
+short_description: Publish the provenance statement of an image in a store
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Writes C(NAME.provenance.json) beside the image C(NAME). It tells from which virtual machine the image was made, on
-    which Mac, with which versions, by which commands, and when.
-  - It has the form of an in-toto statement (C(https://in-toto.io/Statement/v1)) with a SLSA provenance predicate
-    (C(https://slsa.dev/provenance/v1)), which tools for supply chains understand.
-  - With O(signing_key_path), it is signed, and C(NAME.provenance.json.sig) is put beside it. That is a signature of
-    C(ssh-keygen), not an in-toto envelope (DSSE).
-  - A statement about the same bytes stays as it is, because it tells of the run that has made them. With
-    O(signing_key_path), only one that was signed with the same key stays.
-  - No secrets belong into it. Everybody who may download the image may read it.
+  - Writes C(NAME.provenance.json) next to the image C(NAME). The statement records the virtual machine from which the
+    image was built, the Mac, the software versions, the commands, and the times.
+  - The file is an in-toto statement (C(https://in-toto.io/Statement/v1)) with an SLSA provenance predicate
+    (C(https://slsa.dev/provenance/v1)). Supply chain tools can read it.
+  - With O(signing_key_path), the module also signs the statement and writes C(NAME.provenance.json.sig). This is an
+    C(ssh-keygen) signature, not an in-toto envelope (DSSE).
+  - An existing statement about the same bytes is kept, because it describes the run that built them. With
+    O(signing_key_path), it is kept only if it was signed with the same key.
+  - Do not put secrets in the statement. Everyone who can download the image can read it.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_stores
@@ -47,52 +47,52 @@ options:
     type: str
     required: true
   parameters:
-    description: What was asked for, such as the name, the version and the settings of the build.
+    description: The inputs of the build, such as the name, the version and the settings.
     type: dict
     default: {}
   environment:
     description:
-      - What is known of the place where it was made, such as the version of Parallels Desktop.
-      - The module adds C(system), C(system_version) and C(architecture) of the host that it runs on, and C(model) where
-        that is a Mac.
+      - Facts about the build environment, such as the version of Parallels Desktop.
+      - The module adds C(system), C(system_version) and C(architecture) of the host that it runs on. On a Mac, it also
+        adds C(model).
     type: dict
     default: {}
   source:
-    description: The virtual machine from which the image was made. Left out for an image that was made by hand.
+    description: The virtual machine from which the image was built. Omit it for an image that was built manually.
     type: dict
     suboptions:
       name:
-        description: Its name.
+        description: Name of the virtual machine.
         type: str
       uuid:
-        description: Its UUID. Without it, the statement names no source.
+        description: UUID of the virtual machine. Without it, the statement does not name a source.
         type: str
       os:
-        description: Its guest system, in the words of Parallels.
+        description: Guest operating system, as Parallels names it.
         type: str
       tools:
-        description: Version of the Parallels Tools in it.
+        description: Version of Parallels Tools in the virtual machine.
         type: str
   materials:
-    description: What else went into the image, such as the tasks by which it was provisioned.
+    description: Other inputs of the image, such as the task files that provisioned it.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: What it is.
+        description: Name of the input.
         type: str
         required: true
       uri:
-        description: Where it is from. Required without O(materials[].sha256).
+        description: Where the input is from. Required without O(materials[].sha256).
         type: str
       sha256:
-        description: Its SHA-256 checksum.
+        description: SHA-256 checksum of the input. Required without O(materials[].uri).
         type: str
   commands:
     description:
-      - The commands of Parallels that have made the image, in the order in which they were run. Other modules return
-        them, see RV(macops.parallels.image_pack#module:commands).
+      - The Parallels commands that built the image, in the order in which they were run. Other modules return them, see
+        RV(macops.parallels.image_pack#module:commands).
     type: list
     elements: dict
     default: []
@@ -103,50 +103,50 @@ options:
         elements: str
         required: true
       rc:
-        description: Its exit code.
+        description: Exit code of the command.
         type: int
         required: true
       started_at:
-        description: When it was started, in UTC.
+        description: Start time of the command, in UTC.
         type: str
         required: true
       seconds:
-        description: How long it took.
+        description: Duration of the command in seconds.
         type: float
         required: true
   versions:
-    description: Versions of the programs that have made the image, by name. That of this collection is added.
+    description: Versions of the programs that built the image, by name. The module adds the version of this collection.
     type: dict
     default: {}
   builder_id:
     description:
-      - URI that stands for the build Mac and all that is trusted together with it, such as
+      - URI that identifies the build Mac and everything that is trusted together with it, such as
         V(https://builds.example.com/macs/mini-7).
     type: str
     required: true
   invocation_id:
-    description: What stands for the run in which it was made, such as the number of a job in AWX.
+    description: Identifier of the run that built the image, such as an AWX job number.
     type: str
     required: true
   started_at:
-    description: When the run began, in UTC, such as V(2026-11-22T10:00:00Z).
+    description: Start time of the run, in UTC, such as V(2026-11-22T10:00:00Z).
     type: str
     required: true
   finished_at:
-    description: When the image was finished, in UTC. The default is now.
+    description: Time when the image was finished, in UTC. The default is the current time.
     type: str
 seealso:
   - module: macops.parallels.image_catalog
   - name: in-toto statement
-    description: The form of the statement.
+    description: The format of the statement.
     link: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
   - name: SLSA provenance
-    description: What the parts of its predicate mean.
+    description: The meaning of the parts of the predicate.
     link: https://slsa.dev/provenance/v1
 """
 
 EXAMPLES = r"""
-- name: Tell how the image was made
+- name: Publish the provenance of the image
   macops.parallels.image_provenance:
     destination: https://images.example.com/golden
     username: publisher
@@ -170,17 +170,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 url:
-  description: Address of the statement in the store.
+  description: URL of the statement in the store.
   type: str
   returned: success
   sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.provenance.json
 signature_url:
-  description: Address of its signature. Empty without O(signing_key_path).
+  description: URL of the signature. Empty without O(signing_key_path).
   type: str
   returned: success
   sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.provenance.json.sig
 statement:
-  description: The statement as it is in the store. In check mode, as it would be.
+  description: The statement in the store. In check mode, the statement that would be written.
   type: dict
   returned: success
   sample:
@@ -223,7 +223,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.provenance
 
 
 def publish(module: AnsibleModule) -> dict[str, Any]:
-    """Put the statement into the store."""
+    """Write the statement to the store."""
     hide_password_in_destination(module)
     params = module.params
     content = statement(Subject(params["file"], normalized(params["sha256"])), _build(module))
@@ -233,7 +233,7 @@ def publish(module: AnsibleModule) -> dict[str, Any]:
     published = file.publish(content, check_mode=module.check_mode)
 
     def link(name: str) -> str:
-        # In check mode, there may be nothing yet of which a store could make a link.
+        # In check mode, the file may not exist yet, so that the store cannot share it.
         return store.link(name) if module.check_mode else store_retries(params).call(lambda: store.share(name))
 
     result = {
@@ -268,11 +268,11 @@ def _time(text: str, option: str) -> datetime:
     try:
         return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
     except ValueError as error:
-        raise TaskError(f"{option} has to be a time in UTC such as 2026-11-22T10:00:00Z, not '{text}'.") from error
+        raise TaskError(f"{option} cannot be '{text}'. Use a UTC time such as 2026-11-22T10:00:00Z.") from error
 
 
 def _host(module: AnsibleModule) -> dict[str, Optional[str]]:
-    """Return what this host is."""
+    """Return the facts about this host."""
     mac_version = platform.mac_ver()[0]
     return {
         "system": "macOS" if mac_version else platform.system(),

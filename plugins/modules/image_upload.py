@@ -8,24 +8,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_upload
-short_description: Publish an image in a store
+short_description: Upload an image to a store
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
-  - Sends one file to a store and publishes it under its final name, together with its checksum (C(<name>.sha256)).
-  - The file is read once, for sending and for hashing. When its bytes are not those of O(sha256), or when it changes
-    while it is being sent, the store never gets the last of them, and nothing is published.
-  - A wrong password, a missing folder or a forbidden write is found before the first byte of the file is sent.
-  - When the same bytes are there already, nothing is changed. Whether they are the same is told by the size together
-    with the checksum that the store has computed, or the published checksum, or else by reading the file back. Other
+  - Uploads one file to a store and publishes it under its final name, together with its checksum (C(<name>.sha256)).
+  - The file is read once, for sending and for hashing. If it does not have the checksum O(sha256), or if it changes
+    during the upload, the store never gets its last bytes, and nothing is published.
+  - A wrong password, a missing folder or a forbidden write is detected before the first byte of the file is sent.
+  - If the store already has the same bytes, nothing is changed. The module compares the size, together with the
+    checksum that the store computed or the published checksum. If there is neither, it reads the file back. Other
     bytes under that name are an error, unless O(overwrite=true).
-  - What may pass by itself is tried again, after a look at what is in the store by then. It goes on from the bytes that
-    the store has, and so does the next run on the same host after this one was killed. C(file://) folders can do that,
-    and WebDAV servers that accept a C(PUT) of a part of a file (Apache, lighttpd with an option), which is tried out
-    with a tiny file. Other servers, nginx among them, begin again at the first byte, and a warning says so.
-  - What a store goes on with is compared with the file, or read back as a whole, before it is published.
-  - Temporary files of other bytes that killed runs on the same host have left for the same name are removed, with a
+  - Transient failures are retried, after a check of what the store has by then. Retries resume after the bytes that the
+    store has. So does the next run on the same host, if this one was killed. C(file://) folders support this, and
+    WebDAV servers that accept a C(PUT) of a part of a file (Apache, lighttpd with an option), which is tested with a
+    tiny file. With other servers, such as nginx, the upload restarts at the first byte, with a warning.
+  - Resumed bytes are compared with the file, or the whole file is read back, before it is published.
+  - Leftover temporary files with other bytes for the same name, from killed runs on the same host, are removed with a
     warning.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -36,8 +36,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The credentials, the folder and what is in the store are looked at, and nothing is written. So the right to
-        write is proven only as far as the server tells without being written to.
+      - The credentials, the folder and the files in the store are checked, and nothing is written. So write permission
+        is verified only as far as the server reports it without a write.
   diff_mode:
     support: full
   idempotent:
@@ -51,19 +51,19 @@ options:
     type: path
     required: true
   name:
-    description: Name of the file in the store. By default that of O(src).
+    description: Name of the file in the store. By default, the name of O(src).
     type: str
   sha256:
     description:
       - The SHA-256 that the file must have, as 64 hexadecimal digits. M(macops.parallels.image_checksum) returns it.
-      - Without it, the record in the checksum file beside O(src) says it while that holds. Else it is computed as the
-        file is sent.
+      - By default, the record in the checksum file next to O(src) is used if it is still valid. Otherwise, the checksum
+        is computed during the upload.
     type: str
   overwrite:
     description:
       - Whether a file with other bytes may be replaced.
-      - Users' Macs compare what they download with the SHA-256 in the Management Portal. Replacing a published image
-        breaks each client until the portal has the new one.
+      - Users' Macs verify downloads by the SHA-256 in the Management Portal. Replacing a published image breaks every
+        client until the portal has the new checksum.
     type: bool
     default: false
   sidecar:
@@ -77,7 +77,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Publish an image on a WebDAV server of the company
+- name: Upload an image to the company's WebDAV server
   macops.parallels.image_upload:
     src: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
     destination: https://images.example.com/golden
@@ -87,14 +87,14 @@ EXAMPLES = r"""
     sha256: "{{ checksum.sha256 }}"
   register: upload
 
-- name: Publish an image in a repository that takes a token
+- name: Upload an image to a repository with a token
   macops.parallels.image_upload:
     src: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
     destination: https://example.jfrog.io/artifactory/images
     token: "{{ image_store_token }}"
     rate_limit: 50M
 
-- name: Publish an image on a mounted share
+- name: Copy an image to a mounted share
   macops.parallels.image_upload:
     src: /Users/build/Parallels/win11-2026.11.0-arm64.pvmp
     destination: file:///Volumes/images/golden
@@ -102,14 +102,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 url:
-  description: URL of the file in the store, its name percent-encoded.
+  description: URL of the file in the store, with its name percent-encoded.
   returned: success
   type: str
   sample: https://images.example.com/golden/win11-2026.11.0-arm64.pvmp
 sha256:
   description:
-    - The SHA-256 of the file, as 64 lower-case hexadecimal digits.
-    - Empty in check mode, when the file would be sent and neither O(sha256) nor its checksum file says it.
+    - The SHA-256 of the file, as 64 lowercase hexadecimal digits.
+    - Empty in check mode, if the file would be sent and neither O(sha256) nor its checksum file contains it.
   returned: success
   type: str
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -120,21 +120,21 @@ size:
   sample: 42949672960
 bytes_sent:
   description:
-    - Bytes of the file that this run has sent, those of attempts that broke included.
-    - V(0) where nothing had to be sent, also when a C(file://) folder is on the same volume and that clones files.
+    - Bytes of the file that this run sent, including those of failed attempts.
+    - V(0) if nothing had to be sent, or if a C(file://) folder is on the same volume and the volume clones files.
   returned: success
   type: int
   sample: 42949672960
 resumed_from:
   description:
-    - How many bytes the store had already when the sending that has succeeded began, from one that broke, of this run
-      or of an earlier one. They were not sent again.
-    - V(0) when all of it was sent in one go or anew, or nothing was sent.
+    - How many bytes the store already had from an interrupted transfer of this or an earlier run, when the successful
+      transfer began. They were not sent again.
+    - V(0) if the whole file was sent, or nothing was sent.
   returned: success
   type: int
   sample: 0
 seconds:
-  description: How long it took.
+  description: Duration in seconds.
   returned: success
   type: float
   sample: 431.2
@@ -193,7 +193,9 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         rate_limit=options.rate_limit,
     )
     if not os.path.exists(wanted.src):
-        raise TaskError(f"{wanted.src} is not there. Pack the virtual machine first, or correct src.", path=wanted.src)
+        raise TaskError(
+            f"{wanted.src} does not exist. Pack the virtual machine first, or correct src.", path=wanted.src
+        )
     job.works_on_file(wanted.name)
     store = open_store(params["destination"], options)
     uploaded = Upload(
@@ -218,7 +220,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
 
 
 def _diff(uploaded: Uploaded, wanted: Wanted) -> dict[str, Any]:
-    """Return what changes in the store: for each file its size, and its digest as far as it is known."""
+    """Return what changes in the store: for each file its size, and its digest if it is known."""
     after: dict[str, Any] = {"size": uploaded.size, "sha256": uploaded.sha256}
     before: dict[str, Any] | None = after
     if uploaded.image_changed:

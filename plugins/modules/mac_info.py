@@ -2,19 +2,19 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parallels Desktop on a Mac."""
+"""Reports the version, edition, license and free space of Parallels Desktop on a Mac."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mac_info
-short_description: Look at Parallels Desktop on a Mac
+short_description: Gather facts about Parallels Desktop on a Mac
 version_added: 1.0.0
 description:
-  - Returns the version, the edition and the state of the licence of Parallels Desktop, where it keeps virtual machines,
-    and the free space there.
-  - Fails when Parallels Desktop is not there or does not answer. So a host on which it succeeds is a build Mac.
-  - The key of the licence is never returned.
+  - Reports the version, edition and license state of Parallels Desktop, the folder of its virtual machines, and the
+    free space there.
+  - Fails when Parallels Desktop is not installed or does not respond. So a host on which it succeeds is a build Mac.
+  - The license key is never returned.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -36,59 +36,59 @@ attributes:
 options:
   path:
     description:
-      - Folder whose free space is returned. When it is not there, that of the nearest folder above it.
-      - Left out, the folder in which Parallels makes new virtual machines.
+      - Folder whose free space is returned. If it does not exist, the nearest existing folder above it is used.
+      - By default, the folder in which Parallels creates new virtual machines.
     type: path
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.vm_info
 """
 
 EXAMPLES = r"""
-- name: Look at Parallels
+- name: Gather facts about Parallels Desktop
   macops.parallels.mac_info:
     path: /Volumes/images
   register: mac
 
-- name: Stop early when there is too little room
+- name: Stop early when there is not enough free space
   ansible.builtin.assert:
     that: mac.free_bytes > 100 * 1024 ** 3
 """
 
 RETURN = r"""
 version:
-  description: Version of Parallels Desktop, as C(prlsrvctl info) tells it.
+  description: Version of Parallels Desktop, from C(prlsrvctl info).
   returned: success
   type: str
   sample: 26.4.1
 build:
-  description: Build number of that version; empty when it is not told.
+  description: Build number of that version; empty when it is not reported.
   returned: success
   type: str
   sample: "57516"
 edition:
-  description: V(enterprise), V(business), V(pro), V(standard) or V(unknown), as C(prlsrvctl info --license) tells it.
+  description: V(enterprise), V(business), V(pro), V(standard) or V(unknown), from C(prlsrvctl info --license).
   returned: success
   type: str
   sample: enterprise
 license_state:
-  description: V(valid), or what Parallels calls it otherwise, such as V(expired); V(unknown) when it tells nothing.
+  description: V(valid), or another state that Parallels reports, such as V(expired); V(unknown) when it reports none.
   returned: success
   type: str
   sample: valid
 vm_home:
-  description: Folder in which Parallels makes new virtual machines.
+  description: Folder in which Parallels creates new virtual machines.
   returned: success
   type: str
   sample: /Users/build/Parallels
 architecture:
-  description: Architecture of the Mac, as C(uname -m) tells it.
+  description: Architecture of the Mac, from C(uname -m).
   returned: success
   type: str
   sample: arm64
 free_bytes:
-  description: Bytes that are free at O(path) for the connecting user.
+  description: Free bytes at O(path) for the connecting user.
   returned: success
   type: int
   sample: 549755813888
@@ -120,7 +120,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.host i
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """Return what there is to know about Parallels on this Mac."""
+    """Return the facts of Parallels on this Mac."""
     prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
     return {"changed": False, **read_mac(prl, module.params["path"] or "")}
 

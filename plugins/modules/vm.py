@@ -11,16 +11,16 @@ module: vm
 short_description: Clone, register, change and remove a virtual machine of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Makes sure that a virtual machine is there, as a full clone of another one or registered from its files, with given
-    settings; or that it is not.
-  - A clone can be made of a running virtual machine. That is shut down gracefully, never switched off, and started
-    again after the cloning, also when the cloning fails.
-  - Cloning withstands being killed. A note beside the clone, C(.<name>.pvm.claim.json), proves that what is there was
-    made by this module, so that the next run removes an unfinished clone, makes it again, and starts the source when
-    that was running. The note stays for as long as the clone lives.
-  - A finished clone whose files are there, but that Parallels does not know any more, is registered again. That, and
-    whatever was removed, is told in a warning.
-  - What is in the way and was not made by this module is reported, never touched.
+  - Ensures that a virtual machine exists with the given settings, as a full clone of another one or registered from
+    its files; or that it does not exist.
+  - A running virtual machine can be cloned. It is shut down gracefully, never powered off by force, and started again
+    after the cloning, even when the cloning fails.
+  - A killed run does no harm. A note beside the clone, C(.<name>.pvm.claim.json), shows that the clone was made by this
+    module. The next run removes an unfinished clone, makes it again, and starts the source if it was running. The note
+    stays for as long as the clone exists.
+  - A finished clone whose files exist, but that is no longer registered in Parallels, is registered again. A warning
+    reports that, and everything that was removed.
+  - Files that are in the way and were not made by this module are reported and never changed.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -34,85 +34,85 @@ attributes:
   idempotent:
     support: full
     details:
-      - A clone that is there is not compared with its source.
+      - An existing clone is not compared with its source.
   platform:
     platforms: macos
     support: full
 options:
   name:
     description:
-      - Name of the virtual machine. Of one that is there already, the UUID will do as well.
+      - Name of the virtual machine. For an existing one, the UUID works as well.
     type: str
     required: true
   state:
     description:
-      - V(present) makes it with O(clone_of) or O(path) when it is not there, and applies the settings.
+      - V(present) creates it with O(clone_of) or O(path) if it does not exist, and applies the settings.
       - V(absent) removes it with its files. A running or paused one is not removed. With O(clone_of), the checksum
-        files beside its packed image go, too.
-      - V(unregistered) takes it off the list of Parallels and leaves its files where they are.
+        files beside its packed image are removed, too.
+      - V(unregistered) removes it from the list of Parallels and keeps its files.
     type: str
     choices: [present, absent, unregistered]
     default: present
   clone_of:
     description:
-      - Name or UUID of the virtual machine of which it is a full clone.
-      - With O(state=present), a virtual machine O(name) that is there already and is no clone made by this module of
-        that source is an error.
-      - With O(state=absent), only a clone made by this module of that source is removed; any other is an error. Files
-        that a killed run left of it are removed, too.
+      - Name or UUID of the virtual machine to clone.
+      - With O(state=present), the task fails if a virtual machine O(name) exists that this module did not make as a
+        clone of that source.
+      - With O(state=absent), only a clone that this module made of that source is removed; any other is an error. Its
+        leftovers of a killed run are removed, too.
     type: str
   path:
-    description: Bundle (C(.pvm), C(.macvm)) or image (C(.pvmp)) that is registered as O(name).
+    description: Bundle (C(.pvm), C(.macvm)) or image (C(.pvmp)) to register as O(name).
     type: path
   preserve_uuid:
     description:
-      - Whether what is registered from O(path) keeps its UUID. A copy of a virtual machine that is registered, too,
-        needs V(false).
+      - Whether a virtual machine that is registered from O(path) keeps its UUID. Use V(false) for a copy of a virtual
+        machine that is also registered.
     type: bool
     default: true
   dest:
     description:
-      - Folder in which the clone is made. It has to be there.
-      - Left out, the folder in which Parallels makes new virtual machines.
+      - Folder for the clone. It must exist.
+      - By default, the folder in which Parallels creates new virtual machines.
     type: path
   stop_source:
     description:
-      - Whether a running O(clone_of) is shut down for the cloning and started again. Without it, a running one is an
+      - Whether to shut down a running O(clone_of) for the cloning and start it again. By default, a running one is an
         error.
-      - A suspended or paused one is always an error, because what it has in memory is not thrown away unasked.
+      - A suspended or paused one is always an error, because its memory is not discarded by default.
     type: bool
     default: false
   stop_timeout:
-    description: Seconds that O(clone_of) gets to shut down.
+    description: Seconds to wait for O(clone_of) to shut down.
     type: int
     default: 300
   timeout:
-    description: Seconds that the cloning may take.
+    description: Timeout for the cloning, in seconds.
     type: int
     default: 14400
   description:
-    description: Description.
+    description: Description of the virtual machine.
     type: str
   cpus:
-    description: Number of processors. Can only be changed while it is shut down.
+    description: Number of processors. Can only be changed while the virtual machine is shut down.
     type: int
   memory:
-    description: Memory in MiB. Can only be changed while it is shut down.
+    description: Memory in MiB. Can only be changed while the virtual machine is shut down.
     type: int
   pause_idle:
     description: Whether Parallels pauses it when it is idle. This disturbs unattended work in the guest.
     type: bool
   startup_view:
-    description: View in which it starts, in the words of C(prlctl set), such as V(headless) or V(window).
+    description: View in which it starts, as a value of C(prlctl set), such as V(headless) or V(window).
     type: str
   on_shutdown:
-    description: What happens to its window when it shuts down, in the words of C(prlctl set), such as V(close).
+    description: What happens to its window when it shuts down, as a value of C(prlctl set), such as V(close).
     type: str
   on_window_close:
-    description: What happens to it when its window is closed, in the words of C(prlctl set), such as V(keep-running).
+    description: What happens to it when its window is closed, as a value of C(prlctl set), such as V(keep-running).
     type: str
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.vm_info
   - module: macops.parallels.vm_power
@@ -140,7 +140,7 @@ EXAMPLES = r"""
     pause_idle: false
     on_window_close: keep-running
 
-- name: Remove the clone, and nothing that is not one
+- name: Remove the clone, but nothing that is not a clone
   macops.parallels.vm:
     name: win11-2026.11.0-arm64
     clone_of: Windows 11
@@ -150,13 +150,12 @@ EXAMPLES = r"""
 RETURN = r"""
 vm:
   description:
-    - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms). One that was removed or
-      unregistered, as it was before.
-    - Empty when there is none, and in check mode for one that would be made.
+    - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
+      C(generalizing) and C(ip_address). If it was removed or unregistered, its state before.
+    - Empty when there is none, and in check mode for one that would be created.
   returned: success
   type: dict
   sample:
-    id: de22df32-80e2-4e92-ba4b-efb3a66cf092
     uuid: de22df32-80e2-4e92-ba4b-efb3a66cf092
     name: win11-2026.11.0-arm64
     state: stopped
@@ -169,24 +168,24 @@ vm:
     linked_clone: false
     snapshots: []
 doubts:
-  description: Why a clone that Parallels made was not accepted.
-  returned: when the clone was not whole
+  description: Why a clone that Parallels made did not pass the check.
+  returned: when the clone did not pass the check
   type: list
   elements: str
 free_bytes:
-  description: Bytes that are free where the clone should be.
-  returned: when they are not enough, or when the disk filled up meanwhile
+  description: Free bytes in the folder for the clone.
+  returned: when they are not enough, or when the disk filled up during the cloning
   type: int
 needed_bytes:
   description: Bytes that the source takes on its disk.
-  returned: when the free space is not enough, or when the disk filled up meanwhile
+  returned: when the free space is not enough, or when the disk filled up during the cloning
   type: int
 path:
   description: The file or folder that the failure is about.
   returned: when a file or folder is in the way or missing
   type: str
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict
@@ -272,7 +271,7 @@ def _ensure_present(module: AnsibleModule, prl: Prlctl, job: Job) -> dict[str, A
         vm, made = find_vm(prl, params["name"]), False
         if vm is None:
             raise TaskError(
-                f"There is no virtual machine '{params['name']}' for this user. Say what it is made from: clone_of, "
+                f"There is no virtual machine '{params['name']}' for this user. Set what to create it from: clone_of "
                 "or path."
             )
     if vm is None:

@@ -11,10 +11,10 @@ module: vm_compact
 short_description: Compact the disks of a virtual machine of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Gives the space back that an expanding disk takes on the Mac and that the guest does not use.
-  - Disks that hold no unused blocks, by the estimate of C(prl_disk_tool), plain disks, bundles of macOS guests and
-    packed virtual machines are left alone.
-  - The virtual machine has to be shut down and must have no snapshots.
+  - Frees the space that an expanding disk takes on the Mac but that the guest does not use.
+  - Disks without unused blocks, by the estimate of C(prl_disk_tool), plain disks, bundles of macOS guests and packed
+    virtual machines are left unchanged.
+  - The virtual machine must be shut down and must not have snapshots.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -24,7 +24,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - That something would change rests on the estimate. RV(bytes_after) is then as RV(bytes_before).
+      - Whether something would change is taken from the estimate. RV(bytes_after) is then the same as RV(bytes_before).
   diff_mode:
     support: full
   idempotent:
@@ -38,11 +38,11 @@ options:
     type: str
     required: true
   timeout:
-    description: Seconds that each of the two passes over a disk may take.
+    description: Timeout for each of the two passes over a disk, in seconds.
     type: int
     default: 7200
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -51,9 +51,9 @@ EXAMPLES = r"""
     name: win11-2026.11.0-arm64
   register: compacted
 
-- name: Show what that gained
+- name: Show the space that was freed
   ansible.builtin.debug:
-    msg: "{{ (compacted.bytes_before - compacted.bytes_after) | ansible.builtin.human_readable }} gained"
+    msg: "{{ (compacted.bytes_before - compacted.bytes_after) | ansible.builtin.human_readable }} freed"
 """
 
 RETURN = r"""
@@ -63,7 +63,7 @@ bytes_before:
   type: int
   sample: 42949672960
 bytes_after:
-  description: Bytes that they take now.
+  description: Bytes that the expanding disks take on the Mac's disk now.
   returned: success
   type: int
   sample: 30064771072
@@ -84,20 +84,20 @@ disks:
       description: Bytes that it takes now.
       type: int
 state:
-  description: The state because of which it was refused.
-  returned: when it was refused because of its state
+  description: The state of the virtual machine.
+  returned: when the task failed because of the state
   type: str
   sample: running
 path:
-  description: The folder in which there was not enough room.
-  returned: when the disk filled up meanwhile
+  description: The folder without enough free space.
+  returned: when the disk filled up during the work
   type: str
 free_bytes:
-  description: Bytes that are free there.
-  returned: when the disk filled up meanwhile
+  description: Free bytes in that folder.
+  returned: when the disk filled up during the work
   type: int
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict

@@ -12,12 +12,12 @@ short_description: Run a command in the guest of a virtual machine of Parallels 
 version_added: 1.0.0
 description:
   - Runs a command in the guest system of a running virtual machine, through Parallels Tools, and returns its exit
-    code and output. The guest needs no network and no account for that.
+    code and output. The guest needs neither a network nor an account for that.
   - The command runs as C(NT AUTHORITY\SYSTEM) in Windows and as root in Linux and macOS, unless O(user) or
-    O(current_user) say otherwise.
-  - A guest that is still starting is waited for. A command that Parallels could not begin is tried again for as long;
-    one that may have begun is never run twice.
-  - The virtual machine is not started; M(macops.parallels.vm_power) does that.
+    O(current_user) is set.
+  - The module waits for a guest that is still starting. During that time, a command that Parallels could not start is
+    tried again. A command that may have started is never run twice.
+  - The module does not start the virtual machine; M(macops.parallels.vm_power) does that.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -27,14 +27,14 @@ attributes:
   check_mode:
     support: partial
     details:
-      - As with M(ansible.builtin.command), the command is skipped. With O(creates) or O(removes), the guest is looked
-        into, and the result is the one that a real run would have.
+      - As with M(ansible.builtin.command), the command is skipped. With O(creates) or O(removes), the path is checked
+        in the guest, and the result is that of a real run.
   diff_mode:
     support: none
   idempotent:
     support: partial
     details:
-      - With O(creates) or O(removes) it is, as far as the command makes or removes that path.
+      - Idempotent with O(creates) or O(removes), if the command creates or removes that path.
   platform:
     platforms: macos
     support: full
@@ -46,78 +46,76 @@ options:
   argv:
     description:
       - The program and its arguments, as a list. Either this or O(powershell) is required.
-      - There is no shell in between. For what needs one, name it, such as C(cmd), C(/c) in Windows.
-      - Parallels joins the list with spaces, and the guest splits it again. So an argument that has a space arrives
-        as two, unless it has quotes of its own, and how the guest reads those is up to its system. O(powershell) has
-        no such trouble.
-      - All together, with the spaces in between, may not be more than 3800 bytes, because Parallels hangs for ever on
-        more.
+      - The command is not run in a shell. If it needs one, name the shell, such as C(cmd), C(/c) in Windows.
+      - Parallels joins the list with spaces, and the guest splits it again. So an argument with a space arrives as two,
+        unless it contains quotes, and how the guest reads these depends on its system. O(powershell) does not have
+        this problem.
+      - The whole list, with the spaces in between, is limited to 3800 bytes, because Parallels hangs forever on more.
     type: list
     elements: str
   powershell:
     description:
-      - A script for PowerShell in Windows, run without the user's profile. It may have several lines, quotes and
-        umlauts.
-      - An error ends it with the exit code 1. To end it with another one, use C(exit).
-      - It is handed over in an encoded form, which makes it longer. Some 1200 characters are the most.
+      - A script for PowerShell in Windows, run without the user's profile. It may contain several lines, quotes and
+        non-ASCII characters.
+      - An error ends it with the exit code 1. To end it with another exit code, use C(exit).
+      - It is passed in an encoded form, which is longer. The limit is about 1200 characters.
     type: str
   current_user:
     description:
       - Whether to run the command as the user who is signed in at the guest's screen, within that session.
-      - That nobody is signed in within O(wait_timeout) is an error.
+      - The task fails if no user is signed in within O(wait_timeout).
     type: bool
     default: false
   user:
     description:
       - Run the command as this user of the guest.
-      - Prefer C(SYSTEM) or O(current_user), because C(prlctl) takes the password on its command line only, where
+      - Prefer C(SYSTEM) or O(current_user), because C(prlctl) only takes the password on its command line, where
         other users of the Mac can see it in the list of processes while the command runs.
     type: str
   password:
     description:
-      - Password of O(user). It never shows in a result. It is tried once only, so that the account does not get
-        locked.
+      - Password of O(user). It is never shown in a result. It is tried only once, so that the account is not locked.
     type: str
   creates:
     description:
-      - Path in the guest. When it is there, the command is not run.
-      - It is looked for as it stands, without wildcards and variables, as C(SYSTEM) or root. In Linux and macOS it
-        may have no spaces and quotes.
+      - Path in the guest. If it exists, the command is not run.
+      - It is checked literally, without wildcards and variables, as C(SYSTEM) or root. In Linux and macOS it must not
+        contain spaces or quotes.
     type: str
   removes:
-    description: Path in the guest, as with O(creates). When it is not there, the command is not run.
+    description: Path in the guest, as with O(creates). If it does not exist, the command is not run.
     type: str
   success_rcs:
     description:
-      - The exit codes that are a success. All others fail the task.
-      - C(prlctl) passes on the last eight bits only, so that V(3010) of C(msiexec) arrives as V(194). Such numbers
-        may be given either way.
+      - The exit codes that mean success. All others fail the task.
+      - C(prlctl) only passes on the last eight bits, so V(3010) of C(msiexec) arrives as V(194). Both forms are
+        accepted here.
     type: list
     elements: int
     default: [0]
   timeout:
     description:
-      - Seconds that the command may take. Then C(prlctl) is ended and the task fails; the program may go on in the
-        guest.
+      - Timeout for the command, in seconds. After it, C(prlctl) is ended and the task fails. The program may still be
+        running in the guest.
     type: int
     default: 600
   wait_timeout:
     description:
-      - Seconds to wait for a guest that does not answer yet. V(0) asks it once.
+      - Seconds to wait for a guest that does not respond yet. V(0) tries once.
     type: int
     default: 120
 notes:
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
-  - The exit code 255 may come from the guest's program or from C(prlctl). It is taken for that of C(prlctl) when what
-    came with it is one of its own messages, and then the task fails whatever O(success_rcs) says.
-  - Output that is not in UTF-8 has replacement characters. C(cmd) in Windows writes umlauts in its own code page;
-    O(powershell) writes UTF-8.
+  - The exit code 255 may come from the guest's program or from C(prlctl). It counts as that of C(prlctl) when it
+    comes with one of the messages of C(prlctl). Then the task fails, even if O(success_rcs) contains 255.
+  - Output that is not in UTF-8 contains replacement characters. C(cmd) in Windows writes non-ASCII characters in its
+    own code page; O(powershell) writes UTF-8.
   - Linux and macOS guests may lose the first output of a command; the exit code is reliable.
 seealso:
   - module: macops.parallels.vm_power
   - module: macops.parallels.vm_generalize
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -129,7 +127,7 @@ EXAMPLES = r"""
     success_rcs: [0, 3010]
     timeout: 1800
 
-- name: Keep the Store from updating apps for single users, which would stop Sysprep
+- name: Keep the Store from updating apps for single users, which would make Sysprep fail
   macops.parallels.vm_exec:
     name: Windows 11
     powershell: |
@@ -143,7 +141,7 @@ EXAMPLES = r"""
     argv: [env, DEBIAN_FRONTEND=noninteractive, apt-get, dist-upgrade, --yes]
     timeout: 3600
 
-- name: Take the user's own settings, as the user at the screen
+- name: Export the settings of the user who is signed in at the screen
   macops.parallels.vm_exec:
     name: Windows 11
     current_user: true
@@ -153,21 +151,20 @@ EXAMPLES = r"""
 RETURN = r"""
 rc:
   description:
-    - Exit code of the command, of which only the last eight bits arrive; V(0) when it was not run because of
+    - Exit code of the command, of which only the last eight bits arrive. V(0) when it was not run because of
       O(creates) or O(removes), and in check mode.
-    - Also of one that failed.
+    - Also returned when the command failed.
   returned: success, or when the command failed
   type: int
   sample: 0
 stdout:
   description:
-    - What the command wrote to its standard output, without the line break at the end. Of long output the last 65536
-      characters.
+    - Standard output of the command, without the line break at the end. Only the last 65536 characters of long output.
   returned: success, or when the command failed
   type: str
   sample: Microsoft Windows [Version 10.0.26200.7840]
 stderr:
-  description: What it wrote to its standard error, as with RV(stdout).
+  description: Standard error of the command, as with RV(stdout).
   returned: success, or when the command failed
   type: str
   sample: ""
@@ -186,7 +183,7 @@ msg:
   description: Why the command was not run, or why the task failed.
   returned: when the command was not run, and on failure
   type: str
-  sample: C:\Program Files\Agent\agent.exe is there, so the command was not run.
+  sample: C:\Program Files\Agent\agent.exe exists, so the command was not run.
 """
 
 from typing import Any, Optional
@@ -209,7 +206,7 @@ KEPT = 65536
 
 
 def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
-    """Run the command, or say why not."""
+    """Run the command, or return why it was not run."""
     params = module.params
     argv, login = _command(params), _login(params)
     refuse_long(argv)
@@ -217,10 +214,10 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
     if params["powershell"] is not None and vm.family != "windows":
-        raise TaskError(f"'{vm.name}' has the system '{vm.os}', which knows no powershell. Use argv.")
+        raise TaskError(f"'{vm.name}' has the system '{vm.os}', which does not support powershell. Use argv.")
     guest = Guest(prl, vm, patience=params["wait_timeout"])
     if module.check_mode and vm.state != RUNNING:
-        return _not_run(f"'{vm.name}' is {vm.state}. In a real run it would have to be running by now.", skipped=True)
+        return _not_run(f"'{vm.name}' is {vm.state}. In a real run, it must be running at this point.", skipped=True)
     reason = _reason_not_to_run(guest, params["creates"], params["removes"])
     if reason:
         return _not_run(reason)
@@ -231,30 +228,30 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     shown = _shown(result)
     if result.rc not in {code & 0xFF for code in params["success_rcs"]}:
         raise TaskError(explain_rc(vm, result), **shown)
-    return {"changed": True, "failed": False, **shown}  # without a word, Ansible takes any rc but 0 for a failure
+    return {"changed": True, "failed": False, **shown}  # without "failed", Ansible treats any rc but 0 as a failure
 
 
 def _command(params: dict[str, Any]) -> list[str]:
     if params["powershell"] is not None:
         if not params["powershell"].strip():
-            raise TaskError("powershell is empty. Give the script, or use argv.")
+            raise TaskError("powershell is empty. Set it to the script, or use argv.")
         return powershell(params["powershell"])
     if not params["argv"] or not params["argv"][0].strip():
-        raise TaskError("argv is empty. Its first element is the program to run.")
+        raise TaskError("argv is empty. Set its first element to the program to run.")
     return params["argv"]
 
 
 def _login(params: dict[str, Any]) -> Login:
     if params["current_user"] and params["user"]:
-        raise TaskError("user and current_user say two different things. Give one of them.")
+        raise TaskError("user and current_user exclude each other. Set only one of them.")
     return Login(params["user"] or "", params["password"] or "", params["current_user"])
 
 
 def _reason_not_to_run(guest: Guest, creates: Optional[str], removes: Optional[str]) -> str:
     if creates and guest.exists(creates):
-        return f"{creates} is there, so the command was not run."
+        return f"{creates} exists, so the command was not run."
     if removes and not guest.exists(removes):
-        return f"{removes} is not there, so the command was not run."
+        return f"{removes} does not exist, so the command was not run."
     return ""
 
 

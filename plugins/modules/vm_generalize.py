@@ -11,17 +11,17 @@ module: vm_generalize
 short_description: Generalize the guest of a virtual machine of Parallels Desktop and shut it down
 version_added: 1.0.0
 description:
-  - Makes a guest forget which machine it is, so that each copy of it becomes a machine of its own at its first start,
-    and shuts it down in that state.
-  - In Windows it runs Sysprep with C(/generalize /oobe /quit) as C(SYSTEM), waits until Windows' own registry says
-    that it is generalized, and only then shuts it down. When Sysprep fails, the end of its log is in the error.
-  - In Linux it empties C(/etc/machine-id), removes the SSH host keys and runs C(cloud-init clean) where there is
-    cloud-init. It looks again whether each of them is gone, and shuts it down.
-  - Starting a generalized Windows runs its first setup, which undoes it. So what was proven is noted in a file beside
-    the virtual machine's bundle (C(.NAME.pvm.claim.json)), and a virtual machine that is stopped and noted is left as
-    it is. The note does not count any more when Parallels' counter of its uptime shows that it has run since.
-  - Run it on a clone, as the playbooks do. A generalized source VM would have to go through its first setup before it
-    can be worked on again.
+  - Removes the identity of a guest, so that each copy becomes a separate machine at its first start, and shuts it down
+    in that state.
+  - In Windows, it runs Sysprep with C(/generalize /oobe /quit) as C(SYSTEM), waits until the Windows registry shows
+    that Windows is generalized, and only then shuts it down. If Sysprep fails, the error contains the end of its log.
+  - In Linux, it empties C(/etc/machine-id), removes the SSH host keys and runs C(cloud-init clean) if cloud-init is
+    installed. It verifies that each of them is gone, and shuts the guest down.
+  - Starting a generalized Windows runs its first setup, which undoes it. So the verified result is noted in a file
+    beside the virtual machine's bundle (C(.NAME.pvm.claim.json)), and a stopped virtual machine with such a note is
+    left unchanged. The note is no longer valid when Parallels' uptime counter shows that the VM has run since.
+  - Run it on a clone, as the playbooks do. A generalized source VM would have to complete its first setup before it can
+    be used again.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -31,7 +31,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - A running guest is asked for its state, which changes nothing in it. A stopped one is not started.
+      - The state of a running guest is read without changing the guest. A stopped one is not started.
   diff_mode:
     support: full
   idempotent:
@@ -46,63 +46,63 @@ options:
     required: true
   start:
     description:
-      - Whether to start a stopped virtual machine of which no note shows that it is generalized. By default that is
-        an error, because nobody can tell from outside whether it is.
-      - A virtual machine that is noted as generalized is not started, and neither is a Windows that was shut down in
-        the middle of it.
+      - Whether to start a stopped virtual machine without a note that it is generalized. By default that is an error,
+        because only the running guest shows whether it is.
+      - A virtual machine that is noted as generalized is not started. Neither is a Windows that was shut down while it
+        was being generalized.
     type: bool
     default: false
   unattend:
     description:
-      - Windows. Path in the guest of an answer file for the first setup, which Sysprep takes over. It may have no
-        spaces.
-      - Without it, Sysprep uses what Windows itself finds, such as C(C:\Windows\Panther\unattend.xml).
+      - Windows only. Path in the guest of an answer file for the first setup, which is passed to Sysprep. It must not
+        contain spaces.
+      - By default, Sysprep uses the file that Windows itself finds, such as C(C:\Windows\Panther\unattend.xml).
     type: str
   mode_vm:
     description:
-      - Windows. Whether to add C(/mode:vm), which lets the first start be faster because the hardware is not looked
-        for again.
-      - Only for images that run on the very hypervisor and hardware profile they were made on, so not for both kinds
-        of Macs.
+      - Windows only. Whether to add C(/mode:vm), which makes the first start faster because the hardware is not
+        detected again.
+      - Only for images that run on the same hypervisor and hardware profile that they were made on, so not on both
+        kinds of Macs.
     type: bool
     default: false
   timeout:
-    description: Seconds that Sysprep may take.
+    description: Timeout for Sysprep, in seconds.
     type: int
     default: 1800
   wait_timeout:
-    description: Seconds that a start may take until the guest answers.
+    description: Timeout for a start until the guest responds, in seconds.
     type: int
     default: 300
   stop_timeout:
-    description: Seconds that the shutdown may take. The plug is never pulled.
+    description: Timeout for the shutdown, in seconds. The virtual machine is never powered off by force.
     type: int
     default: 300
 notes:
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
   - macOS guests cannot be generalized.
-  - Some Linux systems (Debian and Ubuntu without cloud-init) make no new SSH host keys by themselves, and their SSH
-    server does not start without. Where it is needed, put a unit that runs C(ssh-keygen -A) into the source VM.
+  - Some Linux systems (Debian and Ubuntu without cloud-init) do not create new SSH host keys, and their SSH server does
+    not start without them. If you need it, add a unit that runs C(ssh-keygen -A) to the source VM.
 seealso:
   - module: macops.parallels.vm_exec
   - module: macops.parallels.vm_power
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Generalize the clone, which runs
+- name: Generalize the running clone
   macops.parallels.vm_generalize:
     name: win11-2026.11.0-arm64
 
-- name: Generalize it with the company's answer file, and start it for that
+- name: Start it, and generalize it with the company's answer file
   macops.parallels.vm_generalize:
     name: win11-2026.11.0-arm64
     start: true
     unattend: C:\Windows\Setup\company.xml
     timeout: 3600
 
-- name: Only look whether it is generalized
+- name: Only check whether it is generalized
   macops.parallels.vm_generalize:
     name: win11-2026.11.0-arm64
     start: true
@@ -110,7 +110,7 @@ EXAMPLES = r"""
   register: looked
   changed_when: false
 
-- name: Work in it as long as it is not
+- name: Start it if it is not
   macops.parallels.vm_power:
     name: win11-2026.11.0-arm64
     state: running
@@ -120,20 +120,20 @@ EXAMPLES = r"""
 RETURN = r"""
 generalized:
   description:
-    - Whether the guest is generalized now. In check mode, whether it is before anything is done; of a stopped one
-      without a note, V(false).
+    - Whether the guest is generalized now. In check mode, whether it is generalized already; V(false) for a stopped
+      one without a note.
   returned: success
   type: bool
   sample: true
 generalized_at:
-  description: When that was proven, in UTC. Empty when it has not been noted.
+  description: When that was verified, in UTC. Empty when it has not been noted.
   returned: success
   type: str
   sample: "2026-11-22T09:30:00Z"
 proof:
   description:
-    - By what it is known that the guest is generalized. For Windows the value of C(ImageState) below
-      C(HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State), for Linux what is gone. Empty when it is not.
+    - The proof that the guest is generalized. For Windows the value of C(ImageState) below
+      C(HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State), for Linux what was removed. Empty when it is not.
   returned: success
   type: str
   sample: IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE
@@ -148,7 +148,7 @@ previous_state:
   type: str
   sample: running
 image_state:
-  description: What Windows says of its state.
+  description: The state that Windows reports.
   returned: when Windows is not generalized in the end
   type: str
   sample: IMAGE_STATE_COMPLETE
@@ -158,7 +158,7 @@ sysprep_log:
   type: str
   sample: SYSPRP Package Example was installed for a user, but not provisioned for all users.
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict
@@ -181,7 +181,7 @@ commands:
       type: float
       sample: 41.5
 cmd:
-  description: The command of Parallels that failed, or by which Sysprep was run. With C(rc), C(stdout) and C(stderr).
+  description: The command of Parallels that failed, or that ran Sysprep. With C(rc), C(stdout) and C(stderr).
   returned: when a command of Parallels or Sysprep failed
   type: list
   elements: str

@@ -11,10 +11,10 @@ module: vm_power
 short_description: Start, stop and suspend a virtual machine of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Brings a virtual machine into a state, and returns how it got there.
-  - A running guest is shut down gracefully. It is asked again while it runs on, because Windows may finish an update by
-    starting anew. The module waits for the state, not for the command.
-  - The plug is pulled only when O(force=true) says so, and only after O(timeout).
+  - Changes the power state of a virtual machine, and returns how it was changed.
+  - A running guest is shut down gracefully. The request is repeated while the guest is running, because Windows may
+    finish an update by restarting. The module waits for the state, not for the command.
+  - The virtual machine is powered off by force only with O(force=true), and only after O(timeout).
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -41,36 +41,36 @@ options:
     choices: [running, stopped, suspended]
     required: true
   timeout:
-    description: Seconds that a step (a shutdown, a start) may take.
+    description: Timeout for a step (a shutdown, a start), in seconds.
     type: int
     default: 300
   force:
     description:
-      - Whether a guest that did not shut down within O(timeout) is switched off, as if the plug had been pulled.
+      - Force power-off after the timeout, if the guest did not shut down within O(timeout).
     type: bool
     default: false
   suspended:
     description:
-      - What to do with a virtual machine that is suspended or paused and so has something in its memory.
-      - V(fail) touches nothing and says so.
-      - V(resume) lets it go on from there, and then shuts it down gracefully when it is to be stopped.
-      - V(discard) throws the memory away. What the guest had not yet written to its disk is lost.
+      - What to do with a virtual machine that is suspended or paused, and so has data in its memory.
+      - V(fail) fails and changes nothing.
+      - V(resume) resumes it, and then shuts it down gracefully if the wanted state is V(stopped).
+      - V(discard) discards the memory. Data that the guest had not yet written to its disk is lost.
     type: str
     choices: [fail, resume, discard]
     default: fail
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Shut the VM down, whatever it takes
+- name: Shut the VM down, and force power-off after ten minutes
   macops.parallels.vm_power:
     name: Windows 11
     state: stopped
     timeout: 600
     force: true
 
-- name: Start the VM, also when it is suspended
+- name: Start the VM, or resume it when it is suspended
   macops.parallels.vm_power:
     name: Windows 11
     state: running
@@ -84,21 +84,21 @@ state:
   type: str
   sample: stopped
 previous_state:
-  description: The state before. A state in which Parallels was at work on it is waited out first.
+  description: The state before. If Parallels was working on the virtual machine, the state after that work.
   returned: success
   type: str
   sample: running
 method:
   description:
-    - The step that brought it there, V(none) when it was there already. Of two steps, such as resuming and then
-      shutting down, the last.
-    - One of V(none), V(start), V(resume), V(stop) (a graceful shutdown), V(kill) (the plug), V(drop_state) (a suspended
-      memory thrown away), V(suspend).
+    - The step that led to the state, V(none) when it already had this state. Of two steps, such as resuming and then
+      shutting down, the last one.
+    - One of V(none), V(start), V(resume), V(stop) (a graceful shutdown), V(kill) (a forced power-off), V(drop_state)
+      (suspended memory was discarded), V(suspend).
   returned: success
   type: str
   sample: stop
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict

@@ -2,21 +2,21 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes and removes snapshots of a virtual machine of Parallels Desktop."""
+"""Creates and removes snapshots of a virtual machine of Parallels Desktop."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_snapshot
-short_description: Make and remove snapshots of a virtual machine of Parallels Desktop
+short_description: Create and remove snapshots of a virtual machine of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Makes a snapshot, or removes one, one with all that grew from it, or all. What the virtual machine has now on its
-    disks stays.
-  - Several snapshots are removed one by one, the youngest first. Each removal is proven by a new list, and is tried
-    again while Parallels still synchronizes data of the one before.
-  - Parallels merges what a snapshot holds with what came after it, for which the bigger part may take in the smaller
-    one before that goes. That there is room for it is checked before each removal.
+  - Creates a snapshot, or removes one snapshot, one with all its descendants, or all. The current content of the disks
+    stays.
+  - Several snapshots are removed one by one, the newest first. Each removal is verified with a new list, and is tried
+    again while Parallels is still synchronizing data of the previous one.
+  - Parallels merges the data of a snapshot with the data that came after it. The bigger part may absorb the smaller one
+    before that is deleted. The free space for this is checked before each removal.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -30,8 +30,8 @@ attributes:
   idempotent:
     support: full
     details:
-      - With O(state=present), a snapshot of that name is enough; another description is not a difference, because
-        Parallels cannot change the description of a snapshot from the command line.
+      - With O(state=present), only the name of the snapshot counts. Its description is not compared, because Parallels
+        cannot change the description of a snapshot from the command line.
   platform:
     platforms: macos
     support: full
@@ -41,50 +41,50 @@ options:
     type: str
     required: true
   state:
-    description: Whether the snapshot should be there.
+    description: Whether the snapshot should exist.
     type: str
     choices: [present, absent]
     default: present
   snapshot:
     description:
-      - Name of the snapshot; to remove one, its id will do as well.
+      - Name of the snapshot. To remove one, the id works as well.
       - Required unless O(all=true), with which it cannot be combined.
     type: str
   description:
-    description: Description of a snapshot that is made.
+    description: Description of a new snapshot.
     type: str
     default: ""
   children:
-    description: Whether what grew from the snapshot is removed with it.
+    description: Whether to remove the descendants of the snapshot with it.
     type: bool
     default: false
   all:
-    description: Whether all snapshots are removed.
+    description: Whether to remove all snapshots.
     type: bool
     default: false
   force:
     description:
-      - Whether to remove a snapshot on which linked clones stand. Their disks are lost with it. Without it, that is an
-        error.
+      - Whether to remove a snapshot even if linked clones depend on it. Their disks are lost with it. By default, that
+        is an error.
       - A snapshot that was made for a linked clone which no longer exists is removed like any other.
     type: bool
     default: false
   timeout:
-    description: Seconds that making or removing one snapshot may take.
+    description: Timeout for creating or removing one snapshot, in seconds.
     type: int
     default: 3600
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Make a snapshot before the updates
+- name: Create a snapshot before the updates
   macops.parallels.vm_snapshot:
     name: Windows 11
     snapshot: before updates
     description: Made by the monthly update play
 
-- name: Remove it, and what grew from it
+- name: Remove it, and its descendants
   macops.parallels.vm_snapshot:
     name: Windows 11
     state: absent
@@ -101,8 +101,8 @@ EXAMPLES = r"""
 RETURN = r"""
 snapshots:
   description:
-    - The snapshots of the virtual machine now, each after the one that it grew from. In check mode, those that would be
-      left; one that would be made is not among them.
+    - The snapshots of the virtual machine now, each after its parent. In check mode, those that would be left, without
+      one that would be created.
     - The keys are those of the snapshots of M(macops.parallels.vm_info).
   returned: success
   type: list
@@ -116,29 +116,29 @@ snapshots:
       parent: ""
       depth: 0
 removed:
-  description: The snapshots that are gone, with the same keys.
+  description: The removed snapshots, with the same keys.
   returned: success
   type: list
   elements: dict
 linked_clones:
   description: UUIDs of the linked clones that would be lost.
-  returned: when linked clones stand on a snapshot that is to be removed
+  returned: when linked clones depend on a snapshot that is to be removed
   type: list
   elements: str
 path:
-  description: The folder in which there is not enough room.
-  returned: when the free space is not enough, or when the disk filled up meanwhile
+  description: The folder without enough free space.
+  returned: when the free space is not enough, or when the disk filled up during the work
   type: str
 free_bytes:
-  description: Bytes that are free there.
-  returned: when they are not enough, or when the disk filled up meanwhile
+  description: Free bytes in that folder.
+  returned: when they are not enough, or when the disk filled up during the work
   type: int
 needed_bytes:
   description: Bytes that the removal may need.
-  returned: when the free space is not enough, or when the disk filled up meanwhile
+  returned: when the free space is not enough, or when the disk filled up during the work
   type: int
 commands:
-  description: The commands of Parallels that were run to change something, in their order. Empty when none was.
+  description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
   type: list
   elements: dict
@@ -181,9 +181,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
-    """Make or remove what is asked for."""
+    """Create or remove the snapshots."""
     if module.params["all"] and module.params["snapshot"] is not None:
-        raise TaskError("Give either the snapshot to remove, or all: true to remove every one.")
+        raise TaskError("snapshot and all exclude each other. Set snapshot to remove one, or all: true to remove all.")
     prl = prlctl_of(module)
     vm = get_vm_at_rest(prl, module.params["name"])
     job.subject = vm.name

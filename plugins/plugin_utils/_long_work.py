@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The controller's side of long work: starts it as a job, shows its progress, finds it again after a lost connection.
+"""The controller's side of long work: starts it as a job, shows its progress, and reconnects to it.
 
 See module_utils._jobs.job for what happens on the Mac. All network work is that of Ansible's own connection.
 """
@@ -31,15 +31,15 @@ display = Display()
 
 T = TypeVar("T")
 
-# Work that is done within so many seconds is answered by the call that has started it.
+# Seconds: work that is done by then is answered by the call that has started it.
 _WAIT = 4.0
-# Seconds between two questions how far it is: few at first, so that work of some seconds is not kept waiting.
+# Seconds between two polls: few at first, so that short work is answered soon.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
-# Less would end jobs between two questions over a slow connection.
+# Less would end jobs between two polls over a slow connection.
 LEAST_UNATTENDED = 15.0
-# A job that does not tell anything new for so many seconds may be dead: the module finds out.
+# A job that reports nothing new for so many seconds may be dead: the module finds out.
 _SILENCE = 30.0
-# Seconds for which a Mac is tried that could not be reached when the work was to be started.
+# Seconds of retries when the Mac cannot be reached at the start of the work.
 _START_PATIENCE = 120.0
 
 
@@ -99,20 +99,20 @@ class LongWork(ActionBase):
             if not isinstance(running, dict):
                 return result
             if running["joined"] and not waited_for:
-                self._say("Another run does this already: waiting for its end.")
+                self._say("Another run is already doing this. Waiting until it has finished.")
             waited_for = running["id"]
             patience = self._unattended
             self._watch(running["folder"])
 
     def _call_module(self) -> dict[str, Any]:
         result = self._execute_module(module_args=dict(self._task.args), task_vars=self._task_vars)
-        # The connection's program was killed, which Ansible takes for an answer of the module.
+        # The connection's program was killed, which Ansible mistakes for an answer of the module.
         if "module_stdout" in result and (result.get("rc") == 255 or (result.get("rc") or 0) < 0):
             raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
         return result
 
     def _watch(self, folder: str) -> None:
-        """Return when the job has ended, or seems to have."""
+        """Wait until the job has ended, or seems to have."""
         shell = self._connection._shell
         lease, progress = shell.join_path(folder, "lease"), shell.join_path(folder, "progress.json")
         question = f"printf %s {self._token} > {shell.quote(lease)} && cat {shell.quote(progress)}"
@@ -132,18 +132,18 @@ class LongWork(ActionBase):
             time.sleep(pause)
             pause = min(pause * 1.2, _LONGEST_PAUSE)
             if os.getppid() != self._playbook:
-                # Whoever killed it does not reach the processes of its tasks, which have sessions of their own.
-                raise AnsibleActionFail("The playbook is gone.")
+                # Killing the playbook does not reach the processes of its tasks, which have their own sessions.
+                raise AnsibleActionFail("The playbook has ended.")
 
     def _ask(self, question: str) -> str:
-        """Return what a shell command on the Mac says, empty when it fails there."""
+        """Return the output of a shell command on the Mac, empty when it fails there."""
         done = self._low_level_execute_command(question)
         if done["rc"] == 255 or done["rc"] < 0:
             raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
         return str(done["stdout"]) if done["rc"] == 0 else ""
 
     def _persist(self, call: Callable[[], T], patience: float) -> T:
-        """Return what the call returns, made again while the Mac cannot be reached, for some seconds."""
+        """Return the result of the call; retry it for some seconds while the Mac cannot be reached."""
         lost: Optional[float] = None
         pause = 1.0
         while True:
@@ -154,34 +154,34 @@ class LongWork(ActionBase):
                 if lost is None:
                     lost = now
                     self._say(
-                        "The connection is lost; what was begun goes on there. "
-                        f"Trying to reach it for {duration(patience)}."
+                        "The connection is lost. The work continues on the host. "
+                        f"Trying to reconnect for {duration(patience)}."
                     )
                 elif now - lost > patience:
                     raise
                 time.sleep(pause)
                 pause = min(pause * 1.5, 15.0)
-                with contextlib.suppress(Exception):  # it is lost anyway; the next call says whether it is there again
+                with contextlib.suppress(Exception):  # it is lost anyway; the next call shows whether it is back
                     self._connection.reset()
                 continue
             if lost is not None:
-                self._say("It can be reached again.")
+                self._say("The connection is back.")
             return answer
 
     def _leave(self) -> None:
-        """End the job, or leave it to itself, as the admin wants it."""
+        """Stop the job, or let it continue, as the admin has chosen."""
         if not self._cancels:
-            self._say("The playbook ends; what was begun goes on there (image_on_cancel is 'continue').")
+            self._say("The playbook was stopped. The work continues on the host (image_on_cancel is 'continue').")
             return
         root = f'"$HOME"/{ROOT[2:]}'
         command = f"mkdir -p {root} && : > {root}/{self._token}.cancel"
         with contextlib.suppress(AnsibleConnectionFailure):
             if self._low_level_execute_command(command)["rc"] == 0:
-                self._say("The playbook ends; what was begun there is ended, too. The same command takes it up again.")
+                self._say("The playbook was stopped, and so was the work. Run the same command again to resume.")
                 return
         self._say(
-            f"The playbook ends. It could not be reached; what was begun there ends by itself within "
-            f"{duration(self._unattended)}."
+            "The playbook was stopped. The host could not be reached; the work on it stops within "
+            f"{duration(self._unattended)}. Run the same command again to resume."
         )
 
     def _say(self, sentence: str) -> None:
@@ -203,13 +203,13 @@ class LongWork(ActionBase):
         except (TypeError, ValueError):
             seconds = -1
         if seconds < least:
-            raise AnsibleActionFail(f"The variable {name} must be a number of seconds, and at least {least:.0f}.")
+            raise AnsibleActionFail(f"The variable {name} must be a number of seconds, at least {least:.0f}.")
         return seconds
 
     def _choice(self, name: str, choices: tuple[str, str]) -> str:
         value = str(self._variable(name, choices[0]))
         if value not in choices:
-            raise AnsibleActionFail(f"The variable {name} must be '{choices[0]}' or '{choices[1]}', and is '{value}'.")
+            raise AnsibleActionFail(f"The variable {name} must be '{choices[0]}' or '{choices[1]}', but is '{value}'.")
         return value
 
 
@@ -219,8 +219,8 @@ def _name_of_host(task: Any, task_vars: dict[str, Any]) -> str:
 
 
 def _read(answer: str) -> Optional[dict[str, Any]]:
-    """Return what a job tells, an empty dictionary before it has told anything, None when its folder is gone."""
-    # Some servers greet with a line or two.
+    """Return the report of a job, empty before its first report, None when its folder is gone."""
+    # Some servers print a greeting first.
     start = answer.find("{")
     if start < 0:
         return None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The lines by which long work shows that it moves: few of them, and each says something new."""
+"""The progress lines of long work: few, and each with something new."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional
 
 from ..module_utils._common.space import shortly
 
-# Seconds: work that is done by then shows nothing; between two lines; and between two that can tell no percentage.
+# Seconds: work that is done by then shows nothing; between two lines; between two lines without a percentage.
 QUIET = 5.0
 INTERVAL = 5.0
 INTERVAL_WITHOUT_PERCENT = 30.0
@@ -30,7 +30,7 @@ class ProgressLines:
         self._percent = -1
 
     def line(self, told: Mapping[str, Any]) -> Optional[str]:
-        """Return the line for what a job tells (see module_utils._jobs.job), or None when it is not time for one."""
+        """Return the line for the report of a job (see module_utils._jobs.job), or None when it is not time for one."""
         reading = told.get("progress") or {}
         now = self._clock()
         if not reading or now - self._begun < QUIET or not (reading["done"] or reading["total"]):
@@ -54,7 +54,7 @@ def describe(reading: Mapping[str, Any], subject: str) -> str:
     percent = _percent_of(reading)
     parts = []
     if percent is not None:
-        amount = f"{percent} % ({shortly(reading['done'])} of {shortly(reading['total'])})"
+        amount = f"{percent}% ({shortly(reading['done'])} of {shortly(reading['total'])})"
         parts.append(f"about {amount}, estimated" if reading.get("estimate") else amount)
     else:
         parts.append(shortly(reading["done"]))
@@ -70,12 +70,12 @@ def _percent_of(reading: Mapping[str, Any]) -> Optional[int]:
     if not total:
         return None
     percent = int(100 * reading["done"] / total)
-    # An estimate may go wrong: it does not say that the work is done while it goes on.
+    # An estimate may be wrong: it never shows 100% while the work is still running.
     return min(percent, 99 if reading.get("estimate") else 100)
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words that are as exact as a forecast can be."""
+    """Return a time in words, only as exact as a forecast can be."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -65,7 +65,7 @@ def test_all_of_it_can_be_read(shown, dark, width):
 def test_the_yardsticks_measure(shown):
     tab = shown(example(), width=320)
     tab.ask("document.documentElement.style.setProperty('--quiet', '#a0a0a0')")
-    assert any("images are offered here" in found for found in tab.ask(TOO_FAINT))
+    assert any("images available" in found for found in tab.ask(TOO_FAINT))
     tab.ask("document.querySelector('h1').style.width = '400px'")
     assert tab.ask(f"{TOO_FAR}(320)") == ["H1 "]
 

@@ -43,17 +43,17 @@ VERBS = ("stop", "clone", "start", "snapshot-delete", "pack", "delete")
 
 MAC_ROWS = (
     playbook(" ".join(f"rc255_after_success=1:{verb}" for verb in VERBS), "all"),
-    modules("kill_in_clone=1", "clone", ("ended from outside",)),
-    modules("disk_full=1:pack", "pack", ("disk is full", "half-made")),
+    modules("kill_in_clone=1", "clone", ("killed by another process",)),
+    modules("disk_full=1:pack", "pack", ("disk is full", "incomplete")),
     modules("delete_fails=1", "clean", ("administrator",)),
     modules("service_down=3 vm_frozen=1:list list_empty_once=1 invalid_state=1", "all"),
     modules("busy=2:clone busy=2:snapshot-delete busy=2:pack busy=2:delete sync_race=2 vm_frozen=1:clone", "all"),
     modules("json_garbage=2 kill_after_clone=1 kill_after_pack=1 start_fails=1", "all"),
     modules("stop_ignored=1", "clone", ("did not shut down",), image_stop_timeout=3),
     modules("snapshot_remains=1", "snapshots", ("snapshot",)),
-    modules("kill_in_snapshot_delete=1", "snapshots", ("ended from outside",)),
+    modules("kill_in_snapshot_delete=1", "snapshots", ("killed by another process",)),
     modules("disk_full=1:clone", "clone", ("disk is full",)),
-    modules("kill_in_pack=1", "pack", ("ended from outside", "half-made")),
+    modules("kill_in_pack=1", "pack", ("killed by another process", "incomplete")),
     modules("pack_empty=1", "pack", ("did not",)),
     modules("pack_empty=1:moved", "pack", ("empty file",)),
     modules("pack_missing=1", "pack", ("did not",)),
@@ -154,11 +154,16 @@ FINAL = {
     "certificate expires": (expiring, dict.fromkeys(STAGES, ("certificate", "expired"))),
     "request cut off for ever": (
         fault("PUT", cut_after=50, times=FOR_EVER),
-        dict.fromkeys(("upload", "sidecar", "record"), ("connection broke",)),
+        dict.fromkeys(("upload", "sidecar", "record"), ("connection was lost",)),
     ),
     "answer lost for ever": (
         fault("MOVE", lose_answer=True, times=FOR_EVER),
-        {"proof": ("hung up",), "publish": (), "sidecar": ("hung up",), "record": ()},
+        {
+            "proof": ("closed the connection without a response",),
+            "publish": (),
+            "sidecar": ("closed the connection without a response",),
+            "record": (),
+        },
     ),
     "answer reset for ever": (
         fault("GET", reset_answer_after=50, times=FOR_EVER),
@@ -170,7 +175,7 @@ FINAL = {
     ),
     "crawls for ever": (
         fault(slow=100, times=FOR_EVER),
-        {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no byte moved",)},
+        {**dict.fromkeys(("catalog", "link", "record"), ("too slow",)), "upload": ("no data was transferred",)},
     ),
     "crawls for a while": (
         fault(slow=10_000, slow_for=1, times=FOR_EVER),
@@ -178,11 +183,11 @@ FINAL = {
     ),
     "GET lies about the size": (
         fault("GET", lie=1, times=FOR_EVER),
-        {"catalog": ("ended before its end",), "link": ("speaks of",), "record": ("ended before its end",)},
+        {"catalog": ("ended too early",), "link": ("the last ones are missing",), "record": ("ended too early",)},
     ),
     "HEAD lies about the size": (
         fault("HEAD", lie=1, times=FOR_EVER),
-        {"upload": ("kept",), "publish": ("was published, but",)},
+        {"upload": ("stored",), "publish": ("was published, but",)},
     ),
 }
 # Seconds, and tries after the first: so that a run gives up soon.

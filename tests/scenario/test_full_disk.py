@@ -123,7 +123,7 @@ def test_a_disk_that_fills_up(play, simulated_mac, small_disk, tmp_path, record_
             assert first["free_bytes"] >= 0
             (second,) = run.results_of(f"{task} again")
             assert second["changed"]
-        assert "is as it was" in run.results_of("Pack")[0]["msg"]
+        assert "is unchanged" in run.results_of("Pack")[0]["msg"]
         assert simulated_mac.fingerprint(SOURCE) == before
         assert {path.name for path in small_disk.iterdir()} == {
             ".ansible",

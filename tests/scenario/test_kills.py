@@ -143,7 +143,7 @@ def test_killed_again_and_again(make_build, ssh_mac, mac_sshd, jobs, nginx_store
             run = running.finish()
         run.assert_no_secret(build.store.password)
         assert run.rc != 0, f"the run got over {struck}: {run.output[-6000:]}"
-        run.assert_failed("ended from outside")
+        run.assert_failed("was killed")
         assert mac.fingerprint(SOURCE_VM) == before
         assert all(path.name == IMAGE or path.stat().st_size < 10_000 for path in nginx_store.folder.iterdir())
         outcomes.extend((kill, told(run)) for kill in struck)

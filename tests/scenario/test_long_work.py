@@ -32,7 +32,7 @@ PACK = """\
         name: Alpha
         executable: "{{ image_executable }}"
 """
-LINE = re.compile(r"^  \[mac\] (?P<what>\w+) .*?: (?:about )?(?P<percent>\d+) %.*$", re.MULTILINE)
+LINE = re.compile(r"^  \[mac\] (?P<what>\w+) .*?: (?:about )?(?P<percent>\d+)%.*$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store, record_proper
         run.assert_ok().assert_no_secret(build.store.password)
         assert_built(build, mac, before)
         assert [len(calls(mac, verb)) for verb in ("clone", "pack")] == [1, 1]
-        assert "It can be reached again" in run.output
+        assert "The connection is back" in run.output
         assert run.results_of("macops.parallels.image_upload")[0]["bytes_sent"] == build.stored[IMAGE]
         lines = [(found["what"], int(found["percent"])) for found in LINE.finditer(run.output)]
         assert {what for what, _percent in lines} >= {"Packing", "Uploading", "Downloading"}

@@ -85,7 +85,7 @@ def test_it_goes_on_with_the_part_size_of_the_run_before(azure: Run) -> None:
 def test_blocks_of_another_program_are_told(azure: Run) -> None:
     """Azure refuses ids of another length as long as they wait."""
     blob_of(azure).stage_block("short", b"x")
-    with pytest.raises(TaskError, match="another program has begun to upload something under this name"):
+    with pytest.raises(TaskError, match="another program has started an upload under this name"):
         azure.upload()
 
 
@@ -130,20 +130,20 @@ def test_a_signature_without_the_right_to_list_or_delete(azure: Run) -> None:
     for work, right in ((store.list, "list"), (lambda: store.delete("x"), "delete")):
         with pytest.raises(TaskError) as caught:
             work()
-        assert f"sas_token does not allow it. Make one with the right to {right}" in caught.value.message
+        assert f"sas_token does not allow it. Create one with the permission to {right}" in caught.value.message
         assert sas.split("sig=")[1] not in str(caught.value.result())
 
 
 def test_a_signature_that_ends_soon(azure: Run) -> None:
     sas = azure.backend.server.sas(azure.folder.destination.split("/")[3], "rw", 3600)
     azure.upload(account_key=None, sas_token=sas)
-    assert [notice.split(".")[0] for notice in azure.notices if "ends on" in notice]
+    assert [notice.split(".")[0] for notice in azure.notices if "expires on" in notice]
 
 
 @pytest.mark.parametrize(
     ("lasts", "rights", "key", "words"),
     [
-        (-60, "rw", None, "sas_token has ended on"),
+        (-60, "rw", None, "sas_token has expired on"),
         (3600, "rw", OTHER_KEY, "sas_token"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_token(azure: Run) -> None:
     azure.assert_published()
 
 
-@pytest.mark.parametrize(("lasts", "words"), [(-60, "token has ended on"), (None, "the token is not accepted")])
+@pytest.mark.parametrize(("lasts", "words"), [(-60, "token has expired on"), (None, "the token is not accepted")])
 def test_a_token_that_does_not_do(azure: Run, lasts: float | None, words: str) -> None:
     token = azure.backend.server.token(lasts) if lasts else "opaque-secret-token"
     with pytest.raises(TaskError, match=words) as caught:
@@ -185,7 +185,7 @@ def test_an_image_under_a_lease_is_not_overwritten(azure: Run, tmp_path: Any) ->
     lease = blob_of(azure).acquire_lease()
     other = tmp_path / "other.pvmp"
     other.write_bytes(azure.image.data[::-1])
-    with pytest.raises(TaskError, match="somebody holds a lease"):
+    with pytest.raises(TaskError, match="the blob has an active lease"):
         azure.upload(src=str(other), sha256=None, overwrite=True)
     lease.release()
     assert azure.folder.published()[azure.image.name] == azure.image.data

@@ -68,6 +68,6 @@ def test_it_is_cloned(image: pathlib.Path) -> None:
 
 
 def test_a_clone_of_wrong_bytes_is_removed(image: pathlib.Path) -> None:
-    with pytest.raises(TaskError, match="is not the file that was to be sent"):
+    with pytest.raises(TaskError, match="is not the expected file"):
         upload(image, "0" * 64)
     assert list((image.parent / "store").iterdir()) == []

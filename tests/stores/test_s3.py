@@ -73,7 +73,7 @@ class Case:
     def break_after(self, size: int, **options: Any) -> None:
         """Let an upload fail when so many bytes have gone out."""
         self.backend.break_after(size)
-        with pytest.raises(TaskError, match="the same command goes on"):
+        with pytest.raises(TaskError, match="Run the same command again to resume"):
             self.upload(retries=0, **options)
         self.backend.begin()
 
@@ -228,7 +228,7 @@ def test_the_best_of_several_uploads_is_gone_on_with(case: Case, monkeypatch: py
     assert len(case.uploads()) == 2
     uploaded = case.upload()
     assert uploaded.resumed_from > 0
-    assert "another one of the same image has more" in case.notices[0]
+    assert "another upload of the same image has more bytes" in case.notices[0]
     assert lesser not in case.uploads()
     case.assert_published()
 
@@ -241,7 +241,7 @@ def test_uploads_of_others_are_left_until_they_are_stale(case: Case, monkeypatch
     case.client.delete_object(Bucket=BUCKET, Key=case.key)
     monkeypatch.setattr(uploads_module, "STALE", -60)
     case.upload()
-    assert "nothing has come in for it for a day" in case.notices[0]
+    assert "it received nothing for a day" in case.notices[0]
     case.assert_published()
 
 
@@ -278,7 +278,7 @@ def test_a_file_that_comes_in_the_last_moment_stays(case: Case) -> None:
         case.client.put_object(Bucket=BUCKET, Key=case.key, Body=b"theirs")
 
     case.gateway.faults.append(Fault("POST", where=is_end, do=put))
-    with pytest.raises(TaskError, match="with other bytes"):
+    with pytest.raises(TaskError, match="with different content"):
         case.upload()
     assert case.client.get_object(Bucket=BUCKET, Key=case.key)["Body"].read() == b"theirs"
     assert case.uploads() == []
@@ -308,7 +308,7 @@ def test_parts_that_do_not_fit_begin_anew(case: Case) -> None:
 
 @pytest.mark.parametrize(
     "code, words",
-    [("AccessDenied", "s3:ListBucketMultipartUploads"), ("NotImplemented", "does not tell which uploads")],
+    [("AccessDenied", "s3:ListBucketMultipartUploads"), ("NotImplemented", "does not list unfinished uploads")],
 )
 def test_without_lists_of_uploads_it_begins_anew(case: Case, code: str, words: str) -> None:
     status = 403 if code == "AccessDenied" else 501
@@ -319,6 +319,20 @@ def test_without_lists_of_uploads_it_begins_anew(case: Case, code: str, words: s
     assert uploaded.resumed_from == 0
     case.gateway.faults.clear()
     case.assert_published()
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_it_is_known_beforehand_that_it_begins_anew(case: Case, write: bool) -> None:
+    case.fault(
+        403, "AccessDenied", times=9, where=lambda request: request.method == "GET" and "upload" in request.query
+    )
+    assert case.open().abilities("catalog.json", write=write).resume is False
+    case.gateway.faults.clear()
+    assert case.open().abilities("catalog.json", write=write).resume is True
+
+
+def test_with_a_key_of_the_stores_own_only_writing_tells_whether_it_resumes(case: Case) -> None:
+    assert case.open(s3_encryption="aws:kms").abilities("catalog.json", write=False).resume is None
 
 
 def test_lists_come_in_pages(case: Case) -> None:
@@ -332,7 +346,7 @@ def test_lists_come_in_pages(case: Case) -> None:
 def test_a_probe_that_cannot_be_removed_is_told(case: Case) -> None:
     case.fault(403, "AccessDenied", times=9, where=lambda request: request.method == "DELETE")
     case.upload()
-    assert "A tiny file" in case.notices[0]
+    assert "The tiny test file" in case.notices[0]
     assert "s3:DeleteObject" in case.notices[0]
     case.gateway.faults.clear()
     killed = _rename_probe(case)
@@ -356,12 +370,12 @@ def _rename_probe(case: Case) -> str:
 SENTENCES = [
     (403, "RequestTimeTooSkewed", {}, "clock"),
     (403, "InvalidAccessKeyId", {}, "Check access_key"),
-    (400, "ExpiredToken", {}, "not accepted any more"),
+    (400, "ExpiredToken", {}, "no longer accepted"),
     (400, "KMS.NotFoundException", {"s3_encryption": "aws:kms", "s3_kms_key_id": "k"}, "s3_kms_key_id"),
-    (400, "AccessControlListNotSupported", {"s3_acl": "public-read"}, "Leave out s3_acl"),
+    (400, "AccessControlListNotSupported", {"s3_acl": "public-read"}, "Omit s3_acl"),
     (400, "InvalidStorageClass", {"s3_storage_class": "FAST"}, "no storage class 'FAST'"),
     (403, "AccessDenied", {"s3_tags": {"a": "b"}}, "s3:PutObject and s3:PutObjectTagging"),
-    (501, "NotImplemented", {"s3_encryption": "AES256"}, "Leave out s3_encryption"),
+    (501, "NotImplemented", {"s3_encryption": "AES256"}, "Omit s3_encryption"),
     (507, "XMinioStorageFull", {}, "full"),
     (400, "SomethingNew", {}, "400 SomethingNew"),
 ]
@@ -382,7 +396,7 @@ def test_what_is_final_is_one_sentence(case: Case, status: int, code: str, optio
 
 def test_a_token_that_has_expired_is_named(case: Case) -> None:
     case.fault(400, "ExpiredToken", times=9)
-    with pytest.raises(TaskError, match=r"session_token has expired .* the same command goes on") as caught:
+    with pytest.raises(TaskError, match=r"session_token has expired .* run the same command again") as caught:
         case.open(session_token="t0ken").look(NAME)
     assert "t0ken" not in str(caught.value.result())
 
@@ -429,7 +443,7 @@ def test_keys_that_are_renewed_are_read_again(
     assert server.new_key in [seen for seen in case.gateway.seen if is_part(seen)][-1].headers["Authorization"]
     case.assert_published()
     case.fault(400, "ExpiredToken", times=9)
-    with pytest.raises(TaskError, match=r"had no new ones. Log in again"):
+    with pytest.raises(TaskError, match=r"has no new ones. Log in again"):
         case.open(**no_keys).look(NAME)
 
 
@@ -437,7 +451,7 @@ def test_nobody_writes_without_credentials(case: Case, monkeypatch: pytest.Monke
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(TaskError, match="There are no credentials for S3"):
+    with pytest.raises(TaskError, match="No credentials for S3 were found"):
         case.upload(access_key=None, secret_key=None)
     assert case.gateway.seen == []
 
@@ -449,7 +463,7 @@ def test_a_download_goes_on_where_it_broke(case: Case) -> None:
     assert (digest, size) == (hashlib.sha256(case.data).hexdigest(), len(case.data))
     assert len(case.pauses) == 1
     assert list(case.open().blocks(NAME, len(case.data))) == []
-    with pytest.raises(RetryLater, match="not there any more"):
+    with pytest.raises(RetryLater, match="no longer exists"):
         list(case.open().blocks("none.pvmp"))
 
 
@@ -523,7 +537,7 @@ def test_amazons_buckets_need_a_region(monkeypatch: pytest.MonkeyPatch, tmp_path
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    with pytest.raises(TaskError, match="Give region"):
+    with pytest.raises(TaskError, match="Set region"):
         S3Store("s3://images", StoreOptions(access_key="AK", secret_key="SK"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
     found = S3Store("s3://images", StoreOptions(access_key="AK", secret_key="SK")).link("a.pvmp")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The catalog of a store: C(catalog.json), the records of what is published there."""
+"""The catalog of a store: C(catalog.json), the records of its published images."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from .._stores.base import Conflict, Store
 from .._trust.seal import CATALOG, Seal, without_seal
 
 _LARGEST = 32 * 1024 * 1024
-# A store without atomic writing may show half of a catalog for a moment.
+# A store without atomic writes may briefly return a partly written catalog.
 _READ_TRIES = 3
 _READ_PAUSE = 1.0
-# Many Macs may publish at once, and each writer has to be the first one once.
+# Many Macs may publish at the same time, and each must win the race once.
 _WRITE_TRIES = 30
 _LONGEST_PAUSE = 5.0
-# Where a store does not compare before it writes, how long others who had read before us may take to write over us.
+# In a store without conditional writes: how long a host that read before us may take to overwrite our catalog.
 _SETTLE = 2.0
 _MOST_PROBLEMS = 5
 
 
 @dataclass
 class Catalog:
-    """The catalog as it was read: the whole document, so that what a newer release put in it is kept."""
+    """The catalog as it was read. It holds the whole document, so fields of a newer release are kept."""
 
     document: dict[str, Any] = field(default_factory=lambda: {"schema": SCHEMA, "records": []})
     # None when there is no catalog yet.
     version: str | None = None
-    # The very bytes that were read, which are what its signature is of.
+    # The bytes that were read, which are the signed bytes.
     raw: bytes = b""
 
     @property
@@ -47,16 +47,16 @@ class Catalog:
         return sort_records(self.document["records"])
 
     def find(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the record of the same name, version and architecture."""
+        """Return the record with the same name, version and architecture."""
         return next((each for each in self.records if identity(each) == identity(record)), None)
 
     def put(self, record: Mapping[str, Any]) -> Catalog:
-        """Return a catalog with the record, in place of one of the same identity."""
+        """Return a catalog with the record. It replaces one with the same identity."""
         others = [each for each in self.records if identity(each) != identity(record)]
         return self.with_records([*others, record])
 
     def with_records(self, records: Sequence[Mapping[str, Any]]) -> Catalog:
-        """Return a catalog with these records, and all else that is in this one."""
+        """Return a catalog with these records and the other fields of this one."""
         return Catalog({**self.document, "records": sort_records(records)}, self.version)
 
     def data(self) -> bytes:
@@ -65,21 +65,21 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of the catalog: all its records, as they were found and as they are now."""
+    """The result of a change: all records before and after it."""
 
     changed: bool
     before: list[dict[str, Any]]
     after: list[dict[str, Any]]
 
 
-# Returns what the records have to be, where others are there now. It may be asked several times, because others write
-# too; asked about its own answer, it changes nothing. Raises TaskError for what must not be done.
+# Takes the current records and returns the wanted ones. It may be called several times, because other hosts write too.
+# It must be idempotent. Raises TaskError for a change that is not allowed.
 Edit = Callable[[list[dict[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a record, and the catalog with it."""
+    """The result of adding a record: the record before and after, and all records."""
 
     changed: bool
     before: dict[str, Any] | None
@@ -100,14 +100,14 @@ class CatalogFile:
     ) -> None:
         self._store = store
         self._retries = retries
-        # With it, what is written is signed; without it, what is changed is signed by nobody any more.
+        # With a seal, everything written is signed. Without one, what changes loses its signature.
         self._seal = seal
         self._sleep = sleep
         self._now = now
         self._name = store.link(CATALOG)
 
     def read(self) -> Catalog:
-        """Return the catalog, an empty one when there is none. Raises TaskError for one that is not understood."""
+        """Return the catalog, or an empty one if there is none. Raises TaskError for an invalid catalog."""
         for pauses_left in reversed(range(_READ_TRIES)):
             found = self._retries.call(lambda: self._store.read(CATALOG, _LARGEST))
             if found is None:
@@ -118,26 +118,26 @@ class CatalogFile:
             except ValueError as error:
                 if not pauses_left:
                     raise TaskError(
-                        f"{self._name} is not JSON ({error}). It was left as it is: restore it from a backup, or "
-                        "move it away to begin a new catalog."
+                        f"{self._name} is not valid JSON ({error}). It was not changed. Restore it from a backup, or "
+                        "move it away to start a new catalog."
                     ) from error
             self._sleep(_READ_PAUSE)
         raise AssertionError("the last try returns or raises")
 
     def _checked(self, document: Any) -> dict[str, Any]:
         if not isinstance(document, dict) or "schema" not in document:
-            raise self._not_ours("it does not say which schema it has")
+            raise self._not_ours("it does not specify its schema")
         schema = document["schema"]
         if isinstance(schema, int) and schema > SCHEMA:
             raise TaskError(
-                f"{self._name} was written by a newer release of the collection macops.parallels (schema {schema}, "
-                f"this one knows {SCHEMA}). It was left as it is: install the newer release here too."
+                f"{self._name} was written by a newer release of the collection macops.parallels (schema {schema}; "
+                f"this release supports {SCHEMA}). It was not changed. Install the newer release here too."
             )
         if schema != SCHEMA or isinstance(schema, bool):
             raise self._not_ours(f"its schema is {schema!r}, not {SCHEMA}")
         records = document.get("records")
         if not isinstance(records, list):
-            raise self._not_ours("it has no list of records")
+            raise self._not_ours("it does not have a list of records")
         problems = [
             f"record {number}: {problem}"
             for number, record in enumerate(records, start=1)
@@ -154,14 +154,14 @@ class CatalogFile:
 
     def _not_ours(self, why: str) -> TaskError:
         return TaskError(
-            f"{self._name} is not a catalog of images: {why}. It was left as it is: correct it, restore it from a "
-            "backup, or move it away to begin a new catalog."
+            f"{self._name} is not a valid image catalog: {why}. It was not changed. Correct it, restore it from a "
+            "backup, or move it away to start a new catalog."
         )
 
     def change(self, edit: Edit, what: str, check_mode: bool = False) -> Change:
-        """Change the records, and prove by reading them again that it was done; C(what) says what is changed.
+        """Change the records, and verify the change by reading them again. C(what) names the change in messages.
 
-        Others may write at the same time: whoever finds the catalog changed since it was read takes another turn.
+        Other hosts may write at the same time. If the catalog has changed since it was read, the change is tried again.
         """
         failures = self._retries.begin()
         before: list[dict[str, Any]] | None = None
@@ -180,11 +180,11 @@ class CatalogFile:
             except Conflict:
                 self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))
             except RetryLater as error:
-                written = True  # the answer may be all that was lost
+                written = True  # it may have been written, and only the response was lost
                 failures.pause(error)
         raise TaskError(
-            f"{self._name} was written by others each time before {what} was in it, {_WRITE_TRIES} times. Run the same "
-            "command again, with fewer hosts at a time."
+            f"Other hosts wrote {self._name} each time before {what} was saved ({_WRITE_TRIES} attempts). Run the same "
+            "command again with fewer hosts at a time."
         )
 
     def add(self, values: Mapping[str, Any], check_mode: bool = False) -> Outcome:
@@ -205,17 +205,17 @@ class CatalogFile:
         record = new_record(values, self._now())
         problems = record_problems(record, strict=True)
         if record.get("state") == "withdrawn":
-            problems.append("state has to be published for a record that is added")
+            problems.append("state must be published for a new record")
         if problems:
-            raise TaskError(f"The record cannot be added to the catalog: {'; '.join(problems)}.")
+            raise TaskError(f"The record cannot be added to the catalog: {'; '.join(problems)}. Correct the record.")
         return record
 
     def _is_sealed(self, catalog: Catalog) -> bool:
-        """Return whether there is nothing to sign: a run may have been killed between the catalog and its signature."""
+        """Return whether the catalog is signed if it must be: a run may have been killed before it signed."""
         return self._seal is None or catalog.version is None or self._seal.holds(catalog.raw)
 
     def _marked(self, before: Catalog, after: Catalog) -> Catalog:
-        """Return what is written: with the signatures of what is new, or without those of what has changed."""
+        """Return the catalog to write. What changed gets new signatures, or none without a seal."""
         if self._seal is None:
             return replace(after, document=without_seal(after.document, before.records, after.records))
         self._seal.check(before.records)
@@ -238,21 +238,21 @@ class CatalogFile:
 
 
 def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
-    """Return what is to be in the catalog, where C(found) is there now. Raises TaskError for what may not change."""
+    """Return the record to write in place of C(found). Raises TaskError for a change that is not allowed."""
     if found is None:
         return record
     if found["state"] != "published":
         why = f" ({found['reason']})" if found.get("reason") else ""
         raise TaskError(
-            f"{label(record)} was published before and is {found['state']} now{why}. Publish the image as a new "
+            f"{label(record)} was published before and is now {found['state']}{why}. Publish the image as a new "
             "version."
         )
     if (found["sha256"], found["size"]) != (record["sha256"], record["size"]):
         raise TaskError(
-            f"{label(record)} is in the catalog already, with other bytes: {found['size']} with the SHA-256 "
-            f"{found['sha256']}, rather than {record['size']} with {record['sha256']}. What is published never "
-            "changes, because the Management Portal knows it by its checksum: publish the image as a new version.",
+            f"{label(record)} is already in the catalog with different content: {found['size']} bytes with SHA-256 "
+            f"{found['sha256']}, not {record['size']} bytes with SHA-256 {record['sha256']}. A published image never "
+            "changes, because the Management Portal identifies it by its checksum. Publish the image as a new version.",
             record=found,
         )
-    # The same bytes at another address: a store that has moved, or a public name that was put right.
+    # The same bytes at another URL: the store was moved, or its public URL was corrected.
     return {**found, "url": record["url"], "file": record["file"]}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The files of a store that belong to a record, and what of them is not as the catalog says."""
+"""The files in a store that belong to each record, and how they differ from the catalog."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Any
 
 from .._common.checksum import SIDECAR
 from .._common.errors import TaskError
+from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
 from .._stores.base import Store, Stored
 
-# What may be beside an image, under its name with one of these at its end.
+# The suffixes of the files that may accompany an image.
 _BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig")
-IMAGE_SUFFIX = ".pvmp"
 
 
 def files_of(record: Mapping[str, Any]) -> list[str]:
-    """Return the names that the files of a record may have: the image, then what is beside it."""
+    """Return the names that the files of a record may have: the image, then its companion files."""
     image = record["file"]
     return [image, *(image + suffix for suffix in _BESIDE)]
 
 
 def needed_files(records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the names that the files of records may have, but for those that say that theirs are gone."""
+    """Return the names that the files of records may have, except for records marked C(file_removed)."""
     return {name for record in records if not record.get("file_removed") for name in files_of(record)}
 
 
 @dataclass
 class Inventory:
-    """What a store has, held against the catalog."""
+    """The files of a store, compared with the catalog."""
 
-    # False where the store gives no list, so that nobody knows what else is there.
+    # False if the store cannot be listed, so that strays are unknown.
     listed: bool
     missing: list[str] = field(default_factory=list)
     wrong_size: list[str] = field(default_factory=list)
@@ -51,9 +51,9 @@ class Inventory:
 
 
 def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: Retries) -> Inventory:
-    """Compare the images that a store has with all the records of its catalog.
+    """Compare the images in a store with all records of its catalog.
 
-    Of what no record knows, only images and what is beside them are strays: the rest may be other people's.
+    Of the files without a record, only images and their companion files are strays: others may not belong to us.
     """
     kept = [record for record in records if not record.get("file_removed")]
     found = _listed(store, retries)
@@ -74,8 +74,8 @@ def _listed(store: Store, retries: Retries) -> dict[str, Stored] | None:
     try:
         return {stored.name: stored for stored in retries.call(store.list)}
     except TaskError:
-        # Servers with nothing but PUT, and users who may read but not list. What is asked for next tells whether more
-        # than that is wrong.
+        # A server that supports only PUT, or a user who may read but not list. The next request shows whether anything
+        # else is wrong.
         return None
 
 

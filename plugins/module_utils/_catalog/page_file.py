@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Keeps the page beside the catalog as the catalog is."""
+"""Keeps the web page next to the catalog up to date."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import time
 from typing import Any, Callable
 
 from .._common.errors import TaskError
+from .._common.notice import Notice
 from .._common.retry import Retries, RetryLater
 from .._records.page import PAGE, catalog_page, is_catalog_page
-from .._stores.base import Conflict, Notice, Store
+from .._stores.base import Conflict, Store
 from .catalog import CatalogFile
 
-# When it is made: never, always, or unless there is one of somebody else's.
-NEVER, ALWAYS, AUTO = "false", "true", "auto"
+# When the page is written: never, always, or only if there is no other index.html.
+NEVER, ALWAYS, AUTO = "never", "always", "auto"
 MODES = (AUTO, ALWAYS, NEVER)
 
 _LARGEST = 32 * 1024 * 1024
@@ -25,7 +26,7 @@ _WRITE_TRIES = 10
 
 
 class PageFile:
-    """The page of one store."""
+    """The web page of one store."""
 
     def __init__(
         self,
@@ -45,14 +46,14 @@ class PageFile:
         self.url = store.link(PAGE)
 
     def check(self) -> None:
-        """Raise TaskError, before anything is changed, where a page that must be made would be written over another."""
+        """Raise TaskError, before anything is changed, if a required page would overwrite another page."""
         if self._mode == ALWAYS:
             self._found()
 
     def renew(self, records: list[dict[str, Any]] | None = None) -> bool:
-        """Make the page as the catalog is, and return whether that changed it; with C(records), only tell so.
+        """Update the page from the catalog, and return whether it changed. With C(records), write nothing.
 
-        Where it need not be made, what is in the way is told and is no failure: the catalog is what counts.
+        If the page is not required, a failure is only reported as a notice, because the catalog matters more.
         """
         if self._mode == NEVER:
             return False
@@ -62,13 +63,13 @@ class PageFile:
             if self._mode == ALWAYS:
                 raise
             self._notice(
-                f"The catalog is right, but the page {self.url} was not made again: {error.message} The next change of "
-                "the catalog makes it anew, and so does image_catalog with state: page."
+                f"The catalog is up to date, but the page {self.url} was not updated: {error.message} The next change "
+                "of the catalog updates the page. To update it now, run image_catalog with state: page."
             )
             return False
 
     def _renew(self, would: list[dict[str, Any]] | None) -> bool:
-        """The page is read first, so whoever changes the catalog later finds our page and makes it anew."""
+        """The page is read before the catalog, so a host that changes the catalog later updates our page."""
         failures = self._retries.begin()
         written = False
         for turn in range(_WRITE_TRIES):
@@ -97,7 +98,7 @@ class PageFile:
             except RetryLater as error:
                 failures.pause(error)
         raise TaskError(
-            f"{self.url} was written by others each time before it was as the catalog is, {_WRITE_TRIES} times. Run "
+            f"Other hosts wrote {self.url} each time before it matched the catalog ({_WRITE_TRIES} attempts). Run "
             "macops.parallels.image_catalog with state: page."
         )
 
@@ -105,7 +106,7 @@ class PageFile:
         found = self._retries.call(lambda: self._store.read(PAGE, _LARGEST))
         if found is not None and self._mode == ALWAYS and not is_catalog_page(found[0]):
             raise TaskError(
-                f"{self.url} is a page that this module did not make, so it is not written over. Move it away, or set "
-                "page: false."
+                f"{self.url} is a page that this module did not create, so it was not overwritten. Move it away, or "
+                "set page: never."
             )
         return found

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Keeping a catalog in order: withdrawing versions and offering them again, protecting and removing them.
+"""Changes to the records of a catalog: withdraw, publish again, protect and remove.
 
-A record never promises bytes that are not there. Before any are removed, its record is withdrawn and says that they
-are gone; only after that are they removed; and when the record is to go too, it goes last. So a run that is killed
-anywhere leaves a catalog that is true, and the same command goes on from there.
+A published record always has its files. To remove files, first the record is withdrawn and marked C(file_removed), then
+the files are removed. If the record is to be removed too, it is removed last. So a run that is killed at any point
+leaves a correct catalog, and the same command resumes from there.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .inventory import files_of, needed_files
 
 Record = dict[str, Any]
 
-RETIRED = "Retired: newer versions have taken its place."
+RETIRED = "Retired: replaced by newer versions."
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of the catalog and of the files."""
+    """The result of a change to the catalog and its files."""
 
     change: Change
-    # The records that went, as they were.
+    # The removed records, as they were before.
     removed: list[Record] = field(default_factory=list)
-    # The names of the files that went, or in check mode would go.
+    # The names of the removed files. In check mode, those that would be removed.
     removed_files: list[str] = field(default_factory=list)
 
     @property
@@ -46,7 +46,7 @@ class Done:
 
 
 class Upkeep:
-    """What is done to the records that a catalog has, and to their files."""
+    """Changes the existing records of a catalog, and their files."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Upkeep:
         self._store = store
         self._retries = retries
         self._check_mode = check_mode
-        # One moment for a whole run: the catalog may have to be written several times.
+        # One time for the whole run: the catalog may be written several times.
         self._now = now().astimezone(timezone.utc).strftime(TIME_FORMAT)
 
     def withdraw(self, choice: Choice, reason: str, remove_file: bool = False) -> Done:
-        """Stop offering a version. Its record stays, and so do its bytes, unless C(remove_file)."""
+        """Withdraw a version. Its record is kept, and so are its files unless C(remove_file) is set."""
 
         def edit(records: list[Record]) -> list[Record]:
             return self._each(records, choice, lambda record: self._withdrawn(record, reason, remove_file))
@@ -74,11 +74,11 @@ class Upkeep:
         return Done(change, removed_files=files)
 
     def offer(self, choice: Choice) -> Done:
-        """Offer a version again that was withdrawn, if its bytes are there."""
+        """Publish a withdrawn version again, if its files are in the store."""
         return Done(self._change(lambda records: self._each(records, choice, self._offered), choice))
 
     def protect(self, choice: Choice, protected: bool) -> Done:
-        """Protect a version from being removed, or end that."""
+        """Protect a version from removal, or end the protection."""
 
         def edit(records: list[Record]) -> list[Record]:
             return self._each(records, choice, lambda record: {**record, "protected": protected})
@@ -86,7 +86,7 @@ class Upkeep:
         return Done(self._change(edit, choice))
 
     def remove(self, choose: Callable[[list[Record]], list[Record]], what: str) -> Done:
-        """Remove records with their files. C(choose) is asked again whenever others have written the catalog."""
+        """Remove records with their files. C(choose) is called again whenever another host has written the catalog."""
         chosen: set[tuple[str, str, str]] = set()
 
         def withdraw(records: list[Record]) -> list[Record]:
@@ -95,7 +95,7 @@ class Upkeep:
             return [self._withdrawn(each, None, True) if identity(each) in chosen else each for each in records]
 
         marked = self._catalog.change(withdraw, what, self._check_mode)
-        # As they were before; what others have added meanwhile was not there then.
+        # As they were before. Records that other hosts added meanwhile have no earlier state.
         first = {identity(record): record for record in [*marked.after, *marked.before]}
         removed = [record for key, record in first.items() if key in chosen]
         files = self._remove_files([each for each in marked.after if identity(each) in chosen], marked.after)
@@ -108,21 +108,22 @@ class Upkeep:
         return Done(Change(True, marked.before, dropped.after), removed, files)
 
     def _change(self, edit: Callable[[list[Record]], list[Record]], choice: Choice) -> Change:
-        return self._catalog.change(edit, f"what is done to {choice}", self._check_mode)
+        return self._catalog.change(edit, f"the change to {choice}", self._check_mode)
 
     def _each(self, records: list[Record], choice: Choice, edit: Callable[[Record], Record]) -> list[Record]:
         if not choice.of(records):
             known = {record["version"] for record in records if record["name"] == choice.name}
             versions = ", ".join(sorted(known, key=natural_order))
-            there = f"these versions of {choice.name}: {versions}" if known else f"no image {choice.name}"
-            raise TaskError(f"The catalog has no record of {choice}. It has {there}. Correct name, version or arch.")
+            there = f"It has these versions of {choice.name}: {versions}" if known else f"It has no image {choice.name}"
+            raise TaskError(f"The catalog has no record of {choice}. {there}. Correct name, version or arch.")
         return [edit(record) if choice.means(record) else record for record in records]
 
     def _withdrawn(self, record: Record, reason: str | None, remove_file: bool) -> Record:
-        """Return the record withdrawn, with this reason; without one, with the one that it has."""
+        """Return the withdrawn record with this reason. Without a reason, an existing one is kept."""
         if remove_file and record["protected"]:
             raise TaskError(
-                f"{label(record)} is protected, so its file stays. Set state: unprotected for it first, if it may go.",
+                f"{label(record)} is protected, so its file was not removed. To remove it, set state: unprotected for "
+                "it first.",
                 record=record,
             )
         if record["state"] == "published":
@@ -136,8 +137,8 @@ class Upkeep:
             return record
         if record.get("file_removed"):
             raise TaskError(
-                f"{label(record)} cannot be offered again: its file was removed when it was withdrawn. Publish the "
-                "image as a new version.",
+                f"{label(record)} cannot be published again: its file was removed when it was withdrawn. Publish "
+                "the image as a new version.",
                 record=record,
             )
         self._check_bytes(record)
@@ -148,16 +149,16 @@ class Upkeep:
         stored = self._retries.call(lambda: self._store.look(name))
         if stored is None:
             raise TaskError(
-                f"{label(record)} cannot be offered again: {self._store.link(name)} is not there any more. Publish the "
-                "image as a new version.",
+                f"{label(record)} cannot be published again: {self._store.link(name)} no longer exists. Publish "
+                "the image as a new version.",
                 record=record,
             )
         digest = stored.sha256 or self._digest_beside(name) or record["sha256"]
         if (stored.size, digest) != (record["size"], record["sha256"]):
             raise TaskError(
-                f"{label(record)} cannot be offered again: {self._store.link(name)} has other bytes now ({stored.size} "
-                f"with the SHA-256 {digest}) than its record says ({record['size']} with {record['sha256']}). Publish "
-                "the image as a new version.",
+                f"{label(record)} cannot be published again: {self._store.link(name)} has changed. It has "
+                f"{stored.size} bytes with SHA-256 {digest}, but its record says {record['size']} bytes with SHA-256 "
+                f"{record['sha256']}. Publish the image as a new version.",
                 record=record,
             )
 
@@ -166,7 +167,7 @@ class Upkeep:
         return None if found is None else parse_sidecar(found[0].decode("utf-8", errors="replace"), name).sha256
 
     def _remove_files(self, gone: Iterable[Mapping[str, Any]], records: list[Record]) -> list[str]:
-        """Remove the files of records that say that they are gone, unless another one needs them; return which."""
+        """Remove the files of records marked C(file_removed), unless another record needs them. Return their names."""
         removed: list[str] = []
         needed = needed_files(records)
         for record in gone:
@@ -179,7 +180,7 @@ class Upkeep:
                 except TaskError as error:
                     add_sentence(
                         error,
-                        f"{label(record)} is withdrawn, and not all of its files are removed yet. Run the same command "
+                        f"{label(record)} is withdrawn, but not all of its files were removed. Run the same command "
                         "again.",
                         removed_files=removed,
                     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The SHA-256 of an image, and the files beside it that say what it is."""
+"""The SHA-256 of an image, and the checksum files beside it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass
 
 from .errors import TaskError
-from .files import FileIdentity, atomic_write, remove_path
-from .leftovers import Notice, remove_temporaries, unheard
+from .files import BLOCK, IMAGE_SUFFIX, FileIdentity, atomic_write, remove_path
+from .leftovers import remove_temporaries
+from .notice import Notice, unheard
 from .progress import Report, unwatched
 
-BLOCK = 1024 * 1024
 SIDECAR = ".sha256"
 _PARALLELS_SIDECAR = ".sha256.txt"
 _LARGEST_SIDECAR = 64 * 1024
@@ -29,28 +29,28 @@ _RECORD = re.compile(r"# macops\.parallels: size=(\d+) mtime_ns=(\d+) inode=(\d+
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What C(<image>.sha256) says."""
+    """The content of C(<image>.sha256)."""
 
     sha256: str | None
-    # The file that the digest was computed of; None in a sidecar of others.
+    # The file that the digest was computed from; None in the sidecars of other programs.
     identity: FileIdentity | None
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """What is known of a file now."""
+    """The checksum of a file, and which file it belongs to."""
 
     sha256: str
     identity: FileIdentity
-    # False when the sidecar's record has told it.
+    # False when it was taken from the sidecar's record.
     was_read: bool
 
 
 def normalized(sha256: str) -> str:
-    """Return an expected digest in the form used here; raise TaskError when it is none."""
+    """Return an expected digest in the form used here; raise TaskError when it is not a SHA-256."""
     digest = sha256.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise TaskError(f"sha256 must be 64 hexadecimal digits, and '{sha256}' is not.")
+        raise TaskError(f"sha256 must be 64 hexadecimal digits, but is '{sha256}'. Correct it, then run again.")
     return digest
 
 
@@ -60,7 +60,7 @@ def sidecar_path(path: str) -> str:
 
 def parallels_sidecar_path(path: str) -> str:
     """Return where Parallels writes the digest of an image: without C(.pvmp) in its name."""
-    base = path[: -len(".pvmp")] if path.endswith(".pvmp") else path
+    base = path[: -len(IMAGE_SUFFIX)] if path.endswith(IMAGE_SUFFIX) else path
     return base + _PARALLELS_SIDECAR
 
 
@@ -68,14 +68,14 @@ def line_for(sha256: str, name: str) -> str:
     """Return the line by which C(shasum -a 256 -c), run in the file's folder, finds and checks it."""
     if "\\" in name or not name.isprintable():
         raise TaskError(
-            f"The name {name!r} holds a backslash or a control character, which a checksum file cannot say portably. "
-            "Rename the file."
+            f"The file name {name!r} contains a backslash or a control character, which checksum files do not support "
+            "portably. Rename the file."
         )
     return f"{sha256}  {name}\n"
 
 
 def sidecar_text(checksum: Checksum, name: str) -> str:
-    """Return the content of the sidecar on this machine: with the record by which the file need not be read again."""
+    """Return the content of the sidecar on this machine: with the record that saves reading the file again."""
     seen = checksum.identity
     record = f"# macops.parallels: size={seen.size} mtime_ns={seen.mtime_ns} inode={seen.inode}\n"
     return record + line_for(checksum.sha256, name)
@@ -96,13 +96,13 @@ def parse_sidecar(text: str, name: str) -> Sidecar:
 
 
 def first_digest(text: str) -> str | None:
-    """Return the first SHA-256 in a text: nobody has written down what else Parallels' file may hold."""
+    """Return the first SHA-256 in a text: it is not documented what else Parallels' file may contain."""
     found = _DIGEST.search(text)
     return found[0].lower() if found else None
 
 
 def recorded(path: str) -> Checksum | None:
-    """Return what the sidecar's record tells, without reading the file, as long as it is the file that was recorded."""
+    """Return the checksum in the sidecar's record without reading the file; None when the file is another one."""
     sidecar = read_sidecar(path)
     if sidecar is None or sidecar.sha256 is None or sidecar.identity != FileIdentity.of(path):
         return None
@@ -110,7 +110,7 @@ def recorded(path: str) -> Checksum | None:
 
 
 def hash_file(path: str, report: Report = unwatched) -> Checksum:
-    """Read a file with constant memory. Raises TaskError when it changes meanwhile."""
+    """Read a file with constant memory. Raises TaskError when it changes while it is read."""
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK))
     with open(path, "rb", buffering=0) as handle:
@@ -152,14 +152,14 @@ def remove_sidecars(path: str, notice: Notice = unheard) -> None:
 
 
 def sidecar_content(path: str) -> str | None:
-    """Return the sidecar as it is, for a diff."""
+    """Return the sidecar's unchanged text, for a diff."""
     return _text_of(sidecar_path(path))
 
 
 def compare_with_others(path: str, checksum: Checksum) -> list[str]:
-    """Compare with the checksum files of others; return the paths of those that agree.
+    """Compare with existing checksum files; return the paths of those that agree.
 
-    One that is older than the file is about other bytes. Raises TaskError when one that is not older disagrees.
+    One that is older than the file describes other content. Raises TaskError when one that is not older disagrees.
     """
     agreed = []
     for other, digest in _claims_of_others(path):
@@ -167,8 +167,8 @@ def compare_with_others(path: str, checksum: Checksum) -> list[str]:
             agreed.append(other)
         elif os.stat(other).st_mtime_ns >= checksum.identity.mtime_ns:
             raise TaskError(
-                f"{path} has the SHA-256 {checksum.sha256}, but {other} says {digest}, and is not older than the file. "
-                "The file is damaged or was exchanged: pack the virtual machine again. If you know that the file is "
+                f"{path} has the SHA-256 {checksum.sha256}, but {other} says {digest} and is not older than the file. "
+                "The file is damaged or was replaced. Pack the virtual machine again. If you know that the file is "
                 f"good, remove {other}.",
                 path=path,
                 sha256=checksum.sha256,
@@ -191,7 +191,7 @@ def _claims_of_others(path: str) -> list[tuple[str, str]]:
 
 
 def _is_about_another_file(sidecar: Sidecar, path: str) -> bool:
-    """Our own sidecar tells which file it is about; one of others does not."""
+    """Our own sidecars record which file they describe; those of other programs do not."""
     return sidecar.identity is not None and sidecar.identity != FileIdentity.of(path)
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Claims: the note beside a long operation's output that proves whose leftovers they are.
+"""Claims: note files beside the output of long operations, which identify leftovers as ours.
 
-Whether the one who wrote a claim still works on it is told by a lock on the file, not by a process id: the system drops
-the lock with the last process that has the file open, however that process ends. The program that does the work
-(prlctl) gets the open file too, so a claim stays held when the module is killed and the program goes on.
+A lock on the file, not a process id, shows whether its operation is still running: the system releases the lock with
+the last process that has the file open, however that process ends. The program that does the work (prlctl) inherits the
+open file, so a claim stays held when the module is killed and the program runs on.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _SCHEMA = 1
 
 
 def claim_path(target: str) -> str:
-    """Return where the claim for a file or folder is."""
+    """Return the path of the claim for a file or folder."""
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name}.claim.json")
 
 
 def read_claim(target: str) -> dict[str, Any]:
-    """Return what the claim for a file or folder says, without holding it; empty when there is none."""
+    """Return the notes in the claim for a file or folder, without holding it; empty when there is none."""
     path = claim_path(target)
     try:
         with open(path, "rb") as handle:
@@ -52,8 +52,8 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
         raise TaskError(
-            f"{path} is not readable as a note of this collection, so what is beside it cannot be told to be "
-            "leftovers. Look at the files of that name, remove those that are not needed, and remove this file.",
+            f"{path} is not a readable note of this collection, so it does not show whether the files beside it are "
+            "leftovers. Check the files of that name, remove those that are not needed, and remove this file.",
             path=path,
         )
     return {key: value for key, value in content.items() if key != "schema"}
@@ -79,7 +79,7 @@ class Claim:
     ) -> Claim:
         """Return the claim for a file or folder, made or taken over from a dead holder.
 
-        A living holder is waited for, C(wait) seconds long; that it lives on is an error.
+        Waits up to C(wait) seconds for a live holder to finish, then raises TaskError.
         """
         path = claim_path(target)
         end = clock() + wait
@@ -89,7 +89,7 @@ class Claim:
                 return claim
             if clock() >= end:
                 raise TaskError(
-                    f"Another run works on {target} right now (its note is {path}). Wait until it has ended, then run "
+                    f"Another run is working on {target} (its note is {path}). Wait until it has finished, then run "
                     "again.",
                     path=path,
                 )
@@ -126,13 +126,13 @@ class Claim:
         self.write(**{**self.notes, **notes})
 
     def remove(self) -> None:
-        """Take the claim away: nothing is left that it stood for."""
+        """Remove the claim: nothing is left that it describes."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self.release()
 
     def release(self) -> None:
-        """Let go of the claim, and leave it where it is; one without notes is taken away."""
+        """Release the claim and leave its file in place; one without notes is removed."""
         if self.descriptor < 0:
             return
         if not self.notes and _is_same(self.path, self.descriptor):
@@ -162,8 +162,9 @@ def _open_locked(path: str) -> Optional[int]:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 return None
             raise TaskError(
-                f"The disk of {path} knows no file locks ({error.strerror}), which keep two runs from working on the "
-                "same files. Use a folder on a local disk (image_work_dir in the playbooks, dest in the module vm).",
+                f"The disk of {path} does not support file locks ({error.strerror}), which keep two runs from working "
+                "on the same files. Use a folder on a local disk (image_work_dir in the playbooks, dest in the module "
+                "vm).",
                 path=path,
             ) from error
         if _is_same(path, descriptor):

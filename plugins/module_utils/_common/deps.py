@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Libraries that only some modules need, loaded when they are needed, with Ansible's advice when they are missing."""
+"""Loads libraries that only some modules need; a missing one is reported with Ansible's own advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .errors import TaskError
 def load(name: str, package: str | None = None) -> ModuleType:
     """Return the module C(name) of a library; raise TaskError when the library is not installed.
 
-    C(package) is the name by which one installs it, where that is not the first part of C(name).
+    C(package) is the name to install it by, where that is not the first part of C(name).
     """
     try:
         with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The one exception that ends a task with a sentence for the admin."""
+"""The exceptions that end a task with a message for the admin."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class TaskError(Exception):
-    """A failure that is understood.
+    """A failure with a known cause.
 
     Its message says what happened and what the admin does next, in whole sentences. It never holds a secret.
     The details become keys of the failed task's result: C(cmd), C(rc), C(stdout), C(stderr) where a program was
-    run, else whatever helps: C(verdict), C(status), C(path).
+    run, otherwise other facts that help: C(verdict), C(status), C(path).
     """
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -28,7 +28,7 @@ class TaskError(Exception):
 
 
 def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
-    """Say more in an error of ours, such as what became of an attempt to clean up; other errors cannot tell it."""
+    """Append a sentence to an error of ours, such as the outcome of a cleanup; other errors stay as they are."""
     if isinstance(error, Interrupted):
         error.reason = f"{error.reason} {sentence}"
         error.args = (error.reason,)
@@ -39,13 +39,13 @@ def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
 
 
 class Interrupted(BaseException):
-    """The work was told to end, by a signal or by whoever watches it; the message says why.
+    """The work was interrupted, by a signal or because it was canceled; the message says why.
 
-    No Exception, so that nothing takes it for a failure that could be got over: only cleaning up comes in between.
+    Not an Exception, so that no handler treats it as a failure to recover from: only cleanup code handles it.
     """
 
     def __init__(self, reason: str, signal_number: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
-        # The signal that told it, 0 for none.
+        # The signal that was received, 0 for none.
         self.signal_number = signal_number

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Small things about files that several layers need: identity, free space, bytes on disk, durable writing."""
+"""File functions that several layers need: identity, free space, bytes on disk, durable writes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ import tempfile
 from dataclasses import dataclass
 from typing import Callable
 
+# Bytes that are read, written or sent at a time.
+BLOCK = 1024 * 1024
+
+# Parallels' own ending of a packed VM, which is what an image is.
+IMAGE_SUFFIX = ".pvmp"
+
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
 
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """What tells cheaply whether a file is still the one that was seen before."""
+    """A cheap check whether a file is still the one that was seen before."""
 
     size: int
     mtime_ns: int
@@ -49,7 +55,7 @@ def free_bytes(path: str) -> int:
 
 
 def bytes_on_disk(path: str) -> int:
-    """Return what a file, or a folder with all that is in it, takes on the disk: holes take nothing."""
+    """Return the bytes that a file, or a folder with its contents, takes on the disk: holes take none."""
     return sum(_blocks(path, seen=set()))
 
 
@@ -71,7 +77,7 @@ def _blocks(path: str, seen: set[tuple[int, int]]) -> list[int]:
 def wait_until_quiet(
     path: str, seconds: float, timeout: float, sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> bool:
-    """Return whether a file or folder, which somebody unknown may be writing, stays unchanged for some seconds."""
+    """Return whether a file or folder, which another process may be writing, stays unchanged for some seconds."""
     end = clock() + timeout
     seen, since = _fingerprint(path), clock()
     while clock() - since < seconds:
@@ -97,7 +103,7 @@ def _fingerprint(path: str) -> list[tuple[int, int, int]]:
 
 
 def remove_path(path: str) -> None:
-    """Remove a file, or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
@@ -111,7 +117,7 @@ def flush_file(descriptor: int) -> None:
         try:
             fcntl.fcntl(descriptor, full_sync)
             return
-        except OSError:  # network file systems do not know it
+        except OSError:  # network file systems do not support it
             pass
     os.fsync(descriptor)
 
@@ -121,14 +127,14 @@ def flush_folder(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError:  # some network file systems refuse it for folders; the rename itself is done
+    except OSError:  # some network file systems do not support it for folders; the rename itself is done
         pass
     finally:
         os.close(descriptor)
 
 
 def temporary_prefix(name: str) -> str:
-    """Return how the temporary files begin that C(atomic_write) makes for a file: by that they are known to be ours."""
+    """Return the prefix of the temporary files that C(atomic_write) makes for a file: it identifies them as ours."""
     return f".{name.encode()[:200].decode(errors='ignore')}."  # a name has 255 bytes at most
 
 
@@ -157,8 +163,8 @@ _FICLONE = 0x40049409
 def clone_file(source: str, target: str, mode: int) -> bool:
     """Make C(target) a file that shares the blocks of C(source); return whether the file system could.
 
-    APFS, btrfs and XFS can, at no cost of time or room. Whatever keeps it from being done will be told by the copy that
-    takes its place.
+    APFS, btrfs and XFS can, and it takes neither time nor space. Errors are not reported here: the copy that is made
+    instead reports them.
     """
     try:
         if sys.platform == "darwin":

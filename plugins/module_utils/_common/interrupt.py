@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Signals that end a process become an exception in its main thread, so that what it has begun is put right first."""
+"""Turns termination signals into an exception in the main thread, so that unfinished work is cleaned up first."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @contextlib.contextmanager
 def interruptible(reason: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Raise Interrupted out of the body when the process is told to end; C(reason) may know why.
+    """Raise Interrupted in the body when the process receives a termination signal; C(reason) may return why.
 
-    It happens once: further signals do not disturb the cleaning up. Outside of the main thread, which alone can handle
-    signals, nothing is changed.
+    It is raised once: further signals do not disturb the cleanup. Only the main thread can handle signals, so nothing
+    changes in other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -35,7 +35,7 @@ def interruptible(reason: Callable[[], str] = lambda: "") -> Iterator[None]:
         if interrupted:
             return
         interrupted = True
-        raise Interrupted(reason() or f"It was told to end by the signal {signal.Signals(number).name}.", number)
+        raise Interrupted(reason() or f"Interrupted by the signal {signal.Signals(number).name}.", number)
 
     before = {each: signal.signal(each, interrupt) for each in SIGNALS}
     try:
@@ -46,10 +46,10 @@ def interruptible(reason: Callable[[], str] = lambda: "") -> Iterator[None]:
 
 
 def interrupt_main_thread() -> None:
-    """Make C(interruptible) raise in the main thread, even while that waits in the operating system."""
+    """Make C(interruptible) raise in the main thread, even while it waits in a system call."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def leave_signals_to_main_thread() -> None:
-    """Called by another thread: a signal that is delivered to it would not wake the main thread."""
+    """For other threads to call: a signal that is delivered to one of them would not wake the main thread."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

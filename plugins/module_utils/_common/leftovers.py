@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What a run that did not end has left behind: removed only where it is known to be ours, and never without a word."""
+"""Leftovers of interrupted runs: removed only where they are known to be ours, and never without a notice."""
 
 from __future__ import annotations
 
@@ -10,38 +10,32 @@ import os
 import re
 import stat
 import time
-from typing import Any, Callable
+from typing import Any
 
 from .files import bytes_on_disk, remove_path, temporary_prefix
+from .notice import Notice
 from .space import in_words
 
-# Takes one plain sentence for the admin.
-Notice = Callable[[str], None]
-
-# Seconds after which a small file that is written at once is not being written any more.
+# Seconds after which a small temporary file is no longer being written.
 _ABANDONED = 60
 
 
-# Under which Parallels may write what it renames when it is whole.
+# The suffix under which Parallels may write a file that it renames when it is complete.
 _TEMPORARY = ".tmp"
 
 
-def unheard(_sentence: str) -> None:
-    """For work whose notices nobody wants to read."""
-
-
 def with_size(path: str) -> str:
-    """Return a path with what it takes on the disk."""
+    """Return a path with its size on the disk."""
     return f"{path} ({in_words(bytes_on_disk(path))})"
 
 
 def outputs_of(target: str) -> list[str]:
-    """Return where Parallels writes a file or folder: under its name, or under one that it changes when it is whole."""
+    """Return where Parallels writes a file or folder: under its name, or under a temporary one until it is complete."""
     return [target, target + _TEMPORARY]
 
 
 def own_outputs(target: str, notes: dict[str, Any]) -> list[str]:
-    """Return those that a claim proves to be ours: not what was there before, as C(strangers) in its notes says."""
+    """Return the outputs that a claim shows to be ours: those that existed before are C(strangers) in its notes."""
     strangers = notes.get("strangers")
     ours = [target] if strangers is None else [path for path in outputs_of(target) if path not in strangers]
     return [path for path in ours if os.path.lexists(path)]
@@ -51,11 +45,11 @@ def remove_leftover(path: str, notice: Notice) -> None:
     """Remove a file or folder that is known to be ours, and say so."""
     seen = with_size(path)
     remove_path(path)
-    notice(f"{seen} was left half made by an earlier run that did not end. It was removed.")
+    notice(f"{seen} was left incomplete by an earlier run that was interrupted. It was removed.")
 
 
 def remove_temporaries(path: str, notice: Notice) -> None:
-    """Remove what runs have left that were killed while they wrote the small file C(path): see files.atomic_write."""
+    """Remove leftovers of runs that were killed while they wrote the small file C(path): see files.atomic_write."""
     folder, name = os.path.split(path)
     pattern = re.compile(re.escape(temporary_prefix(name)) + r"[a-z0-9_]{8}\.tmp")
     try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""How long work tells how far it is: a callable that takes the bytes that are done, and those that there are in all."""
+"""Progress of long work, reported to a callable that takes the bytes done and the total."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any, Callable, Optional
 
 from .interrupt import leave_signals_to_main_thread
 
-# Called with the bytes done and the total, None where that is not known. It must be cheap and never raise.
+# Called with the bytes done and the total (None where that is unknown). It must be cheap and never raise.
 Report = Callable[[int, Optional[int]], None]
 
 
 def unwatched(_done: int, _total: Optional[int]) -> None:
-    """For work whose progress nobody wants to know."""
+    """Ignore the progress."""
 
 
 @contextlib.contextmanager
 def watched(size: Callable[[], int], total: Optional[int], report: Report, every: float = 1.0) -> Iterator[None]:
-    """Report C(size()) every few seconds, while the body does what makes it grow (or waits for a program that does).
+    """Report C(size()) every few seconds while the body, or a program that it waits for, makes it grow.
 
-    What C(size) cannot read is not reported: progress never ends the work.
+    Errors in C(size) are ignored: a progress report never stops the work.
     """
     over = threading.Event()
 
@@ -50,13 +50,13 @@ def watched(size: Callable[[], int], total: Optional[int], report: Report, every
 
 
 class Meter:
-    """What is reported of one stage, and the rate that follows from it."""
+    """The progress of one stage, and its rate."""
 
-    # Seconds over which the rate is taken: long enough to be steady, short enough to tell that something stands still.
+    # Seconds over which the rate is taken: long enough to be steady, short enough to show a stall.
     WINDOW = 30.0
 
     def __init__(self, stage: str, estimate: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        """C(stage) says what is done, as in 'Packing'; C(estimate), that the bytes done are only a guess at it."""
+        """C(stage) names the work, such as 'Packing'; C(estimate) marks the bytes done as an estimate."""
         self.stage = stage
         self.estimate = estimate
         self._clock = clock
@@ -67,7 +67,7 @@ class Meter:
     def report(self, done: int, total: Optional[int]) -> None:
         """Take a report, see Report."""
         now = self._clock()
-        if done < self._done:  # it began again
+        if done < self._done:  # the work started over
             self._samples.clear()
         self._done, self._total = done, total
         if not self._samples or now - self._samples[-1][0] >= 0.5:
@@ -76,7 +76,7 @@ class Meter:
             self._samples.popleft()
 
     def reading(self) -> dict[str, Any]:
-        """Return what is known now, for people to read: bytes, bytes a second, seconds left; None for what is not."""
+        """Return the current values for display: bytes, bytes per second, seconds left; None for unknown ones."""
         rate = self._rate()
         left = None
         if rate and self._total is not None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What may pass is tried again, with growing pauses; what is final is not."""
+"""Retries transient failures with growing pauses; permanent failures are not retried."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .errors import TaskError
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 120.0
-# Bytes. Work that has done less between two breaks has not got on.
+# Bytes. Work that has done less than this between two failures has made no progress.
 _STEP = 1024 * 1024
 
 T = TypeVar("T")
 
 
 class RetryLater(Exception):
-    """A failure that may pass by itself: a broken connection, a server that is busy.
+    """A transient failure: a lost connection, a busy server.
 
     The message is a whole sentence without a secret, as in TaskError; C(after) is the pause in seconds that the server
     asked for.
@@ -34,7 +34,7 @@ class RetryLater(Exception):
 
 
 class Attempts:
-    """The attempts at one thing: how many there were, and the pause before the next one."""
+    """The attempts at one operation: how many there were, and the pause before the next one."""
 
     def __init__(self, retries: int, sleep: Callable[[float], None]) -> None:
         self._retries = retries
@@ -45,8 +45,9 @@ class Attempts:
     def pause(self, error: RetryLater, done: int = 0) -> None:
         """Wait before the next attempt, or raise TaskError when there is none left.
 
-        C(done) is how many bytes need not be done again. Whenever it has grown, the counting begins anew: work that
-        takes hours may break more often than work that takes seconds, as long as it gets on.
+        C(done) is the number of bytes that need not be done again. Whenever it has grown, the count of attempts starts
+        again at zero: work that takes hours may fail more often than work that takes seconds, as long as it makes
+        progress.
         """
         if done > self._furthest + _STEP:
             self.used = 0
@@ -60,18 +61,18 @@ class Attempts:
 
 
 class Retries:
-    """How often a thing that may pass is tried again."""
+    """How often a transient failure is retried."""
 
     def __init__(self, retries: int = 4, sleep: Callable[[float], None] = time.sleep) -> None:
         self.retries = retries
         self._sleep = sleep
 
     def begin(self) -> Attempts:
-        """Return the counter for one thing that is to be done, for those who look around before they try again."""
+        """Return the counter for one operation, for callers that check the state before they try again."""
         return Attempts(self.retries, self._sleep)
 
     def call(self, work: Callable[[], T]) -> T:
-        """Return what C(work) returns, trying again as long as it raises RetryLater."""
+        """Return what C(work) returns, called again as long as it raises RetryLater."""
         attempts = self.begin()
         while True:
             try:

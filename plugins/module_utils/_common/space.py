@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Room on a disk: what a stage needs and what there is, said in the same words before it starts and when it ran out."""
+"""Free disk space: what a stage needs and what is there, in the same words before it starts and when it ran out."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def in_words(count: int) -> str:
 
 @dataclass(frozen=True)
 class Need:
-    """What a stage takes on the volume of a folder; C(what) begins a sentence, as in "Packing 'x'"."""
+    """The space that a stage takes on the volume of a folder; C(what) begins a sentence, as in "Packing 'x'"."""
 
     what: str
     folder: str
     needed: int
-    # Whether it may take more than that; else it takes that at most.
+    # Whether it may take more than that; otherwise that is the maximum.
     at_least: bool = False
 
     def refuse_less(self) -> None:
-        """Raise when there is less."""
+        """Raise TaskError when less is free."""
         free = free_bytes(self.folder)
         if free < self.needed:
             raise TaskError(
-                f"{self.what} needs {self._amount()} in {self.folder}, and {in_words(free)} are free there. Free "
+                f"{self.what} needs {self._amount()} in {self.folder}, but only {in_words(free)} are free. Free up "
                 f"{in_words(self.needed - free)} more, then run again.",
                 **self._details(free),
             )
 
     def explain(self, error: BaseException) -> None:
-        """Add the numbers to the error of a stage that ran out of room."""
+        """Add the numbers to the error of a stage that ran out of space."""
         if ran_out(error):
             free = free_bytes(self.folder)
             add_sentence(
@@ -76,7 +76,7 @@ class Need:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Return whether there was no room: by the error of the operating system, or what a program has said."""
+    """Return whether the disk was full, by the error of the operating system or the output of a program."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, TaskError):
@@ -86,14 +86,14 @@ def ran_out(error: BaseException) -> bool:
 
 
 def explain_free(error: BaseException, folder: str) -> None:
-    """Add to the error of work that ran out of room what there is; what it needs, nobody knows."""
+    """Add the free space to the error of work that ran out of it; the space that it needs is unknown."""
     if ran_out(error):
         free = free_bytes(folder)
         add_sentence(error, f"{folder} has {in_words(free)} free now.", path=folder, free_bytes=free)
 
 
 def free_where(path: Optional[str]) -> str:
-    """Return a sentence about the room where a file was to be written; nothing when that cannot be told."""
+    """Return a sentence about the free space where a file was to be written; empty when that is unknown."""
     if not path:
         return ""
     folder = os.path.dirname(os.path.abspath(path))

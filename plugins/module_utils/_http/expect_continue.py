@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What requests, urllib3 and http.client leave out: waiting for a server's word, and an end to what crawls.
+"""What requests, urllib3 and http.client lack: waiting for C(100 Continue), and ending connections that crawl.
 
-Without it a body of 100 GB is sent to the end before a server's "401 wrong password" is looked at. With it the headers
-go out alone, and the body follows when the server says that it wants it, or says nothing for some seconds.
+Without it, a body of 100 GB is sent to the end before a server's "401 wrong password" is read. With it, the headers are
+sent alone. The body follows when the server asks for it, or when the server has been silent for some seconds.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import socket
 from typing import Any
 
 from .._common.deps import load
+from .._common.files import BLOCK
 from .stall import Pace, PacedResponse, send_at_pace
 
-# How long a server may stay silent before it is taken for one that does not know the header (RFC 9110, 10.1.1).
+# Seconds of silence after which the server is assumed not to support the header (RFC 9110, 10.1.1).
 CONTINUE_WAIT = 5.0
 
 # urllib3 and http.client read and send blocks of 16 KiB by default, which costs more than the work itself.
-BLOCK = 1024 * 1024
 
-# What fits into one record of TLS goes out at once or not at all.
+# What fits into one TLS record is sent as a whole or not at all.
 _SMALL = 16 * 1024
 
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(\d\d)")
 
 
 class ExpectContinue:
-    """Put before a connection class of urllib3: requests with the header C(Expect) wait for the server's word."""
+    """Mixin for a connection class of urllib3: requests with the header C(Expect) wait for the server's consent."""
 
     response_class = PacedResponse
 
@@ -72,14 +72,14 @@ class ExpectContinue:
         super().endheaders()
         if not self._wanted():
             self._refused = True
-            # The one error after which urllib3 (1.26 and 2) goes on to read the answer, as for a server that closed the
-            # connection after it had answered.
+            # The one error after which urllib3 (1.26 and 2) still reads the answer, as it does when a server has
+            # answered and then closed the connection.
             raise BrokenPipeError("the server answered before the body was sent")
         if message_body is not None:
             self.send(message_body)
 
     def _wanted(self) -> bool:
-        """Wait for the server's word. Keep the answer that has begun, because its buffer may hold more of it."""
+        """Return whether the server wants the body. Keep an answer that has begun: its buffer may hold more of it."""
         answer = PacedResponse(self.sock, method=self._method)
         before = self.sock.gettimeout()
         self.sock.settimeout(CONTINUE_WAIT)
@@ -111,8 +111,8 @@ class ExpectContinue:
         finally:
             del self.response_class
             if self._refused and self.sock is not None:
-                # The server may still wait for the body that it has refused: nothing else may go over this connection.
-                # The answer keeps the socket open until it is read.
+                # The server may still wait for the body that it refused, so the connection must not be used again. The
+                # answer keeps the socket open until it is read.
                 abandoned, self.sock = self.sock, None
                 abandoned.close()
 

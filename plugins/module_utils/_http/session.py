@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""HTTP as this collection wants it: nothing comes from a netrc, nothing is followed unasked, nothing waits for ever."""
+"""HTTP with strict rules: no credentials from a netrc, no automatic redirects, no wait without a timeout."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from .._common.deps import load
 from .._common.errors import TaskError
+from .._common.files import BLOCK
 from .._common.retry import RetryLater
-from .expect_continue import BLOCK, pool_classes
+from .expect_continue import pool_classes
 
 REDIRECTS = (301, 302, 303, 307, 308)
+# Statuses after which the same request may succeed a little later.
+TRANSIENT = (408, 423, 425, 429, 500, 502, 503, 504)
+GONE = (404, 410)
 MOST_REDIRECTS = 5
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-# Errors that have no text of the system's.
+# Errors without a text from the operating system.
 _CAUSES: dict[type[BaseException], str] = {
-    socket.timeout: "no byte moved within the time limit",
-    http.client.IncompleteRead: "the answer ended before its end",
-    http.client.RemoteDisconnected: "it hung up without an answer",
+    socket.timeout: "no data was transferred within the timeout",
+    http.client.IncompleteRead: "the response ended too early",
+    http.client.RemoteDisconnected: "the server closed the connection without a response",
 }
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
 
 class TlsError(TaskError):
-    """The server's certificate is not trusted, or no encrypted connection can be made with it."""
+    """The server's certificate is not trusted, or the TLS connection cannot be established."""
 
 
 def basic(username: str, password: str) -> str:
@@ -52,9 +56,9 @@ def bearer(token: str) -> str:
 
 
 class Http:
-    """A session with one identity, or with none.
+    """An HTTP session with one identity, or an anonymous one.
 
-    C(authorization) is sent to the hosts that are asked directly, never to one that a redirect names.
+    C(authorization) is sent to the hosts that are requested directly, never to the target of a redirect.
     """
 
     def __init__(
@@ -73,11 +77,11 @@ class Http:
         self._verify: str | bool = ca_path or _ca_of_environment() or True
         if isinstance(self._verify, str) and not os.access(self._verify, os.R_OK):
             raise TaskError(
-                f"The file with the certificate authority, {self._verify}, is not there or cannot be read. "
+                f"The certificate authority file {self._verify} does not exist or cannot be read. "
                 "Correct ca_path (it is a path on the host that runs the module)."
             )
         self._session = self._requests.Session()
-        # A trusting session reads ~/.netrc, at first and again at a redirect: an "anonymous" check would log in.
+        # With trust_env, requests reads ~/.netrc, also after a redirect: an "anonymous" check would log in.
         self._session.trust_env = False
         self._session.headers["User-Agent"] = "macops.parallels"
         self._session.headers["Accept-Encoding"] = "identity"
@@ -107,12 +111,12 @@ class Http:
         answer_timeout: float | None = None,
         authorize: bool = True,
     ) -> Any:
-        """Send one request, follow nothing, and return the C(requests.Response), whatever its status.
+        """Send one request without following redirects, and return the C(requests.Response) with any status.
 
-        C(data) is bytes, or something with C(read) and a length. With C(expect) its first byte is sent when the server
-        wants it: a refusal costs nothing. C(answer_timeout) is how long the server may think after the last byte.
-        C(stream) leaves the body of the answer on the wire, to be read from C(response.raw).
-        Raises RetryLater for what may pass, TlsError, or TaskError.
+        C(data) is bytes, or an object with C(read) and a length. With C(expect), none of it is sent before the server
+        asks for it, so that a refusal costs nothing. C(answer_timeout) is how long the server may take to answer after
+        the last byte. With C(stream), the body of the answer is not read; it is to be read from C(response.raw).
+        Raises RetryLater for transient failures, TlsError, or TaskError.
         """
         sent = dict(headers or {})
         if authorize and self._authorization:
@@ -139,7 +143,7 @@ class Http:
         return response
 
     def follow(self, method: str, url: str, headers: dict[str, str] | None = None, stream: bool = False) -> Any:
-        """Read, and go where the server sends us: over HTTPS only, and with no secret to other hosts."""
+        """Read, and follow redirects: over HTTPS only, and without sending secrets to other hosts."""
         origin = urlsplit(url)
         headers = dict(headers or {})
         authorize = True
@@ -152,19 +156,19 @@ class Http:
             target = urlsplit(url)
             if target.scheme != "https":
                 raise TaskError(
-                    f"{origin.netloc} redirects to {bare(url)}, which is not HTTPS: it is not followed. "
+                    f"{origin.netloc} redirects to {bare(url)}, which is not HTTPS. The redirect was not followed. "
                     "Ask the server's administrators for an address that stays on HTTPS."
                 )
             if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
                 authorize = False
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
-        raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Give the address where it ends.")
+        raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Use the final address.")
 
     def blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
-        """Read the body of a streamed answer as it is on the wire, in big blocks, to its end.
+        """Yield the whole undecoded body of a streamed answer in large blocks.
 
-        Raises RetryLater when it is shorter than the server said: not every version of the libraries below does. Its
-        detail C(truncated) is true when the server ended it in good order.
+        Raises RetryLater when the body is shorter than the server announced, which not every version of the libraries
+        below does. Its detail C(truncated) is true when the server closed the connection in good order.
         """
         announced = response.headers.get("Content-Length")
         count = 0
@@ -182,18 +186,18 @@ class Http:
         finally:
             response.close()
         if announced is not None and count != int(announced):
-            why = f"the answer ended before its end, {announced} bytes"
+            why = f"the response ended too early; the server announced {announced} bytes"
             raise self._broke_off(response, count, why, truncated=True)
 
     @staticmethod
     def _broke_off(response: Any, count: int, why: str, truncated: bool) -> RetryLater:
         host = urlsplit(response.url).netloc
-        return RetryLater(f"{host} broke off after {count} bytes of the download ({why}).", truncated=truncated)
+        return RetryLater(f"The download from {host} broke off after {count} bytes ({why}).", truncated=truncated)
 
     def _proxies(self, url: str) -> dict[str, str]:
-        """Return the proxy for a URL: the given one, else the environment's, as others understand its variables.
+        """Return the proxy for a URL: the option, else the environment's, whose variables are read as usual.
 
-        Only the environment is asked, not macOS: that question crashes in a process that was forked.
+        The settings of macOS are not read, because that call crashes in a forked process.
         """
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}
@@ -207,39 +211,42 @@ class Http:
         kinds = self._requests.exceptions
         host = urlsplit(url).netloc
         cause = _innermost(error)
-        # The class of the second name is that of urllib3 1.26, for a certificate of another host.
+        # CertificateError is what urllib3 1.26 raises for a certificate of another host.
         if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ == "CertificateError":
             why = (getattr(cause, "verify_message", "") or str(cause)).rstrip(".")
             return TlsError(f"The certificate of {host} is not trusted: {why}. {self._trust_advice()}", url=bare(url))
         if isinstance(error, kinds.ProxyError):
             return RetryLater(
-                f"The proxy for {host} does not answer as it should ({_said(cause)}). Check the option proxy."
+                f"The proxy for {host} does not respond correctly ({_said(cause)}). Check the proxy option."
             )
         if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
-            return TlsError(f"{host} does not speak TLS on that port. Check the address.", url=bare(url))
+            return TlsError(f"{host} does not use TLS on that port. Check the address.", url=bare(url))
         if isinstance(error, kinds.Timeout):
-            return RetryLater(f"{host} did not answer within {self._timeout:g} seconds.")
+            return RetryLater(f"{host} did not respond within {self._timeout:g} seconds.")
         if isinstance(error, (kinds.ConnectionError, kinds.ChunkedEncodingError, kinds.ContentDecodingError)):
-            return RetryLater(f"{host} cannot be reached, or the connection broke ({_said(cause)}).")
+            return RetryLater(f"{host} cannot be reached, or the connection was lost ({_said(cause)}).")
         return TaskError(
-            f"No request can be sent to {bare(url)} ({type(error).__name__}). Check the address and the proxy."
+            f"The request to {bare(url)} cannot be sent ({type(error).__name__}). Check the address and the proxy."
         )
 
     def _trust_advice(self) -> str:
         if self.ca_path:
-            return f"Check its name and dates, and that ca_path ({self.ca_path}) holds the authority that signed it."
-        return "If the server belongs to a company with its own certificate authority, give its file as ca_path."
+            return (
+                f"Check the certificate's name and dates, and that ca_path ({self.ca_path}) contains the certificate "
+                "authority that signed it."
+            )
+        return "If your company has its own certificate authority, set ca_path to its file."
 
 
 def bare(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query, fragment."""
+    """Return a URL without the parts that may be secret: user, password, query, fragment."""
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 def retry_after(response: Any) -> float | None:
-    """Return the pause in seconds that a server asks for, or None."""
+    """Return the delay in seconds that a server requests with C(Retry-After), or None."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdigit():
         return float(value)
@@ -252,7 +259,7 @@ def _ca_of_environment() -> str | None:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return the error at the bottom: requests wraps urllib3's, which wraps the system's, each in its own way."""
+    """Return the original error: requests wraps urllib3's, which wraps the system's, each in a different way."""
     seen: list[BaseException] = []
     while error not in seen and not isinstance(error, tuple(_CAUSES)):
         seen.append(error)
@@ -269,7 +276,7 @@ def _said(cause: BaseException) -> str:
 
 @functools.cache
 def _adapter_class() -> type:
-    """Return requests' adapter with big blocks and connections that honour C(Expect)."""
+    """Return requests' adapter with large blocks and connections that honor C(Expect)."""
     base = load("requests.adapters").HTTPAdapter
 
     class Adapter(base):
@@ -285,4 +292,4 @@ def _adapter_class() -> type:
     return Adapter
 
 
-__all__ = ["BLOCK", "Http", "RetryLater", "TlsError", "bare", "basic", "bearer", "retry_after"]
+__all__ = ["Http", "RetryLater", "TlsError", "bare", "basic", "bearer", "retry_after"]

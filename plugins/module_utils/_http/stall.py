@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""When a connection that still moves counts as one that is broken.
+"""A minimum speed, below which a connection counts as broken.
 
-A socket's time limit is for silence: a server that takes or sends a few bytes now and then never meets it, and an
-upload would go on for years.
+A socket's timeout measures silence. A server that takes or sends a few bytes now and then never reaches it, and an
+upload would take years.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ import socket
 import time
 from typing import Any, Callable
 
-# Bytes a second. At this speed 60 GB take six weeks.
+# Bytes per second. At this speed 60 GB take six weeks.
 SLOWEST = 16 * 1024
-# After so many bytes nothing is left of what went well before: a connection that was fast may become slow.
+# Bytes after which the measurement starts over, because a fast connection may become slow.
 _STRETCH = 1024 * 1024
 
 
 class TooSlow(OSError):
-    """The connection crawls."""
+    """The connection is slower than the minimum speed."""
 
     def __init__(self, count: int, waited: float) -> None:
-        super().__init__(errno.ETIMEDOUT, f"it has become too slow: {count} bytes in {waited:.0f} seconds")
+        super().__init__(errno.ETIMEDOUT, f"the connection is too slow: {count} bytes in {waited:.0f} seconds")
 
 
 class Pace:
-    """Adds up the time that is spent waiting for the network, and ends a connection that makes too little of it."""
+    """Adds up the time spent waiting for the network, and ends a connection that is too slow."""
 
     def __init__(self) -> None:
         self._count = 0
         self._waited = 0.0
 
     def moved(self, count: int, waited: float, patience: float | None) -> None:
-        """Note that C(count) bytes took C(waited) seconds. Raises TooSlow.
+        """Record that C(count) bytes took C(waited) seconds. Raises TooSlow.
 
-        In each MiB there may be C(patience) seconds of silence, beside the time that the slowest speed takes.
+        Each MiB may take C(patience) seconds longer than at the minimum speed.
         """
         self._count += count
         self._waited += waited
@@ -61,14 +61,14 @@ def send_at_pace(wire: Any, data: Any, pace: Pace, clock: Callable[[], float] = 
 
 
 class PacedResponse(http.client.HTTPResponse):
-    """An answer that must not trickle in. How long a server thinks before it says a word is the socket's to limit."""
+    """An answer with a minimum speed. The socket's timeout limits how long the server may take to begin it."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(_Wire(sock), *args, **kwargs)  # type: ignore[arg-type]
 
 
 class _Wire:
-    """What C(HTTPResponse) wants of a socket."""
+    """The part of a socket that C(HTTPResponse) uses."""
 
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
@@ -82,7 +82,7 @@ class _PacedReader(io.RawIOBase):
         super().__init__()
         self._wire = wire
         self._raw = wire.makefile("rb", buffering=0)
-        # None until the server's first word.
+        # None until the first byte.
         self._pace: Pace | None = None
 
     def readable(self) -> bool:

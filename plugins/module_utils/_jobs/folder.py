@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What a job keeps on the disk: how far it is, who still asks for it, and in the end its answer.
+"""The files of a job: its progress, who still polls it, and finally its answer.
 
-Whether a job runs is told by the lock on its claim (_common.claim), which lies beside its folder: the claim says what
-the job is, the folder holds what it tells. The action plugin on the controller reads C(progress.json) and writes
-C(lease) with plain shell commands, so their names and forms are fixed here.
+The lock on its claim (_common.claim), which lies beside its folder, shows whether a job is running. The claim says what
+the job is, the folder contains its reports. The action plugin on the controller reads C(progress.json) and writes
+C(lease) with plain shell commands, so their names and formats are fixed here.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError
 
 ROOT = "~/.ansible/macops.parallels/jobs"
-# Who watches a job asks at least so often, in seconds.
+# A run that watches a job polls it at least this often, in seconds.
 ASKED_WITHIN = 30.0
-# Bytes that an answer may take.
+# Bytes that are reserved for the answer.
 RESERVE = 256 * 1024
-# So long, in seconds, an answer that was fetched stays, for whoever lost the connection while fetching it.
+# Seconds for which a fetched answer is kept, for a run that lost the connection while it fetched the answer.
 KEPT_AFTER_FETCH = 60.0
-# So long, in seconds, stays an answer that nobody fetched: work is not lost because the playbook was.
+# Seconds for which an unfetched answer is kept: a lost playbook does not lose finished work.
 KEPT_UNFETCHED = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What can be known of a job from outside."""
+    """The state of a job as others see it."""
 
     id: str
     module: str
-    # The name of the VM or image that is worked on, as far as the job has told it.
+    # The name of the VM or image that is worked on, if the job has reported it.
     subject: str
     # When it began, in seconds since 1970.
     started: float
     running: bool
-    # Whether it ended by itself and left an answer; False for one that runs, and for one that was killed.
+    # Whether it finished and left an answer; False for one that is running, and for one that was killed.
     ended: bool
-    # Whether a playbook has asked for it lately.
+    # Whether a playbook has polled it recently.
     watched: bool
-    # See _common.progress.Meter.reading; empty where nothing was told.
+    # See _common.progress.Meter.reading; empty when nothing was reported.
     progress: dict[str, Any]
     folder: JobFolder
 
@@ -70,7 +70,7 @@ class JobFolder:
 
     @classmethod
     def of(cls, key: str) -> JobFolder:
-        """Return the folder for work that the key stands for, in a root that only the user can read."""
+        """Return the folder for the work with this key, in a root that only the user can read."""
         root = os.path.expanduser(ROOT)
         os.makedirs(root, mode=0o700, exist_ok=True)
         return cls(os.path.join(root, key))
@@ -81,7 +81,7 @@ class JobFolder:
         return os.path.basename(self.path).rpartition("-")[0]
 
     def take(self) -> Optional[Claim]:
-        """Return the claim on the job, None while it runs. One that a power cut has spoilt is made anew."""
+        """Return the claim on the job, None while it runs. One that a power cut has damaged is replaced."""
         try:
             return Claim.take_if_free(self.path, durable=False)
         except TaskError:
@@ -90,15 +90,15 @@ class JobFolder:
             return Claim.take_if_free(self.path, durable=False)
 
     def create(self, token: str) -> None:
-        """Make it anew, attended by C(token)."""
+        """Create an empty folder, attended by C(token)."""
         self.remove()
         os.mkdir(self.path, 0o700)
         with open(self._reserve, "wb") as handle:
-            handle.write(os.urandom(RESERVE))  # which no file system can keep in less room
+            handle.write(os.urandom(RESERVE))  # random, so that no file system can compress it
         self.attend(token)
 
     def make_room(self) -> None:
-        """Give the room back that was kept for the answer: work that ends because the disk is full has to say so."""
+        """Free the space that is reserved for the answer: work that fails because the disk is full has to report it."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._reserve)
 
@@ -109,12 +109,12 @@ class JobFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def attend(self, token: str) -> None:
-        """Say that C(token) waits for the job."""
+        """Note that C(token) waits for the job."""
         with contextlib.suppress(FileNotFoundError), open(self.lease, "w", encoding="utf-8") as handle:
             handle.write(token)
 
     def attendance(self) -> tuple[str, int]:
-        """Return who attended last, and the time of it: another one with each attendance."""
+        """Return who polled last, and when: the time changes with each poll."""
         try:
             with open(self.lease, encoding="utf-8") as handle:
                 return handle.read().strip(), os.fstat(handle.fileno()).st_mtime_ns
@@ -122,19 +122,19 @@ class JobFolder:
             return "", 0
 
     def is_watched(self, by_others_than: str = "") -> bool:
-        """Return whether somebody, other than C(by_others_than), has attended lately."""
+        """Return whether a run other than C(by_others_than) has polled recently."""
         token, seen = self.attendance()
         return bool(seen) and token != by_others_than and time.time() - seen / 1e9 < ASKED_WITHIN
 
     def tell(self, told: dict[str, Any]) -> None:
-        """Write how far it is. Readers find the old or the new text; nothing depends on it after a power cut."""
+        """Write the progress. Readers find the old or the new text; it need not survive a power cut."""
         self._write(self.progress, told)
 
     def told(self) -> dict[str, Any]:
         return _read_json(self.progress)
 
     def cancel(self) -> None:
-        """Have the job end, whoever watches it."""
+        """Stop the job, no matter who watches it."""
         with contextlib.suppress(FileNotFoundError), open(self._cancelled, "w", encoding="utf-8"):
             pass
 
@@ -142,11 +142,11 @@ class JobFolder:
         return os.path.exists(self._cancelled)
 
     def end(self, code: int) -> None:
-        """Note that the answer is whole."""
+        """Note that the answer is complete."""
         self._write(self._ended, {"code": code, "at": time.time()})
 
     def ended(self) -> dict[str, Any]:
-        """Return C(code) and C(at) of a job that has ended by itself; empty for others."""
+        """Return C(code) and C(at) of a job that has finished; empty for others."""
         return _read_json(self._ended)
 
     def note_fetched(self) -> None:
@@ -154,7 +154,7 @@ class JobFolder:
             pass
 
     def is_stale(self) -> bool:
-        """Return whether a job that does not run is of no use to anybody any more."""
+        """Return whether a job that is not running is not needed any more."""
         ended = self.ended()
         if not ended:
             return True
@@ -167,7 +167,7 @@ class JobFolder:
         return os.path.exists(self._fetched)
 
     def _write(self, path: str, content: dict[str, Any]) -> None:
-        # The folder may be taken away from under a job that ends, and the disk be full of what the job makes.
+        # The folder may be removed while the job ends, and the disk may be full of the output of the job.
         with contextlib.suppress(OSError):
             descriptor, temporary = tempfile.mkstemp(dir=self.path)
             with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
@@ -176,15 +176,15 @@ class JobFolder:
 
 
 def cancel_path(token: str) -> str:
-    """Return the file that says that C(token), which has started a job or watches it, wants its end.
+    """Return the file which says that C(token), which has started or watches a job, wants to stop it.
 
-    The action plugin writes it without knowing the job: its module may just be starting it.
+    The action plugin writes it without knowing the job: the module may just be starting it.
     """
     return os.path.join(os.path.expanduser(ROOT), f"{token}.cancel")
 
 
-def state_of(folder: JobFolder) -> Optional[JobState]:
-    """Return what is known of the job in a folder; None when there is none."""
+def read_job(folder: JobFolder) -> Optional[JobState]:
+    """Return the state of the job in a folder; None when there is none."""
     claim = folder.take()
     running = claim is None
     if claim is not None:
@@ -207,19 +207,19 @@ def state_of(folder: JobFolder) -> Optional[JobState]:
 
 
 def all_jobs() -> list[JobState]:
-    """Return every job of this user that has left a trace, in the order in which they began."""
+    """Return every job of this user that has files, in the order in which they began."""
     root = os.path.expanduser(ROOT)
     try:
         names = os.listdir(root)
     except FileNotFoundError:
         return []
     keys = {name for name in names if os.path.isdir(os.path.join(root, name))}
-    states = [state_of(JobFolder(os.path.join(root, key))) for key in keys]
+    states = [read_job(JobFolder(os.path.join(root, key))) for key in keys]
     return sorted((state for state in states if state is not None), key=lambda state: state.started)
 
 
 def remove_stale() -> list[JobState]:
-    """Remove what jobs left that are of no use any more; return those that were killed before they could answer."""
+    """Remove the files of jobs that are not needed any more; return the jobs that were killed before they answered."""
     killed = []
     for state in all_jobs():
         if state.running or not state.folder.is_stale():
@@ -255,4 +255,4 @@ def _read_json(path: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-__all__ = ["ROOT", "JobFolder", "JobState", "all_jobs", "cancel_path", "claim_path", "remove_stale", "state_of"]
+__all__ = ["ROOT", "JobFolder", "JobState", "all_jobs", "cancel_path", "claim_path", "read_job", "remove_stale"]

@@ -2,15 +2,15 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Long work as a job: it outlives the connection that started it, tells how far it is, can be joined by another run.
+"""Long work as a job: it outlives the connection that started it, reports its progress, and other runs can join it.
 
-The module that is asked for long work forks. The child leaves the session of the connection and does the work; the
-parent waits some seconds. Work that is done by then is answered like that of any module, at no cost. For longer work
-the parent answers that it runs, and the action plugin on the controller asks again and again with small shell commands,
-and in the end calls the module once more, which finds the job ended and gives its answer.
+A module with long work forks. The child leaves the session of the connection and does the work; the parent waits some
+seconds. Work that is finished by then is answered as by any other module, at no extra cost. For longer work, the parent
+answers that it is running. The action plugin on the controller then polls it with small shell commands, and finally
+calls the module again, which finds the finished job and returns its answer.
 
-Ansible's own async is not used because it cannot be pipelined, so that each short call would cost several transfers
-more, and because its job ids are random, so that no other run could find the job.
+Ansible's own async is not used: it cannot be pipelined, so each short call would cost several more transfers, and its
+job ids are random, so no other run could find the job.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .folder import ASKED_WITHIN, JobFolder, cancel_path
 
 # The name of the environment variable by which the action plugin orders a job.
 ENVIRONMENT = "MACOPS_PARALLELS_JOB"
-# The key of the answer that a job runs, see _say_running.
+# The key of the answer that a job is running, see _say_running.
 RUNNING = "macops_parallels_job"
 JOIN, FAIL = "join", "fail"
-# An answer that nobody has fetched holds for so many seconds, where the state itself cannot tell that the work is done.
+# Seconds for which an unfetched answer is valid, where the state itself does not show that the work is done.
 _FRESH = 3600.0
 _BEAT = 1.0
 _POLL = 0.2
@@ -46,17 +46,17 @@ _POLL = 0.2
 
 @dataclass(frozen=True)
 class JobOrder:
-    """How the action plugin wants work to be done."""
+    """The order of the action plugin for a job."""
 
-    # Stands for one task of one run.
+    # Identifies one task of one run.
     token: str
-    # Seconds after which the answer is that it runs.
+    # Seconds after which the answer is that the job is running.
     wait: float
-    # Seconds for which it goes on while nobody asks for it.
+    # Seconds for which the job continues while no run polls it.
     unattended: float
     # What to do when another run watches the same work: C(join) or C(fail).
     if_running: str
-    # The id of the job whose end was waited for, empty at the first call.
+    # The id of the job that the task has waited for, empty at the first call.
     waited_for: str
 
     @classmethod
@@ -79,31 +79,31 @@ class Job:
     """The job as the work itself sees it."""
 
     def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:
-        # Stands for the task that has ordered it.
+        # Identifies the task that has ordered it.
         self.token = token
-        # Whether the task wants to fail where another run does such work.
+        # Whether the task fails when another run does such work.
         self.fails_if_running = fails_if_running
         # The name of the VM or image that is worked on.
         self.subject = ""
-        # Why it has to end, empty as long as it need not.
+        # Why it has to stop, empty while it may continue.
         self.reason = ""
-        # To be called when the work is over, before its answer is printed.
+        # To be called after the work, before its answer is printed.
         self.make_room: Callable[[], None] = lambda: None
         self._meter: Optional[Meter] = None
         self._relayed: Optional[dict[str, Any]] = None
 
     def progress(self, stage: str, *, estimate: bool = False) -> Report:
-        """Begin a stage, such as 'Packing'; return what takes the reports about it."""
+        """Begin a stage, such as 'Packing'; return the callable for its progress reports."""
         meter = self._meter = Meter(stage, estimate)
         self._relayed = None
         return meter.report
 
     def works_on_file(self, path: str) -> None:
-        """Take the subject from a file's name: an image has that of its VM."""
+        """Take the subject from a file name: an image is named like its VM."""
         self.subject = os.path.splitext(os.path.basename(path))[0]
 
     def relay(self, reading: dict[str, Any]) -> None:
-        """Show the progress of another job as if it were one's own."""
+        """Show the progress of another job as if it were that of this one."""
         self._relayed = reading
 
     def why_interrupted(self) -> str:
@@ -116,7 +116,7 @@ class Job:
 
 
 class ForegroundJob(Job):
-    """Work that nobody watches from outside."""
+    """Work that is not run as a job: its progress is not shown."""
 
     def __init__(self) -> None:
         super().__init__("foreground")
@@ -126,7 +126,7 @@ class ForegroundJob(Job):
 
 
 class _Attendant:
-    """The thread beside the work that tells how far it is, and ends it when it is cancelled or nobody wants it."""
+    """The thread that reports the progress of the work, and stops it when it is canceled or no longer polled."""
 
     def __init__(self, job: Job, folder: JobFolder, order: JobOrder) -> None:
         self._job = job
@@ -135,7 +135,7 @@ class _Attendant:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._attend, daemon=True)
         self._seen = folder.attendance()
-        # A monotonic clock stands still while the Mac sleeps: nobody could have asked then.
+        # A monotonic clock stops while the Mac sleeps, when no run can poll.
         self._asked = time.monotonic()
         self._watchers = {order.token: self._asked}
         self._beat = 0
@@ -179,21 +179,21 @@ class _Attendant:
 
     def _reason_to_end(self) -> str:
         if self._folder.is_cancelled():
-            return "It was cancelled."
+            return "It was canceled."
         now = time.monotonic()
         for token in list(self._watchers):
             if not os.path.exists(cancel_path(token)):
                 continue
             del self._watchers[token]
             if not any(now - seen < ASKED_WITHIN for seen in self._watchers.values()):
-                return "It was cancelled."
+                return "It was canceled."
         if now - self._asked > self._order.unattended:
-            return f"No playbook has asked for it for {self._order.unattended:.0f} seconds (image_unattended_timeout)."
+            return f"No playbook has polled it for {self._order.unattended:.0f} seconds (image_unattended_timeout)."
         return ""
 
 
 def key_of(module_name: str, options: dict[str, Any]) -> str:
-    """Return the name of the folder for a module with these options; two runs with the same ones do the same work."""
+    """Return the name of the folder for a module with these options; runs with the same options do the same work."""
     text = json.dumps([module_name, options], sort_keys=True, default=str)
     return f"{module_name}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
 
@@ -207,11 +207,11 @@ def run_as_job(
     keeps_answer: bool,
     notice: Callable[[str], None],
 ) -> None:
-    """Do the work as a job, or join the one that does it. Does not return: it ends the process, as modules do.
+    """Do the work as a job, or join the one that already does it. Ends the process, as modules do, and does not return.
 
     C(work) prints its answer on standard output and ends with SystemExit. With C(keeps_answer), the answer of a job
-    that ended while nobody waited for it is given in place of doing the work again. Raises TaskError when another run
-    watches the same work and the order wants to fail then, and OSError where no job can be kept.
+    that finished while no run waited for it is returned instead of doing the work again. Raises TaskError when another
+    run watches the same work and the order says to fail then, and OSError where the files of a job cannot be written.
     """
     folder = JobFolder.of(key_of(module_name, options))
     claim = folder.take()
@@ -219,8 +219,8 @@ def run_as_job(
     if claim is None:
         if order.if_running == FAIL and not order.waited_for and folder.is_watched(by_others_than=order.token):
             raise TaskError(
-                f"Another run does the same work on this Mac right now ({module_name}). Wait until it has ended, or "
-                "let image_if_running be 'join'."
+                f"Another run is already doing the same work on this Mac ({module_name}). Wait until it has finished, "
+                "or set image_if_running to 'join'."
             )
         folder.attend(order.token)
         claim = _wait_for(folder, order.wait)
@@ -233,10 +233,7 @@ def run_as_job(
         raise SystemExit(code)
     if folder.exists() and not folder.ended():
         _refuse_dead(claim, order)
-        notice(
-            f"An earlier run of {module_name} was ended from outside in the middle of its work, without a word. "
-            "It is taken up again."
-        )
+        notice(f"An earlier run of {module_name} was killed in the middle of its work. This run resumes the work.")
     try:
         folder.create(order.token)
         claim.write(id=order.token, started=time.time())
@@ -249,7 +246,7 @@ def run_as_job(
 
 
 def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
-    """Return the claim of a job that ends within some seconds, None for one that goes on."""
+    """Return the claim of a job that ends within some seconds, None for one that is still running."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(_POLL)
@@ -260,7 +257,7 @@ def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
 
 
 def _may_be_answered(folder: JobFolder, claim: Claim, order: JobOrder, joined: bool, keeps_answer: bool) -> bool:
-    """Return whether the answer of a job that has ended is the one that is wanted."""
+    """Return whether the answer of a finished job is the answer to this call."""
     ended = folder.ended()
     if not ended:
         return False
@@ -271,12 +268,12 @@ def _may_be_answered(folder: JobFolder, claim: Claim, order: JobOrder, joined: b
 
 
 def _refuse_dead(claim: Claim, order: JobOrder) -> None:
-    """Raise for a job that was killed while this very task waited for it. Others begin it again."""
+    """Raise TaskError for a job that was killed while this very task waited for it. Other tasks start it again."""
     if claim.notes.get("id") == order.token:
         claim.release()
         raise TaskError(
-            "The work was ended from outside in the middle: its process was killed, or the Mac was restarted. "
-            "Run the same command again: it goes on from what is there."
+            "The work did not finish: its process was killed, or the Mac was restarted. Run the same command again to "
+            "resume."
         )
 
 
@@ -287,7 +284,7 @@ def _fork(
     sys.stderr.flush()
     ending, running = os.pipe()
     if os.fork() == 0:
-        # Whatever happens, this process ends here: the caller has another one, which answers.
+        # This process ends here in any case: the caller continues in the other one, which answers.
         try:
             os.close(ending)
             os.setsid()
@@ -298,19 +295,16 @@ def _fork(
         raise SystemExit(1)
     for descriptor in (running, *outputs):
         os.close(descriptor)
-    os.close(claim.descriptor)  # the child holds the lock on
+    os.close(claim.descriptor)  # the child keeps the lock
     _answer_for_child(order, folder, ending)
-    raise TaskError(
-        "The work was ended from outside in the middle: its process was killed. "
-        "Run the same command again: it goes on from what is there."
-    )
+    raise TaskError("The work did not finish: its process was killed. Run the same command again to resume.")
 
 
 def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
-    """Answer with what the child answers, or that it runs, and end the process; return when the child was killed.
+    """Answer with the child's answer, or that it is running, and end the process; return when the child was killed.
 
-    It must not end through Ansible's wrapper, which would take the module's files away from under the child, whatever
-    happens here: the connection may be gone, or this process be told to end.
+    The process must never end through Ansible's wrapper, not even when the connection is gone or this process is
+    interrupted: the wrapper would delete the module's files while the child still uses them.
     """
     code = 1
     try:
@@ -322,7 +316,7 @@ def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
             _forget(folder, order)
         else:
             return
-    except BaseException:  # there is nobody left to tell it to
+    except BaseException:  # nobody is left to report it to
         os._exit(1)
     os._exit(code)
 
@@ -340,16 +334,16 @@ def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Calla
         raise
     finally:
         attendant.stop()
-        with contextlib.suppress(OSError):  # on a full disk, what could be written has to do
+        with contextlib.suppress(OSError):  # on a full disk, the part that could be written has to be enough
             sys.stdout.flush()
             sys.stderr.flush()
         folder.end(code)
         os.close(claim.descriptor)
-        os.close(running)  # by which the parent knows that all the rest is done
+        os.close(running)  # tells the parent that everything is done
 
 
 def _open_outputs(folder: JobFolder) -> tuple[int, int, int]:
-    """Return what takes the place of standard input, output and error."""
+    """Return the descriptors that replace standard input, output and error."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     return os.open(os.devnull, os.O_RDONLY), os.open(folder.answer, flags, 0o600), os.open(folder.errors, flags, 0o600)
 
@@ -362,14 +356,17 @@ def _leave_connection(outputs: tuple[int, int, int]) -> None:
 
 
 def _answer(folder: JobFolder) -> int:
-    """Print what the job has printed; return its exit code."""
+    """Print the output of the job; return its exit code."""
     with open(folder.answer, "rb") as handle:
         answer = handle.read()
     if not answer.strip():
         with open(folder.errors, encoding="utf-8", errors="replace") as handle:
             said = handle.read()[-2000:].strip()
         answer = json.dumps(
-            {"failed": True, "msg": f"The work ended without an answer. Its last words: {said}"}
+            {
+                "failed": True,
+                "msg": f"The work ended without an answer. Run the same command again. Its last output: {said}",
+            }
         ).encode()
     _print(answer)
     folder.note_fetched()
@@ -377,7 +374,7 @@ def _answer(folder: JobFolder) -> int:
 
 
 def _forget(folder: JobFolder, order: JobOrder) -> None:
-    """Remove the trace of a job that was answered at once."""
+    """Remove the files of a job that was answered at once."""
     claim = folder.take()
     if claim is None:  # another run does it again already
         return

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What a user's Mac gets from a link: one verdict, the reasons for it, and what to do.
+"""Checks what a user's Mac gets from a link: one verdict, the reasons for it, and advice.
 
-A link is asked as such a Mac asks: without a cookie, without credentials, with GET. Redirects are followed one by one.
+The link is requested as such a Mac does: with GET, without cookies and credentials. Redirects are followed one by one.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _HEAD = 1024
 _LONGEST_PAGE = 64 * 1024
 _LONGEST_HEADER = 300
 
-# Failures behind which a server may stand that only wants its cookie back.
+# Failures that a server may cause which only needs its cookie back.
 _PERHAPS_COOKIES = ("html", "login", "forbidden", "not_found", "too_many_redirects")
 _PERHAPS_LOGIN = ("html", "forbidden", "not_found", "unreachable", "tls_error")
 
-# A redirect that was signed longer ago than this is no answer to our request: its end is the link's end.
+# A redirect that was signed longer ago than this was not made for our request: it expires, and the link with it.
 _FRESH_SIGNATURE = timedelta(hours=1)
 
 _SHOWN_HEADERS = (
@@ -66,14 +66,14 @@ _SHOWN_HEADERS = (
     "WWW-Authenticate",
     "X-Ms-Error-Code",
 )
-# Where stores tell the SHA-256 of what they keep.
+# Headers in which stores report the SHA-256 of a file.
 _DIGEST_HEADERS = ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256")
 
 T = TypeVar("T")
 
 
 class LinkCheck:
-    """The check of one link. C(open_http) gives a session with or without cookies, and without any credentials."""
+    """The check of one link. C(open_http) returns a session without credentials, with or without cookies."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class LinkCheck:
         self._now = now
         self._choose = choose or random.Random()
         self._each = each
-        # How many seconds the first bytes may take in all.
+        # How many seconds the first bytes may take in total.
         self._patience = patience
         self._cookies = False
         self._route = self._new_route()
@@ -103,7 +103,7 @@ class LinkCheck:
         self._local: LocalFile | None = None
 
     def run(self) -> Report:
-        """Return the report. Raises TaskError only for a question that makes no sense."""
+        """Return the report. Raises TaskError only for invalid arguments."""
         with ExitStack() as opened:
             if self._question.path is not None:
                 handle = opened.enter_context(_open_image(self._question.path))
@@ -117,8 +117,8 @@ class LinkCheck:
         size = os.fstat(handle.fileno()).st_size
         if self._wanted_size not in (None, size):
             raise TaskError(
-                f"The file {path} has {size} bytes, but size says {self._wanted_size}: they do not belong together. "
-                "Give the file from which the link was made, or leave out one of the two."
+                f"The file {path} has {size} bytes, but size is {self._wanted_size}. "
+                "Set path to the file that was uploaded, or omit path or size."
             )
         self._wanted_size = size
         self._local = LocalFile(handle, path)
@@ -150,12 +150,12 @@ class LinkCheck:
             self._probe_with_cookies(unfit)
             raise Unfit(
                 "needs_cookies",
-                "The server gives the file only to those who send back the cookie that it sets on the way: "
-                f"without it, this happens: {unfit.reason}",
+                "The server sends the file only to clients that send back the cookie that it sets. "
+                f"Without the cookie: {unfit.reason}",
             ) from None
 
     def _probe_with_cookies(self, without: Unfit) -> None:
-        """Return when the link works with cookies, else raise what happened without."""
+        """Return if the link works with cookies, else raise what happened without them."""
         plain = self._http, self._route
         self._cookies = True
         try:
@@ -168,12 +168,12 @@ class LinkCheck:
             self._http, self._route = plain
 
     def _probe(self) -> Part:
-        """Look at the first bytes. Raises Unfit."""
+        """Check the first bytes. Raises Unfit."""
         try:
             return self._with_retries(self._look_at_head)
         except Unfit as unfit:
             if unfit.verdict in _PERHAPS_LOGIN and self._route.hints_at_login:
-                raise Unfit("login", f"It redirects to where people sign in. {unfit.reason}") from None
+                raise Unfit("login", f"The link redirects to a sign-in page. {unfit.reason}") from None
             raise
 
     def _look_at_head(self) -> Part:
@@ -185,7 +185,7 @@ class LinkCheck:
             head = take(pieces, _HEAD, self._patience)
             self._judge_document(route.response, head, pieces)
             if part.start != 0:
-                raise Unfit("unreachable", "Asked for the first bytes of the file, the server sends others.")
+                raise Unfit("unreachable", "The server was asked for the first bytes of the file and sent other bytes.")
             self._report.size, self._report.ranges = part.total, part.ranged
             self._judge_size(part.total, head)
             if self._local:
@@ -198,9 +198,9 @@ class LinkCheck:
         response, status = route.response, route.response.status_code
         if status in (200, 206):
             return
-        said = f"{route.host} answers {status_line(response)}."
+        said = f"{route.host} answered {status_line(response)}."
         if 400 <= status < 500 and self._refused_for_age(response):
-            raise Unfit("expired", f"The link's time is over: {said}")
+            raise Unfit("expired", f"The link has expired: {said}")
         if status in (401, 407) or (status == 403 and "WWW-Authenticate" in response.headers):
             raise Unfit("login", f"The server asks for credentials: {said}")
         if status in (403, 451) or response.headers.get("X-Ms-Error-Code") == "PublicAccessNotPermitted":
@@ -209,11 +209,11 @@ class LinkCheck:
             raise Unfit("not_found", said)
         if status == 416 and self._report.size:
             raise Unfit(
-                "wrong_size", f"The server speaks of {self._report.size} bytes, and lacks the last ones: {said}"
+                "wrong_size", f"The server reports {self._report.size} bytes, but the last ones are missing: {said}"
             )
         if status in (204, 205, 416):
             raise Unfit("wrong_size", f"The file is empty: {said}")
-        raise Unfit("unreachable", f"That is no answer with a file: {said}")
+        raise Unfit("unreachable", f"The server did not send a file: {said}")
 
     def _refused_for_age(self, response: Any) -> bool:
         body = take_what_comes(self._pieces(response), _LONGEST_PAGE, self._patience)
@@ -226,31 +226,33 @@ class LinkCheck:
         document = describe_document(response.headers.get("Content-Type", ""), head)
         if not document:
             return
-        if self._local and head and self._local.has(0, head):  # no guess is as good as the same bytes
-            self._report.note(f"The server calls the image {document}: have it sent as application/octet-stream.")
+        if self._local and head and self._local.has(0, head):  # the same bytes outweigh any guess
+            self._report.note(
+                f"The server labels the image as {document}. Configure it to send application/octet-stream."
+            )
             return
         page = head + take_what_comes(rest, _LONGEST_PAGE, self._patience)
         if asks_for_password(page):
-            raise Unfit("login", f"The link gives a page that asks for a password{_titled(page)}.")
-        raise Unfit("html", f"The link gives {document}, not an image{_titled(page)}.")
+            raise Unfit("login", f"The link leads to a page that asks for a password{_titled(page)}.")
+        raise Unfit("html", f"The link leads to {document}, not to an image{_titled(page)}.")
 
     def _judge_size(self, total: int | None, head: bytes) -> None:
         if total == 0 or not head:
             raise Unfit("wrong_size", "The file is empty.")
         if total is not None and self._wanted_size not in (None, total):
-            raise Unfit("wrong_size", f"The link has {total} bytes, the image has {self._wanted_size}.")
+            raise Unfit("wrong_size", f"The file at the link has {total} bytes, but the image has {self._wanted_size}.")
 
     def _judge_digest_headers(self, response: Any) -> None:
         for name in _DIGEST_HEADERS:
             said = response.headers.get(name, "").strip().lower()
             if said and self._question.sha256 and said != self._question.sha256:
-                raise Unfit("wrong_checksum", f"The server says in {name} that its SHA-256 is {said[:64]}.")
+                raise Unfit("wrong_checksum", f"The server's header {name} reports another SHA-256: {said[:64]}.")
 
     # More of it
 
     def _read_samples(self, part: Part) -> None:
         if not part.ranged or part.total is None:
-            self._report.note("No samples could be read, because the server does not send parts of a file.")
+            self._report.note("No samples were read, because the server does not support range requests.")
             return
         for start, stop in sample_ranges(part.total, self._choose):
             data = self._with_retries(lambda start=start, stop=stop: self._sample(start, stop, part.total))
@@ -264,7 +266,7 @@ class LinkCheck:
         )
 
     def _read_all(self) -> None:
-        # Where the digest is known, it is the proof; else the bytes themselves are.
+        # Where the digest is known, it is compared; else the bytes themselves are.
         local = None if self._question.sha256 else self._local
         download = WholeDownload(
             self._ask_for_file, self._http.blocks, self._retries.begin, self._wanted_size, local, self._each
@@ -274,10 +276,11 @@ class LinkCheck:
         finally:
             self._report.size = download.count
         if download.resumed:
-            self._report.note(f"The connection broke, and the download went on from there, {_times(download.resumed)}.")
+            self._report.note(f"The connection was lost and the download resumed {_times(download.resumed)}.")
         if download.restarted:
             self._report.note(
-                f"The connection broke, and the download had to begin anew, {_times(download.restarted)}."
+                f"The connection was lost and the download had to restart from the beginning "
+                f"{_times(download.restarted)}."
             )
         self._report.sha256 = download.sha256
         self._judge_download(download)
@@ -285,14 +288,16 @@ class LinkCheck:
 
     def _judge_download(self, download: WholeDownload) -> None:
         if self._wanted_size not in (None, download.count):
-            raise Unfit("wrong_size", f"The link has {download.count} bytes, the image has {self._wanted_size}.")
+            raise Unfit(
+                "wrong_size", f"The download has {download.count} bytes, but the image has {self._wanted_size}."
+            )
         if not self._question.sha256:
             if not self._local:
-                self._report.note("The download was hashed, but there was no checksum to compare it with.")
+                self._report.note("The download was hashed, but no checksum was given to compare it with.")
         elif download.sha256 != self._question.sha256:
             raise Unfit(
                 "wrong_checksum",
-                f"The SHA-256 of the download is {download.sha256}, that of the image is {self._question.sha256}.",
+                f"The SHA-256 of the download is {download.sha256}, but the image has {self._question.sha256}.",
             )
 
     def _ask_for_file(self, headers: dict[str, str]) -> Route:
@@ -300,7 +305,7 @@ class LinkCheck:
         document = describe_document(route.response.headers.get("Content-Type", ""), b"")
         if document and not self._local:
             route.close()
-            raise Unfit("html", f"Asked for the whole file, the server gives {document}.")
+            raise Unfit("html", f"The server was asked for the whole file and sent {document}.")
         return route
 
     # Asking
@@ -310,7 +315,7 @@ class LinkCheck:
         return Route(question.url, self._networks, question.allow_private_redirects, self._cookies)
 
     def _pieces(self, response: Any) -> Iterator[bytes]:
-        # Small ones, because the server may keep silent for a while before each.
+        # Small pieces, because the server may be silent for a while before each.
         return self._http.blocks(response, size=16)
 
     def _walk(self, headers: dict[str, str]) -> Route:
@@ -318,7 +323,7 @@ class LinkCheck:
         return self._route.walk(self._http, headers)
 
     def _ask(self, headers: dict[str, str]) -> Route:
-        """Walk the link once more, for other bytes of a file that is known to be there."""
+        """Follow the link again, for other bytes of a file that is known to exist."""
         route = self._walk(headers)
         try:
             self._judge_status(route)
@@ -341,30 +346,32 @@ class LinkCheck:
                 raise Unfit("wrong_size", error.message) from None
             raise Unfit("tls_error" if _is_tls(error) else "unreachable", error.message) from None
 
-    # What there is to say about a link that works
+    # Notes about a link that works
 
     def _note_route(self, part: Part) -> None:
         self._report_route()
         route, response = self._route, self._route.response
         first, last = urlsplit(route.urls[0]), urlsplit(route.url)
         if first.hostname != last.hostname:
-            self._report.note(f"It redirects to another host: {last.hostname}.")
+            self._report.note(f"The link redirects to another host: {last.hostname}.")
         if not part.ranged:
-            self._report.note("The server does not send parts of a file: a download that breaks has to begin anew.")
+            self._report.note(
+                "The server does not support range requests. A download that is interrupted must restart from the "
+                "beginning."
+            )
         if part.total is None:
-            self._report.note("The server does not tell the size of the file.")
+            self._report.note("The server does not report the size of the file.")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            self._report.note("The server compresses the file on the way, although it was asked not to.")
+            self._report.note("The server compresses the file in transit, although it was asked not to.")
         if self._http.ca_path:
             self._report.note(
-                f"Its certificate was checked with {self._http.ca_path}, which the users' Macs have to trust as well."
+                f"The server's certificate was verified with {self._http.ca_path}. Users' Macs must trust that "
+                "certificate authority, too."
             )
         if self._report.network == "private":
-            self._report.note(f"{last.hostname} has a private address: only Macs in its network reach it.")
+            self._report.note(f"{last.hostname} has a private address. Only Macs in its network can reach it.")
         elif self._report.network in ("loopback", "link_local"):
-            self._report.note(
-                f"{last.hostname} is an address of this machine or its own segment: other Macs do not reach it."
-            )
+            self._report.note(f"{last.hostname} is a loopback or link-local address. Other Macs cannot reach it.")
         known = share_link(self._question.url)
         if known and not known.direct:
             self._report.note(known.advice)
@@ -372,25 +379,24 @@ class LinkCheck:
     def _check_expiry(self) -> None:
         policy = ends_by_policy(self._question.url)
         if policy:
-            self._report.note(
-                "When the link ends is decided by a stored access policy, which cannot be read from here."
-            )
+            self._report.note("A stored access policy decides when the link expires. It cannot be read with the link.")
         expiry = read_expiry(self._question.url) or self._expiry_of_redirects()
         if expiry is None:
             return
         if expiry.ends is None:
-            raise Unfit("expires_soon", f"The link has a {expiry.kind} in it, which ends soon.")
+            raise Unfit("expires_soon", f"The link contains a {expiry.kind}, which expires soon.")
         self._report.expires_at = expiry.ends.strftime(TIME_FORMAT)
         left = expiry.ends - self._time_of(self._route.response)
         if left <= timedelta(0):
-            raise Unfit("expired", f"The {expiry.kind} of the link has ended at {self._report.expires_at}.")
+            raise Unfit("expired", f"The {expiry.kind} of the link expired at {self._report.expires_at}.")
         if left < timedelta(days=self._question.min_validity):
             raise Unfit(
-                "expires_soon", f"The {expiry.kind} of the link ends at {self._report.expires_at}, in {left.days} days."
+                "expires_soon",
+                f"The {expiry.kind} of the link expires at {self._report.expires_at}, in {left.days} days.",
             )
 
     def _expiry_of_redirects(self) -> Expiry | None:
-        """Return the end of a signed address to which the link redirects for good, as a shortener does."""
+        """Return the expiry of a signed address to which the link redirects permanently, as a URL shortener does."""
         now = self._time_of(self._route.response)
         for url in self._route.urls[1:]:
             expiry = read_expiry(url)
@@ -398,12 +404,13 @@ class LinkCheck:
                 return expiry
             if expiry and not expiry.signed:
                 self._report.note(
-                    "It redirects to a signed address that ends: the redirect has to make a new one each time."
+                    "The link redirects to a signed address that expires. The server must make a new one for each "
+                    "request."
                 )
         return None
 
     def _time_of(self, response: Any) -> datetime:
-        """Return the time by the server's clock, which decides whether a signature holds."""
+        """Return the time by the server's clock, which decides whether a signature is valid."""
         try:
             return email.utils.parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError):
@@ -424,8 +431,8 @@ def _open_image(path: str) -> BinaryIO:
         return open(path, "rb")
     except OSError as error:
         raise TaskError(
-            f"The file {path} cannot be read: {error.strerror}. Correct path (it is one on the host that runs the "
-            "module), or leave it out."
+            f"The file {path} cannot be read: {error.strerror}. Correct path (it is a path on the host that runs the "
+            "module), or omit it."
         ) from error
 
 
@@ -444,7 +451,7 @@ def _shown_headers(response: Any) -> dict[str, str]:
 
 
 def _is_tls(error: BaseException | None) -> bool:
-    """Return whether TLS itself failed, below the errors of the libraries; a connection that was cut is none."""
+    """Return whether TLS itself failed, below the libraries' errors. A dropped connection is not a TLS failure."""
     seen = 0
     while error is not None and seen < 20:
         if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""When a link ends: read from the signature in its query, as the clouds write it."""
+"""When a link expires: read from the signature in its query, in the formats of the clouds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
-# What these clouds write as the time of a signature.
+# Formats of these clouds for the time of a signature.
 _COMPACT_TIME = "%Y%m%dT%H%M%SZ"
 _SAS_TIMES = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S.%fZ")
-# However long it says that it lasts, a signature made with temporary credentials ends with them, and none last longer.
+# A signature made with temporary credentials expires with them, whatever its own lifetime says. None last longer.
 _LONGEST_SESSION = timedelta(hours=36)
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _SIGNED_WITH_EXPIRES = ("signature", "key-pair-id", "googleaccessid", "awsaccesskeyid", "ossaccesskeyid")
@@ -26,7 +26,7 @@ _SIGNED_WITH_EXPIRES = ("signature", "key-pair-id", "googleaccessid", "awsaccess
 
 @dataclass(frozen=True)
 class Expiry:
-    """The end of a link: C(kind) says what ends; C(ends) is None when the end is near but not written in the link."""
+    """The expiry of a link. C(kind) is what expires; C(ends) is None when it is near but not written in the link."""
 
     kind: str
     ends: datetime | None
@@ -35,7 +35,7 @@ class Expiry:
 
 
 def read_expiry(url: str) -> Expiry | None:
-    """Return when a link ends, None for one that does not tell."""
+    """Return when a link expires, None when the link does not contain it."""
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     for read in (_signed_for_seconds, _shared_access, _signed_until, _by_policy, _by_temporary_url, _by_key_time):
         found = read(query)
@@ -47,7 +47,7 @@ def read_expiry(url: str) -> Expiry | None:
 
 
 def _signed_for_seconds(query: dict[str, str]) -> Expiry | None:
-    """S3 (version 4), and those that do as it does."""
+    """S3 (version 4) and compatible stores."""
     for vendor, kind in (("amz", "S3 signature"), ("goog", "Google Cloud signature"), ("oss", "OSS signature")):
         signed = _time(query.get(f"x-{vendor}-date", ""), _COMPACT_TIME)
         lasts = query.get(f"x-{vendor}-expires", "")
@@ -64,7 +64,7 @@ def _shared_access(query: dict[str, str]) -> Expiry | None:
     ends = _time(query.get("se", ""), *_SAS_TIMES) if "sig" in query else None
     if ends is None:
         return None
-    # The end of the key that a user has signed with, which is never more than a week away.
+    # The expiry of the user delegation key, which is never more than a week away.
     key_ends = _time(query.get("ske", ""), *_SAS_TIMES)
     return Expiry("shared access signature", min(ends, key_ends or ends), _time(query.get("st", ""), *_SAS_TIMES))
 
@@ -77,7 +77,7 @@ def _signed_until(query: dict[str, str]) -> Expiry | None:
 
 
 def _by_policy(query: dict[str, str]) -> Expiry | None:
-    """CloudFront with a custom policy: JSON in an alphabet of its own."""
+    """CloudFront with a custom policy: JSON in a special Base64 alphabet."""
     if "policy" not in query or "key-pair-id" not in query:
         return None
     text = query["policy"].translate(str.maketrans("-_~", "+=/"))
@@ -89,7 +89,7 @@ def _by_policy(query: dict[str, str]) -> Expiry | None:
 
 
 def _by_temporary_url(query: dict[str, str]) -> Expiry | None:
-    """OpenStack Swift, and Ceph as Swift."""
+    """OpenStack Swift, and Ceph with its Swift API."""
     until = query.get("temp_url_expires", "")
     if "temp_url_sig" not in query:
         return None
@@ -104,7 +104,7 @@ def _by_key_time(query: dict[str, str]) -> Expiry | None:
 
 
 def ends_by_policy(url: str) -> str | None:
-    """Return the name of the stored access policy that says when an Azure link ends, where the link itself does not."""
+    """Return the name of the stored access policy that sets the expiry of an Azure link which has none itself."""
     query = dict(parse_qsl(urlsplit(url).query))
     return query.get("si") if "sig" in query and "se" not in query else None
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Is this a web page where a file should be, and is it one to sign in?"""
+"""Recognizes web pages where a file should be, and sign-in pages among them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PASSWORD_FIELD = re.compile(rb"""<input[^>]*\btype\s*=\s*["']?password""", re.I
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _LONGEST_TITLE = 80
 
-# Hosts that do nothing but sign people in.
+# Hosts that only serve sign-in pages.
 _LOGIN_HOSTS = (
     "accounts.google.com",
     "auth0.com",
@@ -30,46 +30,46 @@ _LOGIN_HOSTS = (
     "oktapreview.com",
     "onelogin.com",
 )
-# What only makes it likely: the answer decides.
+# These only make a sign-in page likely: the answer decides.
 _LOGIN_LABEL = re.compile(r"^(adfs|auth|idp|login|signin|sso)\d*\.")
 _LOGIN_PATH = re.compile(r"/(adfs|login|oauth2?|saml2?|signin|sign-in|sso)(/|\.|$)", re.IGNORECASE)
 
 
 def is_login_host(url: str) -> bool:
-    """Return whether the host of a URL does nothing but sign people in."""
+    """Return whether the host of a URL only serves sign-in pages."""
     host = (urlsplit(url).hostname or "").lower()
     return any(host == known or host.endswith("." + known) for known in _LOGIN_HOSTS)
 
 
 def hints_at_login(url: str) -> bool:
-    """Return whether a URL reads like one where people sign in."""
+    """Return whether a URL looks like a sign-in page."""
     parts = urlsplit(url)
     return bool(_LOGIN_LABEL.match((parts.hostname or "").lower()) or _LOGIN_PATH.search(parts.path))
 
 
 def describe_document(content_type: str, head: bytes) -> str | None:
-    """Return what a download is when it is a document rather than an image, None for what may be an image."""
+    """Return what kind of document a download is, None when it may be an image."""
     kind = content_type.partition(";")[0].strip().lower()
     start = head[len(_BOM) :] if head.startswith(_BOM) else head
     start = start.lstrip()[:64].lower()
     if kind in _PAGE_TYPES:
         return f"a web page (Content-Type {kind})"
     if start.startswith(_PAGE_STARTS):
-        return "a web page, whatever its Content-Type says"
+        return "a web page (with another Content-Type)"
     if start.startswith(b"<?xml"):
-        return "an XML document, such as servers send to tell of an error"
+        return "an XML document (servers send one to report an error)"
     if kind.endswith("json") and start.startswith((b"{", b"[")):
         return f"a JSON document (Content-Type {kind})"
     return None
 
 
 def asks_for_password(page: bytes) -> bool:
-    """Return whether a page has a field for a password."""
+    """Return whether a page has a password field."""
     return bool(_PASSWORD_FIELD.search(page))
 
 
 def title_of(page: bytes) -> str:
-    """Return the title of a page, printable and short; empty when it has none."""
+    """Return the title of a page, printable and shortened; empty when it has none."""
     found = _TITLE.search(page)
     text = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The proofs that read more than the beginning of a link: samples, and all of it."""
+"""The checks that read more than the beginning of a link: samples, and the whole file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Part:
-    """What the headers of an answer say that its body is: the bytes from C(start) on, C(length) of C(total)."""
+    """The part of the file in an answer, by its headers: C(length) of C(total) bytes, from C(start) on."""
 
     start: int
     length: int | None
@@ -35,21 +35,21 @@ class Part:
 
 
 def part_of(response: Any) -> Part:
-    """Read which part of the file an answer of status 200 or 206 brings. Raises Unfit for one that makes no sense."""
+    """Return which part of the file an answer with status 200 or 206 has. Raises Unfit when its headers are invalid."""
     length = response.headers.get("Content-Length", "").strip()
     known = int(length) if length.isdigit() else None
     if response.status_code != 206:
         return Part(0, known, known, ranged=False)
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if not found or int(found[2]) < int(found[1]):
-        raise Unfit("unreachable", "The server answers 206 without saying which bytes it sends.")
+        raise Unfit("unreachable", "The server answered 206 without a valid Content-Range header.")
     total = None if found[3] == "*" else int(found[3])
     return Part(int(found[1]), int(found[2]) - int(found[1]) + 1, total, ranged=True)
 
 
 @dataclass(frozen=True)
 class Validators:
-    """What tells whether two answers bring the same bytes."""
+    """The headers that show whether two answers belong to the same file."""
 
     etag: str = ""
     last_modified: str = ""
@@ -60,14 +60,14 @@ class Validators:
 
     @property
     def strong_etag(self) -> str:
-        """The ETag where it may be used with If-Range, which a weak one may not."""
+        """The ETag if it may be used with If-Range, which a weak one may not."""
         return "" if self.etag.startswith("W/") else self.etag
 
 
 def take(pieces: Iterator[bytes], limit: int, patience: float) -> bytes:
-    """Return the next bytes of an answer, which may be fewer; C(patience) is how many seconds they may take.
+    """Return the next bytes of an answer, C(limit) or fewer; C(patience) is how many seconds they may take.
 
-    Raises RetryLater when the connection breaks, or when that time is over.
+    Raises RetryLater when the connection is lost, or after that time.
     """
     until = time.monotonic() + patience
     data = b""
@@ -76,12 +76,12 @@ def take(pieces: Iterator[bytes], limit: int, patience: float) -> bytes:
         if len(data) >= limit:
             break
         if time.monotonic() > until:
-            raise RetryLater(f"The server sent {len(data)} bytes within {patience:g} seconds, which is too slow.")
+            raise RetryLater(f"The server is too slow: it sent {len(data)} bytes in {patience:g} seconds.")
     return data
 
 
 def take_what_comes(pieces: Iterator[bytes], limit: int, patience: float) -> bytes:
-    """Like C(take), for a text that helps to understand an answer: nothing is lost when it cannot be had."""
+    """Like C(take), for a text that only helps to explain an answer: empty when it cannot be read."""
     try:
         return take(pieces, limit, patience)
     except RetryLater:
@@ -105,12 +105,12 @@ class LocalFile:
         if not self.has(start, block):
             raise Unfit(
                 "wrong_checksum",
-                f"Between the bytes {start} and {start + len(block)}, the link has other bytes than {self.path}.",
+                f"The file at the link differs from {self.path} between bytes {start} and {start + len(block)}.",
             )
 
 
 def sample_ranges(total: int, choose: random.Random) -> list[tuple[int, int]]:
-    """Return which bytes to look at: the first, the last, and some between, which are others each time."""
+    """Return which bytes to compare: the first, the last, and some random ones between."""
     last = max(0, total - SAMPLE_BLOCK)
     starts = {0, last, *(choose.randrange(last + 1) for _each in range(_RANDOM_SAMPLES))}
     return [(start, min(start + SAMPLE_BLOCK, total)) for start in sorted(starts)]
@@ -119,21 +119,23 @@ def sample_ranges(total: int, choose: random.Random) -> list[tuple[int, int]]:
 def read_sample(
     route: Route, read: Callable[[Any], Iterator[bytes]], start: int, stop: int, total: int, validators: Validators
 ) -> bytes:
-    """Return the bytes of an answer to a request for them alone. Raises Unfit, RetryLater."""
+    """Return the bytes of an answer to a range request. Raises Unfit, RetryLater."""
     with closing(route):
         part = part_of(route.response)
         if not part.ranged or part.start != start or part.length != stop - start or part.total not in (total, None):
-            raise Unfit("wrong_size", f"Asked for the bytes {start} to {stop} of {total}, the server sends others.")
+            raise Unfit(
+                "wrong_size", f"The server was asked for bytes {start} to {stop} of {total} and sent other bytes."
+            )
         if Validators.of(route.response) != validators:
-            raise RetryLater("The file was changed on the server while it was looked at.")
+            raise RetryLater("The file changed on the server during the check.")
         data = b"".join(read(route.response))
     if len(data) != stop - start:
-        raise RetryLater(f"The answer ends after {start + len(data)} of {total} bytes.", truncated=True)
+        raise RetryLater(f"The response ended after {start + len(data)} of {total} bytes.", truncated=True)
     return data
 
 
 class WholeDownload:
-    """Reads all of a link, to hash it, and goes on where a connection broke. Nothing is kept but the digest."""
+    """Downloads the whole file to hash it, resuming after a lost connection. Only the digest is kept."""
 
     def __init__(
         self,
@@ -185,7 +187,7 @@ class WholeDownload:
                 if self.total in (None, self.count):
                     return
         size = "" if self.total is None else f" of {self.total}"
-        raise RetryLater(f"The download ends after {self.count}{size} bytes.", truncated=True)
+        raise RetryLater(f"The download ended after {self.count}{size} bytes.", truncated=True)
 
     def _add(self, block: bytes) -> None:
         if self._local:
@@ -193,7 +195,7 @@ class WholeDownload:
         self._hasher.update(block)
         self.count += len(block)
         if self._size is not None and self.count > self._size:
-            raise Unfit("wrong_size", f"The download goes on after {self._size} bytes, where it should end.")
+            raise Unfit("wrong_size", f"The download is longer than the expected {self._size} bytes.")
         self._each(self.count, self.total)
 
     def _range_headers(self) -> dict[str, str]:
@@ -205,9 +207,9 @@ class WholeDownload:
         return headers
 
     def _take_up(self, response: Any) -> None:
-        """Go on with the digest when the answer goes on where the last one broke, else begin anew."""
+        """Continue the digest if the answer continues where the last one broke off, else start over."""
         part, validators = part_of(response), Validators.of(response)
-        # Where the server gives nothing to tell by, the second half may be that of another file.
+        # Without validators from the server, the second half may belong to another file.
         same = validators == self._validators != Validators() and part.total == self.total
         if self.count and same and part.ranged and part.start == self.count:
             self.resumed += 1
@@ -218,4 +220,4 @@ class WholeDownload:
             self.count = 0
         self._validators, self.total = validators, part.total
         if part.start != 0:
-            raise RetryLater("The file was changed on the server while it was read.")
+            raise RetryLater("The file changed on the server during the download.")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What is asked about a link, and the report that answers it: the verdict, the reasons, what to do."""
+"""The question about a link, and the report that answers it: verdict, reasons and advice."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _MOST_REASONS = 20
 
 _ADVICE = {
     "direct": "The link can be entered in the Management Portal as it is.",
-    "html": "Give the address of the file itself, to which the page's download button leads, not that of the page.",
-    "login": "Allow anonymous reading of this file on the server, or publish it where nobody has to sign in.",
-    "needs_cookies": "Publish the image where its link works without cookies, because what downloads it may keep none.",
-    "not_found": "Check the address, and whether the upload was finished and the share still exists.",
-    "forbidden": "Allow anonymous reading of this file on the server, and check its name: some stores answer so "
-    "for a missing file as well.",
-    "expired": "Make a link that does not expire, and enter it in the Management Portal in place of this one.",
-    "expires_soon": "Make a link that does not expire or lasts longer, or lower min_validity if the image is replaced "
-    "before that.",
-    "wrong_size": "Do not hand this link over: upload the image again, then prove its link again.",
-    "wrong_checksum": "Do not hand this link over: upload the image again, then prove its link again.",
-    "insecure": "Give an https:// address that stays on public HTTPS servers and has no credentials in it.",
-    "tls_error": "Have the server's certificate put right, or give the company's certificate authority as ca_path, "
-    "which the users' Macs have to trust as well.",
+    "html": "Use the address of the file itself (the target of the page's download button), not that of the page.",
+    "login": "Allow anonymous read access to this file on the server, or publish it where no sign-in is required.",
+    "needs_cookies": "Publish the image where its link works without cookies: Parallels Desktop may not keep any.",
+    "not_found": "Check the address, and whether the upload finished and the share still exists.",
+    "forbidden": "Allow anonymous read access to this file on the server, and check its name: some stores send this "
+    "answer for a missing file, too.",
+    "expired": "Create a link that does not expire, and replace this one with it in the Management Portal.",
+    "expires_soon": "Create a link that does not expire or lasts longer, or lower min_validity if the image is "
+    "replaced before then.",
+    "wrong_size": "Do not use this link: upload the image again, then verify its link again.",
+    "wrong_checksum": "Do not use this link: upload the image again, then verify its link again.",
+    "insecure": "Use an https:// address that stays on public HTTPS servers and contains no credentials.",
+    "tls_error": "Fix the server's certificate, or set ca_path to the file of the company's certificate authority, "
+    "which users' Macs must trust, too.",
     "unreachable": "Check the server, the network and the proxy from this host, then run the task again.",
-    "too_many_redirects": "Give the address where the redirects end.",
+    "too_many_redirects": "Use the address where the redirects end.",
 }
-# Verdicts that the direct form of a share link may cure.
+# Verdicts that the direct form of a share link may fix.
 _CURED_BY_DIRECT_FORM = ("html", "login", "needs_cookies", "forbidden", "not_found", "insecure", "too_many_redirects")
 
 
@@ -71,21 +71,21 @@ class Question:
     allow_private_redirects: bool = False
 
     def check(self) -> None:
-        """Raise TaskError when the link is not even an address."""
+        """Raise TaskError when the link is not a valid address."""
         try:
             parts = urlsplit(self.url)
-            has_host = parts.hostname is not None and parts.port != 0  # a port that is no number raises
+            has_host = parts.hostname is not None and parts.port != 0  # a port that is not a number raises
         except ValueError:
             parts, has_host = urlsplit(""), False
         if not parts.scheme or (not has_host and parts.scheme in ("http", "https")):
             raise TaskError(
-                "The url is not an address. Give the whole link, such as https://images.example.com/a.pvmp."
+                "url is not a valid address. Use the complete link, such as https://images.example.com/a.pvmp."
             )
 
 
 @dataclass
 class Report:
-    """What was found out."""
+    """The result of the check."""
 
     url: str
     verdict: str = "direct"
@@ -96,7 +96,7 @@ class Report:
     headers: dict[str, str] = field(default_factory=dict)
     size: int | None = None
     sha256: str | None = None
-    # The proof that was made, which may be less than what was asked for.
+    # The proof that was made, which may be less than the requested one.
     proof: str = "headers"
     ranges: bool | None = None
     expires_at: str | None = None
@@ -108,7 +108,7 @@ class Report:
             self.reasons.append(sentence)
 
     def condemn(self, verdict: str, reason: str) -> None:
-        """Give the verdict that the link is not fit, with the reason that comes before all others."""
+        """Set the verdict that the link is not fit, with the reason that comes before all others."""
         self.verdict = verdict
         self.reasons.insert(0, reason)
 
@@ -119,14 +119,14 @@ class Report:
     def failure(self) -> TaskError:
         """Return the error for a verdict that is not accepted."""
         return TaskError(
-            f"The link {self.url} is not what a user's Mac needs ({self.verdict}): "
+            f"The link {self.url} does not work for users' Macs ({self.verdict}): "
             f"{' '.join(self.reasons)} {self.advice}",
             **self.result(),
         )
 
 
 def advice_for(verdict: str, url: str) -> str:
-    """Return the one sentence that tells what to do: for a share link, its direct form."""
+    """Return one sentence of advice: for a share link, its direct form."""
     known = share_link(url) if verdict in _CURED_BY_DIRECT_FORM else None
     if known is None:
         return _ADVICE[verdict]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The way from a link to the bytes: redirects, one by one, each of them looked at before it is followed."""
+"""The route from a link to the file: each redirect is checked before it is followed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .._common.retry import RetryLater
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
 from .html import hints_at_login, is_login_host
 
-# May pass by itself: too early, too many requests, a server that is overloaded or restarts.
+# Transient: too early, too many requests, a server that is overloaded or restarting.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_URL = 500
 
-# Parameters of a query that say something and open nothing; the values of all others are masked.
+# Query parameters that are useful to see and grant no access. The values of all others are masked.
 _OPEN_PARAMETERS = (
     *("dl", "download", "e", "expires", "files", "path", "raw", "se", "sp", "sr", "st", "sv", "version", "versionid"),
     *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
 )
 
-# How far a network reaches: a redirect may not lead to one that reaches less far.
+# How far a network reaches: a redirect must not lead to one that reaches less far.
 _REACH = {"public": 2, "private": 1, "loopback": 0, "link_local": 0}
 
 Resolve = Callable[[str], Iterable[str]]
 
 
 class Unfit(Exception):
-    """The link is not what is needed: the verdict, and a sentence why."""
+    """The link is not fit for use: the verdict, and the reason in a sentence."""
 
     def __init__(self, verdict: str, reason: str) -> None:
         super().__init__(reason)
@@ -42,7 +42,7 @@ class Unfit(Exception):
 
 
 def masked(url: str) -> str:
-    """Return a URL to be shown: without user and password, and with the secrets of its query masked."""
+    """Return a URL for display: without user and password, and with the secrets of its query masked."""
     parts = urlsplit(url)
     query = "&".join(_shown_parameter(*pair) for pair in parse_qsl(parts.query, keep_blank_values=True))
     _user, at, host = parts.netloc.rpartition("@")
@@ -57,7 +57,7 @@ def _shown_parameter(name: str, value: str) -> str:
 
 
 def addresses_of(host: str) -> list[str]:
-    """Return the addresses of a host; none when its name is not known here, as behind a proxy."""
+    """Return the addresses of a host; none when its name cannot be resolved here, as behind a proxy."""
     try:
         return [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
@@ -65,7 +65,7 @@ def addresses_of(host: str) -> list[str]:
 
 
 class Networks:
-    """Tells what network a host is in: C(public), C(private), C(loopback), C(link_local), or C(unknown)."""
+    """Finds out which network a host is in: C(public), C(private), C(loopback), C(link_local), or C(unknown)."""
 
     def __init__(self, resolve: Resolve = addresses_of) -> None:
         self._resolve = resolve
@@ -91,7 +91,7 @@ def _network(address: str) -> str:
 
 
 class Route:
-    """One walk along a link: where it went, and the answer at its end."""
+    """The redirects of one request for a link, and the final answer."""
 
     def __init__(
         self, url: str, networks: Networks, allow_private_redirects: bool = False, cookies: bool = False
@@ -106,7 +106,7 @@ class Route:
 
     @property
     def url(self) -> str:
-        """Where the walk is now."""
+        """The current address."""
         return self.urls[-1]
 
     @property
@@ -118,7 +118,7 @@ class Route:
         return any(hints_at_login(url) for url in self.urls[1:])
 
     def chain(self) -> list[dict[str, Any]]:
-        """Return each step, its URL masked; the status is None for one that was not asked."""
+        """Return each step with its URL masked; the status is None for one that was not requested."""
         statuses = [*self.statuses, *[None] * (len(self.urls) - len(self.statuses))]
         return [{"url": masked(url), "status": status} for url, status in zip(self.urls, statuses)]
 
@@ -127,7 +127,7 @@ class Route:
             self.response.close()
 
     def walk(self, http: Http, headers: dict[str, str]) -> Route:
-        """Go to the end, whose answer is left open. Raises Unfit, RetryLater, TaskError."""
+        """Follow the redirects; the final answer is left open. Raises Unfit, RetryLater, TaskError."""
         check_address(self.url)
         while True:
             response = http.request("GET", self.url, headers, stream=True)
@@ -144,28 +144,28 @@ class Route:
     def _raise_for_passing(self) -> None:
         if self.response.status_code in _PASSING:
             self.response.close()
-            raise RetryLater(f"{self.host} answers {status_line(self.response)}.", after=retry_after(self.response))
+            raise RetryLater(f"{self.host} answered {status_line(self.response)}.", after=retry_after(self.response))
 
     def _turn_to(self, location: str) -> None:
         """Take the next step, or raise Unfit. The step is in the chain either way."""
         before = self.url
         try:
-            # A header is Latin-1 on the wire; what servers put in it is UTF-8.
+            # The header is decoded as Latin-1, but servers write UTF-8.
             target = urljoin(before, location.encode("latin-1", "replace").decode("utf-8", "replace"))
-            broken = urlsplit(target).port == 0  # a port that is no number raises
+            broken = urlsplit(target).port == 0  # a port that is not a number raises
         except ValueError:
             broken = True
         if broken:
-            raise Unfit("unreachable", f"{self.host} redirects to something that is not an address.")
+            raise Unfit("unreachable", f"{self.host} redirects to an invalid address.")
         known = target in self.urls and not self._cookies
         self.urls.append(target)
         if known:
-            raise Unfit("too_many_redirects", "The redirects go round in a circle.")
+            raise Unfit("too_many_redirects", "The redirects form a loop.")
         if len(self.urls) > MOST_REDIRECTS + 1:
             raise Unfit("too_many_redirects", f"There are more than {MOST_REDIRECTS} redirects.")
         check_address(target, redirected=True)
         if is_login_host(target):
-            raise Unfit("login", f"It redirects to {self.host}, where people sign in.")
+            raise Unfit("login", f"The link redirects to {self.host}, which is a sign-in page.")
         self._check_network(before, target)
 
     def _check_network(self, before: str, target: str) -> None:
@@ -178,22 +178,22 @@ class Route:
             return
         raise Unfit(
             "insecure",
-            f"It redirects from a {origin} network into a {network.replace('_', '-')} one, to {self.host}, "
-            "which is not followed.",
+            f"The link redirects from a {origin} network to {self.host} in a {network.replace('_', '-')} network. The "
+            "redirect was not followed.",
         )
 
 
 def check_address(url: str, redirected: bool = False) -> None:
-    """Raise Unfit for an address that may not be asked at all."""
+    """Raise Unfit for an address that must not be requested."""
     parts = urlsplit(url)
-    start = "It redirects to" if redirected else "It is"
+    start = "The link redirects to" if redirected else "The link is"
     if parts.scheme.lower() != "https":
-        raise Unfit("insecure", f"{start} an address that begins with {parts.scheme}:, not with https:.")
+        raise Unfit("insecure", f"{start} an address that starts with {parts.scheme}: instead of https:.")
     if "@" in parts.netloc:
-        raise Unfit("insecure", f"{start} an address with a user name or a password in it, which everyone would see.")
+        raise Unfit("insecure", f"{start} an address that contains a user name or a password. Everyone would see them.")
 
 
 def status_line(response: Any) -> str:
-    """Return the status of an answer with the server's word for it, such as C(404 Not Found)."""
+    """Return the status of an answer with the server's reason phrase, such as C(404 Not Found)."""
     word = "".join(letter for letter in (response.reason or "") if letter.isprintable())[:60]
     return f"{response.status_code} {word}".strip()

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The direct form of a share link: the one that gives the file, where the link that people copy gives a web page.
+"""The direct form of a share link: it downloads the file, where the link that people copy opens a web page.
 
-Nothing here opens a connection: a link is judged by its host, its path and its query alone.
+Nothing here opens a connection: only the host, the path and the query of a link are read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 @dataclass(frozen=True)
 class ShareLink:
-    """A link of a sharing service that is known: C(direct) is its direct form, or C(advice) says why there is none."""
+    """A link of a known sharing service. C(direct) is its direct form, or C(advice) explains why there is none."""
 
     service: str
     direct: Optional[str] = None
@@ -26,7 +26,7 @@ class ShareLink:
 
 
 def share_link(url: str) -> Optional[ShareLink]:
-    """Return what is known about a share link, None for a link that is none, or that is direct as it stands."""
+    """Return what is known about a share link, None for any other link and for one that is direct already."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
@@ -42,7 +42,7 @@ def share_link(url: str) -> Optional[ShareLink]:
 
 
 def sharepoint_link(url: str) -> ShareLink:
-    """Return what is known about a share link of SharePoint, whatever its host is."""
+    """Return what is known about a share link of SharePoint on any host."""
     return _sharepoint(urlsplit(url)) or ShareLink(_SHAREPOINT, direct=url)
 
 
@@ -70,22 +70,22 @@ def _sharepoint(parts: SplitResult) -> Optional[ShareLink]:
     if link:
         if link["kind"] == _SHAREPOINT_FOLDER:
             return ShareLink(
-                name, advice="This link shares a folder of SharePoint: share the image file itself with 'Copy link'."
+                name, advice="This link shares a SharePoint folder: share the image file itself with 'Copy link'."
             )
         if link["form"] == _SHAREPOINT_EXISTING_ACCESS:
             return ShareLink(
                 name,
-                advice="This link works only for people who are signed in and have access already: make one with "
-                "'Copy link' for 'Anyone with the link', and replace what follows its '?' by download=1.",
+                advice="This link works only for signed-in people who already have access: create one with "
+                "'Copy link' for 'Anyone with the link', and replace the text after its '?' with download=1.",
             )
-        # What the administrators' guide of Parallels tells: replace the text after the '?'.
+        # As the administrators' guide of Parallels says: replace the text after the '?'.
         return ShareLink(name, direct=_with_query(parts, "download=1"))
     if parts.path.lower().endswith("/_layouts/15/download.aspx"):
         return None
     return ShareLink(
         name,
-        advice="This address of SharePoint is a page or needs a signed-in user: make a link with 'Copy link' for "
-        "'Anyone with the link', and replace what follows its '?' by download=1.",
+        advice="This SharePoint address is a web page or requires a sign-in: create a link with 'Copy link' for "
+        "'Anyone with the link', and replace the text after its '?' with download=1.",
     )
 
 
@@ -93,10 +93,10 @@ _ONEDRIVE_FOLDER = re.compile(r"^/f/")
 
 
 def _onedrive(parts: SplitResult) -> Optional[ShareLink]:
-    """OneDrive of private people. Microsoft lets the direct form of its short links ask for a sign-in at times."""
+    """OneDrive for personal use. The direct form of its short links sometimes asks for a sign-in."""
     name, query = "OneDrive", _query(parts)
     if _ONEDRIVE_FOLDER.match(parts.path):
-        return ShareLink(name, advice="This link shares a folder of OneDrive: share the image file itself.")
+        return ShareLink(name, advice="This link shares a OneDrive folder: share the image file itself.")
     if _SHAREPOINT_LINK.match(parts.path):  # accounts that were moved to SharePoint have its links
         return _sharepoint(parts)
     if _on("onedrive.live.com")((parts.hostname or "").lower()):
@@ -107,7 +107,7 @@ def _onedrive(parts: SplitResult) -> Optional[ShareLink]:
             return ShareLink(name, direct=_with_query(parts, urlencode(kept), path="/download"))
         return ShareLink(
             name,
-            advice="This address of OneDrive is a page for signed-in people: make a link to the file with 'Share'.",
+            advice="This OneDrive address is a web page for signed-in people: create a link to the file with 'Share'.",
         )
     shared = parts._replace(scheme="https", fragment="").geturl()
     token = base64.urlsafe_b64encode(shared.encode()).decode().rstrip("=")
@@ -123,15 +123,15 @@ def _dropbox(parts: SplitResult) -> Optional[ShareLink]:
     if _DROPBOX_FOLDER.match(parts.path):
         return ShareLink(
             name,
-            advice="This link shares a folder of Dropbox, which is sent as a ZIP file: share the image file itself.",
+            advice="This link shares a Dropbox folder, which is sent as a ZIP file: share the image file itself.",
         )
     if not _DROPBOX_FILE.match(parts.path):
-        return ShareLink(name, advice="This address of Dropbox is a page: make a link to the file with 'Copy link'.")
+        return ShareLink(name, advice="This Dropbox address is a web page: create a link to the file with 'Copy link'.")
     # The key (rlkey) has to stay, or the file is not found.
     if parts.path.startswith("/scl/") and not _query(parts).get("rlkey"):
         return ShareLink(
             name,
-            advice="This link of Dropbox has lost its key (rlkey=...): copy it again, with all that follows '?'.",
+            advice="This Dropbox link lacks its key (rlkey=...): copy it again, with everything after the '?'.",
         )
     kept = {key: value for key, value in _query(parts).items() if key not in ("dl", "raw")}
     return ShareLink(name, direct=_with_query(parts, urlencode({**kept, "dl": "1"})))
@@ -140,7 +140,7 @@ def _dropbox(parts: SplitResult) -> Optional[ShareLink]:
 def _google_drive(_parts: SplitResult) -> Optional[ShareLink]:
     return ShareLink(
         "Google Drive",
-        advice="Google Drive has no direct link for a large file, it answers with a warning page: "
+        advice="Google Drive has no direct links for large files and shows a warning page: "
         "publish the image to another store.",
     )
 
@@ -150,33 +150,33 @@ def _box(parts: SplitResult) -> Optional[ShareLink]:
         return None
     return ShareLink(
         "Box",
-        advice="This link of Box shows a page: take the 'Direct link' from the link's settings, "
-        "it looks like https://ORGANISATION.box.com/shared/static/....",
+        advice="This Box link opens a web page: use the 'Direct link' from the link's settings, "
+        "which looks like https://ORGANIZATION.box.com/shared/static/....",
     )
 
 
 def _icloud(_parts: SplitResult) -> Optional[ShareLink]:
     return ShareLink(
         "iCloud Drive",
-        advice="iCloud Drive has no direct links, its links show a page: publish the image to another store.",
+        advice="iCloud Drive has no direct links (its links open a web page): publish the image to another store.",
     )
 
 
 def _transfer_page(name: str) -> Callable[[SplitResult], Optional[ShareLink]]:
-    advice = f"{name} has no direct links that last: publish the image to another store."
+    advice = f"{name} has no permanent direct links: publish the image to another store."
     return lambda parts: ShareLink(name, advice=advice)
 
 
 def _google_storage(parts: SplitResult) -> Optional[ShareLink]:
-    # That host wants people to sign in; this one gives what everybody may read.
+    # The given host requires a sign-in; this one serves what is public.
     path = parts.path
     return ShareLink("Google Cloud Storage", direct=urlunsplit(("https", "storage.googleapis.com", path, "", "")))
 
 
 def _cloud_console(_parts: SplitResult) -> Optional[ShareLink]:
     return ShareLink(
-        "the console of a cloud",
-        advice="This is a page of a cloud's console, for people who are signed in: copy the URL of the object itself.",
+        "a cloud console",
+        advice="This is a page of a cloud console, for signed-in people: copy the URL of the object itself.",
     )
 
 
@@ -186,15 +186,16 @@ _NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,})(?P<
 
 
 def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
-    # Nextcloud and ownCloud have no host of their own: the shape of the path is all that tells.
+    # Nextcloud and ownCloud run on any host: only the form of the path identifies them.
     if _NEXTCLOUD_LOCKED.match(parts.path):
         return ShareLink(
-            "Nextcloud", advice="This share of Nextcloud has a password: take it away, or publish the image elsewhere."
+            "Nextcloud",
+            advice="This Nextcloud share has a password: remove the password, or publish the image elsewhere.",
         )
     if _NEXTCLOUD_PAGE.match(parts.path):
         return ShareLink(
             "Nextcloud",
-            advice="This address of Nextcloud is a page for people who are signed in: make a link to the file with "
+            advice="This Nextcloud address is a web page for signed-in people: create a link to the file with "
             "'Share link'.",
         )
     share = _NEXTCLOUD_SHARE.match(parts.path)

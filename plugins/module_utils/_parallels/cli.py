@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Parallels' programs: found, run with a time limit, read, and repeated where that may help.
+"""Finds and runs Parallels' programs, with timeouts, parsed output and retries.
 
-The rule for every change: what the program says does not count. After it, a fresh look at the real state decides.
+The rule for every change: the program's own report does not count. The real state, read again afterwards, decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
-from .._common.leftovers import Notice, unheard
+from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
 
 PRLCTL = "prlctl"
@@ -35,7 +35,7 @@ _FOLDERS = ("/usr/local/bin", "/Applications/Parallels Desktop.app/Contents/MacO
 # A locale that every Mac has, in which messages are English and names keep their umlauts (C alone loses them).
 _ENVIRONMENT = {"LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "LANGUAGE": "en_US"}
 
-READ_LIMIT = 120  # seconds for a question to Parallels
+READ_LIMIT = 120  # seconds for a query
 CHANGE_LIMIT = 900  # seconds for a change that copies no disk
 _KILL_GRACE = 15  # seconds between asking a program to end and killing it
 _END_POLL = 0.05
@@ -48,7 +48,7 @@ _TAIL = 2000  # characters of output that a failed task shows
 
 @dataclass(frozen=True)
 class Result:
-    """What a program did: the command as an admin would type it, its exit code, what it said."""
+    """The result of a program: the command as an admin would type it, its exit code, its output."""
 
     cmd: list[str]
     rc: int
@@ -58,11 +58,11 @@ class Result:
 
     @property
     def said(self) -> str:
-        """Return all that it said, errors first, without progress lines."""
+        """Return its whole output, errors first, without progress lines."""
         return "\n".join(text for text in (without_progress(self.stderr), without_progress(self.stdout)) if text)
 
     def details(self) -> dict[str, Any]:
-        """Return what a failed task shows of it."""
+        """Return the details that a failed task shows."""
         return {
             "cmd": self.cmd,
             "rc": self.rc,
@@ -71,7 +71,7 @@ class Result:
         }
 
 
-# What changes something, by its first word. Commands in the guest are not among it: they may hold anything.
+# The subcommands that change something. Commands in the guest are not among them: they may contain anything.
 _CHANGES = (
     *("register", "unregister", "clone", "delete", "set", "pack", "unpack"),
     *("start", "stop", "suspend", "resume", "reset", "restart"),
@@ -82,7 +82,7 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class Command:
-    """A command that was run to change something, for those who want to know later what was done."""
+    """A command that was run to change something, for the result of the module."""
 
     cmd: list[str]
     rc: int
@@ -93,7 +93,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Remedy:
-    """A message of Parallels that is known: what the admin does about it, and whether it passes by itself."""
+    """A known message of Parallels: advice for the admin, and whether it is transient."""
 
     pattern: str
     advice: str
@@ -103,42 +103,42 @@ class Remedy:
 REMEDIES = (
     Remedy(
         r"Data synchronization is currently in progress",
-        "Parallels is still merging snapshot files. Wait until the disk activity of the Mac calms down, then run "
+        "Parallels is still merging snapshot files. Wait until the disk activity of the Mac has settled, then run "
         "again.",
         passes=True,
     ),
     Remedy(
         r"virtual machine is busy|is currently being|is locked by another",
-        "Another operation works on this virtual machine. Wait until it has ended (Control Center shows it), then run "
-        "again; when nothing runs, quit and reopen Parallels Desktop.",
+        "Another operation is using this virtual machine. Wait until it has finished (Control Center shows it), then "
+        "run again. If nothing is running, quit and reopen Parallels Desktop.",
         passes=True,
     ),
     Remedy(
         r"Unable to open new session in this virtual machine",
-        "The guest system is not up yet, or its Parallels Tools do not answer. Look at the virtual machine's screen; "
-        "install or update Parallels Tools in it, and see that it is not isolated from the Mac (`prlctl set VM "
-        "--isolate-vm off`).",
+        "The guest system has not started yet, or its Parallels Tools do not respond. Check the virtual machine's "
+        "screen. Install or update Parallels Tools in the guest, and make sure that it is not isolated from the Mac "
+        "(`prlctl set VM --isolate-vm off`).",
         passes=True,
     ),
     Remedy(
         r"Unable to connect to Parallels Service|Login failed",
-        "Parallels' service does not answer. Log in to the Mac's desktop as the user who owns the virtual machines and "
-        'open Parallels Desktop (`open -ga "Parallels Desktop"`), or restart the Mac; then run again.',
+        "The Parallels service does not respond. Log in to the Mac's desktop as the user who owns the virtual machines "
+        'and open Parallels Desktop (`open -ga "Parallels Desktop"`), or restart the Mac. Then run again.',
         passes=True,
     ),
     Remedy(
         r"not available in this edition",
-        "Parallels' command line needs the Pro, Business or Enterprise edition. Activate a licence of one of them "
+        "Parallels' command line needs the Pro, Business or Enterprise edition. Activate a license of one of them "
         "(`prlsrvctl install-license`), then run again.",
     ),
     Remedy(
         r"licen[cs]e.{0,60}(expired|not valid|invalid|not activated|is required)|activate Parallels Desktop",
-        "Activate a valid licence of Parallels Desktop (`prlsrvctl install-license`), then run again.",
+        "Activate a valid license of Parallels Desktop (`prlsrvctl install-license`), then run again.",
     ),
     Remedy(
         r"host OS administrator's credentials",
-        "This Mac asks for an administrator's password for that operation. Switch the question off with `prlsrvctl set "
-        "--require-pwd` (such as remove-vm:off or clone-vm:off), then run again.",
+        "This Mac requires an administrator's password for that operation. Turn the requirement off with `prlsrvctl "
+        "set --require-pwd` (such as remove-vm:off or clone-vm:off), then run again.",
     ),
     Remedy(
         FULL_DISK,
@@ -146,21 +146,21 @@ REMEDIES = (
     ),
     Remedy(
         r"could not be found|is not registered in the virtual machine directory",
-        "There is no such virtual machine for this user. `prlctl list --all` shows what there is; virtual machines "
-        "belong to a user, so connect as the one who owns it.",
+        "There is no such virtual machine for this user. Run `prlctl list --all` to see which ones there are. Virtual "
+        "machines belong to a user, so connect as the user who owns it.",
     ),
     Remedy(
         r"is already registered|same (UU)?ID",
-        "Parallels knows a virtual machine with this identity or file already. Unregister that one first, or register "
-        "the copy under a new identity.",
+        "A virtual machine with this UUID or file is already registered. Unregister that one first, or register the "
+        "copy with a new UUID.",
     ),
     Remedy(
         r'in the "paused" state|is paused',
-        "The virtual machine is paused. Resume it, or say with the module's options what to do with paused ones.",
+        "The virtual machine is paused. Resume it, or set in the module's options what to do with a paused one.",
     ),
     Remedy(
         r"is not started|for running virtual machines only",
-        "The virtual machine does not run. Start it first.",
+        "The virtual machine is not running. Start it first.",
     ),
     Remedy(
         r"is suspended|suspended state",
@@ -168,7 +168,7 @@ REMEDIES = (
     ),
     Remedy(
         r"currently running|is running|must be stopped|stop the virtual machine",
-        "The virtual machine runs. Shut it down first.",
+        "The virtual machine is running. Shut it down first.",
     ),
     Remedy(
         r"has one or more snapshots|has snapshots",
@@ -176,17 +176,17 @@ REMEDIES = (
     ),
     Remedy(
         r"Permission denied|Access (is )?denied|don't have (enough )?(rights|permissions?)|Operation not permitted",
-        "Run as the user who owns the virtual machine and its files; folders such as Desktop, Documents and external "
-        "disks also need Full Disk Access for sshd-keygen-wrapper on macOS.",
+        "Connect as the user who owns the virtual machine and its files. On macOS, folders such as Desktop and "
+        "Documents, and external disks, also need Full Disk Access for sshd-keygen-wrapper.",
     ),
     Remedy(
         r"already exists",
-        "Something of that name is in the way. Rename or remove it, then run again.",
+        "Something with that name is in the way. Rename or remove it, then run again.",
     ),
 )
 
-# Sets the child apart in a process group of its own, so that a time limit ends it with everything it started. In such a
-# group it would be halted when it reads from a terminal that Ansible may run on, so it gets nothing to read.
+# Puts the child into its own process group, so that a timeout ends it with everything that it started. Such a group is
+# suspended when it reads from a terminal that Ansible may run on, so standard input is empty.
 _OWN_GROUP = """
 import os, sys
 os.setpgid(0, 0)
@@ -215,10 +215,10 @@ class Prlctl:
         clock: Callable[[], float] = time.monotonic,
         retry_for: float = 120,
     ) -> None:
-        """C(run_command) is that of an AnsibleModule; C(retry_for) bounds how long a passing fault is waited for.
+        """C(run_command) is that of an AnsibleModule; C(retry_for) limits the seconds of retries.
 
-        C(notice) hears of leftovers of other runs that were put right. Without C(mends), as in check mode, they are
-        not.
+        C(notice) is called with a sentence about leftovers of other runs that were cleaned up. Without C(mends), as in
+        check mode, they are not.
         """
         self._run_command = run_command
         self._executable = executable
@@ -231,7 +231,7 @@ class Prlctl:
         self._commands: list[Command] = []
 
     def commands(self) -> list[dict[str, Any]]:
-        """Return the commands that were run by now to change something, in their order."""
+        """Return the commands that have been run to change something, in their order."""
         return [asdict(command) for command in self._commands]
 
     def program(self, name: str) -> str:
@@ -247,8 +247,8 @@ class Prlctl:
             if _is_program(path):
                 return path
             raise TaskError(
-                f"There is no program {path}. Let the option executable name the path of prlctl, with {name} beside "
-                "it, or leave it out so that the programs are looked for.",
+                f"There is no program {path}. Set the option executable to the path of prlctl, with {name} in the same "
+                "folder, or leave it out to search for the programs.",
                 path=path,
             )
         folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_FOLDERS]
@@ -257,17 +257,17 @@ class Prlctl:
             if os.path.isabs(path) and _is_program(path):
                 return path
         raise TaskError(
-            f"Parallels Desktop's program {name} was not found on PATH nor in {' nor in '.join(_FOLDERS)}. Install "
-            "Parallels Desktop and open it once, or let the option executable name the path of prlctl.",
+            f"The Parallels Desktop program {name} was not found on PATH or in {' or in '.join(_FOLDERS)}. Install "
+            "Parallels Desktop and open it once, or set the option executable to the path of prlctl.",
         )
 
     def run(
         self, program: str, *args: str, limit: float = READ_LIMIT, keep_open: Sequence[int] = (), private: bool = False
     ) -> Result:
-        """Run a program once, and again while Parallels' service does not answer.
+        """Run a program; retry it while the Parallels service does not respond.
 
-        It is ended after C(limit) seconds. The files C(keep_open) stay open for it, and with them their locks.
-        With C(private), no error ever shows what it said.
+        It is ended after C(limit) seconds. The files C(keep_open), and so their locks, stay open in it.
+        With C(private), errors never show its output.
         """
         result = self.run_once(program, args, limit, keep_open)
         for pause in self.pauses():
@@ -276,13 +276,13 @@ class Prlctl:
             self.sleep(pause)
             result = self.run_once(program, args, limit, keep_open)
         if result.rc == _NO_SERVICE:
-            raise failure("Parallels did not answer", result, private=private)
+            raise failure("Parallels did not respond", result, private=private)
         return result
 
     def run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int] = ()) -> Result:
-        """Run a program once, whatever its exit code: that of C(prlctl exec) may be the guest's.
+        """Run a program once and accept any exit code: that of C(prlctl exec) may be the guest's.
 
-        Whatever interrupts this, such as a signal to the module, ends the program first.
+        An interruption, such as a signal to the module, ends the program first.
         """
         cmd = [self.program(program), *args]
         watch = _Watch(limit)
@@ -306,7 +306,7 @@ class Prlctl:
         return Result(cmd, rc, _printable(stdout), _printable(stderr), timed_out=watch.struck)
 
     def pauses(self, patience: Optional[float] = None, first: float = 1, longest: float = 30) -> Iterator[float]:
-        """Yield growing pauses until C(patience) seconds are over, else C(retry_for)."""
+        """Yield growing pauses for C(patience) seconds, by default C(retry_for)."""
         end = self.clock() + (self.retry_for if patience is None else patience)
         pause = first
         while self.clock() < end:
@@ -316,22 +316,22 @@ class Prlctl:
     def read_json(self, program: str, *args: str, expect: type = list, private: bool = False) -> Any:
         """Run a program that answers in JSON, and return its answer as a list or a dictionary.
 
-        Parallels mixes messages and control characters into its JSON now and then: those are skipped, and what stays
-        unreadable is asked for again.
+        Parallels sometimes mixes messages and control characters into its JSON. They are skipped; an answer that is
+        still unreadable is requested again.
         """
         for attempt in range(3):
             if attempt:
                 self.sleep(2)
             result = self.run(program, *args, private=private)
             answer = parse_json(result.stdout, expect)
-            # An exit code of 255 may come after a whole answer; without one, nothing tells it from a refusal.
+            # An exit code of 255 may follow a complete answer; without an answer, it cannot be told from a refusal.
             if answer or (result.rc == 0 and answer is not None):
                 return answer
             remedy = remedy_for(result)
             if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
                 break
         raise failure(
-            "Parallels gave no readable answer" if result.rc == 0 else "Parallels refused to answer",
+            "Parallels returned no readable answer" if result.rc == 0 else "Parallels refused to answer",
             result,
             private=private,
         )
@@ -348,11 +348,11 @@ class Prlctl:
         patience: Optional[float] = None,
         keep_open: Sequence[int] = (),
     ) -> Result:
-        """Run a program that changes something, then look: C(reached) decides whether it was done.
+        """Run a program that changes something, then check the real state: C(reached) decides whether it was done.
 
         C(what) completes "Parallels could not ...". After success, C(reached) gets C(settle) seconds to come true,
-        because Parallels reports some changes late. What may pass (busy, merging, no service) is run again for
-        C(patience) seconds, else C(retry_for).
+        because Parallels reports some changes late. Transient failures (busy, merging, no service) are retried for
+        C(patience) seconds, by default C(retry_for).
         """
         pauses = self.pauses(patience)
         while True:
@@ -362,15 +362,15 @@ class Prlctl:
             if result.timed_out:
                 raise failure(f"Parallels could not {what} within {limit:.0f} seconds", result)
             if result.rc == 0:
-                raise failure(f"Parallels reported success, but a fresh look shows that it did not {what}", result)
+                raise failure(f"Parallels reported success, but a check shows that it did not {what}", result)
             if not may_pass(result):
-                # An unknown complaint may come from a change that was made all the same and shows only later.
+                # A change may have been made in spite of an unknown error, and show only later.
                 if remedy_for(result) is None and self._comes_true(reached, 5):
                     return result
                 raise failure(f"Parallels could not {what}", result)
             pause = next(pauses, None)
             if pause is None:
-                raise failure(f"Parallels could not {what}, though it was tried again and again", result)
+                raise failure(f"Parallels could not {what} after several attempts", result)
             self.sleep(pause)
             if reached():
                 return result
@@ -387,17 +387,17 @@ class Prlctl:
 
 
 def _changes(program: str, args: Sequence[str]) -> bool:
-    """Return whether a command is run to change something, rather than to look."""
+    """Return whether a command is run to change something, not only to read."""
     if program == PRL_DISK_TOOL:
         return "--info" not in args
     return program == PRLCTL and bool(args) and args[0] in _CHANGES
 
 
 class _Watch:
-    """Ends a program, with all that it started, when its time is over.
+    """Ends a program, with everything that it started, after the timeout.
 
-    The program starts only when the watch knows it: until then, it waits at the C(gate), and goes away when the watch
-    does. Else one that is started in the very moment of an interruption would go on unseen, for hours.
+    The program waits at the C(gate) until the watch knows its process, and exits when the watch goes away. Otherwise a
+    program that is started in the very moment of an interruption could run on unnoticed for hours.
     """
 
     def __init__(self, limit: float) -> None:
@@ -434,7 +434,7 @@ class _Watch:
                 self._process.kill()
                 self._process.wait()
                 return
-            # It has no group in its very first moment.
+            # The process group does not exist in the very first moment.
             asked = asked or _signal_group(self._process.pid, signal.SIGTERM)
             time.sleep(_END_POLL)
 
@@ -443,7 +443,7 @@ class _Watch:
         if self._over.wait(self._limit):
             return
         self.struck = True
-        _signal_group(pid, signal.SIGTERM)  # lets prlctl cancel what it asked Parallels' service for
+        _signal_group(pid, signal.SIGTERM)  # lets prlctl cancel its request to the Parallels service
         if not self._over.wait(_KILL_GRACE):
             _signal_group(pid, signal.SIGKILL)
 
@@ -467,7 +467,7 @@ def _printable(text: str) -> str:
 
 
 def without_progress(text: str) -> str:
-    r"""Return the lines that an admin wants to read: of a line that was redrawn with \r, the last drawing."""
+    r"""Return a text without progress: of a line that was redrawn with \r, the last version."""
     lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return "\n".join(line for line in lines if not _PROGRESS.fullmatch(line)).strip()
 
@@ -510,7 +510,7 @@ def _longest_value(text: str, expect: type) -> Any:
 
 
 def remedy_for(result: Result) -> Optional[Remedy]:
-    """Return what is known about a failure."""
+    """Return the remedy for a failure, None for an unknown one."""
     said = result.said
     for remedy in REMEDIES:
         if re.search(remedy.pattern, said):
@@ -527,7 +527,7 @@ def may_pass(result: Result) -> bool:
 
 
 def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
-    """Return the error for a program that failed: what it could not do, its last words, what to do next."""
+    """Return the error for a program that failed: what failed, its last output, what to do next."""
     details = result.details()
     if result.timed_out:
         details["timed_out"] = True
@@ -539,18 +539,18 @@ def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     if remedy is not None:
         advice = remedy.advice
     elif result.timed_out:
-        advice = "Look at the virtual machine in Control Center; give it more time if it is only slow."
+        advice = "Check the virtual machine in Control Center. If it is only slow, raise the timeout."
     elif result.rc == _FROZEN:
-        advice = "The virtual machine is frozen. Look at it in Control Center, then run again."
+        advice = "The virtual machine is frozen. Check it in Control Center, then run again."
     elif result.rc < 0:
-        advice = f"The program was ended from outside (signal {-result.rc}). Run the same command again."
+        advice = f"The program was killed by another process (signal {-result.rc}). Run the same command again."
     else:
-        advice = f"Run `{' '.join(result.cmd)}` on the Mac to see more."
+        advice = f"Run `{' '.join(result.cmd)}` on the Mac to see the details."
     return TaskError(f"{sentence} {advice}", **details)
 
 
 def was_answered(error: BaseException) -> bool:
-    """Return whether Parallels itself ended what failed. If not, its service may go on with it."""
+    """Return whether Parallels itself reported the failure. If not, its service may still be working on it."""
     return isinstance(error, TaskError) and not error.details.get("timed_out") and error.details.get("rc", 0) >= 0
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Cloning a VM so that a kill at any moment can be mended by the next run, and removing such a clone.
+"""Clones a VM so that the next run can recover from a kill at any moment, and removes such clones.
 
-A claim lies beside the clone for as long as it lives. Its notes: C(operation) "clone", C(source) and C(source_name),
-C(clone) the clone's UUID once it is proven, C(restart_source) whether the source ran and is still to be started again,
-C(removing) once its removal has begun, C(image) whether the image beside it goes with it.
+A claim stays beside the clone for as long as the clone exists. Its notes: C(operation) "clone", C(source) and
+C(source_name), C(clone) the clone's UUID once it is verified, C(restart_source) whether the source was running and has
+to be started again, C(removing) once the removal has begun, C(image) whether the image beside it is removed with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Optional
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -30,7 +30,6 @@ from .vm import (
     BUNDLE_SUFFIX,
     BUSY_TIME,
     INVALID,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -52,17 +51,17 @@ from .vm import (
 
 _OPERATION = "clone"
 _CANCEL_TIME = 120
-_QUIET_TIME = 20  # a bundle that was not written for so long is not being written
-_CONFIGURATION = "config.pvs"  # the file of a bundle without which it is none
+_QUIET_TIME = 20  # a bundle that has not changed for this long is not being written
+_CONFIGURATION = "config.pvs"  # without this file, a folder is not a bundle
 # Another run may be cloning the same source when ours wants to start it again.
 _RESTART_PATIENCE = 3600
-# The source was running: it is worth more than one attempt that it does so again.
+# The source was running: starting it again is worth more than one attempt.
 _RESTART_PAUSES = (5, 15)
 
 
 @dataclass(frozen=True)
 class CloneOrder:
-    """What is wanted: a full clone of C(source) named C(name) in the folder C(dest)."""
+    """The wanted clone: a full clone of C(source) named C(name) in the folder C(dest)."""
 
     name: str
     source: str
@@ -91,7 +90,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
     if dry:
         return _foresee(order, target, notes, source, existing), True
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
-        # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+        # The previous holder of the claim may have finished: check again, now that no other run works here.
         existing = find_vm(prl, order.name)
         if existing is not None:
             _refuse_foreign(order, existing, _notes_about(existing, target, claim), source)
@@ -107,12 +106,12 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
 
 
 def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
-    """Return what the claim says about a VM: nothing, when it came to be elsewhere meanwhile."""
-    return claim.notes if bundle_of(vm) == target else {}
+    """Return the claim's notes about a VM: none, when it has appeared elsewhere since."""
+    return claim.notes if vm.bundle == target else {}
 
 
 def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
-    """Return what there would be, or raise what a real run would raise."""
+    """Return the clone that would be there, or raise what a real run would raise."""
     if _is_finished(existing, notes):
         return existing
     if existing is None and _lost_files(target, notes):
@@ -125,24 +124,22 @@ def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, 
 
 def _check_order(order: CloneOrder) -> None:
     if "/" in order.name or order.name.startswith(".") or not order.name.strip():
-        raise TaskError(f"'{order.name}' is no name for a clone: it must not be empty, begin with '.' or contain '/'.")
+        raise TaskError(
+            f"'{order.name}' is not a valid name for a clone. Choose a name that is not empty, does not begin with '.' "
+            "and does not contain '/'."
+        )
     if not os.path.isdir(order.dest):
         raise TaskError(
-            f"There is no folder {order.dest} for the clone. Make it, or choose another one.", path=order.dest
+            f"There is no folder {order.dest} for the clone. Create it, or choose another one.", path=order.dest
         )
 
 
 def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> str:
     """Return where the clone's bundle is, or would be if it were not packed."""
     if existing is not None:
-        return bundle_of(existing)
-    suffix = os.path.splitext(bundle_of(source))[1] if source is not None else ""
+        return existing.bundle
+    suffix = os.path.splitext(source.bundle)[1] if source is not None else ""
     return os.path.join(order.dest, order.name + (suffix or BUNDLE_SUFFIX))
-
-
-def bundle_of(vm: Vm) -> str:
-    """Return the path of a VM's bundle; of a packed VM, the path that it had and will have unpacked."""
-    return os.path.join(vm.folder, vm.stem + BUNDLE_SUFFIX) if vm.packed else vm.home
 
 
 def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[Vm]) -> bool:
@@ -155,29 +152,29 @@ def _is_clone_claim(notes: dict[str, Any], order_source: str, source: Optional[V
 
 
 def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
-    """Return whether a VM is a clone that was proven, and whose files are still there."""
+    """Return whether a VM is a clone that was verified, and whose files are still there."""
     return vm is not None and notes.get("clone") == vm.uuid and not notes.get("removing") and not _is_ruined(vm)
 
 
 def _is_ruined(vm: Vm) -> bool:
-    """Return whether a VM has no files any more that could be used, such as after a packing that went wrong."""
+    """Return whether a VM has no usable files any more, such as after a failed packing."""
     if vm.state != INVALID:
         return False
     return not _is_whole(vm.home)
 
 
 def _is_whole(home: str) -> bool:
-    """Return whether a bundle or image has what a VM cannot be without."""
-    main_file = home if home.endswith(PACKED_SUFFIX) else os.path.join(home, _CONFIGURATION)
+    """Return whether a bundle or image has the files that a VM needs."""
+    main_file = home if home.endswith(IMAGE_SUFFIX) else os.path.join(home, _CONFIGURATION)
     return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
 
 
 def _lost_files(target: str, notes: dict[str, Any]) -> str:
-    """Return the bundle or image of a finished clone that Parallels does not know; empty when there is none."""
+    """Return the bundle or image of a finished clone that is not on Parallels' list; empty when there is none."""
     if notes.get("operation") != _OPERATION or not notes.get("clone") or notes.get("removing"):
         return ""
     image = _image_of(target)
-    # A bundle beside an image is half made when that is being unpacked; else the image is the half-made one, or older.
+    # A bundle beside an image is incomplete while that is being unpacked; else the image is incomplete, or older.
     first = image if read_claim(image).get("operation") == "unpack" else target
     found = [path for path in (first, target, image) if _is_whole(path)]
     if not found or uuid_in(found[0]) not in ("", notes["clone"]):
@@ -186,14 +183,14 @@ def _lost_files(target: str, notes: dict[str, Any]) -> str:
 
 
 def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> Vm:
-    """Register a finished clone again that Parallels does not know any more."""
+    """Register a finished clone again that is no longer on Parallels' list."""
     vm = register(prl, order.name, path, new_uuid=False, dry=False)[0]
     if vm is None or vm.uuid != claim.notes["clone"]:
         if vm is not None:
             unregister(prl, vm)
         raise _not_known(order.name, path)
     prl.notice(
-        f"Parallels did not know the clone '{order.name}' any more that an earlier run had made in {path}. It was "
+        f"The clone '{order.name}', which an earlier run made in {path}, was no longer on Parallels' list. It was "
         "registered again."
     )
     return vm
@@ -201,23 +198,23 @@ def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> V
 
 def _not_known(name: str, path: str) -> TaskError:
     return TaskError(
-        f"{path} is in the place of the clone '{name}' that was made before, but Parallels does not know it any more, "
-        "so it is left as it is. Register it again (macops.parallels.vm with path), or remove it by hand.",
+        f"{path} is in the place of the clone '{name}' that was made before, but it is no longer on Parallels' list, "
+        "so it was left unchanged. Register it again (macops.parallels.vm with path), or remove it by hand.",
         path=path,
     )
 
 
 def _image_of(target: str) -> str:
-    return os.path.splitext(target)[0] + PACKED_SUFFIX
+    return os.path.splitext(target)[0] + IMAGE_SUFFIX
 
 
 def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
     ours = _is_clone_claim(notes, order.source, source) and notes.get("clone", existing.uuid) in ("", existing.uuid)
     if not ours or (source is not None and existing.uuid == source.uuid):
         raise TaskError(
-            f"There is a virtual machine '{order.name}' already ({existing.home}), and nothing shows that this "
-            f"collection made it as a clone of '{order.source}'. It is left as it is: choose another name, or remove "
-            "it by hand.",
+            f"The virtual machine '{order.name}' already exists ({existing.home}), and nothing shows that this "
+            f"collection made it as a clone of '{order.source}', so it was left unchanged. Choose another name, or "
+            "remove it by hand.",
             path=existing.home,
         )
 
@@ -225,8 +222,8 @@ def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], sour
 def _check_folder(order: CloneOrder, existing: Vm) -> None:
     if os.path.exists(existing.folder) and not os.path.samefile(existing.folder, order.dest):
         raise TaskError(
-            f"The clone '{order.name}' is there already, but in {existing.folder}, not in {order.dest}. Give that "
-            "folder, or remove the clone first.",
+            f"The clone '{order.name}' already exists, but in {existing.folder}, not in {order.dest}. Use that folder, "
+            "or remove the clone first.",
             path=existing.home,
         )
 
@@ -259,20 +256,20 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
     if claim.notes.get("clone") and not claim.notes.get("removing"):
         return  # somebody removed it, with all its files
     if not _is_quiet(prl, target, order.timeout):
-        raise TaskError(f"Parallels still writes {target}. Wait until that has ended, then run again.")
+        raise TaskError(f"Parallels is still writing {target}. Wait until it has finished, then run again.")
     seen = [with_size(path) for path in _own_files(target, claim.notes, existing) if os.path.lexists(path)]
     remove_leftovers(prl, target)
     _remove_files(prl, target, claim.notes)
     if ruined:
-        prl.notice(f"The clone '{order.name}' had lost its files. It is made again.")
+        prl.notice(f"The files of the clone '{order.name}' were missing. The clone is made again.")
     elif seen:
-        prl.notice(f"{' and '.join(seen)}: left by an earlier run that did not end. It was removed.")
+        prl.notice(f"{' and '.join(seen)}: leftovers of an earlier run that was interrupted. They were removed.")
     else:
-        prl.notice(f"{with_size(claim.path)} was left by an earlier run that did not end. It was taken over.")
+        prl.notice(f"{with_size(claim.path)} was left by an earlier run that was interrupted. It is used again.")
 
 
 def _own_files(target: str, notes: dict[str, Any], vm: Optional[Vm]) -> list[str]:
-    """Return where the files of a clone are, as far as the claims prove them to be ours."""
+    """Return the paths of a clone's files that the claims show to be ours."""
     image = _image_of(target)
     is_image = vm is not None and vm.home == image
     return [target, image] if is_image or _is_own_image(target, notes) else [target]
@@ -287,7 +284,7 @@ def _is_own_image(target: str, notes: dict[str, Any]) -> bool:
 
 
 def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
-    """Remove the files of a clone, and what was made of them, all but its claim."""
+    """Remove the files of a clone, and the image that was made of it, but not its claim."""
     remove_path(target)
     if _is_own_image(target, notes):
         image = _image_of(target)
@@ -298,7 +295,7 @@ def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
 
 
 def remove_leftovers(prl: Prlctl, target: str) -> None:
-    """Remove a bundle that a claim shows to be ours, and the VM that Parallels may know from it."""
+    """Remove a bundle that a claim shows to be ours, and the VM that may be registered from it."""
     name = os.path.splitext(os.path.basename(target))[0]
     entry = find_entry(prl, name)
     if entry is not None:
@@ -322,13 +319,13 @@ def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
         )
     if state in (SUSPENDED, PAUSED):
         raise TaskError(
-            f"'{source.name}' is {state}. A clone of it would carry its memory: resume it and shut it down, or, if "
-            "its memory may be lost, use macops.parallels.vm_power with state: stopped and suspended: discard."
+            f"'{source.name}' is {state}, and a clone would contain its memory. Resume it and shut it down. If its "
+            "memory may be lost, use macops.parallels.vm_power with state: stopped and suspended: discard."
         )
     if state == RUNNING and not order.stop_source:
         raise TaskError(
-            f"'{source.name}' is running, and only a VM that is shut down can be cloned. Shut it down, or allow it "
-            "with stop_source: true: then it is shut down gracefully and started again after the cloning."
+            f"'{source.name}' is running, and only a VM that is shut down can be cloned. Shut it down, or set "
+            "stop_source: true: then it is shut down gracefully and started again after the cloning."
         )
 
 
@@ -337,7 +334,7 @@ def _need(source: Vm, order: CloneOrder) -> Need:
 
 
 def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, report: Report) -> Vm:
-    """Make the clone under the claim, and put the source back into the state it was in, whatever happens."""
+    """Make the clone under the claim, and return the source to its previous state, whatever happens."""
     state = wait_while_busy(prl, source.uuid, BUSY_TIME)
     restart = bool(claim.notes.get("restart_source"))
     _check_source(source, state, order)
@@ -369,10 +366,10 @@ def _shut_down(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None
     try:
         set_power(prl, source, STOPPED, timeout=order.stop_timeout)
     except TaskError:
-        # When it does not shut down in time it may still do so later: the claim stays and remembers that it ran.
+        # It may still shut down later: the claim stays and records that it was running.
         raise
     except BaseException:
-        # Told to end. Nobody may run this again soon, and the source must not stay off because of that.
+        # Interrupted. The next run may be far off, and the source must not stay off until then.
         with contextlib.suppress(TaskError):
             if wait_for_state(prl, source.uuid, {STOPPED}, min(order.stop_timeout, _CANCEL_TIME)) == STOPPED:
                 _start_source_again(prl, claim, source)
@@ -395,14 +392,14 @@ def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
 
 
 def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
-    """Return the clone when it is whole, else remove it and raise."""
+    """Return the clone when it is complete, else remove it and raise TaskError."""
     vm = get_vm(prl, order.name)
     doubts = _doubts(vm, source, target)
     if not doubts:
         return vm
     error = TaskError(
-        f"Parallels cloned '{source.name}', but the clone '{order.name}' is not whole: {'; '.join(doubts)}. It was "
-        "removed. Check the source VM (does it start?) and the disk, then run again.",
+        f"Parallels cloned '{source.name}', but the clone '{order.name}' did not pass the check: "
+        f"{'; '.join(doubts)}. It was removed. Check the source VM (does it start?) and the disk, then run again.",
         doubts=doubts,
     )
     _undo(prl, target, claim, source, error)
@@ -410,7 +407,7 @@ def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm
 
 
 def _is_quiet(prl: Prlctl, target: str, timeout: float) -> bool:
-    """Return whether nobody writes the target any more."""
+    """Return whether no process is writing the target any more."""
     return not os.path.lexists(target) or wait_until_quiet(target, _QUIET_TIME, timeout, prl.sleep, prl.clock)
 
 
@@ -427,25 +424,23 @@ def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
     disks_of_source = {os.path.realpath(disk.path) for disk in source.disks}
     for disk in vm.disks:
         if not disk.bytes_on_disk:
-            doubts.append(f"its disk {disk.path} is not there")
+            doubts.append(f"its disk {disk.path} is missing")
         elif os.path.realpath(disk.path) in disks_of_source:
-            doubts.append(f"its disk {disk.path} is that of its source")
+            doubts.append(f"its disk {disk.path} is the disk of its source")
     return doubts
 
 
 def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseException) -> None:
-    """Remove what was begun and start the source again. What cannot be undone is added to the error's sentence."""
+    """Remove the unfinished clone and start the source again. What cannot be undone is added to the error."""
     clean = was_answered(error) or _is_quiet(prl, target, _CANCEL_TIME)
     try:
         if clean:
             remove_leftovers(prl, target)
         else:
-            add_sentence(error, f"Parallels goes on with it all the same, so {target} was left for the next run.")
+            add_sentence(error, f"Parallels is still working on it, so {target} was left for the next run.")
     except (TaskError, OSError) as problem:
         clean = False
-        add_sentence(
-            error, f"What it left behind, {target}, could not be removed ({problem}); the next run tries again."
-        )
+        add_sentence(error, f"The leftovers in {target} could not be removed ({problem}). The next run tries again.")
     try:
         _start_source_again(prl, claim, source)
     except TaskError as problem:
@@ -456,7 +451,7 @@ def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseExcepti
 
 
 def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
-    """Start the source when it was running before, and take that off the claim."""
+    """Start the source when it was running before, and clear that note in the claim."""
     if not claim.notes.get("restart_source"):
         return
     if wait_while_busy(prl, source.uuid, _RESTART_PATIENCE) == STOPPED:
@@ -488,10 +483,10 @@ def _start(prl: Prlctl, source: Vm) -> None:
 
 
 def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool) -> tuple[Optional[Vm], bool]:
-    """Remove a clone, with all that was made for it; one that no claim shows to be ours is an error."""
+    """Remove a clone, with everything that was made for it; raise TaskError when no claim shows it to be ours."""
     source = find_vm(prl, source_name)
     vm = find_vm(prl, name)
-    target = bundle_of(vm) if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
+    target = vm.bundle if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
     notes = read_claim(target)
     if not _is_to_be_removed(name, source_name, source, vm, target, notes):
         return None, False
@@ -500,7 +495,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
             refuse_running(prl, vm, "removed")
         return vm, True
     with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
-        # Who held the claim may have removed it meanwhile, or made it: look again, now that nobody else works here.
+        # The previous holder of the claim may have removed or made it: check again, now that no other run works here.
         vm = find_vm(prl, name)
         notes = claim.notes if vm is None else _notes_about(vm, target, claim)
         if not _is_to_be_removed(name, source_name, source, vm, target, notes):
@@ -524,14 +519,14 @@ def _is_to_be_removed(
         if vm is None:
             return False
         raise TaskError(
-            f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it is "
-            "not removed. Remove it by hand, or leave clone_of out to remove any virtual machine of that name.",
+            f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it was "
+            "not removed. Remove it by hand, or leave out clone_of to remove any virtual machine of that name.",
             path=vm.home,
         )
     if vm is not None and notes.get("clone") and notes["clone"] != vm.uuid:
         raise TaskError(
-            f"The note {claim_path(target)} is about another virtual machine than '{vm.name}' ({vm.uuid}), so that is "
-            "not removed. Remove it by hand.",
+            f"The note {claim_path(target)} describes another virtual machine than '{vm.name}' ({vm.uuid}), so "
+            f"'{vm.name}' was not removed. Remove it by hand.",
             path=vm.home,
         )
     if vm is None and notes.get("clone") and not notes.get("removing"):
@@ -546,8 +541,8 @@ def _refuse_unregistered(name: str, target: str) -> None:
 
 
 def forget_clone(vm: Vm) -> None:
-    """Take away the claim of a clone that was removed by its name alone."""
-    target = bundle_of(vm)
+    """Remove the claim of a clone that was removed by its name alone."""
+    target = vm.bundle
     if os.path.exists(claim_path(target)):
         with Claim.take(target) as claim:
             if claim.notes.get("clone") == vm.uuid:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Compacting the expanding disks of a VM."""
+"""Compacts the expanding disks of a VM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
 
 @dataclass(frozen=True)
 class Compacted:
-    """What compacting one disk gained, in bytes on the Mac's disk."""
+    """The size of one disk before and after compacting, in bytes on the Mac's disk."""
 
     path: str
     bytes_before: int
@@ -36,7 +36,7 @@ def compact(
 ) -> tuple[list[Compacted], bool]:
     """Compact the expanding disks that hold unused blocks; return them all, and whether any was changed.
 
-    It reports the bytes of the disks that are through: the program tells nothing while it works on one.
+    Progress is reported after each pass over a disk: the program reports nothing while it works on one.
     """
     disks = [disk for disk in vm.disks if disk.format == "expanding"]
     if not disks or vm.packed:
@@ -56,7 +56,7 @@ def compact(
 
             _compact_disk(prl, vm, disk, timeout, report_pass)
             through += disk.bytes_on_disk
-            after = bytes_on_disk(disk.path) or after  # nothing when it went into an image meanwhile
+            after = bytes_on_disk(disk.path) or after  # 0 when it has been packed into an image since
         done.append(Compacted(disk.path, disk.bytes_on_disk, after))
     return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
 
@@ -80,7 +80,7 @@ def _refuse(vm: Vm) -> None:
 
 
 def _is_worth_it(prl: Prlctl, disk: Disk, timeout: float) -> bool:
-    """Return whether a disk has unused blocks. One that does not tell is compacted to find out."""
+    """Return whether a disk has, or may have, unused blocks: when the program does not report them, it may."""
     result = prl.run(PRL_DISK_TOOL, "compact", "--info", "--hdd", disk.path, limit=timeout)
     allocated, used = _count(result.stdout, "Allocated"), _count(result.stdout, "Used")
     return result.rc != 0 or allocated is None or used is None or allocated > used
@@ -98,7 +98,7 @@ def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float, report_pass: 
         results.append(_run_pass(prl, disk, options, timeout))
     report_pass(len(_PASSES))
     failed = next((result for result in results if result.rc != 0), None)
-    # A packing that an earlier, killed run began may have ended meanwhile, and taken the disk into the image.
+    # A packing that an earlier, killed run began may have finished since, and put the disk into the image.
     if failed is not None and _is_worth_it(prl, disk, timeout) and not get_vm_at_rest(prl, vm.uuid).packed:
         error = failure(f"Parallels could not compact {disk.path}", failed)
         explain_free(error, vm.folder)
@@ -106,7 +106,7 @@ def _compact_disk(prl: Prlctl, vm: Vm, disk: Disk, timeout: float, report_pass: 
 
 
 def _run_pass(prl: Prlctl, disk: Disk, options: tuple[str, ...], timeout: float) -> Result:
-    """Return how a pass ended, repeated for as long as the disk is still in use."""
+    """Return the result of a pass, repeated while the disk is still in use."""
     for pause in prl.pauses():
         result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
         if result.rc == 0 or result.timed_out or not may_pass(result):

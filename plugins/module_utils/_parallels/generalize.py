@@ -2,12 +2,12 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Making a VM forget who it is, and shutting it down in that state: Sysprep in Windows, identity files in Linux.
+"""Generalizes a VM and shuts it down in that state: with Sysprep in Windows, by removing identity files in Linux.
 
-Whether a guest is generalized can be seen in the running guest only, and starting a generalized Windows runs its first
-setup, which undoes it. So what was proven in the guest is noted in the claim beside the VM's bundle (for a clone, that
-is the clone's own claim): C(generalized_vm) the UUID, C(generalizing) that it has begun, C(generalized_at) when it was
-proven, C(generalized_uptime) between which values the VM's uptime stays as long as nobody starts it again.
+Only the running guest shows whether it is generalized, and starting a generalized Windows runs its first setup, which
+undoes it. So the proof is noted in the claim beside the VM's bundle (for a clone, that is the clone's own claim):
+C(generalized_vm) the UUID, C(generalizing) that it has begun, C(generalized_at) when it was verified,
+C(generalized_uptime) the range in which the VM's uptime stays until it is started again.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError
 from .cli import PRLCTL, Prlctl
-from .clone import bundle_of
 from .generalize_linux import Linux
 from .generalize_windows import SysprepFailed, Windows
 from .guest import LINUX, WINDOWS, Guest
 from .power import set_power
 from .vm import BUSY_TIME, RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
 
-_ASK_AGAIN = 60  # seconds after which a guest that took no notice is asked again to shut down
+_ASK_AGAIN = 60  # seconds after which a guest that ignored the request is asked again to shut down
 _LOOK_PAUSE = 1
 # A VM that ran for less than this since it was generalized cannot have been through its first setup.
 _UPTIME_SLACK = 60
@@ -36,22 +35,22 @@ _UPTIME_SLACK = 60
 class System(Protocol):
     """How a guest system is generalized."""
 
-    kept_proof: str  # what proof() says of a guest that is generalized
-    start_spoils: bool  # whether starting it undoes that
+    kept_proof: str  # what proof() returns for a generalized guest
+    start_spoils: bool  # whether starting the guest undoes it
 
     def proof(self, guest: Guest) -> str:
-        """Return by what a running guest is known to be generalized; empty when it is not."""
+        """Return the proof that a running guest is generalized; empty when it is not."""
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
         """Generalize a running guest, and return the proof; raise TaskError when there is none.
 
-        C(begun) is called before the first thing that cannot be taken back.
+        C(begun) is called before the first step that cannot be undone.
         """
 
 
 @dataclass(frozen=True)
 class GeneralizeOrder:
-    """What is wanted. Times are in seconds."""
+    """The options of the module. Times are in seconds."""
 
     start: bool = False
     unattend: str = ""
@@ -63,7 +62,7 @@ class GeneralizeOrder:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What there is now, or in a dry run would be."""
+    """The result, or in a dry run the expected one."""
 
     changed: bool
     was_generalized: bool
@@ -72,10 +71,34 @@ class Outcome:
     previous_state: str
 
 
+@dataclass(frozen=True)
+class Noted:
+    """What is noted of a VM beside its bundle."""
+
+    # None where it may have run since it was generalized, or where that has begun and nobody noted the end.
+    generalized: Optional[bool]
+    # Whether it has begun, and nobody noted the end.
+    generalizing: bool
+
+
+def noted(vm: Vm) -> Noted:
+    """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
+    try:
+        notes = read_claim(vm.bundle) if vm.home else {}
+    except (TaskError, OSError):  # it cannot be read
+        return Noted(None, False)
+    mine = _notes_of(vm, notes)
+    if not mine:
+        return Noted(False, False)
+    begun = bool(mine.get("generalizing"))
+    holds = vm.state == STOPPED and _still_holds(mine, notes, vm.uptime)
+    return Noted(True if holds else None, begun)
+
+
 def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Outcome:
     """Bring a VM into the state generalized and stopped."""
     system = _system_of(vm, order)
-    target = bundle_of(vm)
+    target = vm.bundle
     if dry:
         return _foresee(prl, vm, order, system, read_claim(target))
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
@@ -90,7 +113,7 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
         if not before:
             proof = _change(guest, system, claim)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        # Noted before the shutdown, so that whoever finds it stopped later knows that it must not be started.
+        # Noted before the shutdown, so that a later run that finds it stopped knows that it must not be started.
         uptime = get_vm(prl, vm.uuid).uptime
         _note(claim, vm, generalized_at=at, **_uptime_note(uptime, order.stop_timeout))
         _shut_down(prl, vm, claim, order.stop_timeout)
@@ -101,13 +124,13 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
 def _change(guest: Guest, system: System, claim: Claim) -> str:
     try:
         return system.generalize(guest, lambda: _note(claim, guest.vm, generalizing=True))
-    except SysprepFailed:  # it has ended without doing it, so the guest may be started again
+    except SysprepFailed:  # Windows is not generalized, so the guest may be started again
         _note(claim, guest.vm)
         raise
 
 
 def _shut_down(prl: Prlctl, vm: Vm, claim: Claim, timeout: float) -> None:
-    """Shut a generalized VM down. Unlike any other, it must not be asked again once it went down and came up again."""
+    """Shut down a generalized VM. Unlike others, it must not be asked again once it went down and came up again."""
     end = prl.clock() + timeout
     went_down = False
     while True:
@@ -120,9 +143,9 @@ def _shut_down(prl: Prlctl, vm: Vm, claim: Claim, timeout: float) -> None:
             if state == RUNNING and went_down:
                 _note(claim, vm)
                 raise TaskError(
-                    f"'{vm.name}' was generalized, but started again instead of shutting down, and that undoes it. See "
-                    "what makes it start again (an update?), remove it, so that it is cloned anew (macops.parallels.vm "
-                    "with state: absent), and run again.",
+                    f"'{vm.name}' was generalized, but restarted instead of shutting down, which undoes it. Find out "
+                    "why it restarts (an update?). Remove it (macops.parallels.vm with state: absent), so that it is "
+                    "cloned again, then run again.",
                     **last.details(),
                 )
             went_down = went_down or state != RUNNING
@@ -132,14 +155,14 @@ def _shut_down(prl: Prlctl, vm: Vm, claim: Claim, timeout: float) -> None:
         if prl.clock() >= end:
             raise TaskError(
                 f"'{vm.name}' is generalized, but did not shut down within {timeout:.0f} seconds: it is '{state}'. "
-                "Look at its screen, then run again; it goes on from there.",
+                "Check its screen, then run again: the run resumes from there.",
                 state=state,
                 **last.details(),
             )
 
 
 def _foresee(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: Mapping[str, Any]) -> Outcome:
-    """Return what there would be, or raise what a real run would raise."""
+    """Return the expected result, or raise what a real run would raise."""
     state, record = _judge(prl, vm, order, system, notes)
     if record:
         return Outcome(False, True, record, system.kept_proof, state)
@@ -153,8 +176,8 @@ def _system_of(vm: Vm, order: GeneralizeOrder) -> System:
     if vm.family == LINUX:
         return Linux()
     raise TaskError(
-        f"'{vm.name}' has the system '{vm.os}' ({vm.family}). Only Windows and Linux can be generalized: leave this "
-        "out (image_generalize: false in the playbooks)."
+        f"'{vm.name}' has the system '{vm.os}' ({vm.family}). Only Windows and Linux can be generalized. Skip this "
+        "step (image_generalize: false in the playbooks)."
     )
 
 
@@ -162,13 +185,13 @@ def _judge(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: M
     """Return the state of a VM, and when it was generalized if it still is; raise where it must not be touched."""
     state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
     if state == RUNNING:
-        return state, ""  # the guest itself can be asked
+        return state, ""  # the guest itself shows it
     if state != STOPPED:
         raise TaskError(
             f"'{vm.name}' is {state}. Resume it or shut it down first (macops.parallels.vm_power), then run again.",
             state=state,
         )
-    mine = notes if notes.get("generalized_vm") == vm.uuid else {}
+    mine = _notes_of(vm, notes)
     if _still_holds(mine, notes, get_vm(prl, vm.uuid).uptime):
         return state, str(mine["generalized_at"])
     if vm.packed:
@@ -178,17 +201,22 @@ def _judge(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: M
         )
     if mine.get("generalizing") and system.start_spoils:
         raise TaskError(
-            f"An earlier run began to generalize '{vm.name}' and broke off, and it was shut down since. Nobody can "
-            "tell whether it is generalized, and if it is, starting it would run Windows' first setup. Remove it, so "
-            "that it is cloned anew (macops.parallels.vm with state: absent), or start it by hand, see that Windows is "
-            "well, and run again while it runs."
+            f"An earlier run was interrupted while it generalized '{vm.name}', which has been shut down since. It is "
+            "not known whether it is generalized. If it is, starting it would run the first setup of Windows. Remove "
+            "it (macops.parallels.vm with state: absent), so that it is cloned again. Or start it by hand, make sure "
+            "that Windows works, and run again while it is running."
         )
     if not order.start:
         raise TaskError(
-            f"'{vm.name}' is stopped, and nothing shows whether it is generalized. If it is not, start it or say "
-            "start: true. If it is, leave it: starting it would run the first setup of its system."
+            f"'{vm.name}' is stopped, and nothing shows whether it is generalized. If it is not, start it or set "
+            "start: true. If it is, leave it stopped: starting it would run the first setup of its system."
         )
     return state, ""
+
+
+def _notes_of(vm: Vm, notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the notes if they are about the generalizing of this VM."""
+    return notes if notes.get("generalized_vm") == vm.uuid else {}
 
 
 def _still_holds(mine: Mapping[str, Any], notes: Mapping[str, Any], uptime: int) -> bool:
@@ -196,9 +224,7 @@ def _still_holds(mine: Mapping[str, Any], notes: Mapping[str, Any], uptime: int)
     if not mine.get("generalized_at"):
         return False
     low, high = mine.get("generalized_uptime") or (0, 0)
-    if (
-        not low
-    ):  # Parallels does not count: only with a clone, which nobody but the playbook starts, that is good enough
+    if not low:  # Parallels does not count it. The note is enough only for a clone, which only the playbook starts.
         return notes.get("operation") == "clone"
     return low <= uptime <= high
 
@@ -208,6 +234,6 @@ def _uptime_note(uptime: int, shutdown: float) -> dict[str, Any]:
 
 
 def _note(claim: Claim, vm: Vm, **notes: Any) -> None:
-    """Note how far it is; what an earlier time left is gone with that."""
+    """Note the progress, in place of earlier notes about generalizing."""
     kept = {key: value for key, value in claim.notes.items() if not key.startswith("generaliz")}
     claim.write(**kept, **(dict(notes, generalized_vm=vm.uuid) if notes else {}))

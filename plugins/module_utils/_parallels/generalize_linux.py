@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Making a Linux guest forget who it is: the machine ID, the SSH host keys, and what cloud-init noted.
+"""Generalizes Linux: removes the machine ID, the SSH host keys and the data of cloud-init.
 
-Each command goes without quotes and wildcards, because Parallels joins its words with spaces and the guest splits them
-again. Each question is answered by an exit code, because early output may get lost.
+No command uses quotes or wildcards, because Parallels joins its words with spaces and the guest splits them again. Each
+check is answered by an exit code, because early output may get lost.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _KEY_TYPES = ("dsa", "ecdsa", "ed25519", "rsa")
 
 @dataclass(frozen=True)
 class _Trace:
-    """Something that tells one machine from another."""
+    """Data that identifies one machine."""
 
     what: str
     there: tuple[str, ...]  # ends with 0 while it is there, with 1 when it is gone
     remove: tuple[str, ...]
-    needs: str = ""  # the program that removes it; without it in the guest, the trace is not looked for
+    needs: str = ""  # the program that removes it; without it in the guest, the trace is not checked
 
 
 _TRACES = (
     # Empty, not gone: then the next start makes a new one, also where /etc cannot be written early on.
     _Trace("the machine ID", ("test", "-s", "/etc/machine-id"), ("truncate", "-s", "0", "/etc/machine-id")),
-    # Mostly a link to the one above. Where it is a copy, systemd would take the old ID back from it.
+    # Usually a link to the one above. From a copy, systemd would restore the old ID.
     _Trace(
         "the machine ID of D-Bus",
         ("test", "-s", "/var/lib/dbus/machine-id"),
@@ -48,7 +48,7 @@ _TRACES = (
         for kind in _KEY_TYPES
     ),
     _Trace(
-        "what cloud-init noted",
+        "the data of cloud-init",
         ("test", "-e", "/var/lib/cloud/instance"),
         ("cloud-init", "clean", "--logs"),
         needs=_CLOUD_INIT,
@@ -59,15 +59,15 @@ _TRACES = (
 class Linux:
     """Generalizes a Linux guest."""
 
-    kept_proof = "no machine ID, no SSH host keys, nothing noted by cloud-init"
+    kept_proof = "no machine ID, no SSH host keys, no cloud-init data"
     start_spoils = False
 
     def proof(self, guest: Guest) -> str:
-        """Return by what a running guest is known to be generalized; empty when it is not."""
+        """Return the proof that a running guest is generalized; empty when it is not."""
         return "" if any(_is_there(guest, trace) for trace in _TRACES) else self.kept_proof
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
-        """Remove what is left of each trace, and return the proof that nothing is."""
+        """Remove each trace that is still there, and return the proof that none is left."""
         begun()
         for trace in _TRACES:
             if not _is_there(guest, trace):
@@ -76,8 +76,8 @@ class Linux:
             if result.rc != 0 or _is_there(guest, trace):
                 raise TaskError(
                     f"{trace.what[0].upper()}{trace.what[1:]} could not be removed in '{guest.vm.name}': "
-                    f"`{' '.join(trace.remove)}` ended with exit code {result.rc}. Look why in the guest (a read-only "
-                    "or immutable file?), then run again.",
+                    f"`{' '.join(trace.remove)}` ended with exit code {result.rc}. Check the reason in the guest (a "
+                    "read-only or immutable file?), then run again.",
                     **result.details(),
                 )
         return self.kept_proof

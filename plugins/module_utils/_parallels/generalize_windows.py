@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Generalizing Windows: Sysprep, run so that Windows stays up and the result can be read before it is shut down."""
+"""Generalizes Windows with Sysprep, run so that Windows stays up and the result can be read before the shutdown."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 _FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
 
 _PAUSE = 3
-# Between the end of Sysprep and the state that it writes there may be a moment.
+# Sysprep may write the state a moment after it has ended.
 _LOOKS_AFTER_END = 3
 _LOG_TAIL = 1500
 _LOG_LINES_IN_MESSAGE = 3
 
-# What Sysprep's log says -> what the admin does about it.
+# Text in Sysprep's log -> advice for the admin.
 _ADVICE = (
     (
         r"installed for a user, but not provisioned for all users|0x80073cf2",
-        "An app was installed from the Store for one user only. Remove it there (Get-AppxPackage -AllUsers NAME | "
-        "Remove-AppxPackage -AllUsers), or install it for every user.",
+        "An app was installed from the Store for one user only. Remove it in the guest (Get-AppxPackage "
+        "-AllUsers NAME | Remove-AppxPackage -AllUsers), or install it for every user.",
     ),
     (
         r"BitLocker|0x80310039",
-        "BitLocker or device encryption is on. Decrypt the disk there (manage-bde -off C:), and wait until it is done.",
+        "BitLocker or device encryption is on. Decrypt the disk in the guest (manage-bde -off C:), and wait until that "
+        "has finished.",
     ),
     (
         r"reserved storage|0x800f0975|pending (update|reboot|restart)|updates? (is|are) (in progress|pending)",
-        "Windows is at work on updates. Let them end there, and restart it.",
+        "Windows is installing updates. Let them finish in the guest, and restart it.",
     ),
     (
         r"rearm|0xc004d307",
-        "The licence of Windows was reset as often as it may be, so it cannot be generalized any more. Make the source "
-        "VM anew.",
+        "The Windows license has been reset as often as allowed, so Windows cannot be generalized any more. Make a new "
+        "source VM.",
     ),
 )
-_GENERAL_ADVICE = "Mend there what it complains about."
+_GENERAL_ADVICE = "Fix the reported problem in the guest."
 
 
 class SysprepFailed(TaskError):
-    """Sysprep has ended, and Windows is not generalized."""
+    """Sysprep has finished, and Windows is not generalized."""
 
 
 class Windows:
@@ -65,22 +66,22 @@ class Windows:
         self._timeout = timeout
 
     def proof(self, guest: Guest) -> str:
-        """Return by what a running guest is known to be generalized; empty when it is not."""
+        """Return the proof that a running guest is generalized; empty when it is not."""
         state = _image_state(guest)
         if state == _FIRST_SETUP:
             raise TaskError(
                 f"Windows in '{guest.vm.name}' is in its first setup: it was generalized and has been started since. "
-                "End the setup at its screen, or remove the virtual machine and make it again from its source.",
+                "Complete the setup at its screen, or remove the virtual machine and make it again from its source.",
                 image_state=state,
             )
         return state if state == GENERALIZED else ""
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
-        """Run Sysprep, wait until it has ended, and return the proof."""
+        """Run Sysprep, wait until it has finished, and return the proof."""
         prl = guest.prl
         end = prl.clock() + self._timeout
         result: dict[str, Any] = {}
-        if not _is_at_work(guest):  # else that of an earlier run, which was broken off, goes on
+        if not _is_at_work(guest):  # else Sysprep of an earlier run, which was interrupted, is still running
             command = self._command(guest)
             begun()
             result = guest.begin(command, limit=self._timeout).details()
@@ -95,9 +96,9 @@ class Windows:
                 raise _failed(guest, state, result)
             if at_work and prl.clock() >= end:
                 raise TaskError(
-                    f"Sysprep did not end within {self._timeout:.0f} seconds in '{guest.vm.name}', where Windows is in "
-                    f"the state {state}. It goes on: look at the screen, and run again to wait for it once more, or "
-                    "raise timeout.",
+                    f"Sysprep did not finish within {self._timeout:.0f} seconds in '{guest.vm.name}', where Windows is "
+                    f"in the state {state}. It is still running. Check the screen, then run again to wait once more, "
+                    "or raise timeout.",
                     **result,
                     image_state=state,
                 )
@@ -110,8 +111,8 @@ class Windows:
         if self._unattend:
             if re.search(r"[\s\"]", self._unattend):
                 raise TaskError(
-                    f"The path '{self._unattend}' of the answer file cannot be given to Sysprep, because Parallels "
-                    "would tear it apart at spaces. Choose a path without them."
+                    f"The path '{self._unattend}' of the answer file cannot be passed to Sysprep, because Parallels "
+                    "would split it at spaces. Choose a path without them."
                 )
             if not guest.exists(self._unattend):
                 raise TaskError(
@@ -123,15 +124,15 @@ class Windows:
 
 
 def _failed(guest: Guest, state: str, result: dict[str, Any]) -> SysprepFailed:
-    """Return the error with the last words of Sysprep's log."""
+    """Return the error with the last lines of Sysprep's log."""
     log = guest.ask(["cmd", "/c", "type", _LOG]).stdout.strip()[-_LOG_TAIL:]
     advice = next((text for pattern, text in _ADVICE if re.search(pattern, log, re.IGNORECASE)), _GENERAL_ADVICE)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     said = f"Its log ({_LOG}) ends with: {' | '.join(lines[-_LOG_LINES_IN_MESSAGE:])} " if lines else ""
     return SysprepFailed(
-        f"Sysprep ended in '{guest.vm.name}' without generalizing Windows, which is in the state {state}. {said}"
-        f"{advice} The virtual machine goes on running: mend it there and run again, and mend the source VM for the "
-        "next image.",
+        f"Sysprep finished in '{guest.vm.name}' without generalizing Windows, which is in the state {state}. {said}"
+        f"{advice} The virtual machine is still running: run again when that is done, and fix the source VM too "
+        "for the next image.",
         **result,
         image_state=state,
         sysprep_log=log,
@@ -144,7 +145,7 @@ def _image_state(guest: Guest) -> str:
     if found is None:
         raise TaskError(
             f"The state of Windows in '{guest.vm.name}' cannot be read from its registry ({_STATE_KEY}, ImageState). "
-            "Look at the guest: it may not be Windows, or its setup may not have ended.",
+            "Check the guest: it may not be Windows, or its setup may not have finished.",
             **result.details(),
         )
     return found.group()

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Work inside a running guest, through C(prlctl exec) and Parallels Tools.
+"""Runs programs in a guest, through C(prlctl exec) and Parallels Tools.
 
-The exit code of C(prlctl exec) is that of the guest's program. Only the words that prlctl itself writes tell when it is
-not, and whether the program may have begun: what has not begun is tried again, what may have begun never is.
+The exit code of C(prlctl exec) is that of the guest's program. Only prlctl's own messages show when it is not, and
+whether the program may have started. One that has not started is tried again; one that may have started never is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .._common.errors import TaskError
 from .cli import PRLCTL, Prlctl, Result, failure, may_pass
 from .vm import RUNNING, Vm, wait_while_busy
 
-_SINGLE_QUOTES = re.compile("(['\u2018-\u201b])")  # all that PowerShell takes for one
+_SINGLE_QUOTES = re.compile("(['\u2018-\u201b])")  # all characters that PowerShell accepts as one
 
-# prlctl hangs for ever on a command of more than some 3900 characters.
+# prlctl hangs forever on a command of more than about 3900 characters.
 COMMAND_LIMIT = 3800
 
-QUESTION_LIMIT = 60  # seconds for a command that only looks
+QUESTION_LIMIT = 60  # seconds for a command that only reads
 _LONGEST_PAUSE = 10
 
 WINDOWS = "windows"
@@ -47,7 +47,7 @@ _POWERSHELL = [
 
 @dataclass(frozen=True)
 class Login:
-    """As whom a program runs in the guest; without anything as SYSTEM in Windows and as root elsewhere."""
+    """The account for a program in the guest; by default SYSTEM in Windows and root elsewhere."""
 
     user: str = ""
     password: str = ""
@@ -69,17 +69,17 @@ class Login:
 
 SYSTEM = Login()
 
-_ADVICE_FOR_USER = "Check user and password. It was tried once only, so that the account does not get locked."
-_ADVICE_FOR_CURRENT_USER = "Sign in there or let the guest do so by itself, or leave out current_user."
+_ADVICE_FOR_USER = "Check user and password. They were tried only once, so that the account is not locked."
+_ADVICE_FOR_CURRENT_USER = "Sign in there or turn on automatic sign-in in the guest, or leave out current_user."
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Words of prlctl: they tell that an exit code is its own, and whether the guest's program may have begun."""
+    """A message of prlctl: it shows that an exit code is its own, and whether the guest's program may have started."""
 
     pattern: str
     begun: bool = False
-    at_sign_in: bool = False  # a wrong password may sound like this, too
+    at_sign_in: bool = False  # a wrong password may cause the same message
 
 
 _REFUSALS = (
@@ -97,49 +97,49 @@ _CODES_OF_PRLCTL = (253, 254, 255)
 
 
 def refusal_in(result: Result) -> Optional[_Refusal]:
-    """Return by which words prlctl says that the exit code is its own; None when it is that of the guest's program."""
+    """Return the message by which prlctl shows that the exit code is its own; None when it is the program's."""
     if result.rc not in _CODES_OF_PRLCTL:
         return None
     return next((refusal for refusal in _REFUSALS if re.search(refusal.pattern, result.stderr)), None)
 
 
 def explain_rc(vm: Vm, result: Result) -> str:
-    """Return the sentence for a guest's program that failed."""
+    """Return the error message for a program that failed in the guest."""
     lines = [line.strip() for line in result.said.splitlines() if line.strip()]
     last = f": {lines[-1][-500:]}" if lines else ""
     doubt = ""
     if result.rc in _CODES_OF_PRLCTL:
-        doubt = " prlctl uses this exit code for its own failures, too: see whether stderr is its or the program's."
+        doubt = " prlctl also uses this exit code for its own failures: check whether it or the program wrote stderr."
     return (
-        f"The command ended in '{vm.name}' with exit code {result.rc}{last}{'' if last.endswith('.') else '.'}{doubt} "
-        "Look at what it wrote; if this exit code is a success, name it in success_rcs."
+        f"The command in '{vm.name}' ended with exit code {result.rc}{last}{'' if last.endswith('.') else '.'}{doubt} "
+        "Check its output. If this exit code means success, add it to success_rcs."
     )
 
 
 def powershell(script: str) -> list[str]:
-    """Return the command that runs a script in Windows; nothing in the script needs to be quoted."""
+    """Return the command that runs a script in Windows; the script needs no quoting."""
     encoded = base64.b64encode((_POWERSHELL_START + script).encode("utf-16-le")).decode("ascii")
     return [*_POWERSHELL, encoded]
 
 
 def refuse_long(argv: Sequence[str]) -> None:
-    """Raise for a command at which prlctl would hang."""
+    """Raise TaskError for a command that would make prlctl hang."""
     length = len(" ".join(argv).encode("utf-8"))
     if length <= COMMAND_LIMIT:
         return
     what = "command"
     if list(argv[: len(_POWERSHELL)]) == _POWERSHELL:
-        what = "script, encoded as PowerShell wants it,"
+        what = "script, encoded for PowerShell,"
     raise TaskError(
-        f"The {what} has {length} characters, and Parallels hangs on more than {COMMAND_LIMIT}. Split it, or put it "
-        "into a file in the guest (through a shared folder, or by a download) and run that."
+        f"The {what} has {length} characters, but Parallels hangs on more than {COMMAND_LIMIT}. Split it, or put it "
+        "into a file in the guest (with a shared folder or a download) and run that file."
     )
 
 
 class Guest:
     """The guest system of a VM.
 
-    C(patience) is for how many seconds a guest that does not answer (yet) is tried again.
+    C(patience) is the number of seconds for which a guest that does not respond (yet) is tried again.
     """
 
     def __init__(self, prl: Prlctl, vm: Vm, *, patience: float) -> None:
@@ -154,14 +154,14 @@ class Guest:
         return self.vm.family == WINDOWS
 
     def wait_until_ready(self) -> None:
-        """Return when Parallels Tools run commands; a VM that does not run is an error."""
+        """Wait until Parallels Tools run commands; raise TaskError for a VM that is not running."""
         if self._answered:
             return
         state = wait_while_busy(self.prl, self.vm.uuid, self.patience)
         if state != RUNNING:
             raise TaskError(
-                f"'{self.vm.name}' is {state}, and only in a running virtual machine can something be run. Start it "
-                "first (macops.parallels.vm_power with state: running).",
+                f"'{self.vm.name}' is {state}, but commands need a running virtual machine. Start it first "
+                "(macops.parallels.vm_power with state: running).",
                 state=state,
             )
         nothing = ["cmd", "/c", "exit", "0"] if self.windows else ["true"]
@@ -169,55 +169,55 @@ class Guest:
         self._answered = True
 
     def run(self, argv: Sequence[str], *, login: Login = SYSTEM, limit: float) -> Result:
-        """Run a program once, and return how it ended. That it is unknown whether it ran is an error."""
+        """Run a program once and return its result; raise TaskError when it is unknown whether it ran."""
         refuse_long(argv)
         self.wait_until_ready()
         result = self._until(login, argv, limit, _has_begun)
         if result.timed_out:
             raise TaskError(
-                f"The command did not end within {limit:.0f} seconds in '{self.vm.name}', and prlctl was ended. The "
-                "program may go on in the guest: look there before you run it again, or raise timeout.",
+                f"The command in '{self.vm.name}' did not finish within {limit:.0f} seconds, so prlctl was ended. The "
+                "program may still be running in the guest: check there before you run it again, or raise timeout.",
                 **result.details(),
             )
         if refusal_in(result):
             raise TaskError(
-                f"Parallels lost the command in '{self.vm.name}': {result.said} Whether it has run is not known, so it "
-                "was not run again. Look at what it should have done in the guest, then run again.",
+                f"Parallels lost the command in '{self.vm.name}': {result.said} It is not known whether it ran, so it "
+                "was not run again. Check in the guest whether it had its effect, then run again.",
                 **result.details(),
             )
         return result
 
     def begin(self, argv: Sequence[str], *, limit: float) -> Result:
-        """Run a program of which the effect is looked at afterwards, so that how prlctl ended does not matter."""
+        """Run a program whose effect is checked afterwards, so that the result of prlctl does not matter."""
         refuse_long(argv)
         self.wait_until_ready()
         return self._until(SYSTEM, argv, limit, _has_begun)
 
     def ask(self, argv: Sequence[str]) -> Result:
-        """Run a program that only looks, again until its answer came through."""
+        """Run a program that only reads, again until its answer arrives."""
         refuse_long(argv)
         self.wait_until_ready()
         return self._until(SYSTEM, argv, QUESTION_LIMIT, lambda result: not result.timed_out and not refusal_in(result))
 
     def confirms(self, argv: Sequence[str], no: int = 1) -> bool:
-        """Return whether a program that only looks says yes, with the exit code 0; C(no) is the one that says no."""
+        """Return whether a program that only reads answers yes (exit code 0); C(no) is the exit code for no."""
         result = self.ask(argv)
         if result.rc not in (0, no):
-            raise failure(f"A look into '{self.vm.name}' failed", result)
+            raise failure(f"A check in '{self.vm.name}' failed", result)
         return result.rc == 0
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file or folder of this path in the guest."""
         if self.windows:
-            # Not `if exist` of cmd: nobody can tell how quotes round a path with spaces would arrive there. The exit
+            # Not `if exist` of cmd: quotes around a path with spaces may not arrive there intact. The exit
             # code for "no" is not the one with which PowerShell ends when the script fails.
             quoted = _SINGLE_QUOTES.sub(r"\1\1", path)
             script = f"if (Test-Path -LiteralPath '{quoted}') {{exit 0}} else {{exit 3}}"
             return self.confirms(powershell(script), no=3)
         if re.search(r"[\s\"'\\]", path):
             raise TaskError(
-                f"The path '{path}' in the guest cannot be looked for: Parallels would tear it apart at spaces and "
-                "quotes. Choose a path without them."
+                f"The path '{path}' in the guest cannot be checked: Parallels would split it at spaces and quotes. "
+                "Choose a path without them."
             )
         return self.confirms(["test", "-e", path])
 
@@ -228,7 +228,7 @@ class Guest:
         limit: float,
         done: Callable[[Result], bool],
     ) -> Result:
-        """Run a command until it is done, as long as what keeps it from that may pass."""
+        """Run a command until it is done, and retry transient failures."""
         pauses = self.prl.pauses(self.patience, longest=_LONGEST_PAUSE)
         while True:
             args = ["exec", self.vm.uuid, *login.options(), *argv]
@@ -244,20 +244,21 @@ class Guest:
             pause = next(pauses, None)
             if pause is None:
                 if refusal and refusal.at_sign_in and login.current_user:
-                    raise self._no_session(result, "for who is signed in at its screen", _ADVICE_FOR_CURRENT_USER)
+                    whose = "for the user who is signed in at its screen"
+                    raise self._no_session(result, whose, _ADVICE_FOR_CURRENT_USER)
                 raise failure(
-                    f"The guest of '{self.vm.name}' did not answer within {self.patience:.0f} seconds", result
+                    f"The guest of '{self.vm.name}' did not respond within {self.patience:.0f} seconds", result
                 )
             self.prl.sleep(pause)
 
     def _no_session(self, result: Result, whose: str, advice: str) -> TaskError:
         return TaskError(
-            f"The guest of '{self.vm.name}' answers, but opens no session {whose}: {result.said} {advice}",
+            f"The guest of '{self.vm.name}' responds, but did not open a session {whose}: {result.said} {advice}",
             **result.details(),
         )
 
 
 def _has_begun(result: Result) -> bool:
-    """Return whether the guest's program has begun, or may have."""
+    """Return whether the guest's program has started, or may have."""
     refusal = refusal_in(result)
     return refusal is None or refusal.begun

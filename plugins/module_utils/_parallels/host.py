@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Parallels Desktop on this Mac: its version, edition and licence, and where it keeps virtual machines."""
+"""Parallels Desktop on this Mac: its version, edition and license, and where it keeps virtual machines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _VALID = ("valid", "active")
 
 
 def read_server(prl: Prlctl) -> dict[str, Any]:
-    """Return what Parallels' service says about itself; that it does not answer is an error."""
-    # private: the answer holds the licence's key.
+    """Return the facts of the Parallels service; raise TaskError when it does not respond."""
+    # private: the answer contains the license key.
     return prl.read_json(PRLSRVCTL, "info", "--json", expect=dict, private=True)
 
 
@@ -32,7 +32,7 @@ def vm_home(prl: Prlctl) -> str:
 
 
 def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
-    """Return what there is to know about Parallels on this Mac, and the free space at C(path), else at the VM home."""
+    """Return the facts of Parallels on this Mac, and the free space at C(path), by default at the VM home."""
     server = read_server(prl)
     license_facts = _read_license(prl)
     version, build = _version(str(server.get("Version", "")))
@@ -52,7 +52,7 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
 
 
 def _read_license(prl: Prlctl) -> dict[str, Any]:
-    """Return the facts of the licence, empty when Parallels tells none (old versions, no licence)."""
+    """Return the facts of the license; empty when Parallels reports none (old versions, no license)."""
     try:
         return prl.read_json(PRLSRVCTL, "info", "--license", "--json", expect=dict, private=True)
     except TaskError:
@@ -71,7 +71,7 @@ def _edition(license_facts: dict[str, Any]) -> str:
 
 
 def _license_state(server: dict[str, Any], license_facts: dict[str, Any]) -> str:
-    """Return one word: the licence's own record where there is one, else the service's."""
+    """Return the license state as one word: from the license's own record if there is one, else the service's."""
     own = server.get("License")
     state = str(license_facts.get("status") or (own.get("state") if isinstance(own, dict) else "") or "unknown").lower()
     return "valid" if state in _VALID else state

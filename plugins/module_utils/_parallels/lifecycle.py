@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Registering, changing, removing and unregistering a VM. Cloning is in clone."""
+"""Registers, changes, removes and unregisters VMs. Cloning is in clone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
+from .._common.files import IMAGE_SUFFIX
 from .cli import Prlctl
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
@@ -19,7 +20,6 @@ from .vm import (
     BUSY_TIME,
     INVALID,
     MACOS_BUNDLE_SUFFIX,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -48,8 +48,10 @@ _ONLY_STOPPED = ("cpus", "memory")
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
     """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
-    if not path.endswith((BUNDLE_SUFFIX, PACKED_SUFFIX, MACOS_BUNDLE_SUFFIX)):
-        raise TaskError(f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp).", path=path)
+    if not path.endswith((BUNDLE_SUFFIX, IMAGE_SUFFIX, MACOS_BUNDLE_SUFFIX)):
+        raise TaskError(
+            f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp). Check the option path.", path=path
+        )
     if not os.path.exists(path):
         raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path)
     known = {entry.uuid: entry for entry in list_entries(prl)}
@@ -59,8 +61,8 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
         if other is not None:
             taken = read_vm(prl, other)
             raise TaskError(
-                f"There is a virtual machine '{name}' already, and it is not the one in {path} but in {taken.home}. "
-                "Choose another name, or unregister that one first.",
+                f"The virtual machine '{name}' already exists, in {taken.home} and not in {path}. Choose another name, "
+                "or unregister that one first.",
                 path=taken.home,
             )
         if dry:
@@ -91,8 +93,8 @@ def _registered_from(prl: Prlctl, path: str, but: set[str]) -> Optional[Vm]:
 def _rename(prl: Prlctl, vm: Vm, name: str, *, dry: bool) -> Vm:
     if vm.packed:
         raise TaskError(
-            f"{vm.home} is registered, and the virtual machine in it is named '{vm.name}'. A packed one cannot be "
-            f"renamed: use the name '{vm.name}', or unpack it first."
+            f"{vm.home} is registered as '{vm.name}', and a packed virtual machine cannot be renamed. Use the name "
+            f"'{vm.name}', or unpack it first."
         )
     if vm.state != STOPPED:
         raise TaskError(f"'{vm.name}' ({vm.home}) is {vm.state}. Shut it down so that it can be renamed to '{name}'.")
@@ -107,7 +109,7 @@ def _rename(prl: Prlctl, vm: Vm, name: str, *, dry: bool) -> Vm:
 
 
 def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple[Vm, dict[str, Any]]:
-    """Give a VM the wanted settings; return it as it is then, and the settings that differed."""
+    """Apply the wanted settings to a VM; return the VM with them, and the settings that differed."""
     differing = wanted.changed_from(vm.settings)
     if not differing:
         return vm, {}
@@ -138,7 +140,7 @@ def refuse_running(prl: Prlctl, vm: Vm, verb: str) -> str:
     state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
     if state in (RUNNING, PAUSED):
         raise TaskError(
-            f"'{vm.name}' is {state} and is not {verb}. Shut it down first (macops.parallels.vm_power with state: "
+            f"'{vm.name}' is {state}, so it was not {verb}. Shut it down first (macops.parallels.vm_power with state: "
             "stopped)."
         )
     return state
@@ -156,7 +158,7 @@ def unregister(prl: Prlctl, vm: Vm, keep_open: Sequence[int] = ()) -> None:
 
 
 def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) -> Vm:
-    """Make a VM what it is in another bundle of its own; C(between) is called while it is off Parallels' list."""
+    """Register a VM from another bundle of its own; C(between) is called while it is not on Parallels' list."""
     with off_the_list(prl, Unlisted(vm.uuid, vm.name, path), BUSY_TIME) as note:
         unregister(prl, vm, [note.descriptor])
         between()
@@ -164,7 +166,7 @@ def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) 
 
 
 def delete(prl: Prlctl, vm: Vm, state: str) -> None:
-    """Remove a VM with its files. Of one whose files are gone, only the entry is left to remove."""
+    """Remove a VM with its files. If its files are gone, only the entry is removed."""
     if state == INVALID:
         unregister(prl, vm)
     else:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Packing a VM into an image (.pvmp), and unpacking it, so that the next run can mend what a kill left half done."""
+"""Packs a VM into an image (.pvmp) and unpacks it, so that the next run can recover from a kill at any moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
 from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -23,7 +23,6 @@ from .lifecycle import register_again
 from .vm import (
     BUNDLE_SUFFIX,
     INVALID,
-    PACKED_SUFFIX,
     PAUSED,
     RUNNING,
     STOPPED,
@@ -40,17 +39,17 @@ from .vm import (
 PACK = "pack"
 UNPACK = "unpack"
 _LEFT = "packed, with the bundle left"  # of a claim that stays, see _finish
-_TAKING_BACK = "bundle taken back"  # the VM becomes the bundle that was left; its image goes
+_TAKING_BACK = "bundle taken back"  # the VM is registered from the bundle that was left; its image is removed
 
-# How long Parallels gets to stop working on a VM after its program was ended.
+# Seconds that Parallels gets to stop working on a VM after its program was ended.
 _CANCEL_TIME = 120
-# A file that was not written for so long is not being written: Parallels packs some hundred MB a second.
+# A file that has not changed for this long is not being written: Parallels packs some hundred MB per second.
 _QUIET_TIME = 20
 
 
 @dataclass(frozen=True)
 class PackOrder:
-    """What may be packed, and how long it may take."""
+    """The limits of a packing: what may be packed, and how long it may take."""
 
     timeout: float = 14400
     allow_snapshots: bool = False
@@ -74,7 +73,7 @@ class _Work:
 
 def _work(verb: str, vm: Vm) -> _Work:
     stem = os.path.join(vm.folder, vm.stem)
-    bundle, image = stem + BUNDLE_SUFFIX, stem + PACKED_SUFFIX
+    bundle, image = stem + BUNDLE_SUFFIX, stem + IMAGE_SUFFIX
     if verb == PACK:
         return _Work(PACK, bundle, image, image)
     return _Work(UNPACK, image, bundle, image)
@@ -102,7 +101,7 @@ def target_of(vm: Vm) -> str:
 
 
 def image_facts(vm: Vm) -> dict[str, Any]:
-    """Return where a VM is, and how big its image is, after a look whether it can be one."""
+    """Return where a VM is, and the size of its image, after a check that it can be one."""
     if not vm.packed:
         return {"path": vm.home}
     _prove_image(vm)
@@ -115,7 +114,7 @@ def _is_ours(notes: dict[str, Any], vm: Vm, *operations: str) -> bool:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run in one direction: what it may not touch, and what proves that it has done it."""
+    """One run in one direction, with its checks: C(refuse) before the work, C(prove) after it."""
 
     prl: Prlctl
     work: _Work
@@ -125,7 +124,7 @@ class _Run:
     report: Report
 
     def go(self, before: Vm, dry: bool) -> bool:
-        """Return whether the VM, as it was seen before, was not yet what is wanted."""
+        """Do the work; return whether the VM, as it was seen before, was not yet in the wanted form."""
         work = self.work
         if dry:
             if not _can_be_taken_back(before, work, read_claim(work.image)):
@@ -135,14 +134,16 @@ class _Run:
             return True
         prl = self.prl
         with Claim.take(work.image, wait=self.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
-            # Who held the claim may have finished meanwhile: look again, now that nobody else works here.
+            # The previous holder of the claim may have finished: check again, now that no other run works here.
             vm = get_vm_at_rest(prl, before.uuid)
             if not _is_done(vm, work) and _leftovers(vm, work, claim):
                 if not _is_quiet(prl, work, self.timeout):
-                    raise TaskError(f"Parallels still writes {work.target}. Wait until that has ended, then run again.")
+                    raise TaskError(
+                        f"Parallels is still writing {work.target}. Wait until it has finished, then run again."
+                    )
                 vm = get_vm_at_rest(prl, vm.uuid)
             if _work(work.verb, vm).image != work.image:
-                raise TaskError(f"'{vm.name}' was moved to {vm.home} meanwhile. Run the same command again.")
+                raise TaskError(f"'{vm.name}' was moved to {vm.home} in the meantime. Run the same command again.")
             if _is_done(vm, work):
                 self._settle(vm, claim)
                 return not _is_done(before, work)
@@ -153,12 +154,12 @@ class _Run:
         return True
 
     def _settle(self, vm: Vm, claim: Claim) -> None:
-        """Take away the claim of a run that was killed after Parallels had done its part."""
+        """Remove the claim of a run that was killed after Parallels had done its part."""
         self.prove(vm)
         if _is_ours(claim.notes, vm, self.work.verb, _TAKING_BACK):
             self.prl.notice(
-                f"An earlier run did not end after '{vm.name}' had been {self.work.verb}ed. What it left to do, as "
-                f"noted in {with_size(claim.path)}, was done."
+                f"An earlier run was interrupted after '{vm.name}' had been {self.work.verb}ed. The remaining steps, "
+                f"as noted in {with_size(claim.path)}, were completed."
             )
         _finish(self.prl, claim, self.work, vm)
 
@@ -183,7 +184,7 @@ class _Run:
 
 
 def _leftovers(vm: Vm, work: _Work, claim: Claim) -> list[str]:
-    """Return the half-made files and folders that the claim proves to be ours, or none."""
+    """Return the incomplete files and folders that the claim shows to be ours."""
     if not _is_ours(claim.notes, vm, *work.remains):
         return []
     return own_outputs(work.target, claim.notes)
@@ -195,14 +196,14 @@ def _clear_leftovers(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
         remove_leftover(path, prl.notice)
     if not leftovers and _is_ours(claim.notes, vm, *work.remains):
         prl.notice(
-            f"{with_size(claim.path)} was left by an earlier run that did not end, before anything was {work.verb}ed."
+            f"{with_size(claim.path)} was left by an earlier run, interrupted before anything was {work.verb}ed."
         )
 
 
 def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
-    """Take away the claim and, with an image that is unpacked, the checksums that say what it was.
+    """Remove the claim and, after unpacking, the checksum files of the image.
 
-    Where Parallels left the bundle beside the image, the claim stays: it proves whose the bundle is.
+    Where Parallels left the bundle beside the image, the claim stays: it shows that the bundle is ours.
     """
     if work.verb == PACK and os.path.isdir(work.source):
         claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
@@ -215,13 +216,13 @@ def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
 
 
 def _can_be_taken_back(vm: Vm, work: _Work, notes: dict[str, Any]) -> bool:
-    """Return whether the bundle is still there that was left when the VM was packed."""
+    """Return whether the bundle that was left when the VM was packed is still there."""
     configuration = os.path.join(work.target, "config.pvs")
     return work.verb == UNPACK and os.path.isfile(configuration) and _is_ours(notes, vm, _LEFT, _TAKING_BACK)
 
 
 def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
-    """Make the bundle that was left when a VM was packed the VM again, in place of unpacking it once more."""
+    """Register the bundle that was left when a VM was packed, instead of unpacking the image."""
     _refuse_to_unpack(vm)
     claim.write(operation=_TAKING_BACK, vm=vm.uuid, name=vm.name)
     _prove_bundle(_register_again(prl, vm, work))
@@ -237,7 +238,7 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
         entry = find_entry(prl, vm.uuid)
         if entry is None or is_busy(entry.state):
             return False
-        return home_of(prl, entry).endswith(PACKED_SUFFIX) == (work.verb == PACK)
+        return home_of(prl, entry).endswith(IMAGE_SUFFIX) == (work.verb == PACK)
 
     prl.change(
         f"{work.verb} '{vm.name}'",
@@ -250,12 +251,12 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
 
 
 def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
-    """Remove the half-made file or folder, when the VM is not in it; say in the error what is left."""
+    """Remove the incomplete file or folder if the VM is not in it; add to the error what is left."""
     try:
         if not was_answered(error) and not _is_quiet(prl, work, _CANCEL_TIME):
             add_sentence(
                 error,
-                f"Parallels goes on with it all the same, so {work.target} was left. Run again when that has ended.",
+                f"Parallels is still working on it, so {work.target} was left. Run again when it has finished.",
                 left_behind=_left_behind(work),
             )
             return
@@ -268,38 +269,38 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
         if not intact:
             add_sentence(
                 error,
-                f"'{vm.name}' is {state} now, in {now.home}: look at it in Control Center. Nothing was removed.",
+                f"'{vm.name}' is now {state}, in {now.home}. Nothing was removed. Check it in Control Center.",
                 left_behind=_left_behind(work),
             )
             return
         for path in _leftovers(vm, work, claim):
             remove_path(path)
-            add_sentence(error, f"The half-made {path} was removed.")
+            add_sentence(error, f"The incomplete {path} was removed.")
         claim.remove()
-        add_sentence(error, f"'{vm.name}' is as it was, in {now.home}.")
+        add_sentence(error, f"'{vm.name}' is unchanged, in {now.home}.")
     except (TaskError, OSError) as problem:
         add_sentence(
             error,
-            f"What is left of it could not be removed ({problem}): {work.target}. The next run tries again.",
+            f"The leftovers in {work.target} could not be removed ({problem}). The next run tries again.",
             left_behind=_left_behind(work),
         )
 
 
 def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
-    """Return whether nobody writes the target any more. Removing it while Parallels does would lose the VM."""
+    """Return whether no process is writing the target any more. Removing it while Parallels does would lose the VM."""
     end = prl.clock() + timeout
     written = [path for path in outputs_of(work.target) if os.path.lexists(path)]
     return all(wait_until_quiet(path, _QUIET_TIME, end - prl.clock(), prl.sleep, prl.clock) for path in written)
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
-    """Return whether Parallels took an image for the VM that is none, and left the bundle that it was."""
+    """Return whether Parallels registered the VM from a missing or empty image, and left its bundle."""
     bad_image = not os.path.exists(work.image) or os.path.getsize(work.image) == 0
     return bad_image and vm.home == work.image and os.path.isdir(work.source)
 
 
 def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
-    """Make a VM what it was before it was packed: its bundle."""
+    """Register a VM from its bundle, as it was before it was packed."""
     bundle = work.source if work.verb == PACK else work.target
     return register_again(prl, vm, bundle, lambda: remove_path(work.image))
 
@@ -313,53 +314,53 @@ def _same(one: str, other: str) -> bool:
 
 
 def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
-    """Raise for a target that no claim shows to be the half-made output of an earlier run."""
+    """Raise TaskError for a target that no claim shows to be the incomplete output of an earlier run."""
     if not os.path.lexists(work.target):
         return
     if _is_ours(notes, vm, *work.remains):
         return
     raise TaskError(
-        f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that this "
-        "collection left it half done. Move it away, then run again.",
+        f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that it is a "
+        "leftover of this collection. Move it away, then run again.",
         path=work.target,
     )
 
 
 def _need(vm: Vm, work: _Work) -> Need:
-    """Return the room for what is made beside what it is made from, which stays until it is done."""
-    # An image may be as big as its bundle. How small its bundle was made in it, nobody can tell from outside.
+    """Return the space for the target beside the source, which stays until the target is complete."""
+    # An image may be as big as its bundle. How much a bundle was compressed cannot be seen from its image.
     return Need(f"{work.verb.capitalize()}ing '{vm.name}'", vm.folder, vm.bytes_on_disk, at_least=work.verb == UNPACK)
 
 
 def _refuse_to_pack(vm: Vm, order: PackOrder) -> None:
     reason = _reason_not_to_pack(vm, vm.state, order)
     if reason:
-        raise TaskError(f"'{vm.name}' is not packed: {reason}", state=vm.state)
+        raise TaskError(f"'{vm.name}' was not packed: {reason}", state=vm.state)
 
 
 def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
-    """Return why a VM must not be packed and the way out, or nothing."""
+    """Return why a VM must not be packed and what to do about it; empty when it may be packed."""
     if state in (RUNNING, PAUSED):
         return f"it is {state}. Shut it down first (macops.parallels.vm_power with state: stopped)."
     if state == SUSPENDED:
         return (
-            "it is suspended, and its memory would not go on on another Mac's hardware. Resume it and shut it down, "
-            "or throw the memory away with macops.parallels.vm_power, state: stopped, suspended: discard."
+            "it is suspended, and its saved memory cannot be resumed on other hardware. Resume it and shut it down, "
+            "or discard the memory with macops.parallels.vm_power, state: stopped, suspended: discard."
         )
     if state == INVALID:
         return "its files are missing or unreadable. Connect the disk they are on, or restore them."
     if is_busy(state):
-        return f"Parallels works on it ({state}). Wait until that has ended, then run again."
+        return f"Parallels is working on it ({state}). Wait until it has finished, then run again."
     if not vm.home.endswith(BUNDLE_SUFFIX):
-        return f"{vm.home} is no .pvm bundle, and only those can be packed."
+        return f"{vm.home} is not a .pvm bundle, and only those can be packed. Choose another virtual machine."
     if vm.linked_clone:
         return (
-            "it is a linked clone, whose disks stand on those of another virtual machine and so are not whole on "
+            "it is a linked clone: its disks depend on those of another virtual machine and would be incomplete on "
             "another Mac. Make a full clone of it and pack that."
         )
     if vm.encrypted and not order.allow_encrypted:
         return (
-            "it is encrypted, and the image could be used with its password only. Decrypt it, or allow it with "
+            "it is encrypted, so the image could only be used with its password. Decrypt it, or allow it with "
             "allow_encrypted: true."
         )
     if vm.snapshots and not order.allow_snapshots:
@@ -380,7 +381,7 @@ def _refuse_to_unpack(vm: Vm) -> None:
         )
     if vm.busy:
         raise TaskError(
-            f"'{vm.name}' is {vm.state}: wait until Parallels has ended that, then run again.", state=vm.state
+            f"'{vm.name}' is {vm.state}. Wait until Parallels has finished, then run again.", state=vm.state
         )
 
 
@@ -389,15 +390,15 @@ def _prove_image(vm: Vm) -> None:
         status = os.lstat(vm.home)
     except FileNotFoundError:
         raise TaskError(
-            f"Parallels says that '{vm.name}' is packed in {vm.home}, and there is no such file. Look at the virtual "
+            f"Parallels reports that '{vm.name}' is packed in {vm.home}, but there is no such file. Check the virtual "
             "machine in Control Center.",
             path=vm.home,
         ) from None
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         raise TaskError(
-            f"Parallels says that '{vm.name}' is packed in {vm.home}, but that is "
-            f"{'an empty file' if stat.S_ISREG(status.st_mode) else 'no regular file'}. It cannot be used as an "
-            "image: look at the virtual machine in Control Center, or make it again from its source.",
+            f"Parallels reports that '{vm.name}' is packed in {vm.home}, but that is "
+            f"{'an empty file' if stat.S_ISREG(status.st_mode) else 'not a regular file'}. It cannot be used as "
+            "an image. Check the virtual machine in Control Center, or make it again from its source.",
             path=vm.home,
         )
 
@@ -407,7 +408,7 @@ def _prove_bundle(vm: Vm) -> None:
     if vm.packed or not os.path.isfile(os.path.join(vm.home, "config.pvs")) or missing:
         what = f"the disks {', '.join(missing)}" if missing else "its configuration"
         raise TaskError(
-            f"Parallels unpacked '{vm.name}' to {vm.home}, but {what} cannot be found there. Look at the virtual "
+            f"Parallels unpacked '{vm.name}' to {vm.home}, but {what} cannot be found there. Check the virtual "
             "machine in Control Center.",
             path=vm.home,
         )

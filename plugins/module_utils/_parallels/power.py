@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Starting, stopping and suspending a VM: gracefully, within a time limit, and with nothing thrown away unasked."""
+"""Starts, stops and suspends a VM: gracefully, with a timeout, and without discarding memory unless asked to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DROP_STATE = "drop_state"
 SUSPEND = "suspend"
 NOTHING = "none"
 
-# (state, wanted state) -> what `suspended` says -> steps. What is not here needs no decision, see _STEPS.
+# (state, wanted state) -> value of `suspended` -> steps. The others need no decision, see _STEPS.
 _TOLD_STEPS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     (SUSPENDED, STOPPED): {"resume": (RESUME, STOP), "discard": (DROP_STATE,)},
     (SUSPENDED, RUNNING): {"resume": (RESUME,), "discard": (DROP_STATE, START)},
@@ -44,12 +44,12 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     SUSPEND: ("suspend", ()),
 }
 _KILL_TIME = 120
-_BUSY_PAUSE = 3  # before a guest is asked again that could not be asked
+_BUSY_PAUSE = 3  # before the request to a guest is repeated that did not reach it
 
 
 @dataclass(frozen=True)
 class PowerChange:
-    """How a VM got where it is: C(method) is the step that brought it there."""
+    """A change of the power state: C(method) is the step that brought the VM to it."""
 
     state: str
     previous_state: str
@@ -57,7 +57,7 @@ class PowerChange:
 
 
 def steps_to(vm: Vm, state: str, wanted: str, suspended: str) -> tuple[str, ...]:
-    """Return the steps from one state to another; C(suspended) tells what to do with a suspended or paused VM."""
+    """Return the steps from one state to another; C(suspended) says what to do with a suspended or paused VM."""
     if state == INVALID:
         raise TaskError(
             f"The files of '{vm.name}' are missing or unreadable ({vm.home or 'unknown place'}). Connect the disk "
@@ -73,21 +73,21 @@ def steps_to(vm: Vm, state: str, wanted: str, suspended: str) -> tuple[str, ...]
     if suspended in told:
         return told[suspended]
     if not told:
-        raise TaskError(f"'{vm.name}' is {state} and so cannot be brought to the state '{wanted}'. Start it first.")
+        raise TaskError(f"'{vm.name}' is {state}, so it cannot be changed to the state '{wanted}'. Start it first.")
     ways = {
-        "resume": "suspended: resume goes on where it was",
-        "discard": "suspended: discard throws its memory away, as if the plug had been pulled",
+        "resume": "suspended: resume continues where it stopped",
+        "discard": "suspended: discard loses its memory, like a forced power-off",
     }
     raise TaskError(
-        f"'{vm.name}' is {state}, and what it has in memory is not thrown away unasked. Resume it and shut it down by "
-        f"hand, or say what to do: {'; '.join(ways[way] for way in told)}."
+        f"'{vm.name}' is {state}, and its memory is not discarded by default. Resume it and shut it down by hand, or "
+        f"choose what to do: {'; '.join(ways[way] for way in told)}."
     )
 
 
 def set_power(
     prl: Prlctl, vm: Vm, wanted: str, *, timeout: float, force: bool = False, suspended: str = "fail", dry: bool = False
 ) -> PowerChange:
-    """Bring a VM to a state. C(dry) only tells what would be done."""
+    """Bring a VM to a state. With C(dry), only return what would be done."""
     before = wait_while_busy(prl, vm.uuid, timeout)
     method = NOTHING
     for step in steps_to(vm, before, wanted, suspended):
@@ -96,7 +96,7 @@ def set_power(
 
 
 def _take(prl: Prlctl, vm: Vm, step: str, timeout: float, force: bool) -> str:
-    """Take one step, and return the step that was really taken."""
+    """Take one step, and return the step that was actually taken."""
     if step != STOP:
         _command(prl, vm, step, timeout)
         return step
@@ -108,9 +108,9 @@ def _take(prl: Prlctl, vm: Vm, step: str, timeout: float, force: bool) -> str:
         return KILL
     state = state_of(prl, vm.uuid)
     raise TaskError(
-        f"'{vm.name}' did not shut down within {timeout:.0f} seconds: it is '{state}'. Look at its screen (a dialog "
-        "or an update may hold it up) and at its Parallels Tools, and give it more time. Where nothing can be lost, "
-        "pull the plug (macops.parallels.vm_power with force: true).",
+        f"'{vm.name}' did not shut down within {timeout:.0f} seconds: it is '{state}'. Check its screen (a dialog "
+        "or an update may block the shutdown) and its Parallels Tools, and raise the timeout. If nothing can be lost, "
+        "force power-off (macops.parallels.vm_power with force: true).",
         state=state,
         **last.details(),
     )
@@ -128,10 +128,10 @@ def _command(prl: Prlctl, vm: Vm, step: str, timeout: float) -> None:
 
 
 def _shut_down(prl: Prlctl, vm: Vm, timeout: float) -> Optional[Result]:
-    """Ask the guest to shut down until it is stopped: then None. When the time is over: the last answer.
+    """Ask the guest to shut down until it is stopped, then return None; after the timeout, return the last result.
 
-    It is asked again while it runs: Windows may finish an update by starting anew instead of shutting down. That the
-    command ends says nothing; --noforce keeps prlctl from pulling the plug by itself after a while.
+    The request is repeated while the guest runs: Windows may finish an update by restarting instead of shutting down.
+    The end of the command means nothing; --noforce keeps prlctl from forcing a power-off after a while.
     """
     end = prl.clock() + timeout
     patience = 15.0

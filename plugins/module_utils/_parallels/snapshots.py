@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Making and removing snapshots, each change proven by a new list."""
+"""Makes and removes snapshots; each change is verified with a new list."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: f
 
 
 def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
-    """Return what is to be removed, leaves first: all snapshots, or one, or one with all that grew from it."""
+    """Return the snapshots to remove, leaves first: all, or one, or one with its descendants."""
     if name_or_id is None:
         return list(reversed(vm.snapshots))  # the list has each parent before its children
     found = find_snapshots(vm, name_or_id)
     if len(found) > 1:
         raise TaskError(
             f"'{vm.name}' has {len(found)} snapshots named '{name_or_id}': "
-            f"{', '.join(snapshot.id for snapshot in found)}. Give the id of the one that is meant."
+            f"{', '.join(snapshot.id for snapshot in found)}. Use the id of the one that you mean."
         )
     if not found or not children:
         return found
@@ -73,13 +73,13 @@ def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
 
 
 def refuse_needed(prl: Prlctl, vm: Vm, victims: list[Snapshot]) -> None:
-    """Raise when a linked clone stands on one of the snapshots: without it, the clone's disks are lost."""
+    """Raise TaskError when a linked clone depends on one of the snapshots: without it, the clone's disks are lost."""
     doomed = {snapshot.id for snapshot in victims}
     clones = [clone for clone, snapshot in find_linked_clones(prl, vm) if not snapshot or snapshot in doomed]
     if clones:
         names = ", ".join(f"'{clone.name}'" for clone in clones)
         raise TaskError(
-            f"Linked clones stand on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those "
+            f"Linked clones depend on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those "
             "virtual machines first, or accept their loss with force: true.",
             linked_clones=[clone.uuid for clone in clones],
         )
@@ -112,10 +112,10 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
 
 
 def _merged_bytes(vm: Vm, victim: Snapshot) -> int:
-    """Return what the disks may grow by while a snapshot goes.
+    """Return how much the disks may grow while a snapshot is removed.
 
-    Its layer of a disk becomes one with the layer above it, and the bigger one may take in all of the smaller one
-    before that goes. Where more than one layer stands on it, it stays; where none does, it is just removed.
+    Its layer of a disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
+    that is deleted. A layer with several layers above it stays; one with none above it is just removed.
     """
     grown = 0
     for disk in vm.disks:

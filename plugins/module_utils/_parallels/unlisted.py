@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Notes about VMs that are off Parallels' list for a moment: killed in that moment, a VM would be lost from the list.
+"""Notes about VMs that are unregistered for a moment: after a kill in that moment, a VM would be missing from the list.
 
-Nothing beside the VM's files can tell the next run, because that knows the VM by its name and no longer gets its place
-from Parallels. So the note is kept in one folder of the user's; it is a claim, held by whoever works on the VM.
+A note beside the VM's files would not help the next run, which only knows the VM's name and cannot get its location
+from Parallels. So the note is in one folder of the user; it is a claim, held by the process that works on the VM.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _OPERATION = "unregistered for a moment"
 
 @dataclass(frozen=True)
 class Unlisted:
-    """A VM that a run has taken off the list and wanted to put back from the bundle or image C(path)."""
+    """A VM that a run has unregistered, to register it again from the bundle or image C(path)."""
 
     uuid: str
     name: str
     path: str
 
     def take(self, prl: Prlctl, wait: float) -> Claim:
-        """Return its note, once no living run works on the VM any more."""
+        """Return its note, once no other run works on the VM any more."""
         return Claim.take(_target(self.uuid), wait=wait, sleep=prl.sleep, clock=prl.clock)
 
 
 @contextlib.contextmanager
 def off_the_list(prl: Prlctl, vm: Unlisted, wait: float) -> Iterator[Claim]:
-    """Keep the note while the body takes a VM off the list and puts it back; it stays when the body fails."""
+    """Keep the note while the body unregisters a VM and registers it again; it stays when the body fails."""
     os.makedirs(os.path.expanduser(FOLDER), mode=0o700, exist_ok=True)
     with vm.take(prl, wait) as note:
         note.write(operation=_OPERATION, vm=vm.uuid, name=vm.name, path=vm.path)
@@ -65,7 +65,7 @@ def find_unlisted(matches: Callable[[Unlisted], bool]) -> Optional[Unlisted]:
 
 
 def forget_unlisted(uuid: str) -> None:
-    """Take away the note about a VM that is on the list, or was taken off it for good; not one that is in use."""
+    """Remove the note about a VM that is registered, or was unregistered for good; not one that is in use."""
     target = _target(uuid)
     if os.path.exists(claim_path(target)):
         note = Claim.take_if_free(target)

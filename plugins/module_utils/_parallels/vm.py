@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What a VM is: read from prlctl's answers and, where prlctl does not say it, from the VM's bundle."""
+"""The facts of a VM: read from prlctl and, where prlctl does not report them, from the VM's bundle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .._common.errors import TaskError
-from .._common.files import bytes_on_disk
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -26,7 +26,7 @@ SUSPENDED = "suspended"
 PAUSED = "paused"
 INVALID = "invalid"
 
-# In any other state, known or not, Parallels is at work on the VM.
+# In any other state, known or not, Parallels is working on the VM.
 _AT_REST = frozenset((STOPPED, RUNNING, SUSPENDED, PAUSED, INVALID))
 
 ARM64 = "arm64"
@@ -38,13 +38,12 @@ _LINUX = re.compile(
     r"|popos|redhat|rhel|rocky|slackware|sles|suse|ubuntu|xandros"
 )
 
-# The platform key of which Parallels says that Windows guests with it will not get new boot loaders after March 2026.
+# According to Parallels, Windows guests with this platform key get no new boot loaders after March 2026.
 _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022d8c74f0d53"
 
-# Seconds that Parallels gets to end what it does to a VM before something else is done to it.
+# Seconds that Parallels gets to finish its work on a VM before something else is done to it.
 BUSY_TIME = 600
 
-PACKED_SUFFIX = ".pvmp"
 BUNDLE_SUFFIX = ".pvm"
 MACOS_BUNDLE_SUFFIX = ".macvm"
 
@@ -92,7 +91,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Vm:
-    """One VM, as it was when it was looked at."""
+    """One VM, as it was when it was read."""
 
     uuid: str
     name: str
@@ -112,11 +111,11 @@ class Vm:
     disks: list[Disk] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     bytes_on_disk: int = 0
-    uptime: int = 0  # seconds that it has run in all its life, as far as Parallels counts them
+    uptime: int = 0  # seconds that it has run in total, as far as Parallels counts them
 
     @property
     def busy(self) -> bool:
-        """Whether Parallels is at work on it. A state that nobody knows counts as work."""
+        """Whether Parallels is working on it. An unknown state counts as work."""
         return is_busy(self.state)
 
     @property
@@ -126,13 +125,17 @@ class Vm:
 
     @property
     def stem(self) -> str:
-        """The file name of its bundle or image without the ending; need not be the VM's name."""
+        """The file name of its bundle or image without the suffix; may differ from the VM's name."""
         return os.path.splitext(os.path.basename(self.home))[0]
+
+    @property
+    def bundle(self) -> str:
+        """The path of its bundle; of a packed VM, the path that it had and will have unpacked."""
+        return os.path.join(self.folder, self.stem + BUNDLE_SUFFIX) if self.packed else self.home
 
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
         return {
-            "id": self.uuid,
             "uuid": self.uuid,
             "name": self.name,
             "state": self.state,
@@ -153,12 +156,12 @@ class Vm:
 
 
 def is_busy(state: str) -> bool:
-    """Return whether Parallels is at work on a VM in this state."""
+    """Return whether Parallels is working on a VM in this state."""
     return state not in _AT_REST
 
 
 def bare_uuid(text: str) -> str:
-    """Return a UUID the way prlctl's JSON has it: lower case, without braces; empty when it is none."""
+    """Return a UUID in the form of prlctl's JSON: lower case, without braces; empty when it is not a UUID."""
     inner = text.strip()
     if inner.startswith("{") and inner.endswith("}"):
         inner = inner[1:-1]
@@ -175,7 +178,7 @@ def same_name(one: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the list of VMs: cheap to get."""
+    """An entry of the list of VMs, which is cheap to read."""
 
     uuid: str
     name: str
@@ -183,15 +186,15 @@ class Entry:
 
     @property
     def busy(self) -> bool:
-        """Whether Parallels is at work on it."""
+        """Whether Parallels is working on it."""
         return is_busy(self.state)
 
 
 def list_entries(prl: Prlctl) -> list[Entry]:
-    """Return all VMs of this user, with little about each."""
+    """Return all VMs of this user, with the basic facts of each."""
     answer = prl.read_json(PRLCTL, "list", "-a", "-j")
     if not answer:
-        # An empty list right after the service started is not the truth yet, and much rests on "there is no such VM".
+        # The list may be empty right after the service started, and much depends on "there is no such VM".
         prl.sleep(1)
         answer = prl.read_json(PRLCTL, "list", "-a", "-j")
     return [
@@ -202,7 +205,7 @@ def list_entries(prl: Prlctl) -> list[Entry]:
 
 
 def find_entry(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
-    """Return the VM with exactly this name or UUID, or None. Two of one name are an error."""
+    """Return the VM with exactly this name or UUID, or None. Raises TaskError for two of one name."""
     entries = list_entries(prl)
     wanted = bare_uuid(name_or_uuid)
     if wanted:
@@ -213,13 +216,13 @@ def find_entry(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
     if len(found) > 1:
         raise TaskError(
             f"{len(found)} virtual machines are named '{name_or_uuid}': {', '.join(entry.uuid for entry in found)}. "
-            "Give the UUID of the one that is meant instead of the name."
+            "Use the UUID of the one that you mean instead of the name."
         )
     return found[0] if found else None
 
 
 def find_vm(prl: Prlctl, name_or_uuid: str) -> Optional[Vm]:
-    """Return the VM with exactly this name or UUID, or None. One that a killed run has unregistered is put back."""
+    """Return the VM with exactly this name or UUID, or None. One that a killed run unregistered is registered again."""
     entry = _find_or_put_back(prl, name_or_uuid)
     return _read_if_there(prl, entry) if entry else None
 
@@ -238,7 +241,7 @@ def _lost_vm(name_or_uuid: str) -> Optional[Unlisted]:
 
 
 def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
-    """Register a VM again that a run has unregistered, which was killed before it could do that itself."""
+    """Register a VM again that a run had unregistered before it was killed."""
     with lost.take(prl, BUSY_TIME) as note:
         entry = find_entry(prl, lost.uuid)
         if entry is None and os.path.exists(lost.path):
@@ -249,8 +252,8 @@ def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
                 keep_open=[note.descriptor],
             )
             prl.notice(
-                f"An earlier run that did not end had taken '{lost.name}' off Parallels' list. It was registered again "
-                f"from {lost.path}."
+                f"An earlier run was interrupted after it had unregistered '{lost.name}'. It was registered again from "
+                f"{lost.path}."
             )
             entry = find_entry(prl, lost.uuid)
         if entry is not None:
@@ -259,7 +262,7 @@ def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
 
 
 def _read_if_there(prl: Prlctl, entry: Entry) -> Optional[Vm]:
-    """Return a VM that was on the list just now; None when another run has removed it since."""
+    """Return a VM that was just on the list; None when another run has removed it since."""
     try:
         return read_vm(prl, entry)
     except TaskError:
@@ -269,7 +272,7 @@ def _read_if_there(prl: Prlctl, entry: Entry) -> Optional[Vm]:
 
 
 def get_vm(prl: Prlctl, name_or_uuid: str) -> Vm:
-    """Return the VM with exactly this name or UUID; that there is none is an error."""
+    """Return the VM with exactly this name or UUID; raise TaskError when there is none."""
     vm = find_vm(prl, name_or_uuid)
     if vm is None:
         raise no_such_vm(name_or_uuid)
@@ -277,28 +280,40 @@ def get_vm(prl: Prlctl, name_or_uuid: str) -> Vm:
 
 
 def no_such_vm(name_or_uuid: str) -> TaskError:
-    """Return the error for a VM that is not there."""
+    """Return the error for a VM that does not exist."""
     lost = _lost_vm(name_or_uuid)
     if lost is not None:
         return TaskError(
-            f"'{lost.name}' is not on Parallels' list: an earlier run that did not end has taken it off. The next one "
-            f"that may change something registers it again if it can; or register {lost.path} by hand.",
+            f"'{lost.name}' is not on Parallels' list: an earlier run was interrupted after it had unregistered it. "
+            "The next run that may change something registers it again if possible. If it cannot, register "
+            f"{lost.path} by hand.",
             path=lost.path,
         )
     return TaskError(
-        f"There is no virtual machine '{name_or_uuid}' for this user. `prlctl list --all` shows what there is; virtual "
-        "machines belong to a user, so connect as the one who owns it."
+        f"There is no virtual machine '{name_or_uuid}' for this user. Run `prlctl list --all` to see which ones there "
+        "are. Virtual machines belong to a user, so connect as the user who owns it."
     )
 
 
+def ip_addresses(prl: Prlctl) -> dict[str, str]:
+    """Return the IP addresses of the guests that Parallels knows, by UUID. Only the full list has them."""
+    answer = prl.read_json(PRLCTL, "list", "-a", "-f", "-j")
+    found = {
+        bare_uuid(str(row.get("uuid", ""))): str(row.get("ip_configured") or "").strip()
+        for row in answer
+        if isinstance(row, dict)
+    }
+    return {uuid: address for uuid, address in found.items() if address not in ("", "-")}
+
+
 def list_vms(prl: Prlctl) -> list[Vm]:
-    """Return all VMs of this user. Each is asked for by itself: in one answer for all, some facts are missing."""
+    """Return all VMs of this user. Each is read separately: in one answer for all, some facts are missing."""
     found = (_read_if_there(prl, entry) for entry in list_entries(prl))
     return [vm for vm in found if vm is not None]
 
 
 def state_of(prl: Prlctl, uuid: str) -> str:
-    """Return the state of a VM; that it is gone is an error."""
+    """Return the state of a VM; raise TaskError when it is gone."""
     entry = find_entry(prl, uuid)
     if entry is None:
         raise no_such_vm(uuid)
@@ -306,7 +321,7 @@ def state_of(prl: Prlctl, uuid: str) -> str:
 
 
 def wait_for_state(prl: Prlctl, uuid: str, wanted: Iterable[str], timeout: float) -> str:
-    """Return the state of a VM as soon as it is one of those wanted, else its state when the time is over."""
+    """Return the state of a VM as soon as it is one of those wanted, else its state after the timeout."""
     goal = frozenset(wanted)
     end = prl.clock() + timeout
     pause = 0.5
@@ -319,18 +334,18 @@ def wait_for_state(prl: Prlctl, uuid: str, wanted: Iterable[str], timeout: float
 
 
 def wait_while_busy(prl: Prlctl, uuid: str, timeout: float) -> str:
-    """Return the state of a VM as soon as Parallels no longer works on it; that it goes on is an error."""
+    """Return the state of a VM once Parallels no longer works on it; raise TaskError after the timeout."""
     state = wait_for_state(prl, uuid, _AT_REST, timeout)
     if is_busy(state):
         raise TaskError(
-            f"The virtual machine {uuid} is '{state}' for {timeout:.0f} seconds now. Wait until Parallels has ended "
-            "what it does (Control Center shows it), then run again."
+            f"The virtual machine {uuid} has been '{state}' for {timeout:.0f} seconds. Wait until Parallels has "
+            "finished (Control Center shows it), then run again."
         )
     return state
 
 
 def find_linked_clones(prl: Prlctl, vm: Vm) -> list[tuple[Entry, str]]:
-    """Return the linked clones that stand on a VM, each with the id of the snapshot that it stands on."""
+    """Return the linked clones of a VM, each with the id of the snapshot that it depends on."""
     found = []
     for entry in list_entries(prl):
         if entry.uuid != vm.uuid:
@@ -342,7 +357,7 @@ def find_linked_clones(prl: Prlctl, vm: Vm) -> list[tuple[Entry, str]]:
 
 
 def home_of(prl: Prlctl, entry: Entry) -> str:
-    """Return where the bundle or image is of a VM that was on the list just now; empty when it has gone since."""
+    """Return the bundle or image of a VM that was just on the list; empty when the VM is gone since."""
     try:
         return _home(_read_info(prl, entry))
     except TaskError:
@@ -360,7 +375,7 @@ def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
 
 
 def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = BUSY_TIME) -> Vm:
-    """Return a VM once Parallels does not work on it: what it was before that work may not hold any more."""
+    """Return a VM once Parallels is not working on it: facts that were read before may be out of date."""
     entry = _find_or_put_back(prl, name_or_uuid)
     if entry is None:
         raise no_such_vm(name_or_uuid)
@@ -370,24 +385,24 @@ def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = BUSY_TIME) -
 
 
 def read_vm(prl: Prlctl, entry: Entry) -> Vm:
-    """Return all about one VM."""
+    """Return all facts of one VM."""
     info = _read_info(prl, entry)
     return _from_info(entry, info, _snapshots_in_passing(prl, info, entry))
 
 
 def _snapshots_in_passing(prl: Prlctl, info: dict[str, Any], entry: Entry) -> list[Snapshot]:
-    """Return the snapshots; none where Parallels may not be able to look at them: in an image, or without the files."""
+    """Return the snapshots; none where Parallels may not be able to read them: in an image, or without files."""
     try:
         return read_snapshots(prl, entry.uuid)
     except TaskError:
-        if info.get("State") == INVALID or _home(info).endswith(PACKED_SUFFIX):
+        if info.get("State") == INVALID or _home(info).endswith(IMAGE_SUFFIX):
             return []
         raise
 
 
 def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) -> Vm:
     home = _home(info)
-    packed = home.endswith(PACKED_SUFFIX) or _security(info).get("Packed") == "yes"
+    packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
     system = str(info.get("OS", ""))
     link = _read_link(home)
     tools = info.get("GuestTools") or {}
@@ -520,7 +535,7 @@ def _read_xml(path: str) -> Optional[ElementTree.Element]:
 
 
 def uuid_in(home: str) -> str:
-    """Return the UUID that a bundle's own configuration tells; empty for images and where it is not to be read."""
+    """Return the UUID in a bundle's own configuration; empty for images and where it cannot be read."""
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
@@ -530,7 +545,7 @@ def _text(root: Optional[ElementTree.Element], tag: str) -> str:
 
 
 def _read_link(home: str) -> dict[str, str]:
-    """Return the parent of a linked clone; prlctl does not tell it."""
+    """Return the parent of a linked clone; prlctl does not report it."""
     root = _read_xml(os.path.join(home, "config.pvs"))
     parent, snapshot = bare_uuid(_text(root, "LinkedVmUuid")), bare_uuid(_text(root, "LinkedSnapshotUuid"))
     nobody = str(uuid_module.UUID(int=0))

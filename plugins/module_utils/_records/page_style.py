@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""How the page of a catalog looks, and its few lines of script."""
+"""The style and the script of the catalog's web page."""
 
 from __future__ import annotations
 
-# One column of cards on a phone; a table where there is room for it.
+# One column of cards on a phone, a table on a wide screen.
 STYLE = """
 :root {
   color-scheme: light dark;
@@ -96,7 +96,7 @@ button[hidden] { display: none; }
 SCRIPT = """
 (function () {
   "use strict";
-  var told = document.getElementById("copied");
+  var message = document.getElementById("copied");
   function copyOldWay(text) {
     var area = document.createElement("textarea");
     area.value = text;
@@ -116,13 +116,13 @@ SCRIPT = """
     button.addEventListener("click", function () {
       copy(button.dataset.copy).then(function () {
         button.textContent = "Copied";
-        told.textContent = "Copied";
+        message.textContent = "Copied";
       }, function () {
-        button.textContent = "Not copied";
-        told.textContent = "Not copied: select the text and copy it yourself";
+        button.textContent = "Copy failed";
+        message.textContent = "Copy failed. Select the text and copy it manually.";
       }).then(function () {
         button.focus();
-        setTimeout(function () { button.textContent = "Copy"; told.textContent = ""; }, 2000);
+        setTimeout(function () { button.textContent = "Copy"; message.textContent = ""; }, 2000);
       });
     });
   });

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Which records go: those that are beyond what is kept, and those that are named. Nothing is removed here."""
+"""Selects the records to remove: those that a retention rule does not keep, and those that are named."""
 
 from __future__ import annotations
 
@@ -24,19 +24,26 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 @dataclass(frozen=True)
 class Choice:
-    """Which records are meant: what is None does not matter."""
+    """A filter for records: None matches any value."""
 
     name: str | None = None
     version: str | None = None
     arch: str | None = None
     state: str | None = None
+    protected: bool | None = None
 
     def of(self, records: Iterable[Record]) -> list[Record]:
-        """Return those that are meant."""
+        """Return the records that match."""
         return [record for record in records if self.means(record)]
 
     def means(self, record: Mapping[str, Any]) -> bool:
-        wanted = {"name": self.name, "version": self.version, "arch": self.arch, "state": self.state}
+        wanted = {
+            "name": self.name,
+            "version": self.version,
+            "arch": self.arch,
+            "state": self.state,
+            "protected": self.protected,
+        }
         return all(value is None or record[key] == value for key, value in wanted.items())
 
     def __str__(self) -> str:
@@ -45,16 +52,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """How many versions of each name and architecture are kept, and from what age on others go."""
+    """How many versions to keep for each name and architecture, and how old the others must be to be removed."""
 
     keep: int = 1
     older_than: timedelta | None = None
 
     def beyond(self, records: Iterable[Record], now: datetime) -> list[Record]:
-        """Return the records that go.
+        """Return the records to remove.
 
-        A record that is withdrawn because it goes is chosen again while the same rule holds, so a run that was killed
-        in the middle is finished by the next one.
+        A record that was withdrawn for removal is selected again as long as the rule is the same. So the next run
+        finishes what an interrupted run began.
         """
         groups: dict[tuple[str, str], list[Record]] = {}
         for record in records:
@@ -84,12 +91,12 @@ class Rule:
 
 
 def by_rule(rule: Rule, choice: Choice, now: datetime) -> Callable[[list[Record]], list[Record]]:
-    """Return what chooses the records that are beyond a rule."""
+    """Return a function that selects the records that a rule does not keep."""
     return lambda records: rule.beyond(choice.of(records), now)
 
 
 def by_name(choice: Choice) -> Callable[[list[Record]], list[Record]]:
-    """Return what chooses the records that are named. It raises TaskError for those that must stay."""
+    """Return a function that selects the named records. It raises TaskError for a record that must not be removed."""
 
     def chosen(records: list[Record]) -> list[Record]:
         named = choice.of(records)
@@ -103,28 +110,28 @@ def by_name(choice: Choice) -> Callable[[list[Record]], list[Record]]:
 def _check_that_it_may_go(record: Record, records: list[Record]) -> None:
     if record["protected"]:
         raise TaskError(
-            f"{label(record)} is protected, so it stays. Set state: unprotected for it first, if it may go.",
+            f"{label(record)} is protected, so it was not removed. To remove it, set state: unprotected for it first.",
             record=record,
         )
     group = [each for each in records if (each["name"], each["arch"]) == (record["name"], record["arch"])]
     published = _published(group)
     newest = max(published, key=_order, default=None)
     if record is newest or record is _published_last(group):
-        which = "the newest version" if record is newest else "the version that was published last"
+        which = "newest" if record is newest else "most recently"
         raise TaskError(
-            f"{label(record)} is {which} that is offered for {record['name']} on {record['arch']}, so it stays. "
-            "Publish another version first. If this one is bad, set state: withdrawn for it, then remove it.",
+            f"{label(record)} is the {which} published version of {record['name']} for {record['arch']}, so it was not "
+            "removed. Publish another version first. If this one is bad, set state: withdrawn for it, then remove it.",
             record=record,
         )
 
 
 def parse_age(text: str) -> timedelta:
-    """Return the time that a text such as C(90d) means."""
+    """Return the time span of a text such as C(90d)."""
     parsed = _AGE.fullmatch(text.strip().lower())
     age = int(parsed[1]) * _UNITS[parsed[2]] if parsed else timedelta()
     if not timedelta() < age <= _OLDEST:
         raise TaskError(
-            f"older_than cannot be '{text}': give a number with h, d, w or y (hours, days, weeks, years), such as 90d."
+            f"older_than cannot be '{text}'. Use a number with h, d, w or y (hours, days, weeks, years), such as 90d."
         )
     return age
 
@@ -134,7 +141,7 @@ def _published(group: Iterable[Record]) -> list[Record]:
 
 
 def _published_last(group: Iterable[Record]) -> Record | None:
-    """Its number may be a lower one: a version before it was a slip of the pen, or got a correction."""
+    """Return the most recently published record. It may have a lower version, such as a fix for an older release."""
     return max(_published(group), key=lambda record: (record["published_at"], _order(record)), default=None)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What every backend of a store can do, and what the layers above may count on."""
+"""The interface of every store, and what the layers above can rely on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Callable
 from urllib.parse import quote
 
 from .._common.errors import TaskError
+from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Retries, RetryLater
 from .body import Body, Content, WrongFile
@@ -25,54 +25,51 @@ from .body import Body, Content, WrongFile
 _PART = re.compile(
     r"\.(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part"
 )
-# In place of a body's mark: what is written in an instant is never gone on with.
+# Used instead of a body's mark: small files are never resumed.
 _SMALL = "small"
-
-# Takes a sentence about something that the admin may want to know, although nothing has failed.
-Notice = Callable[[str], None]
 
 
 class Conflict(Exception):
-    """Someone else has written that name since it was looked at: look again."""
+    """Another writer has written that name since it was last checked: check again."""
 
 
 class StoreFull(TaskError):
-    """There is no room for it: what is there of it is removed, because others may need the room."""
+    """The store has no free space: the incomplete file is removed, because others may need the space."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What is known of one file of a store without reading it."""
+    """What is known about one file of a store without reading it."""
 
     name: str
     size: int
-    # Only when it cannot be that of other bytes: the store has computed it, or keeps it with the file since the very
-    # step by which these bytes were published.
+    # Only when it certainly belongs to these bytes: the store has computed it, or recorded it in the same step that
+    # published them.
     sha256: str | None = None
-    # An ETag or the like; changes with the bytes.
+    # An ETag or similar; changes with the bytes.
     version: str | None = None
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Bytes that are in the store and wait to be published."""
+    """Bytes that are in the store and are not published yet."""
 
     # The temporary name, or the id of an upload; the final name where the store can only be written to directly.
     name: str
     size: int
-    # How many of them were there before this sending began.
+    # How many of them the store had before this transfer began.
     resumed_from: int = 0
-    # False when nobody has compared those with ours: the whole has to be read back before it is published.
+    # False when those bytes were not compared with ours: the whole must be read back before it is published.
     proven: bool = True
 
 
 @dataclass(frozen=True)
 class Partial:
-    """Bytes of a body that a store has from a sending that broke, of this run or of one that was killed."""
+    """Bytes of a body that a store has from an interrupted transfer, of this run or of one that was killed."""
 
-    # By which the store finds them again: a temporary name, the id of an upload, the address of a session.
+    # How the store finds them again: a temporary name, the ID of an upload, the address of a session.
     name: str
-    # Bytes that need not be sent again.
+    # Bytes that do not have to be sent again.
     size: int
 
 
@@ -85,12 +82,12 @@ class StoreOptions:
     token: str | None = None
     ca_path: str | None = None
     proxy: str | None = None
-    # Bytes a second.
+    # Bytes per second.
     rate_limit: int | None = None
     timeout: float = 60.0
-    # Bytes; None for what suits the kind of store.
+    # Bytes; None for the default of the kind of store.
     part_size: int | None = None
-    # Parts that are under way at the same time; None for what suits the kind of store.
+    # Parts that are sent at the same time; None for the default of the kind of store.
     concurrency: int | None = None
     endpoint_url: str | None = None
     https_method: str = "auto"
@@ -115,78 +112,124 @@ class StoreOptions:
     client_secret: str | None = None
 
 
-def unheard(_sentence: str) -> None:
-    """For those to whom nobody listens."""
+@dataclass(frozen=True)
+class Abilities:
+    """What a store can do, with the options that it was opened with; None where that is not known."""
+
+    # "file", "sftp", "s3", "azblob", "sharepoint"; of HTTPS servers "webdav", "artifactory", "nexus", "put".
+    kind: str
+    # Whether a file was written, or something else that proves as much.
+    writable: bool | None
+    # Whether a transfer that breaks is gone on with.
+    resume: bool | None
+    # Whether it lists its files.
+    list: bool | None
+    # Whether it refuses to write a file that was changed since it was read.
+    conditional_writes: bool | None
 
 
 class Store(ABC):
     """One folder in which images are published. Names are plain file names in it, without a slash.
 
-    Any method may raise RetryLater for what may pass, and TaskError for what is final.
+    Any method may raise RetryLater for transient failures, and TaskError for permanent ones.
     """
 
     # The destination without credentials and without a slash at its end.
     url: str
-    # False where a transfer that breaks may leave its first bytes under the final name.
+    # See Abilities.
+    kind: str
+    # False where C(check) could not try to write, because what it would write could not be removed.
+    tried = True
+    # False where an interrupted transfer may leave its first bytes under the final name.
     atomic = True
-    # False where what is sent has its final name at once: when an answer is lost, it may be there already.
+    # False where a file is sent directly to its final name: when an answer is lost, it may be published already.
     staged = True
-    # False where a transfer that breaks begins again at the first byte; None where that was not asked yet.
+    # False where an interrupted transfer restarts at the first byte; None where that is not known yet.
     resumes: bool | None = True
-    # False where the store ignores the conditions of C(write): whoever writes has to look again who was the last.
+    # False where the store ignores the conditions of C(write): the writer must read again who wrote last.
     exclusive = True
-    # True where the SHA-256 has to be known before the first byte is sent, because it is sent ahead.
+    # True where the SHA-256 must be known before the first byte is sent, because it is sent first.
     digest_first = False
 
     @abstractmethod
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
-        """Prove, before anything is sent, that it can be published here under C(name).
+        """Verify, before anything is sent, that the content can be published here under C(name).
 
-        The credentials, the folder, the right to write and to rename, and the space as far as the store tells. What
-        killed runs on this machine have left of other bytes is removed, with a notice. With C(write) false nothing is
-        written or removed, as check mode wants it, and less is proven.
+        This covers the credentials, the folder, the permission to write and to rename, and the free space if the store
+        reports it. Leftovers of killed runs on this machine with other bytes are removed, with a notice. With C(write)
+        false (check mode), nothing is written or removed, and less is verified.
         """
+
+    def abilities(self, name: str, write: bool = True, notice: Notice = unheard) -> Abilities:
+        """Return what the store can do, after a C(check) for a small file C(name).
+
+        With C(write) false nothing is written, and less is known.
+        """
+        self.check(name, Content(0), write, notice)
+        return Abilities(
+            kind=self.kind,
+            writable=True if write and self.tried else None,
+            resume=self.can_resume(name, write),
+            list=self.can_list(),
+            conditional_writes=self.can_compare(),
+        )
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        """Return whether a transfer that breaks is gone on with; None where only writing would tell."""
+        return self.resumes
+
+    def can_list(self) -> bool:
+        """Return whether these credentials may see which files there are."""
+        try:
+            self.list()
+        except TaskError:
+            return False
+        return True
+
+    def can_compare(self) -> bool | None:
+        """Return whether the conditions of C(write) hold until it is done."""
+        return self.exclusive
 
     @abstractmethod
     def look(self, name: str) -> Stored | None:
-        """Return what is there under a name, or None."""
+        """Return the file with that name, or None."""
 
     def resumable(self, name: str, body: Body) -> Partial | None:
-        """Return what the store has of a body from a sending that broke, or None when it has to begin anew.
+        """Return what the store has of a body from an interrupted transfer, or None when it must be sent again.
 
-        To be called after C(check), before each C(send). What a killed run has left is made ours first, so that no two
-        runs ever write to one part. The bytes are not compared here.
+        To be called after C(check), before each C(send). This run first takes over what a killed run has left, so that
+        no two runs ever write to the same part. The bytes are not compared here.
         """
         return None
 
     @abstractmethod
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
-        """Send a body, under a temporary name where the store has a way to rename, and prove its size.
+        """Send a body, under a temporary name where the store can rename, and verify its size.
 
-        C(after) is what C(resumable) has returned: those bytes are not sent again, unless they are others than ours. A
-        store that compares them with ours as it goes, or that vouches for them, says C(proven) of what it returns.
+        C(after) is what C(resumable) returned: those bytes are not sent again, unless they differ from ours. A store
+        that compares them with ours during the transfer, or that guarantees them, sets C(proven) in what it returns.
 
-        When it fails, what is there is left for C(resumable) where the store can go on with it and it is worth it (see
-        C(is_worth_keeping)); else it is removed. Where the store can only be written to directly, raises Conflict when
-        it says that there is a file and not C(overwrite).
+        After a failure, the bytes in the store are left for C(resumable) where the store can resume and they are still
+        of use (see C(is_worth_keeping)); else they are removed. Where the store can only be written to directly, raises
+        Conflict when it reports that the file exists and C(overwrite) is false.
         """
 
     def is_waiting(self, sent: Sent) -> bool:
-        """Return whether what was sent is still there and not published yet."""
+        """Return whether what was sent still exists and is not published yet."""
         found = self.look(sent.name)
         return found is not None and found.size == sent.size
 
     @abstractmethod
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
-        """Give what was sent its final name, at once. Raises Conflict when there is a file and not C(overwrite)."""
+        """Give what was sent its final name, atomically. Raises Conflict if the file exists, unless C(overwrite)."""
 
     @abstractmethod
     def discard(self, sent: Sent) -> None:
-        """Remove what was sent and is not to be published. Does nothing where it has its final name already."""
+        """Remove what was sent and will not be published. Does nothing where it has its final name already."""
 
     @abstractmethod
     def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
-        """Read a file in blocks, from an offset to its end: raises RetryLater when it breaks off before."""
+        """Read a file in blocks, from an offset to its end. Raises RetryLater when it breaks off earlier."""
 
     @abstractmethod
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
@@ -201,9 +244,9 @@ class Store(ABC):
         if_version: str | None = None,
         if_absent: bool = False,
     ) -> None:
-        """Write a small file at once. Readers find the old one or the new one, never a part.
+        """Write a small file atomically. Readers get the old one or the new one, never a part.
 
-        With C(if_version) (from C(read)) or C(if_absent), raises Conflict when someone else has written it meanwhile.
+        With C(if_version) (from C(read)) or C(if_absent), raises Conflict when another writer has written it meanwhile.
         """
 
     @abstractmethod
@@ -212,18 +255,18 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, name: str) -> bool:
-        """Remove a file; return whether it was there."""
+        """Remove a file; return whether it existed."""
 
     def link(self, name: str) -> str:
         """Return the URL of a file, its name percent-encoded."""
         return f"{self.url}/{quote(name)}"
 
     def share(self, name: str) -> str:
-        """Return the address of a published file for those who download it, and make it where the store has to."""
+        """Return the download address of a published file; create it where the store needs that."""
         return self.link(name)
 
     def digest(self, name: str, retries: Retries, report: Report = unwatched) -> tuple[str, int]:
-        """Read a file of the store, going on after a break; return its SHA-256 and its size."""
+        """Read a file of the store, resuming after a lost connection; return its SHA-256 and its size."""
         hasher = hashlib.sha256()
         count = 0
         attempts = retries.begin()
@@ -239,15 +282,15 @@ class Store(ABC):
 
 
 def version_of(data: bytes) -> str:
-    """Return the version of a small file where the store's own is not to be trusted: an ETag may be made of seconds."""
+    """Return a version of a small file where the store's own is not reliable: an ETag may depend on seconds only."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def image_headers(name: str) -> dict[str, str]:
-    """Return what a store is to say of a published image to those who download it, where it takes such words.
+    """Return the response headers for a published image, for stores that let the uploader set them.
 
-    An image never changes under its name, so everything on the way may keep it. Without a file name, a browser names a
-    download by the last part of an address that may be a share's.
+    An image never changes under its name, so every cache may keep it. Without a file name, a browser names the download
+    after the last part of the address, which may be that of a share.
     """
     plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
     return {
@@ -262,16 +305,16 @@ SMALL_CACHE_CONTROL = "no-cache"
 
 
 def check_name(name: str) -> None:
-    """Raise TaskError for what cannot be the name of a file in every store."""
+    """Raise TaskError for a name that not every store accepts."""
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise TaskError(
-            f"'{name}' cannot be the name of a file in a store: it must not be empty, begin with a dot, or hold a "
-            "slash, a backslash or a control character. Give another name."
+            f"'{name}' is not a valid file name for a store. Choose a name that is not empty, does not start with a "
+            "dot, and contains no slash, backslash or control character."
         )
 
 
 def part_name(name: str, content: Content | None = None) -> str:
-    """Return a new temporary name for C(name), which tells later runs on this machine whose it was, and of what."""
+    """Return a new temporary name for C(name), from which later runs on this machine see its owner and content."""
     mark = content.marks[0] if content and content.marks else _SMALL
     return f".{name}.{mark}-{this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
 
@@ -283,10 +326,10 @@ def is_part_of(found: str, name: str, content: Content) -> bool:
 
 
 def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Partial | None, list[str]]:
-    """Return what runs that are no more have left for C(name): what can be gone on with, and what is of no use.
+    """Return what ended runs have left for C(name): the part that can be resumed, and the useless ones.
 
-    A part of another machine is neither, because nothing here can tell whether that machine is still sending. Nor is a
-    part of another image, which the next run for that image goes on with.
+    A part of another machine is neither, because it is unknown whether that machine is still sending. Nor is a part of
+    another image, which the next run for that image resumes.
     """
     partials, useless = [], []
     for stored in found:
@@ -303,17 +346,17 @@ def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Pa
 
 
 def is_worth_keeping(error: BaseException) -> bool:
-    """Return whether what a failed sending has left can be gone on with, by the next attempt or the next run."""
+    """Return whether the next attempt or the next run can resume what a failed transfer has left."""
     return not isinstance(error, (WrongFile, StoreFull))
 
 
 def removed(address: str) -> str:
-    """Return the notice about what a killed run had left."""
-    return f"Removed {address}, left by a run that was killed."
+    """Return the notice about a removed leftover of a killed run."""
+    return f"Removed {address}, which a killed run left behind."
 
 
 def this_host() -> str:
-    """Return a short mark of this account on this machine."""
+    """Return a short identifier of this account on this machine."""
     return hashlib.sha256(f"{socket.gethostname()} {os.getuid()}".encode()).hexdigest()[:8]
 
 
@@ -329,9 +372,9 @@ def _runs(pid: int) -> bool:
 
 __all__ = [
     "SMALL_CACHE_CONTROL",
+    "Abilities",
     "Conflict",
     "Content",
-    "Notice",
     "Partial",
     "RetryLater",
     "Sent",
@@ -347,6 +390,5 @@ __all__ = [
     "part_name",
     "removed",
     "this_host",
-    "unheard",
     "version_of",
 ]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The file that is sent: read once, for the wire and for its digest at the same time."""
+"""The file that is sent: read once, for the transfer and for its digest at the same time."""
 
 from __future__ import annotations
 
@@ -15,34 +15,33 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._common.errors import TaskError
-from .._common.files import FileIdentity
+from .._common.files import BLOCK, FileIdentity
 from .._common.progress import Report, unwatched
 
-BLOCK = 1024 * 1024
 _SMALLEST_BLOCK = 4 * 1024
 _MARK = 16
 
 
 class WrongFile(TaskError):
-    """The file is not, or is no more, what was to be sent: what the store has of it is good for nothing."""
+    """The file is not the one to be sent, or it has changed: what the store has of it is useless."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a store wants to know of something before it is sent."""
+    """What a store needs to know about a file before it is sent."""
 
     size: int
-    # What tells that a temporary file in a store is a part of this: the best mark first.
+    # Marks that identify a temporary file in a store as a part of this file: the best mark first.
     marks: tuple[str, ...] = ()
 
 
 class Body:
     """A file-like object for a request's body, with constant memory.
 
-    The last block is handed out only when all bytes together are what was promised, and the file is still the one that
-    was opened. So no server ever gets a whole body of wrong bytes, not even one to which an image can only be sent
-    directly under its final name. That holds for a body that is gone on with, too: what a store has already is read
-    and hashed here as well, and not sent.
+    The last block is returned only when the whole file has the expected digest and is still the one that was opened. So
+    no server ever gets a complete body of wrong bytes, not even one to which an image can only be sent directly under
+    its final name. That is true for resumed transfers, too: bytes that the store already has are read and hashed here,
+    but not sent.
     """
 
     def __init__(
@@ -60,25 +59,25 @@ class Body:
         self._clock = clock
         self._sleep = sleep
         self._rate_limit = rate_limit
-        # About four blocks a second, so that a slow limit does not look like a connection that stands still.
+        # About four blocks per second, so that a low limit does not look like a stalled connection.
         self._block = max(_SMALLEST_BLOCK, min(BLOCK, rate_limit // 4)) if rate_limit else BLOCK
-        # Bytes handed out to be sent since the body was opened, those of attempts that broke included.
+        # Bytes returned for sending since the body was opened, including those of failed attempts.
         self.sent = 0
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise TaskError(f"{path} is not a file. Give the path of the packed image.", path=path)
+            raise TaskError(f"{path} is not a file. Use the path of the packed image.", path=path)
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
         status = os.fstat(self._file.fileno())
         self.identity = FileIdentity.from_stat(status)
         self.size = status.st_size
         if self.size == 0:
             self._file.close()
-            raise TaskError(f"{path} is empty, so it is no image. Pack the virtual machine again.", path=path)
-        # How far it was read.
+            raise TaskError(f"{path} is empty, so it is not an image. Pack the virtual machine again.", path=path)
+        # How far the file was read.
         self.offset = 0
         self._hasher = hashlib.sha256()
         self._remembered = (0, hashlib.sha256())
         self._paced_from: tuple[float, int] | None = None
-        # Parts may go out in several threads.
+        # Several threads may send parts.
         self._pacing = threading.Lock()
 
     def __enter__(self) -> Body:
@@ -92,7 +91,7 @@ class Body:
 
     @property
     def sha256(self) -> str | None:
-        """The digest of the whole file, once all of it was read."""
+        """The digest of the whole file, after all of it was read."""
         return self._hasher.hexdigest() if self.offset == self.size else None
 
     @property
@@ -106,7 +105,7 @@ class Body:
         return Content(self.size, (seen,) if self.expected is None else (_mark(self.expected), seen))
 
     def rewind(self, offset: int = 0) -> None:
-        """Begin again, for another attempt: the bytes before C(offset) are hashed, and not handed out."""
+        """Start again, for another attempt. The bytes before C(offset) are hashed, but not returned."""
         known, hasher = self._remembered
         if known > offset:
             known, hasher = 0, hashlib.sha256()
@@ -118,32 +117,32 @@ class Body:
             self.pass_over(offset - self.offset)
 
     def remember(self) -> None:
-        """Keep the digest so far, so that an attempt that goes on from here need not read again what is before."""
+        """Keep the current digest, so that an attempt that resumes here does not read the earlier bytes again."""
         self._remembered = (self.offset, self._hasher.copy())
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next block to send, at most a MiB of it whatever is asked for; nothing at the end."""
+        """Return the next block to send, never more than a MiB; nothing at the end."""
         block = self._next(self._block if size is None or size < 0 else min(size, self._block))
         if block:
             self._keep_to_rate(len(block))
         return block
 
     def pass_over(self, size: int) -> bytes:
-        """Return the next block, at most a MiB of it, for a store that has these bytes already: it is not sent."""
+        """Return the next block, at most a MiB, for a store that already has these bytes. It is not sent."""
         return self._next(min(size, BLOCK))
 
     def hash_ahead(self, size: int) -> bytes:
-        """Return the next block as C(pass_over) does, for bytes whose sending is reported elsewhere."""
+        """Return the next block like C(pass_over), for bytes whose progress is reported elsewhere."""
         return self._next(min(size, BLOCK), unwatched)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return a block to send, at most a MiB of it, of what was hashed before. Any thread may call this."""
+        """Return a block to send, at most a MiB, of bytes that were hashed before. Any thread may call this."""
         block = self._read_from(lambda wanted: os.pread(self._file.fileno(), wanted, offset), min(size, self._block))
         self._keep_to_rate(len(block))
         return block
 
     def progress(self, done: int) -> None:
-        """Report how many bytes of the body need not be sent any more."""
+        """Report how many bytes of the body are done."""
         self._report(done, self.size)
 
     def _next(self, size: int, report: Report | None = None) -> bytes:
@@ -163,24 +162,24 @@ class Body:
             block = read(size)
         except OSError as error:
             raise TaskError(
-                f"{self.path} cannot be read ({error.strerror}). Nothing was published. Check the disk it is on.",
+                f"{self.path} cannot be read ({error.strerror}). Nothing was published. Check the disk that it is on.",
                 path=self.path,
             ) from error
         if not block:
-            raise self._changed("it has become shorter")
+            raise self._changed("it became shorter")
         return block
 
     def _prove(self) -> None:
-        """Raise WrongFile when the file is not what was to be sent. Its last block is still in our hands."""
+        """Raise WrongFile when the file is not the one to be sent. Its last block was not sent yet."""
         if FileIdentity.from_stat(os.fstat(self._file.fileno())) != self.identity:
-            raise self._changed("its size or its time of change is another one now")
+            raise self._changed("its size or modification time is different now")
         if not os.path.exists(self.path) or FileIdentity.of(self.path) != self.identity:
             raise self._changed("it was removed or replaced")
         digest = self._hasher.hexdigest()
         if self.expected is not None and digest != self.expected:
             raise WrongFile(
-                f"{self.path} is not the file that was to be sent: its SHA-256 is {digest}, expected was "
-                f"{self.expected}. Nothing was published. Pack the virtual machine again, or correct sha256.",
+                f"{self.path} is not the expected file: its SHA-256 is {digest}, but {self.expected} was expected. "
+                "Nothing was published. Pack the virtual machine again, or correct sha256.",
                 path=self.path,
                 sha256=digest,
                 expected=self.expected,
@@ -188,13 +187,13 @@ class Body:
 
     def _changed(self, how: str) -> WrongFile:
         return WrongFile(
-            f"{self.path} was changed while it was being sent: {how}. Nothing was published. "
+            f"{self.path} changed during the upload: {how}. Nothing was published. "
             "Wait until nothing writes to it, then run the same command again.",
             path=self.path,
         )
 
     def count(self, size: int) -> None:
-        """Count bytes as sent that were passed over at first."""
+        """Count bytes as sent that were first passed over."""
         with self._pacing:
             self.sent += size
 

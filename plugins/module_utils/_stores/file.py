@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""A folder that is there as a folder: a mounted share, a web root."""
+"""A folder in the file system: a mounted share, a web root."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
-from .._common.files import clone_file, flush_file, flush_folder, free_bytes
+from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes
+from .._common.notice import Notice, unheard
 from .._common.retry import RetryLater
 from .._common.space import in_words
 from .base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -33,12 +33,11 @@ from .base import (
     left_parts,
     part_name,
     removed,
-    unheard,
     version_of,
 )
-from .body import BLOCK, Body, Content
+from .body import Body, Content
 
-# Whoever serves the folder reads the files as another user.
+# The server of the folder reads the files as another user.
 _MODE = 0o644
 _LOCK_WAIT = 60.0
 _LOCK_POLL = 0.05
@@ -49,19 +48,23 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 class FileStore(Store):
     """C(file:///path)."""
 
+    kind = "file"
+
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(destination)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise TaskError("A destination of the kind file:// has three slashes before its path: file:///path.")
+            raise TaskError(
+                "The destination is not valid: file:// needs three slashes before the path, as in file:///path."
+            )
         self._folder = os.path.normpath(unquote(parts.path))
         self._sleep = sleep
         self.url = "file://" + quote(self._folder).rstrip("/")
-        # What a killed run has left, until it is ours; then the part that is ours.
+        # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
-        with self._words("look into"):
+        with self._words("access"):
             if not os.path.isdir(self._folder):
                 raise self._missing()
             if os.path.isdir(self._path(name)):
@@ -77,7 +80,7 @@ class FileStore(Store):
             raise self._too_small(free, needed, "")
 
     def look(self, name: str) -> Stored | None:
-        with self._words("look into"):
+        with self._words("access"):
             try:
                 status = os.stat(self._path(name))
             except FileNotFoundError:
@@ -116,29 +119,27 @@ class FileStore(Store):
                     flush_file(descriptor)
                 written = os.stat(self._path(part)).st_size
             if written != body.size:
-                raise RetryLater(f"{self._folder} kept {written} of {body.size} bytes.")
+                raise RetryLater(f"{self._folder} stored {written} of {body.size} bytes.")
         except BaseException as error:
             if not is_worth_keeping(error):
                 self._remove(part)
             if isinstance(error, StoreFull):
-                why = (
-                    f"took no more bytes ({error.details['reason']}); without the part of the image that was there it "
-                )
+                why = f"accepted no more bytes ({error.details['reason']}). After removal of the incomplete image, it "
                 raise self._too_small(free_bytes(self._folder), body.size, why) from error
             raise
         return Sent(part, body.size, resumed_from)
 
     @staticmethod
     def _prove_clone(body: Body) -> int:
-        """Read our file, whose blocks the clone has: as long as it stays as it was, so is the clone."""
+        """Read our file, whose blocks the clone shares: as long as the file did not change, the clone is equal."""
         while body.offset < body.size:
             body.pass_over(body.size - body.offset)
         return 0
 
     def _pass_over_what_is_there(self, body: Body, descriptor: int) -> int:
-        """Leave the bytes that are ours as they are, cut off what comes after them, and return how many they are.
+        """Keep the leading bytes that are equal to ours, cut off the rest, and return how many were kept.
 
-        After a power cut, a file may have its size but not its bytes.
+        After a power failure, a file may have the right size but not its bytes.
         """
         there = os.fstat(descriptor).st_size
         same = 0
@@ -180,7 +181,7 @@ class FileStore(Store):
             flush_folder(self._folder)
 
     def _rename_without_overwriting(self, part: str, final: str) -> None:
-        """A hard link never replaces a file, which a rename does. Many network shares have no hard links, though."""
+        """Use a hard link, which never replaces a file as a rename does. Many network shares have none, though."""
         try:
             os.link(part, final)
         except FileExistsError:
@@ -215,7 +216,10 @@ class FileStore(Store):
             except FileNotFoundError:
                 return None
         if len(data) > limit:
-            raise TaskError(f"{self._path(name)} is larger than {limit} bytes, so it is not what it should be.")
+            raise TaskError(
+                f"{self._path(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
+                "stored under that name."
+            )
         return data, version_of(data)
 
     def write(
@@ -237,7 +241,7 @@ class FileStore(Store):
                 self._replace(name, data)
 
     def _replace(self, name: str, data: bytes) -> None:
-        """Write a small file beside, and then rename it: what a kill leaves has a name by which it is known as ours."""
+        """Write a small file under a temporary name, then rename it. Later runs recognize that name as ours."""
         part = part_name(name)
         try:
             descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
@@ -252,7 +256,7 @@ class FileStore(Store):
         flush_folder(self._folder)
 
     def list(self) -> list[Stored]:
-        with self._words("look into"):
+        with self._words("access"):
             try:
                 entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
             except FileNotFoundError as error:
@@ -282,7 +286,7 @@ class FileStore(Store):
         return False
 
     def _remove_useless(self, name: str, content: Content, notice: Notice) -> None:
-        """Remove what killed runs have left, but for what can be gone on with."""
+        """Remove what killed runs have left, except what can be resumed."""
         self._left, useless = left_parts(self._hidden(), name, content)
         for found in useless:
             if self._remove(found):
@@ -294,12 +298,12 @@ class FileStore(Store):
             with contextlib.suppress(FileNotFoundError):  # others come and go
                 if entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
-                    # With two names, it is published already: nobody may write to it.
+                    # With two names, it is published already and must not be written to.
                     found.append(Stored(entry.name, status.st_size if status.st_nlink == 1 else 0))
         return found
 
     def _probe(self, name: str) -> None:
-        """Write and rename an empty file: what the permissions say is not all that a share has to say."""
+        """Write and rename an empty file: a share may refuse what the permissions allow."""
         first, second = part_name(name), part_name(name)
         try:
             os.close(os.open(self._path(first), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE))
@@ -310,7 +314,7 @@ class FileStore(Store):
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Let one writer at a time change a file. The lock ends with its process, and leaves no file behind."""
+        """Let one writer at a time change a file. The lock ends with its process and leaves no file behind."""
         path = self._path(f".{name}.lock")
         descriptor = self._lock(path)
         try:
@@ -330,9 +334,9 @@ class FileStore(Store):
             except BlockingIOError:
                 if waited >= _LOCK_WAIT:
                     os.close(descriptor)
-                    raise RetryLater(f"Another process holds {path}. Wait until it has ended.") from None
+                    raise RetryLater(f"Another process holds the lock {path}. Wait until it has ended.") from None
             except OSError:
-                # A share without locks: the comparison before the writing is what remains.
+                # A share without locks: only the comparison before the write remains.
                 return descriptor
             os.close(descriptor)
             waited += _LOCK_POLL
@@ -340,7 +344,7 @@ class FileStore(Store):
 
     @staticmethod
     def _is_still(path: str, descriptor: int) -> bool:
-        """Return whether the locked file has its name yet: the one who held it before us has removed it."""
+        """Return whether the locked file still has its name: the previous holder may have removed it."""
         try:
             return os.path.samestat(os.stat(path), os.fstat(descriptor))
         except FileNotFoundError:
@@ -348,22 +352,21 @@ class FileStore(Store):
 
     def _missing(self) -> TaskError:
         return TaskError(
-            f"The folder {self._folder} is not there. Mount the share, make the folder, or correct destination.",
+            f"The folder {self._folder} does not exist. Mount the share, create the folder, or correct destination.",
             path=self._folder,
         )
 
     def _forbidden(self) -> TaskError:
         return TaskError(
-            f"{self._folder} may not be written to by this user. Give the user the right to, or run as another one "
-            "(on macOS, network and external disks also need Full Disk Access for sshd-keygen-wrapper).",
+            f"This user does not have write permission for {self._folder}. Grant it, or run as another user (on macOS, "
+            "network and external disks also need Full Disk Access for sshd-keygen-wrapper).",
             path=self._folder,
         )
 
     def _too_small(self, free: int, needed: int, how: str) -> TaskError:
         return StoreFull(
-            f"{self._folder} {how}has {in_words(free)} free, and the image needs {in_words(needed)}. Nothing was "
-            "published. "
-            "Free some space there, then run the same command again.",
+            f"{self._folder} {how}has {in_words(free)} free, but the image needs {in_words(needed)}. Nothing was "
+            "published. Free up space there, then run the same command again.",
             path=self._folder,
             free_bytes=free,
             needed_bytes=needed,
@@ -371,14 +374,14 @@ class FileStore(Store):
 
     @contextlib.contextmanager
     def _words(self, doing: str) -> Iterator[None]:
-        """Turn what the operating system says into what the admin does next."""
+        """Turn errors of the operating system into errors that say what the admin does next."""
         try:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StoreFull(
                     f"{self._folder} is full, or the file is too large for it: {error.strerror}. "
-                    "Nothing was published. Free some space there.",
+                    "Nothing was published. Free up space there, then run the same command again.",
                     path=self._folder,
                     reason=error.strerror,
                 ) from error
@@ -387,5 +390,5 @@ class FileStore(Store):
             if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(self._folder):
                 raise self._missing() from error
             if error.errno in _MAY_PASS:
-                raise RetryLater(f"It is not possible to {doing} {self._folder}: {error.strerror}.") from error
+                raise RetryLater(f"Cannot {doing} {self._folder}: {error.strerror}.") from error
             raise

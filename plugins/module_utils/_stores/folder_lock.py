@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""A lock on a small file of a store, for those who read it, change it and write it."""
+"""A lock on a small file of a store, for read-modify-write."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Callable
 from .._common.errors import TaskError
 from .._common.retry import RetryLater
 
-# A writer needs the lock for a few small requests. One that is older than this belongs to a run that was killed.
+# A writer needs the lock for a few small requests. A lock that is older than this belongs to a killed run.
 _LIFETIME = 120.0
 _WAIT = 60.0
 _POLL = 0.1
-# A server that refuses to make a folder that is not there, again and again, makes none at all.
+# A server that refuses this often to create a folder that does not exist cannot create folders.
 _REFUSALS = 5
 
 
 class FolderLock(ABC):
     """One writer at a time.
 
-    The lock is a folder, because making one is the one thing that every server does at once or not at all.
+    The lock is a folder, because creating one is the only operation that is atomic on every server.
     """
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -36,15 +36,15 @@ class FolderLock(ABC):
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where the lock is, for people."""
+        """The address of the lock, for messages."""
 
     @abstractmethod
     def age(self) -> float | None:
-        """Return for how many seconds someone holds the lock, by the server's clock; None when it is free."""
+        """Return how many seconds the lock has been held, by the server's clock; None when it is free."""
 
     @abstractmethod
     def _make(self) -> bool:
-        """Make the folder; return whether it was not there and is now."""
+        """Create the folder; return whether this call created it."""
 
     @abstractmethod
     def _remove(self) -> None:
@@ -52,7 +52,7 @@ class FolderLock(ABC):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock. Where the server makes no folders there is none: what is compared then has to do."""
+        """Hold the lock. Where the server cannot create folders, there is none: only the comparison protects it."""
         taken = self._take()
         try:
             yield
@@ -76,10 +76,10 @@ class FolderLock(ABC):
                 continue
             if waited >= _WAIT:
                 raise RetryLater(
-                    f"Another run is writing to the store: {self.address} is there. "
-                    "If there is none, remove that folder."
+                    f"Another run is writing to the store: the lock folder {self.address} exists. "
+                    "Wait for that run. If there is no other run, remove the folder."
                 )
-            pause = _POLL * (1 + random.random())  # so that two who wait do not keep in step
+            pause = _POLL * (1 + random.random())  # random, so that two waiting runs do not stay in step
             waited += pause
             self._sleep(pause)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The options of a destination: the same words in every module, as the documentation fragment C(_store) says."""
+"""The options of a store: the same in every module, as the documentation fragment C(_store) says."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from .._common.errors import TaskError
 from .._common.retry import Retries
-from .base import StoreOptions
+from .base import Store, StoreOptions
+from .registry import open_store
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 MOST_CONCURRENCY = 32
 
+# The one list of these options. A unit test holds against it the dataclass StoreOptions, the documentation fragment,
+# the variables of the role image_store, and the guide.
 STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "destination": {"type": "str", "required": True},
     "username": {"type": "str"},
@@ -55,36 +58,12 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "client_secret": {"type": "str", "no_log": True},
 }
 
-# Handed to the stores as they are.
-_PLAIN = (
-    "username",
-    "password",
-    "token",
-    "ca_path",
-    "proxy",
-    "https_method",
-    "endpoint_url",
-    "access_key",
-    "secret_key",
-    "session_token",
-    "region",
-    "s3_storage_class",
-    "s3_acl",
-    "s3_encryption",
-    "s3_kms_key_id",
-    "s3_checksum",
-    "account_key",
-    "sas_token",
-    "azblob_tier",
-    "private_key_path",
-    "private_key_passphrase",
-    "known_hosts_path",
-    "tenant_id",
-    "client_id",
-    "client_secret",
-)
+# For those who use the store, not for the store itself.
+_NOT_OF_THE_STORE = {"destination", "retries"}
+# Turned into numbers or texts; all others are handed to the stores as they are.
+_CONVERTED = {"timeout", "rate_limit", "part_size", "s3_tags"}
 
-# For AnsibleModule, beside the arguments.
+# More arguments for AnsibleModule.
 STORE_RULES: dict[str, Any] = {
     "required_together": [["access_key", "secret_key"]],
     "required_by": {
@@ -98,7 +77,7 @@ STORE_RULES: dict[str, Any] = {
 
 
 def hide_password_in_destination(module: AnsibleModule) -> None:
-    """Keep a password that should not be in the URL out of the result, where older releases of Ansible repeat it."""
+    """Keep a password that should not be in the URL out of the result, in which older Ansible releases repeat it."""
     try:
         password = urlsplit(module.params["destination"]).password
     except ValueError:
@@ -107,26 +86,32 @@ def hide_password_in_destination(module: AnsibleModule) -> None:
         module.no_log_values.add(password)
 
 
+def store_of(module: AnsibleModule) -> tuple[Store, Retries]:
+    """Return the store that a module's options name, and how often what fails there is tried again."""
+    hide_password_in_destination(module)
+    params = module.params
+    return open_store(params["destination"], store_options(params)), store_retries(params)
+
+
 def store_options(params: dict[str, Any]) -> StoreOptions:
     """Return the options of the store from a module's parameters."""
     if params["timeout"] < 1:
-        raise TaskError("timeout must be at least 1 second.")
+        raise TaskError("timeout is too low. Set it to 1 second or more.")
     if params["concurrency"] is not None and not 1 <= params["concurrency"] <= MOST_CONCURRENCY:
-        raise TaskError(f"concurrency has to be from 1 to {MOST_CONCURRENCY}.")
+        raise TaskError(f"concurrency is out of range. Set it to a value from 1 to {MOST_CONCURRENCY}.")
     return StoreOptions(
-        rate_limit=_bytes(params, "rate_limit", 1024, "bytes a second, at least 1K, such as 5000000 or 20M"),
+        rate_limit=_bytes(params, "rate_limit", 1024, "bytes per second, at least 1K, such as 5000000 or 20M"),
         timeout=float(params["timeout"]),
         part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
-        concurrency=params["concurrency"],
         s3_tags={str(key): str(value) for key, value in (params["s3_tags"] or {}).items()},
-        **{name: params[name] for name in _PLAIN},
+        **{name: params[name] for name in STORE_ARGUMENTS if name not in _NOT_OF_THE_STORE | _CONVERTED},
     )
 
 
 def store_retries(params: dict[str, Any]) -> Retries:
-    """Return how often what may pass is tried again, from a module's parameters."""
+    """Return how often transient failures are retried, from a module's parameters."""
     if params["retries"] < 0:
-        raise TaskError("retries must not be negative.")
+        raise TaskError("retries is negative. Set it to 0 or more.")
     return Retries(params["retries"])
 
 
@@ -139,5 +124,5 @@ def _bytes(params: dict[str, Any], name: str, least: int, wanted: str) -> int | 
     except ValueError:
         size = 0
     if size < least:
-        raise TaskError(f"{name} cannot be '{value}': give {wanted}.")
+        raise TaskError(f"{name} is not valid: '{value}'. Set it to a number of {wanted}.")
     return size

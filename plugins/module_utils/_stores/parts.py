@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""A body in parts that go out side by side, for stores that put them together.
+"""Sends a body in parallel parts, for stores that assemble them.
 
-The main thread reads the file in order and hashes it; each part is then read again by the thread that sends it, when
-the system still has its bytes in memory. So the disk is read once, and the memory that is needed does not grow with the
-parts. The last part goes out only when the whole is proven to be what was to be sent.
+The main thread reads the file in order and hashes it. The thread that sends a part then reads it again, while the
+system still has its bytes in memory. So the disk is read once, and memory use does not grow with the part size. The
+last part is sent only after the digest of the whole file was verified.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any, Callable
 from .._common.interrupt import leave_signals_to_main_thread
 from .body import Body
 
-# Seconds. How long those who send may take to notice that nobody wants their work any more.
+# Seconds that the sending threads may take to notice that they are to stop.
 _PATIENCE = 5.0
 _POLL = 0.2
 
 
 class _Unwanted(Exception):
-    """Another part has failed, or the run is to end."""
+    """Another part failed, or the run is stopping."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Part:
     number: int
     offset: int
     size: int
-    # By the name of the algorithm.
+    # Keyed by the name of the algorithm.
     digests: Mapping[str, bytes]
     _sending: _Sending = field(repr=False, compare=False)
 
@@ -51,7 +51,7 @@ class Part:
 
 
 class PartFile(io.RawIOBase):
-    """The bytes of a part, as the body of a request that may have to be sent again."""
+    """The bytes of a part, as the body of a request that may be sent again."""
 
     def __init__(self, part: Part, sending: _Sending) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class PartFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return at most so many bytes; all that is left when it is asked for, as the libraries do for small parts."""
+        """Return at most C(size) bytes, or all that are left, which the libraries ask for with small parts."""
         left = self._part.size - self._at
         wanted = left if size is None or size < 0 else min(size, left)
         blocks = []
@@ -98,7 +98,7 @@ class PartFile(io.RawIOBase):
 
 
 class _Sending:
-    """What those who send share."""
+    """The state that the sending threads share."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -131,11 +131,11 @@ def send_parts(
     have: Callable[[Part], bool] = lambda part: False,
     digests: Sequence[str] = (),
 ) -> int:
-    """Send a body in parts of C(size) bytes, C(concurrency) at a time; return the bytes that were there already.
+    """Send a body in parts of C(size) bytes, C(concurrency) at a time; return how many bytes the store already had.
 
-    C(have) is asked in order, in the calling thread, whether the store has a part already; C(send) is called for all
-    others, each in one of C(concurrency) threads. Both get the part with the C(digests) asked for. The first error of
-    any of them ends it all, and is raised when no thread sends any more.
+    C(have) is called in order, in the calling thread, and returns whether the store already has a part. C(send) is
+    called for all other parts, each in one of C(concurrency) threads. Both get the part with the requested C(digests).
+    The first error stops all threads, and is raised when no thread sends any more.
     """
     body.rewind()
     sending = _Sending(body)
@@ -172,12 +172,12 @@ def _next_part(body: Body, size: int, digests: Sequence[str], sending: _Sending)
 def _hasher(name: str) -> Any:
     if name == "crc32":
         return _Crc32()
-    # MD5 is no secret-keeper here: stores compare parts by it. FIPS mode has to be told.
+    # MD5 is not used for security here: stores compare parts by it. FIPS mode must be told so.
     return hashlib.new(name, usedforsecurity=False)
 
 
 class _Crc32:
-    """CRC-32 in the form of C(hashlib)."""
+    """CRC-32 with the interface of C(hashlib)."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -190,14 +190,14 @@ class _Crc32:
 
 
 class _Workers:
-    """Threads that send. As many parts as there are threads may wait, so that reading is ahead by little."""
+    """Threads that send. Only as many parts as threads may wait, so that reading is not far ahead of sending."""
 
     def __init__(self, count: int, send: Callable[[Part], None]) -> None:
         self._send = send
         self._waiting: queue.Queue[Part | None] = queue.Queue(maxsize=count)
         self._error: BaseException | None = None
         self._failed = threading.Event()
-        # Daemons: a run that is to end at once does not wait for a server that is silent.
+        # Daemon threads: a run that must end at once does not wait for a silent server.
         self._threads = [threading.Thread(target=self._work, daemon=True) for _number in range(count)]
         self._started = 0
 
@@ -216,7 +216,7 @@ class _Workers:
         self._raise_error()
 
     def abandon(self) -> None:
-        """Let those who send end, and wait a moment for it: nobody may write any more when the next attempt begins."""
+        """Stop the threads, and wait briefly for them: none may still write when the next attempt begins."""
         self._failed.set()
         end = time.monotonic() + _PATIENCE
         for thread in self._threads[: self._started]:

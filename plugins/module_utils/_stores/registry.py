@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Which backend a destination names."""
+"""Finds the backend for a destination."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from .._common.errors import TaskError
 from .base import Store, StoreOptions
 
-# Ansible hands a module over as sources, which the Mac compiles anew each time: only what is used is loaded. Each
-# import is spelled out, because Ansible finds by these statements which files the module needs.
+# Ansible sends a module as source, which the Mac compiles again each time: only the backend in use is loaded. Each
+# import is written out, because Ansible finds the files that a module needs by these statements.
 
 
 def _azblob() -> Callable[[str, StoreOptions], Store]:
@@ -67,21 +67,21 @@ def open_store(destination: str, options: StoreOptions) -> Store:
     parts = _parsed(destination)
     if parts.scheme == "http":
         raise TaskError(
-            "The destination must not be http://: passwords and images would go over the network unprotected. "
-            "Use https://, with ca_path for a company's own certificate authority."
+            "The destination must not start with http://, because passwords and images would be sent unencrypted. "
+            "Use https://, with ca_path if your company has its own certificate authority."
         )
     if parts.scheme not in _BACKENDS:
         known = ", ".join(f"{scheme}://" for scheme in _BACKENDS)
         raise TaskError(
-            f"There is no store for '{parts.scheme}://'. A destination begins with one of: {known}."
+            f"'{parts.scheme}://' is not a supported destination. Use one that starts with: {known}."
             if parts.scheme
-            else f"The destination is not a URL. It begins with one of: {known}."
+            else f"The destination is not a URL. Use one that starts with: {known}."
         )
     return _BACKENDS[parts.scheme]()(destination.rstrip("/"), options)
 
 
 def _parsed(destination: str) -> SplitResult:
-    """Return the parts of a destination. The sentences do not repeat it, because it may hold a secret."""
+    """Return the parts of a destination. The messages do not repeat it, because it may contain a secret."""
     try:
         parts = urlsplit(destination)
         parts.port  # noqa: B018  (computed, and may raise)
@@ -89,12 +89,12 @@ def _parsed(destination: str) -> SplitResult:
         raise TaskError("The destination is not a valid URL. Correct it.") from error
     if parts.username is not None or parts.password is not None:
         raise TaskError(
-            "The destination must not hold a user name or a password, because URLs are logged. "
-            "Give them in the options username and password, or token."
+            "The destination must not contain a user name or a password, because URLs are logged. "
+            "Use the options username and password, or token."
         )
     if parts.query or parts.fragment:
         raise TaskError(
-            "The destination must be the URL of a folder, without a '?' or '#'. "
-            "Give credentials in the options for them, and percent-encode such characters when they are part of a name."
+            "The destination must be the URL of a folder, without '?' or '#'. "
+            "Use the options for credentials, and percent-encode these characters if they are part of a name."
         )
     return parts

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The algorithm of an upload: look, check, send, prove, publish, look again; then the checksum beside it."""
+"""The steps of an upload: look up, check, send, verify, publish, look up again; then publish the checksum file."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from typing import Callable
 
 from .._common.checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
 from .._common.errors import TaskError, add_sentence
+from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Attempts, Retries, RetryLater
-from .base import Conflict, Notice, Sent, Store, Stored, check_name, unheard
+from .base import Conflict, Sent, Store, Stored, check_name
 from .body import Body
 
-# Seconds; how long a server may take to notice that a connection broke.
+# Seconds that a server may take to notice a lost connection.
 _SETTLE_PAUSES = (0.2, 0.3, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be in the store."""
+    """What the store should contain."""
 
     src: str
     name: str
-    # Without it: what the sidecar's record says, else what is computed as the file is sent.
+    # Without it: the one in the sidecar's record, else the one computed during the upload.
     sha256: str | None = None
     overwrite: bool = False
     sidecar: bool = True
-    # Bytes a second.
+    # Bytes per second.
     rate_limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What is there now, or in check mode would be."""
+    """What the store contains now, or would contain without check mode."""
 
     url: str
     sha256: str | None
     size: int
     bytes_sent: int
-    # Bytes that the store had from a transfer that broke, of this run or of one before: they were not sent again.
+    # Bytes that the store had from an interrupted transfer of this or an earlier run. They were not sent again.
     resumed_from: int
     seconds: float
     image_changed: bool
     sidecar_changed: bool
-    # What was there before, None for nothing.
+    # The file before the upload, or None.
     before: Stored | None
 
     @property
@@ -58,7 +59,7 @@ class Uploaded:
 
 
 class Upload:
-    """Brings one file into a store, and does nothing when it is there already."""
+    """Publishes one file in a store, and does nothing when it is published already."""
 
     def __init__(
         self,
@@ -79,14 +80,14 @@ class Upload:
         self._notice = notice
         self._clock = clock
         self._resumed_from = 0
-        # True when a store had other bytes than it was sent: from then on its word is not enough.
+        # True after a store had other bytes than it was sent: then everything is read back.
         self._suspicious = False
         self._told_of_restart = False
         self._sha256 = wanted.sha256
         self._address = store.link(wanted.name)
 
     def run(self) -> Uploaded:
-        """Do it. After any TaskError there is nothing new under the final name."""
+        """Upload the file. After any TaskError there is nothing new under the final name."""
         begun = self._clock()
         with Body(self._wanted.src, rate_limit=self._wanted.rate_limit, report=self._report) as body:
             known = recorded(self._wanted.src)
@@ -111,7 +112,7 @@ class Upload:
         )
 
     def _link(self) -> str:
-        if self._check_mode:  # a link that has to be made first
+        if self._check_mode:  # the share link may not exist yet
             return self._address
         return self._retries.call(lambda: self._store.share(self._wanted.name))
 
@@ -119,7 +120,7 @@ class Upload:
         return self._retries.call(lambda: self._store.look(self._wanted.name))
 
     def _is_ours(self, found: Stored, body: Body) -> bool:
-        """Return whether the store has these very bytes; reads them back only when nothing else can tell."""
+        """Return whether the store has exactly these bytes; reads them back only when nothing else shows it."""
         if found.size != body.size:
             return False
         self._sha256 = self._sha256 or body.sha256 or hash_file(self._wanted.src, self._report).sha256
@@ -133,7 +134,7 @@ class Upload:
         return self._store.digest(name, self._retries, lambda done, _unknown: self._report(done, body.size))
 
     def _bring(self, body: Body, before: Stored | None) -> bool:
-        """Bring the file there; return False when someone else has just brought the same bytes."""
+        """Publish the file; return False when another writer has just published the same bytes."""
         overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
         if before is not None and not overwrite:
             raise self._occupied(before, body)
@@ -146,7 +147,7 @@ class Upload:
         if self._check_mode:
             return True
         if before is not None:
-            # As long as it is there, it would vouch for the old bytes, in front of new ones of the same size.
+            # The old sidecar would make new bytes of the same size look like the old ones.
             self._retries.call(lambda: self._store.delete(self._sidecar_name))
         try:
             changed = self._send_and_publish(body, before, overwrite)
@@ -158,9 +159,9 @@ class Upload:
         return changed
 
     def _send_and_publish(self, body: Body, before: Stored | None, overwrite: bool) -> bool:
-        """Send and publish; return False when someone else has just published the same bytes.
+        """Send and publish; return False when another writer has just published the same bytes.
 
-        Whatever ends it, what the store can go on with is left there, for the next run.
+        After any failure, what the store can resume is left there for the next run.
         """
         sending, publishing = self._retries.begin(), self._retries.begin()
         sent: Sent | None = None
@@ -204,21 +205,21 @@ class Upload:
                 self._tell_of_restart(body)
 
     def _proven(self, sent: Sent, body: Body) -> Sent | None:
-        """Return what was sent, read back where nothing else proves it; None when that has to be done anew."""
+        """Return what was sent, read back if it is not verified yet; None when it must be sent again."""
         if sent.proven and not self._suspicious:
             return sent
         if self._read_back(sent.name, body) == (body.sha256, body.size):
             return replace(sent, proven=True)
         self._discard(sent)
-        found_wrong = f"What {self._store.url} had of {self._wanted.name} were other bytes than those that were sent"
+        found_wrong = f"The bytes that {self._store.url} stored for {self._wanted.name} are not those that were sent"
         if self._suspicious:
             raise TaskError(
-                f"{found_wrong}, twice. Nothing was published. Look for what else writes there, and ask the server's "
-                "administrators for what changes files on their way.",
+                f"{found_wrong}, for the second time. Nothing was published. Check whether another program writes "
+                "there, and ask the server's administrators what changes files in transit.",
                 url=self._address,
             )
         self._suspicious = True
-        self._notice(f"{found_wrong}. They were removed, and all of it is sent anew.")
+        self._notice(f"{found_wrong}. They were removed, and the whole file is sent again.")
         return None
 
     def _pause(self, attempts: Attempts, error: RetryLater, kept: int, body: Body) -> None:
@@ -226,24 +227,24 @@ class Upload:
             attempts.pause(error, kept)
         except TaskError as final:
             if self._store.resumes and body.sent:
-                add_sentence(final, "What has arrived is kept in the store: the same command goes on from there.")
+                add_sentence(final, "The store keeps the bytes that arrived. Run the same command again to resume.")
             raise
 
     def _tell_of_restart(self, body: Body) -> None:
         if body.sent and self._store.resumes is False and not self._told_of_restart:
             self._told_of_restart = True
             self._notice(
-                f"{self._store.url} cannot go on within a file: after the break, the transfer of {self._wanted.name} "
-                "began again at its first byte."
+                f"{self._store.url} cannot resume uploads. After the interruption, the transfer of {self._wanted.name} "
+                "restarted from the first byte."
             )
 
     def _is_waiting(self, sent: Sent) -> bool:
         return self._retries.call(lambda: self._store.is_waiting(sent))
 
     def _is_published(self, sent: Sent, body: Body) -> bool:
-        """Return whether the rename was done, although no answer said so.
+        """Return whether the rename was done although its answer was lost.
 
-        Nobody else knows the temporary name: when it is gone, it was our rename that took it.
+        No other run knows the temporary name: when it is gone, our rename has removed it.
         """
         if self._is_waiting(sent):
             return False
@@ -259,13 +260,13 @@ class Upload:
         if found is None or found.size != body.size:
             raise TaskError(
                 f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there "
-                f"instead of {body.size} bytes. Look whether something else writes to that folder, then run the same "
+                f"instead of {body.size} bytes. Check whether another program writes to that folder, then run the same "
                 "command again.",
                 url=self._address,
             )
 
     def _is_half_sent(self, found: Stored, body: Body) -> bool:
-        """Return whether what is there is the start of our file, left by a transfer that broke off."""
+        """Return whether the stored file is the start of ours, left by an interrupted transfer."""
         if found.size >= body.size or self._retries.call(lambda: self._store.atomic):
             return False
         return self._retries.call(lambda: self._is_start_of_ours(found.name))
@@ -275,11 +276,11 @@ class Upload:
             return all(ours.read(len(block)) == block for block in self._store.blocks(name))
 
     def _remove_half_sent(self, body: Body, before: Stored | None) -> None:
-        """Leave no part of an image under its final name, where the store has let it get there."""
+        """Remove an incomplete image from its final name, where the store let it get there."""
         with contextlib.suppress(RetryLater, TaskError, OSError):
             if self._store.atomic:
                 return
-            # The server writes down what it has got when it notices that the connection is gone, which may be after us.
+            # The server may notice the lost connection, and store what it has, only after us.
             for pause in _SETTLE_PAUSES:
                 found = self._store.look(self._wanted.name)
                 if found is not None and found != before:
@@ -299,7 +300,7 @@ class Upload:
         return parse_sidecar(found[0].decode("utf-8", errors="replace"), self._wanted.name).sha256
 
     def _publish_sidecar(self) -> bool:
-        """Put the checksum beside the image, after it; return whether that changed (or in check mode would change)."""
+        """Publish the checksum after the image; return whether that changed (or in check mode would change) it."""
         if self._sha256 is None:  # check mode, and nothing has read the file
             return True
         if self._published_digest() == self._sha256:
@@ -310,19 +311,19 @@ class Upload:
         return True
 
     def _occupied(self, found: Stored | None, body: Body) -> TaskError:
-        there = f"{found.size} bytes" if found is not None else "gone again"
+        there = f"{found.size} bytes" if found is not None else "already removed again"
         return TaskError(
-            f"{self._address} is there already, with other bytes than {self._wanted.src} ({there}, here {body.size}). "
-            "Users' Macs compare what they download with a SHA-256, so a published image never changes: choose another "
-            "name or version. If nobody uses the published one yet, set overwrite to true.",
+            f"{self._address} already exists with different content than {self._wanted.src} (store: {there}, local "
+            f"file: {body.size} bytes). Users' Macs verify downloads by their SHA-256, so a published image must not "
+            "change: choose another name or version. If nobody uses the published one yet, set overwrite to true.",
             url=self._address,
             size=found.size if found is not None else None,
         )
 
     def _other_source(self, recorded_digest: str) -> TaskError:
         return TaskError(
-            f"{self._wanted.src} is not the file that is to be sent: its SHA-256 is {recorded_digest}, expected was "
-            f"{self._sha256}. Nothing was sent. Pack the virtual machine again, or correct sha256.",
+            f"{self._wanted.src} is not the expected file: its SHA-256 is {recorded_digest}, but {self._sha256} was "
+            "expected. Nothing was sent. Pack the virtual machine again, or correct sha256.",
             path=self._wanted.src,
             sha256=recorded_digest,
             expected=self._sha256,

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The statement of provenance: from what, by what, how and when an image was made.
+"""The provenance statement: the source of an image, and how, when and with which tools it was built.
 
-It is a statement of in-toto (v1) with a predicate of SLSA provenance (v1). docs/trust.md tells what each part holds.
+It is an in-toto statement (v1) with an SLSA provenance predicate (v1). docs/trust.md describes each part.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from .signature import Signer
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = (
-    "https://github.com/ansible-collections/macops.parallels/blob/main/docs/trust.md#the-build-type-build-image-v1"
-)
-# Fields that SLSA does not know are named after who has added them.
+# docs/trust.md describes it. An address of that page would have to be a public one.
+BUILD_TYPE = "urn:macops-parallels:build-type:build-image:v1"
+# An extension field. Its prefix names the vendor, because SLSA does not define it.
 COMMANDS = "macops_commands"
 
 _CONTENT_TYPE = "application/vnd.in-toto+json"
@@ -36,7 +35,7 @@ _CONTENT_TYPE = "application/vnd.in-toto+json"
 
 @dataclass(frozen=True)
 class Subject:
-    """The image that the statement is about."""
+    """The image that the statement describes."""
 
     name: str
     sha256: str
@@ -44,7 +43,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Build:
-    """What is known of how it was made."""
+    """The known facts about the build."""
 
     builder_id: str
     invocation_id: str
@@ -53,14 +52,14 @@ class Build:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
-    # Each with name, and with uri or sha256.
+    # Each has a name, and a uri or a sha256.
     materials: Sequence[Mapping[str, Any]] = ()
     commands: Sequence[Mapping[str, Any]] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def statement(subject: Subject, build: Build) -> dict[str, Any]:
-    """Return the statement."""
+    """Return the provenance statement."""
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": subject.name, "digest": {"sha256": subject.sha256}}],
@@ -94,7 +93,7 @@ def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _source(source: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the source VM, as a dependency: it has no digest, since it changes whenever it runs."""
+    """Return the source VM as a dependency. It has no digest, because a VM changes whenever it runs."""
     known = _told(source)
     if not known.get("uuid"):
         return []
@@ -104,7 +103,7 @@ def _source(source: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _material(material: Mapping[str, Any]) -> dict[str, Any]:
     given = _told(material)
     if not given.get("name") or not (given.get("uri") or given.get("sha256")):
-        raise TaskError("Each of materials needs a name, and a uri or a sha256, or both.")
+        raise TaskError("An entry of materials is incomplete. Give each entry a name, and a uri or a sha256 or both.")
     digest = given.pop("sha256", None)
     return {**given, "digest": {"sha256": digest}} if digest else given
 
@@ -119,22 +118,22 @@ def _command(command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serialized(content: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a statement, as they are written and signed."""
+    """Return the bytes of a statement that are written and signed."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is beside the image now, or in check mode would be."""
+    """The result of publishing a statement. In check mode, the expected result."""
 
     changed: bool
     statement: dict[str, Any]
-    # The one that was there, empty for none.
+    # The previous statement, empty if there was none.
     before: dict[str, Any]
 
 
 class ProvenanceFile:
-    """The statement beside one image in a store, and its signature."""
+    """The statement of one image in a store, and its signature."""
 
     def __init__(self, store: Store, retries: Retries, file: str, signer: Optional[Signer] = None) -> None:
         check_name(file)
@@ -145,10 +144,10 @@ class ProvenanceFile:
         self.signature_name = self.name + SIGNATURE
 
     def publish(self, content: dict[str, Any], check_mode: bool = False) -> Published:
-        """Put the statement beside the image, then its signature; the record that names them comes after both.
+        """Write the statement next to the image, then its signature. The record that names them is written later.
 
-        A statement about these very bytes stays, because it tells of the run that made them. With a key, only one that
-        was signed by it stays: others may be by anybody.
+        An existing statement about the same bytes is kept, because it describes the run that built them. With a key,
+        only a statement signed with that key is kept: anyone may have written another.
         """
         found = self._retries.call(lambda: self._store.read(self.name))
         there = _parsed(found[0]) if found is not None else {}
@@ -163,7 +162,7 @@ class ProvenanceFile:
         return Published(True, content, there)
 
     def _is_signed(self, data: bytes) -> bool:
-        """Return whether it is signed with the key, where there is one."""
+        """Return whether the statement is signed with the key. Always true without a key."""
         if self._signer is None:
             return True
         found = self._retries.call(lambda: self._store.read(self.signature_name))

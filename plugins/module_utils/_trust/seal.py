@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What of a store is signed, and how: each record by itself, the catalog as a whole, statements of provenance.
+"""The signatures in a store: of each record, of the catalog as a whole, and of provenance statements.
 
-A record carries its signature, so it keeps its proof when another host writes the catalog. The catalog has its own
-in a file beside it, which proves that no record is missing. The two files cannot be written in one step, so whoever
-writes the catalog signs what it wrote, unless somebody else has written it by then: that one signs.
+A record contains its signature, so the signature stays valid when another host writes the catalog. The signature of the
+catalog is in a separate file and shows that no record is missing. The two files cannot be written in one step. So each
+writer signs the catalog that it wrote, unless another host has written the catalog since: then that host signs.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ SIGNATURE = ".sig"
 PROVENANCE = ".provenance.json"
 
 SIGNED_BY, SIGNED_AT, SIGNATURE_FIELD = "signed_by", "signed_at", "signature"
-# What a record has when it is signed.
+# The fields of a signed record.
 OF_SIGNED = (SIGNED_BY, SIGNED_AT, SIGNATURE_FIELD)
-# What a catalog says of its signature, which is beside it.
+# The fields of a signed catalog. Its signature is in a separate file.
 _OF_SIGNED_CATALOG = (SIGNED_BY, SIGNED_AT)
 
 _CATALOG_SIGNATURE = CATALOG + SIGNATURE
 _LARGEST = 32 * 1024 * 1024
 _WRITE_TRIES = 10
-# Seconds. A reader may come between the catalog and its signature: it looks again before it blames anybody.
+# Seconds. A reader may see the catalog before its new signature, so it reads both again before it reports a problem.
 _READ_PAUSES = (1.0, 2.0, 3.0, 4.0)
-# In a store that does not compare before it writes, how long others may take to write over us.
+# In a store without conditional writes: how long another host may take to overwrite our signature.
 _SETTLE = 2.0
-# How far the clock of a signer may be ahead of ours.
+# How far a signer's clock may be ahead of the clock of this host.
 _CLOCKS_DIFFER = timedelta(minutes=10)
 
 Record = dict[str, Any]
 
 
 def signed_bytes(record: Mapping[str, Any]) -> bytes:
-    """Return what is signed of a record: all of it but the signature, as JSON in one form only.
+    """Return the signed bytes of a record: all fields but the signature, as canonical JSON.
 
-    The keys are sorted, there is no white space, and the text is UTF-8; as C(jq -cSj 'del(.signature)') prints it.
+    The keys are sorted, there is no white space, and the encoding is UTF-8, as in C(jq -cSj 'del(.signature)').
     """
     kept = {key: value for key, value in record.items() if key != SIGNATURE_FIELD}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def sign_record(record: Mapping[str, Any], signer: Signer, now: datetime) -> Record:
-    """Return the record with a signature that is made now."""
+    """Return the record with a new signature."""
     signed = {**unsigned(record), SIGNED_BY: signer.identity, SIGNED_AT: now.strftime(TIME_FORMAT)}
     return {**signed, SIGNATURE_FIELD: signer.sign(signed_bytes(signed))}
 
 
 def unsigned(record: Mapping[str, Any]) -> Record:
-    """Return the record without what made it a signed one."""
+    """Return the record without its signature fields."""
     return {key: value for key, value in record.items() if key not in OF_SIGNED}
 
 
 def record_verdict(record: Mapping[str, Any], verifier: Verifier, now: datetime) -> Verdict:
-    """Return what is to be thought of a record's signature."""
+    """Return the verdict on the signature of a record."""
     signature = record.get(SIGNATURE_FIELD)
     if not signature:
         return Verdict(MISSING, "The record is not signed.")
@@ -79,9 +79,9 @@ def _verdict(data: bytes, signature: str, said: Mapping[str, Any], verifier: Ver
     signer = said.get(SIGNED_BY)
     at = _moment(said.get(SIGNED_AT))
     if not isinstance(signer, str) or at is None or not isinstance(signature, str):
-        return Verdict(UNREADABLE, "It does not say by whom and when it was signed.")
+        return Verdict(UNREADABLE, "The signer or the time of signing is missing.")
     if at > now + _CLOCKS_DIFFER:
-        return Verdict(UNREADABLE, f"It says that it was signed at {said[SIGNED_AT]}, which is in the future.")
+        return Verdict(UNREADABLE, f"The time of signing, {said[SIGNED_AT]}, is in the future.")
     return verifier.verify(data, signature, at, signer)
 
 
@@ -109,7 +109,7 @@ class Seal:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """With a verifier, nothing is signed as long as the catalog has records that are not proven by it."""
+        """With a verifier, nothing is signed while the catalog has a record whose signature it cannot verify."""
         self._store = store
         self._retries = retries
         self._keygen = keygen
@@ -123,22 +123,22 @@ class Seal:
         self._signer.sign(b"Can this key sign?\n")
 
     def check(self, records: Iterable[Record]) -> None:
-        """Raise TaskError for a record that is not proven: a signature of the catalog would vouch for it, too."""
+        """Raise TaskError for a record without a verified signature: signing the catalog would vouch for it too."""
         if self._verifier is None:
             return
         for record in records:
             verdict = record_verdict(record, self._verifier, self._now())
             if not verdict.is_good:
                 raise TaskError(
-                    f"The catalog was not signed, because its record of {label(record)} is not proven: "
-                    f"{verdict.reason} Look at that record. If it is right, sign it with state: signed; if not, "
-                    "withdraw it or remove it.",
+                    f"The catalog was not signed, because the record of {label(record)} was not verified: "
+                    f"{verdict.reason} Check that record. If it is correct, sign it with state: signed. If not, "
+                    "withdraw or remove it.",
                     record=record,
                     verdict=verdict.word,
                 )
 
     def sign_records(self, before: Iterable[Record], after: Iterable[Mapping[str, Any]]) -> list[Record]:
-        """Return the records with signatures for those that are new or other than before."""
+        """Return the records, with signatures on those that are new or changed."""
         known = {identity(record): record for record in before}
         return [self._signed(record, known.get(identity(record), {})) for record in after]
 
@@ -148,17 +148,17 @@ class Seal:
         return sign_record(record, self._signer, self._now())
 
     def _is_newly_signed(self, record: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Return whether it has brought a signature along, such as from another catalog."""
+        """Return whether it came with a new signature, such as from another catalog."""
         return bool(record.get(SIGNATURE_FIELD)) and record[SIGNATURE_FIELD] != before.get(SIGNATURE_FIELD)
 
     def _is_intact(self, record: Mapping[str, Any]) -> bool:
         return is_intact(self._keygen, signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
     def sign_all(self, records: Iterable[Record], means: Callable[[Record], bool], anew: bool) -> list[Record]:
-        """Return the records with signatures by this key for those that are meant and have none.
+        """Return the records. Those that match and have no signature are signed with this key.
 
-        With C(anew), those that have the signature of another key get one by this key, too. Raises TaskError for one
-        that was changed after it was signed: nobody but a person can tell whether that is right.
+        With C(anew), matching records that another key has signed are signed again with this key. Raises TaskError for
+        a record that was changed after it was signed: only a person can decide whether the change is correct.
         """
         return [self._signed_by_all_means(record, anew) if means(record) else record for record in records]
 
@@ -166,9 +166,9 @@ class Seal:
         signed = bool(record.get(SIGNATURE_FIELD))
         if signed and not self._is_intact(record):
             raise TaskError(
-                f"The record of {label(record)} was changed after it was signed, so it is not signed again. Look at "
-                "it. If it is right as it is, remove its fields signed_by, signed_at and signature from the catalog; "
-                "if not, restore the catalog from a backup.",
+                f"The record of {label(record)} was changed after it was signed, so it was not signed again. "
+                "Check that record. If it is correct, remove its fields signed_by, signed_at and signature from the "
+                "catalog. If not, restore the catalog from a backup.",
                 record=record,
             )
         if signed and (not anew or self._is_own(record)):
@@ -180,18 +180,18 @@ class Seal:
         return named and self._signer.has_signed(signed_bytes(record), str(record[SIGNATURE_FIELD]))
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the document of a catalog, with who signs it now."""
+        """Return the document of a catalog with its signer and the current time."""
         return {**document, SIGNED_BY: self._signer.identity, SIGNED_AT: self._now().strftime(TIME_FORMAT)}
 
     def holds(self, data: bytes) -> bool:
-        """Return whether the catalog with these bytes has a signature that fits it, whoever has made it."""
+        """Return whether the stored signature matches these bytes of the catalog, whichever key made it."""
         found = self._retries.call(lambda: self._store.read(_CATALOG_SIGNATURE))
         return found is not None and is_intact(self._keygen, data, _text(found[0]))
 
     def put(self, data: bytes) -> None:
-        """Sign a catalog that was written with these bytes, unless somebody else has written it by now.
+        """Sign a catalog that was written with these bytes, unless another host has written it since.
 
-        A signature that is there already was looked at before the catalog was, so nobody's newer one is written over.
+        The existing signature is read before the catalog, so a newer signature of another host is never overwritten.
         """
         signature = self._signer.sign(data)
         for _turn in range(_WRITE_TRIES):
@@ -219,7 +219,7 @@ class Seal:
 
 
 def without_seal(document: Mapping[str, Any], before: Iterable[Record], after: Iterable[Mapping[str, Any]]) -> Record:
-    """Return the document as a host writes it that has no key: what it changes is signed by nobody any more."""
+    """Return the document as a host without a key writes it: what it changes loses its signature."""
     known = {identity(record): record for record in before}
     records = [dict(each) if known.get(identity(each)) == each else unsigned(each) for each in after]
     return {**{key: value for key, value in document.items() if key not in _OF_SIGNED_CATALOG}, "records": records}
@@ -227,19 +227,19 @@ def without_seal(document: Mapping[str, Any], before: Iterable[Record], after: I
 
 @dataclass
 class Report:
-    """What was found of the signatures of a store."""
+    """The verdicts on the signatures of a store."""
 
     catalog: dict[str, Any]
     records: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
-        """Return what is signed in a wrong way, a sentence each."""
+        """Return the bad signatures, one sentence each."""
         return [sentence for word, sentence in self._verdicts() if word not in (GOOD, MISSING)]
 
     @property
     def unsigned(self) -> list[str]:
-        """Return what is not signed, a sentence each."""
+        """Return what is not signed, one sentence each."""
         return [sentence for word, sentence in self._verdicts() if word == MISSING]
 
     def _verdicts(self) -> Iterator[tuple[str, str]]:
@@ -251,7 +251,7 @@ class Report:
                 yield entry["provenance"]["verdict"], f"{named}, provenance: {entry['provenance']['reason']}"
 
     def result(self) -> dict[str, Any]:
-        """Return it as the result of a module."""
+        """Return the report as a module result."""
         return {
             "verified": not self.problems and not self.unsigned,
             "problems": self.problems,
@@ -262,7 +262,7 @@ class Report:
 
 
 class Inspection:
-    """Verifies what a store says of its images."""
+    """Verifies the signatures of a catalog, its records and their provenance statements."""
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class Inspection:
         self._now = now
 
     def report(self, chosen: Callable[[Sequence[Record]], Sequence[Record]] = lambda records: records) -> Report:
-        """Return what there is to say of the catalog, and of the records that are chosen from it."""
+        """Return a report on the catalog and on the records that C(chosen) selects from it."""
         verdict, document = self._look_at_catalog()
         for pause in _READ_PAUSES:
             if verdict.is_good or not document:
@@ -296,7 +296,7 @@ class Inspection:
     def _look_at_catalog(self) -> tuple[Verdict, dict[str, Any]]:
         found = self._retries.call(lambda: self._store.read(CATALOG, _LARGEST))
         if found is None:
-            return Verdict(MISSING, f"There is no {CATALOG} in {self._store.url}."), {}
+            return Verdict(MISSING, f"{self._store.url} has no {CATALOG}."), {}
         beside = self._retries.call(lambda: self._store.read(_CATALOG_SIGNATURE))
         try:
             document = json.loads(found[0])
@@ -304,11 +304,11 @@ class Inspection:
             document = None
         records = document.get("records") if isinstance(document, dict) else None
         if not isinstance(records, list) or any(record_problems(record) for record in records):
-            return Verdict(UNREADABLE, f"{CATALOG} is not JSON, or not a catalog."), {}
+            return Verdict(UNREADABLE, f"{CATALOG} is not valid JSON or not a catalog."), {}
         if beside is None:
-            return Verdict(MISSING, f"There is no {_CATALOG_SIGNATURE} beside the catalog."), document
+            return Verdict(MISSING, f"The store has no {_CATALOG_SIGNATURE}."), document
         if SIGNED_BY not in document:
-            return Verdict(MISSING, f"{CATALOG} was last written by somebody who did not sign it."), document
+            return Verdict(MISSING, f"{CATALOG} was last written by a host that did not sign it."), document
         return _verdict(found[0], _text(beside[0]), document, self._verifier, self._now()), document
 
     def _look_at(self, record: Record) -> dict[str, Any]:
@@ -322,29 +322,29 @@ class Inspection:
 
     def _look_at_provenance(self, record: Record) -> Verdict:
         if record.get("file_removed"):
-            return Verdict(GOOD, "It was removed with the image, as the record says.")
+            return Verdict(GOOD, "It was removed together with the image.")
         name = record["file"] + PROVENANCE
         found = self._retries.call(lambda: self._store.read(name))
         if found is None:
-            return Verdict(MISSING, f"There is no {name}, though the record names it.")
+            return Verdict(MISSING, f"The record names {name}, but the store does not have it.")
         beside = self._retries.call(lambda: self._store.read(name + SIGNATURE))
         if beside is None:
-            return Verdict(MISSING, f"There is no {name}{SIGNATURE} beside it.")
+            return Verdict(MISSING, f"The store has no {name}{SIGNATURE}.")
         return provenance_verdict(found[0], _text(beside[0]), record["sha256"], self._verifier)
 
 
 def provenance_verdict(data: bytes, signature: str, sha256: str, verifier: Verifier) -> Verdict:
-    """Return what is to be thought of a statement about the image with this SHA-256."""
+    """Return the verdict on a provenance statement about the image with this SHA-256."""
     try:
         statement = json.loads(data)
         digests = [subject["digest"]["sha256"] for subject in statement["subject"]]
         finished = _moment(statement["predicate"]["runDetails"]["metadata"]["finishedOn"])
     except (ValueError, TypeError, KeyError):
-        return Verdict(UNREADABLE, "The statement of provenance is not one in the form of in-toto and SLSA.")
+        return Verdict(UNREADABLE, "The provenance statement is not a valid in-toto statement with SLSA provenance.")
     if finished is None:
-        return Verdict(UNREADABLE, "The statement of provenance does not say when the image was finished.")
+        return Verdict(UNREADABLE, "The provenance statement has no valid finishedOn time.")
     if digests != [sha256]:
-        return Verdict(CHANGED, "The statement of provenance is about another file: it has another SHA-256.")
+        return Verdict(CHANGED, "The provenance statement is about another file: the SHA-256 is different.")
     return verifier.verify(data, signature, finished)
 
 

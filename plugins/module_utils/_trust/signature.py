@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Signatures by SSH keys, made and verified by C(ssh-keygen -Y), which every Mac and Linux has.
+"""Signatures by SSH keys, made and verified with C(ssh-keygen -Y), which every Mac and Linux has.
 
-The signed bytes go through its standard input. It is never let ask for a passphrase, because nobody is there to answer.
+ssh-keygen reads the signed bytes from standard input. It cannot ask for a passphrase, because nobody could answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .._common.errors import TaskError
 
 NAMESPACE = "macops.parallels"
 
-# What is said of a signature.
+# The verdicts on a signature.
 GOOD = "good"
 MISSING = "missing"
 CHANGED = "changed"
@@ -42,7 +42,7 @@ _IDENTITY = re.compile(r"[^\s\x00-\x1f\x7f\"',*?!-][^\s\x00-\x1f\x7f\"',*?!]{0,2
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be thought of a signature, and why, in a sentence."""
+    """The verdict on a signature, and the reason in one sentence."""
 
     word: str
     reason: str
@@ -58,14 +58,14 @@ def is_identity(text: object) -> bool:
 
 
 class SshKeygen:
-    """The program, run without a terminal and without anybody who could answer a question."""
+    """Runs ssh-keygen without a terminal and without questions."""
 
     def __init__(self, run_command: RunCommand) -> None:
         self._run_command = run_command
         self._path = ""
 
     def run(self, *args: str, data: bytes = b"") -> tuple[int, str, str]:
-        """Return its exit code, what it printed, and what it said, in English."""
+        """Return the exit code, standard output and standard error, in English."""
         return self._run_command(
             [self._program(), *args],
             data=data,
@@ -75,7 +75,7 @@ class SshKeygen:
             environ_update={
                 "LC_ALL": "C",
                 "LANGUAGE": "C",
-                # A program that gives no passphrase, in place of a question on a terminal.
+                # A program that gives no passphrase, so that ssh-keygen fails instead of asking.
                 "SSH_ASKPASS": shutil.which("false") or "/usr/bin/false",
                 "SSH_ASKPASS_REQUIRE": "force",
             },
@@ -87,15 +87,15 @@ class SshKeygen:
             found = shutil.which(_PROGRAM, path=search)
             if found is None:
                 raise TaskError(
-                    f"The program {_PROGRAM} is not on this host, and signatures are made and verified by it. Install "
-                    "OpenSSH 8.7 or newer (every Mac from macOS 13 on has it)."
+                    f"{_PROGRAM}, which makes and verifies signatures, was not found on this host. Install OpenSSH "
+                    "8.7 or newer (included in macOS 13 and later)."
                 )
             self._path = found
         return self._path
 
 
 class Signer:
-    """Signs with one key, in the name of one identity."""
+    """Signs with one key as one identity."""
 
     def __init__(self, keygen: SshKeygen, key_path: str, identity: str) -> None:
         self._keygen = keygen
@@ -104,22 +104,22 @@ class Signer:
         self._key = b""
         if not is_identity(identity):
             raise TaskError(
-                f"signing_identity cannot be '{identity}': give one word, such as build@example.com, as it stands at "
+                f"signing_identity cannot be '{identity}'. Use one word, such as build@example.com: the identity at "
                 "the beginning of a line in the file of allowed signers."
             )
 
     def sign(self, data: bytes) -> str:
-        """Return the signature of some bytes, in its armor."""
+        """Return the signature of some bytes as armored text."""
         if not os.path.isfile(self._key_path):
             raise TaskError(
-                f"There is no file {self._key_path} on the host that signs. Let signing_key_path name an SSH key "
-                "there.",
+                f"There is no file {self._key_path} on the host that signs. Set signing_key_path to an SSH key on that "
+                "host.",
                 path=self._key_path,
             )
         if not os.access(self._key_path, os.R_OK):
             raise TaskError(
-                f"{self._key_path} may not be read by the user who signs. Give the file to that user, or name another "
-                "key with signing_key_path.",
+                f"The user who signs does not have permission to read {self._key_path}. Make that user the owner of "
+                "the file, or set signing_key_path to another key.",
                 path=self._key_path,
             )
         rc, signature, said = self._keygen.run("-Y", "sign", "-n", NAMESPACE, "-f", self._key_path, data=data)
@@ -128,7 +128,7 @@ class Signer:
         return signature.replace("\r\n", "\n").strip() + "\n"
 
     def has_signed(self, data: bytes, signature: str) -> bool:
-        """Return whether a signature fits some bytes and was made with this key."""
+        """Return whether a signature matches some bytes and was made with this key."""
         if not self._key:
             self._key = _key_in(self.sign(b"Which key is this?\n"))
         return is_intact(self._keygen, data, signature) and _key_in(signature) == self._key
@@ -136,25 +136,25 @@ class Signer:
     def _why(self, said: str) -> str:
         if "incorrect passphrase" in said:
             return (
-                f"the key {self._key_path} has a passphrase, and nobody is there to type it. Load the key into an SSH "
-                "agent (`ssh-add`) that this host reaches, such as by ForwardAgent, and let signing_key_path name the "
-                "public key; or make a key without a passphrase for this purpose."
+                f"the key {self._key_path} has a passphrase, which cannot be entered here. Load the key into an SSH "
+                "agent (`ssh-add`) that this host can reach, such as with ForwardAgent, and set signing_key_path to "
+                "the public key. Or create a key without a passphrase for this purpose."
             )
         if "too open" in said:
-            return f"others may read the key {self._key_path}. Run `chmod 600` on it: ssh-keygen wants that."
+            return f"other users can read the key {self._key_path}. Run `chmod 600` on it, as ssh-keygen requires."
         if "found for public key" in said:
             return (
-                f"{self._key_path} is a public key, and no SSH agent with its private key is reached from this host. "
-                "Load it with `ssh-add`, and let the agent be forwarded (ForwardAgent); or let signing_key_path name "
+                f"{self._key_path} is a public key, and this host cannot reach an SSH agent with its private key. "
+                "Load the private key with `ssh-add` and forward the agent (ForwardAgent). Or set signing_key_path to "
                 "the private key."
             )
         if "load public key" in said:
-            return f"{self._key_path} is not an SSH key that ssh-keygen understands. Give another file."
-        return f"ssh-keygen refused ({_last_line(said)}). Run `ssh-keygen -Y sign` with {self._key_path} to see more."
+            return f"{self._key_path} is not an SSH key that ssh-keygen can read. Set signing_key_path to another file."
+        return f"ssh-keygen refused ({_last_line(said)}). Run `ssh-keygen -Y sign` with {self._key_path} for details."
 
 
 class Verifier:
-    """Verifies signatures against a file of allowed signers, as C(ssh-keygen) describes it."""
+    """Verifies signatures against a file of allowed signers in the format of C(ssh-keygen)."""
 
     def __init__(self, keygen: SshKeygen, allowed_signers_path: str) -> None:
         self._keygen = keygen
@@ -164,31 +164,31 @@ class Verifier:
                 lines = [line for line in handle if line.strip() and not line.lstrip().startswith("#")]
         except OSError as error:
             raise TaskError(
-                f"The file of allowed signers {allowed_signers_path} cannot be read: {error.strerror}. Let "
-                "allowed_signers_path name a file on the host that runs the module.",
+                f"The file of allowed signers {allowed_signers_path} cannot be read: {error.strerror}. Set "
+                "allowed_signers_path to a file on the host that runs the module.",
                 path=allowed_signers_path,
             ) from error
         if not lines:
             raise TaskError(
-                f"The file of allowed signers {allowed_signers_path} names nobody. Each line is an identity and a "
-                "public key, such as `build@example.com ssh-ed25519 AAAA...`.",
+                f"The file of allowed signers {allowed_signers_path} has no signers. Add a line with an identity and a "
+                "public key for each signer, such as `build@example.com ssh-ed25519 AAAA...`.",
                 path=allowed_signers_path,
             )
 
     def verify(self, data: bytes, signature: str, at: datetime, identity: Optional[str] = None) -> Verdict:
-        """Return what is to be thought of a signature that was made at some time.
+        """Return the verdict on a signature that was made at some time.
 
-        Without an identity, any signer that the file allows will do.
+        Without an identity, any signer in the file is accepted.
         """
         if not _ARMOR.fullmatch(signature):
-            return Verdict(UNREADABLE, "What stands in the place of the signature is none.")
+            return Verdict(UNREADABLE, "The signature is not an SSH signature.")
         if identity is not None and not is_identity(identity):
-            return Verdict(UNREADABLE, "The name of its signer cannot be one.")
+            return Verdict(UNREADABLE, "The name of the signer is not a valid identity.")
         with _in_file(signature) as path:
             moment = f"verify-time={_local(at)}"
             if identity is None:
                 identity = self._principal(path, moment)
-            said = f"No line of {self._allowed} has its key."
+            said = f"{self._allowed} does not have its key."
             if identity is not None:
                 rc, printed, said = self._keygen.run(
                     *("-Y", "verify", "-f", self._allowed, "-I", identity, "-n", NAMESPACE, "-O", moment, "-s", path),
@@ -210,13 +210,13 @@ class Verifier:
         key = re.search(r"with (\S+ key \S+)", printed)
         by = f" ({key.group(1)})" if key else ""
         if "expired" in said or "not yet valid" in said:
-            return Verdict(EXPIRED, f"The signer's key{by} was not valid when it was signed: {_last_line(said)}.")
-        who = f"{identity}" if identity else "anybody"
-        return Verdict(FOREIGN, f"It was signed by a key{by} that {self._allowed} does not allow for {who}.")
+            return Verdict(EXPIRED, f"The signer's key{by} was not valid at the time of signing: {_last_line(said)}.")
+        who = f"{identity}" if identity else "anyone"
+        return Verdict(FOREIGN, f"It was signed with a key{by} that {self._allowed} does not allow for {who}.")
 
 
 def is_intact(keygen: SshKeygen, data: bytes, signature: str) -> bool:
-    """Return whether a signature fits some bytes, whoever has made it."""
+    """Return whether a signature matches some bytes, whichever key made it."""
     if not _ARMOR.fullmatch(signature):
         return False
     with _in_file(signature) as path:
@@ -231,10 +231,10 @@ def _key_in(signature: str) -> bytes:
 
 def _broken(said: str) -> Verdict:
     if "namespace" in said:
-        return Verdict(FOREIGN, f"It was made for another purpose than '{NAMESPACE}' (its namespace is another one).")
+        return Verdict(FOREIGN, f"It was signed for another purpose: its namespace is not '{NAMESPACE}'.")
     if "parse" in said or "armor" in said or "header" in said:
         return Verdict(UNREADABLE, f"ssh-keygen cannot read the signature: {_last_line(said)}.")
-    return Verdict(CHANGED, "It was changed after it was signed: the signature belongs to other bytes.")
+    return Verdict(CHANGED, "It was changed after it was signed: the signature does not match.")
 
 
 @contextlib.contextmanager
@@ -249,10 +249,10 @@ def _in_file(signature: str) -> Iterator[str]:
 
 
 def _local(moment: datetime) -> str:
-    """Return a moment as ssh-keygen reads it: in the time of this host, because older ones know no other."""
+    """Return a time for ssh-keygen, in local time, because older releases do not support UTC."""
     return moment.astimezone().strftime("%Y%m%d%H%M%S")
 
 
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "without a word"
+    return lines[-1].rstrip(".") if lines else "no message"

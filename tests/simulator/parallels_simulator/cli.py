@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command C(simulate): makes simulated Macs, turns their knobs, lets faults strike, shows what happened."""
+"""The command C(simulate): creates simulated Macs, sets their knobs, injects faults, and shows what happened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAULT_VERBS = (*VERBS, "compact", "info")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; 2 when that cannot be done."""
+    """Run the command line. Returns 2 for an error."""
     parser = _parser()
     options, more = parser.parse_known_args(arguments)
     if more:
@@ -49,18 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simulate", description=f"{NOTICE}. See README.md.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    create = commands.add_parser("create", help="make a Mac in a new or empty folder")
+    create = commands.add_parser("create", help="create a Mac in a new or empty folder")
     create.add_argument("dir")
     create.add_argument("--version", choices=sorted(PROFILES), default="26")
     create.add_argument("--edition", choices=EDITIONS, default="enterprise")
     create.add_argument("--arch", choices=ARCHITECTURES, default="arm64")
-    create.add_argument("--python", default=sys.executable, help="what the launchers run with (default: this Python)")
+    create.add_argument(
+        "--python", default=sys.executable, help="Python that runs the simulated programs (default: this Python)"
+    )
     create.set_defaults(do=_create)
 
-    vm = commands.add_parser("vm", help="make a VM on a Mac, and print its id")
+    vm = commands.add_parser("vm", help="create a VM on a Mac and print its ID")
     vm.add_argument("dir")
     vm.add_argument("--name", required=True)
-    vm.add_argument("--arch", choices=ARCHITECTURES, default="", help="default: the Mac's")
+    vm.add_argument("--arch", choices=ARCHITECTURES, default="", help="default: the architecture of the Mac")
     vm.add_argument("--os", default="win-11", help="win-11, ubuntu, debian, macosx, ... (default: win-11)")
     vm.add_argument("--state", choices=_POWER_STATES, default="stopped")
     vm.add_argument("--data", default="1M", metavar="SIZE", help="real bytes on each disk (default: 1M)")
@@ -69,48 +71,50 @@ def _parser() -> argparse.ArgumentParser:
     )
     vm.add_argument("--disks", type=int, default=1, metavar="N")
     vm.add_argument("--format", choices=("expanding", "plain"), default="expanding")
-    vm.add_argument("--waste", default="0", metavar="SIZE", help="bytes on each disk that a compaction gives back")
     vm.add_argument(
-        "--snapshots", default="", metavar="SPEC", help="such as 'base(updates(office),test)'; the last is current"
+        "--waste", default="0", metavar="SIZE", help="bytes on each disk that compacting can free (default: 0)"
+    )
+    vm.add_argument(
+        "--snapshots", default="", metavar="SPEC", help="such as 'base(updates(office),test)'; the last one is current"
     )
     vm.add_argument(
         "--snapshot-data", default="64K", metavar="SIZE", help="bytes written after each snapshot (default: 64K)"
     )
     vm.add_argument("--encrypted", action="store_true")
-    vm.add_argument("--linked-to", default="", metavar="NAME", help="make it a linked clone of this VM")
-    vm.add_argument("--packed", action="store_true", help="a .pvmp")
+    vm.add_argument("--linked-to", default="", metavar="NAME", help="create a linked clone of this VM")
+    vm.add_argument("--packed", action="store_true", help="create a packed VM (.pvmp)")
     vm.add_argument("--tools", choices=_TOOLS, default="installed")
     vm.add_argument("--description", default="")
     vm.add_argument("--secure-boot", choices=("outdated", "current"), default="current")
     vm.add_argument(
-        "--dir", dest="folder", default="", metavar="FOLDER", help="where the bundle lies (default: the VM home)"
+        "--dir", dest="folder", default="", metavar="FOLDER", help="folder of the bundle (default: the VM home)"
     )
     vm.set_defaults(do=_vm)
 
-    knob = commands.add_parser("knob", help="set knobs; without any, show them all")
+    knob = commands.add_parser("knob", help="set knobs, or show all knobs")
     knob.add_argument("dir")
     knob.add_argument("assignments", nargs="*", metavar="NAME=VALUE")
     knob.set_defaults(do=_knob)
 
-    fault = commands.add_parser("fault", help="let faults strike")
+    fault = commands.add_parser("fault", help="inject faults")
     fault.add_argument("dir", nargs="?", default="")
     fault.add_argument("faults", nargs="*", metavar="NAME[=COUNT][:PARAM]")
-    fault.add_argument("--clear", action="store_true", help="forget all faults that have not struck")
-    fault.add_argument("--list", action="store_true", help="show all faults there are")
+    fault.add_argument("--clear", action="store_true", help="remove all pending faults")
+    fault.add_argument("--list", action="store_true", help="list all available faults")
     fault.add_argument("--json", action="store_true")
     fault.set_defaults(do=_fault)
 
-    show = commands.add_parser("show", help="show VMs, faults left and calls")
+    show = commands.add_parser("show", help="show VMs, pending faults and calls")
     show.add_argument("dir")
     show.add_argument("--json", action="store_true")
     show.set_defaults(do=_show)
 
-    print_ = commands.add_parser("fingerprint", help="SHA-256 over all that a VM is, without its power state")
+    print_ = commands.add_parser("fingerprint", help="print the SHA-256 of a VM without its power state")
     print_.add_argument("dir")
     print_.add_argument("name")
     print_.set_defaults(do=_fingerprint)
 
-    settle = commands.add_parser("settle", help="let all transitions and busy windows be over")
+    settle = commands.add_parser("settle", help="finish all transitions and busy periods")
     settle.add_argument("dir")
     settle.set_defaults(do=_settle)
     return parser
@@ -166,7 +170,9 @@ def _fault(options: argparse.Namespace) -> int:
         _list_faults(options.json)
         return 0
     if not options.dir or (not options.faults and not options.clear):
-        raise SimulatorError("Say on which Mac, and which faults (or --clear); --list shows all there are.")
+        raise SimulatorError(
+            "DIR or the faults are missing. Give DIR, and the faults or --clear. `--list` shows all faults."
+        )
     mac = Mac(options.dir)
     faults = [parse_fault(text, FAULT_VERBS) for text in options.faults]
     with mac.locked() as state:
@@ -263,7 +269,7 @@ def _require(mac: Mac, wanted: str) -> Vm:
     with mac.locked() as state:
         vm = find(mac, state, wanted)
     if vm is None:
-        raise SimulatorError(f"There is no VM '{wanted}' on this Mac.")
+        raise SimulatorError(f"This Mac has no VM '{wanted}'. `simulate show DIR` lists its VMs.")
     return vm
 
 

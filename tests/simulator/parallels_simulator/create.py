@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes simulated Macs and the VMs on them."""
+"""Creates simulated Macs and their VMs."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that C(64K), C(200M) or C(2G) mean."""
+    """Return the number of bytes for a size such as C(64K), C(200M) or C(2G)."""
     match = _SIZE.fullmatch(text)
     if not match:
-        raise SimulatorError(f"'{text}' is no size. Write a number and K, M, G or T, such as 200M.")
+        raise SimulatorError(f"'{text}' is not a size. Use a number with K, M, G or T, such as 200M.")
     return int(match.group(1)) * _UNITS[match.group(2).upper()]
 
 
 def create_mac(root: str, version: str, edition: str, arch: str, python: str) -> Mac:
-    """Make a Mac: programs, VM home, state. The programs are copies, so that they need nothing from outside of it."""
+    """Create a Mac: programs, VM home and state. It gets its own copy of the programs, so it is self-contained."""
     mac = Mac(root)
     if mac.exists():
-        raise SimulatorError(f"There is a simulated Mac in {mac.root} already.")
+        raise SimulatorError(f"{mac.root} already has a simulated Mac. Use another folder.")
     if mac.root.exists() and any(mac.root.iterdir()):
-        raise SimulatorError(f"{mac.root} is not empty. Choose a new folder.")
+        raise SimulatorError(f"{mac.root} is not empty. Use a new or empty folder.")
     package = Path(__file__).parent
     own = mac.root / ".simulator"
     shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -99,7 +99,7 @@ def _compile(folder: Path, python: str) -> None:
 
 @dataclass
 class VmSpec:
-    """What C(simulate vm) was asked for."""
+    """The options of C(simulate vm)."""
 
     name: str
     arch: str
@@ -122,19 +122,19 @@ class VmSpec:
 
 
 def create_vm(mac: Mac, spec: VmSpec) -> str:
-    """Make a VM and register it; return its id."""
+    """Create and register a VM. Returns its ID."""
     tree = parse_tree(spec.snapshots)
     _check(spec)
     config = _config(mac, spec)
     path = (Path(os.path.abspath(spec.folder)) if spec.folder else mac.home) / (spec.name.replace("/", "-") + SUFFIX)
     with mac.locked() as state:
         if any(record["name"] == spec.name for record in state["vms"].values()):
-            raise SimulatorError(f"There is a VM named '{spec.name}' already.")
+            raise SimulatorError(f"There is a VM named '{spec.name}' already. Use another name.")
         if path.exists():
-            raise SimulatorError(f"{path} exists already.")
+            raise SimulatorError(f"{path} already exists. Use another name or folder.")
         parent = find(mac, state, spec.linked_to) if spec.linked_to else None
         if spec.linked_to and parent is None:
-            raise SimulatorError(f"There is no VM '{spec.linked_to}' to be linked to.")
+            raise SimulatorError(f"There is no VM '{spec.linked_to}' to link to. Create it first.")
     if parent:
         config.linked_vm = parent.uuid
         config.linked_snapshot = take_snapshot(parent.bundle, LINKED_NAME, "", "stopped")
@@ -162,15 +162,15 @@ def create_vm(mac: Mac, spec: VmSpec) -> str:
 
 def _check(spec: VmSpec) -> None:
     if not spec.name or spec.name.startswith("-"):
-        raise SimulatorError("Give the VM a name that does not begin with a dash.")
+        raise SimulatorError("The VM name is empty or starts with a dash. Use another name.")
     if spec.disks < 1:
-        raise SimulatorError("A VM has one disk at least.")
+        raise SimulatorError("A VM needs at least one disk. Set --disks to 1 or greater.")
     if spec.waste and spec.plain:
-        raise SimulatorError("Only an expanding disk has waste that a compaction can give back.")
+        raise SimulatorError("Compacting frees space only on expanding disks. Use --waste with --format expanding.")
     if spec.packed and spec.state not in ("stopped", "suspended"):
-        raise SimulatorError(f"A packed VM cannot be {spec.state}.")
+        raise SimulatorError(f"A packed VM cannot be {spec.state}. Use --state stopped or suspended.")
     if spec.linked_to and (spec.waste or spec.packed):
-        raise SimulatorError("A linked clone is made with neither --waste nor --packed.")
+        raise SimulatorError("A linked clone cannot have --waste or --packed. Remove these options.")
 
 
 def _config(mac: Mac, spec: VmSpec) -> VmConfig:
@@ -189,7 +189,7 @@ def _config(mac: Mac, spec: VmSpec) -> VmConfig:
 
 
 def parse_tree(text: str) -> list[tuple[str, int]]:
-    """Return names and depths of C(base(updates(office),test)), in the order in which they are written."""
+    """Return names and depths of C(base(updates(office),test)), in the given order."""
     found: list[tuple[str, int]] = []
     depth, name = 0, ""
     for position, sign in enumerate(text + ","):
@@ -199,22 +199,25 @@ def parse_tree(text: str) -> list[tuple[str, int]]:
         if name.strip():
             found.append((name.strip(), depth))
         elif sign == "(" or (sign == "," and text[position - 1 : position] not in (")", "") and text):
-            raise SimulatorError(f"The snapshot tree '{text}' has a snapshot without a name at position {position}.")
+            raise SimulatorError(
+                f"The snapshot tree '{text}' has a snapshot without a name at position {position}. Name it."
+            )
         name = ""
         depth += {"(": 1, ")": -1, ",": 0}[sign]
         if depth < 0:
-            raise SimulatorError(f"The snapshot tree '{text}' has a closing bracket too many.")
+            raise SimulatorError(f"The snapshot tree '{text}' has an unmatched closing parenthesis. Remove it.")
     if depth:
-        raise SimulatorError(f"The snapshot tree '{text}' has an opening bracket too many.")
+        raise SimulatorError(f"The snapshot tree '{text}' has an unmatched opening parenthesis. Close it.")
     if sum(1 for _name, depth in found if depth == 0) > 1:
         raise SimulatorError(
-            f"The snapshot tree '{text}' has two roots: nobody can go back to before the first snapshot."
+            f"The snapshot tree '{text}' has two roots. Use one root, because a VM cannot return to before its first "
+            "snapshot."
         )
     return found
 
 
 def _take_snapshots(bundle: Bundle, tree: list[tuple[str, int]], size: int) -> None:
-    """Take the snapshots as they are written, each on its parent and after some work; the last one is current."""
+    """Take the snapshots in the given order, each on its parent and after some writes. The last one is current."""
     noise = Noise()
     path: list[str] = []
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the simulated programs and the command that steers them fail."""
+"""The errors of the simulated programs and of the C(simulate) command."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class CommandError(Exception):
 
 
 class SimulatorError(Exception):
-    """The C(simulate) command was asked for something it cannot do."""
+    """The C(simulate) command cannot do what was requested."""

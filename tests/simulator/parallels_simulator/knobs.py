@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every unknown of the real thing, every lag and every race that a test may want in one way or the other."""
+"""The settings of a simulated Mac: every unverified behavior, delay and race that a test may need to control."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ KNOBS: dict[str, Knob] = {
     knob.name: knob
     for knob in (
         Knob("stop_polls", "count", 2, "looks that still show `stopping` after `stop` has returned 0"),
-        Knob("stop_seconds", "seconds", 0, "seconds for which `stopping` is shown at least, however many looks"),
+        Knob(
+            "stop_seconds", "seconds", 0, "minimum seconds that `stopping` is shown, regardless of the number of looks"
+        ),
         Knob("start_polls", "count", 1, "looks that show `starting` after `start`"),
         Knob("resume_polls", "count", 1, "looks that show `resuming` after `resume`"),
         Knob("suspend_polls", "count", 1, "looks that show `suspending` after `suspend`"),
@@ -36,10 +38,15 @@ KNOBS: dict[str, Knob] = {
             "busy_operations",
             "count",
             1,
-            "changing operations refused as busy after a stop, though the state says `stopped`",
+            "changing operations refused as busy after a stop, although the state is `stopped`",
         ),
-        Knob("busy_seconds", "seconds", 0, "seconds for which such operations are refused, however many are tried"),
-        Knob("unknown_state", "text", "off", "`STATE:N`: the next N looks at any VM show STATE, a word nobody knows"),
+        Knob(
+            "busy_seconds",
+            "seconds",
+            0,
+            "seconds that such operations are refused, regardless of the number of attempts",
+        ),
+        Knob("unknown_state", "text", "off", "`STATE:N`: the next N looks at any VM show the unknown state STATE"),
         Knob(
             "graceful_stop",
             "choice",
@@ -52,7 +59,7 @@ KNOBS: dict[str, Knob] = {
             "stop_ignored_seconds",
             "seconds",
             0,
-            "how long such a stop waits before it gives up (the real one: about 120)",
+            "how long such a stop waits before it gives up (about 120 on a real Mac)",
         ),
         Knob("stop_on_stopped_rc", "choice", "255", "exit code of `stop` for a VM that is not started", ("0", "255")),
         Knob("stop_suspended", "choice", "fail", "what a plain `stop` does to a suspended VM", ("fail", "discard")),
@@ -65,10 +72,10 @@ KNOBS: dict[str, Knob] = {
             "json_noise",
             "choice",
             "off",
-            "what surrounds or spoils JSON on stdout",
+            "what surrounds or corrupts JSON on stdout",
             ("off", "info", "progress", "edition_line", "control", "trailing", "all"),
         ),
-        Knob("progress_on_pipe", "flag", False, "progress lines (`\\r... 12 %`) also when stdout is no terminal"),
+        Knob("progress_on_pipe", "flag", False, "progress lines (`\\r... 12 %`) even if stdout is not a terminal"),
         Knob(
             "clone_keeps_snapshots", "flag", True, "a full clone has the source's snapshots; off: its disks are merged"
         ),
@@ -79,21 +86,21 @@ KNOBS: dict[str, Knob] = {
             "clone_name_clash",
             "choice",
             "fail",
-            "a clone with a name that exists: refused, or named `X (1)`",
+            "a clone with an existing name is refused, or named `X (1)`",
             ("fail", "number"),
         ),
         Knob(
-            "killed_clone_registered", "flag", False, "a clone killed half-way is already registered (state `invalid`)"
+            "killed_clone_registered", "flag", False, "a clone killed halfway is already registered (state `invalid`)"
         ),
-        Knob("clone_seconds", "seconds", 0, "seconds a clone takes at least"),
-        Knob("pack_seconds", "seconds", 0, "seconds a pack or unpack takes at least"),
+        Knob("clone_seconds", "seconds", 0, "minimum seconds for a clone"),
+        Knob("pack_seconds", "seconds", 0, "minimum seconds for a pack or unpack"),
         Knob("pack_running", "choice", "fail", "packing a running or paused VM", _ALLOW),
         Knob("pack_suspended", "choice", "allow", "packing a suspended VM", _ALLOW),
         Knob("pack_snapshots", "choice", "allow", "packing a VM with snapshots", _ALLOW),
         Knob("pack_linked", "choice", "fail", "packing a linked clone (allowed: its disks are flattened)", _ALLOW),
         Knob("pack_encrypted", "choice", "allow", "packing an encrypted VM", _ALLOW),
         Knob("pack_existing", "choice", "fail", "NAME.pvmp exists when `pack` starts", ("fail", "overwrite")),
-        Knob("pack_without_cli", "flag", False, "this edition has no `pack` and `unpack`: the edition error"),
+        Knob("pack_without_cli", "flag", False, "this edition does not support `pack` and `unpack` (edition error)"),
         Knob(
             "pack_temp_name", "flag", False, "`pack` writes to `NAME.pvmp.tmp` and renames; off: the final name grows"
         ),
@@ -106,9 +113,7 @@ KNOBS: dict[str, Knob] = {
             "name of the bundle after `unpack`: the one inside, or the file's",
             ("inner", "file"),
         ),
-        Knob(
-            "job_survives_client", "flag", False, "pack, unpack and clone go on when the `prlctl` that asked is killed"
-        ),
+        Knob("job_survives_client", "flag", False, "pack, unpack and clone continue after their `prlctl` is killed"),
         Knob(
             "snapshot_delete_children",
             "choice",
@@ -122,7 +127,7 @@ KNOBS: dict[str, Knob] = {
             "choice",
             "works",
             "what Sysprep does in a Windows guest (`fails`: 31, and a line in setuperr.log; `lingers`: with `/quit` it "
-            "goes on for two looks at `tasklist` after its command has come back)",
+            "keeps running for two looks at `tasklist` after its command has returned)",
             ("works", "fails", "lingers"),
         ),
         Knob("exec_long_arguments", "choice", "hang", "`exec` with more than 3.9 KB of arguments", ("hang", "work")),
@@ -131,24 +136,26 @@ KNOBS: dict[str, Knob] = {
 
 
 def parse_knob(assignment: str) -> tuple[str, Any]:
-    """Return name and value of C(NAME=VALUE), checked against the table."""
+    """Return the validated name and value of C(NAME=VALUE)."""
     name, equals, text = assignment.partition("=")
     knob = KNOBS.get(name)
     if knob is None:
-        raise SimulatorError(f"There is no knob '{name}'. There are: {', '.join(sorted(KNOBS))}.")
+        raise SimulatorError(f"There is no knob '{name}'. Use one of: {', '.join(sorted(KNOBS))}.")
     if not equals:
-        raise SimulatorError(f"Write {name}=VALUE. The knob is: {knob.what} (default: {show_value(knob.default)}).")
+        raise SimulatorError(
+            f"{name} has no value. Use {name}=VALUE: {knob.what} (default: {show_value(knob.default)})."
+        )
     return name, _value(knob, text)
 
 
 def _value(knob: Knob, text: str) -> Any:
     if knob.kind == "flag":
         if text not in ("on", "off"):
-            raise SimulatorError(f"{knob.name} is 'on' or 'off', not '{text}'.")
+            raise SimulatorError(f"{knob.name} cannot be '{text}'. Use 'on' or 'off'.")
         return text == "on"
     if knob.kind == "choice":
         if text not in knob.choices:
-            raise SimulatorError(f"{knob.name} is one of {', '.join(knob.choices)}, not '{text}'.")
+            raise SimulatorError(f"{knob.name} cannot be '{text}'. Use one of {', '.join(knob.choices)}.")
         return text
     if knob.kind in ("count", "seconds"):
         try:
@@ -156,17 +163,17 @@ def _value(knob: Knob, text: str) -> Any:
         except ValueError:
             number = -1
         if number < 0:
-            raise SimulatorError(f"{knob.name} is a number from 0, not '{text}'.")
+            raise SimulatorError(f"{knob.name} cannot be '{text}'. Use a number, 0 or greater.")
         return number
     if knob.name == "unknown_state" and text != "off":
         state, colon, count = text.partition(":")
         if not state or not colon or not count.isdigit():
-            raise SimulatorError("unknown_state is 'off' or STATE:N, such as migrating_disks:3.")
+            raise SimulatorError(f"unknown_state cannot be '{text}'. Use 'off' or STATE:N, such as migrating_disks:3.")
     return text
 
 
 def show_value(value: Any) -> str:
-    """Return a knob's value as it is written on the command line."""
+    """Return the value of a knob in command line form."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)

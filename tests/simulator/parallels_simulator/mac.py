@@ -61,7 +61,7 @@ class Mac:
             yield self._state
             return
         if not self.exists():
-            raise SimulatorError(f"There is no simulated Mac in {self.root}; make one with: simulate create DIR")
+            raise SimulatorError(f"There is no simulated Mac in {self.root}. Create one with `simulate create DIR`.")
         with open_shared(self._lock_path) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             text = self._state_path.read_text(encoding="utf-8")

@@ -65,13 +65,13 @@ class AzureBlob(Backend):
     def missing_folder(self, folder: Folder) -> Broken:
         return Broken(
             destination=f"azblob://{self.server.account}/not-there/win",
-            words=("404 ContainerNotFound", "no container not-there", "correct destination"),
+            words=("404 ContainerNotFound", "container not-there does not exist", "correct destination"),
         )
 
     def forbidden_write(self, folder: Folder) -> Broken:
         sas = self.server.sas(folder.destination.split("/")[3], "rl")
         return Broken(
-            {"account_key": None, "sas_token": sas}, words=("sas_token lacks the right to write (sp=rl)", "sp=rw")
+            {"account_key": None, "sas_token": sas}, words=("sas_token lacks the permission to write (sp=rl)", "sp=rw")
         )
 
     def expired(self, folder: Folder) -> Broken:
@@ -92,6 +92,6 @@ class AzureBlob(Backend):
 
         return Broken(
             {"account_key": None, "sas_token": sas},
-            words=("sas_token has ended on", "Give a new one", "goes on with what has arrived"),
+            words=("sas_token has expired on", "Set a new one", "it resumes the upload"),
             during=slow,
         )

@@ -46,7 +46,7 @@ class LocalFolder(Backend):
         return Folder(f"file://{quote(str(folder))}", {}, lambda: files_in(folder))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination=f"{folder.destination}/none", words=("is not there", "Mount the share"))
+        return Broken(destination=f"{folder.destination}/none", words=("does not exist", "Mount the share"))
 
     def forbidden_write(self, folder: Folder) -> Broken:
         path = pathlib.Path(folder.destination.removeprefix("file://"))
@@ -61,7 +61,7 @@ class LocalFolder(Backend):
             finally:
                 subprocess.run(["umount", path], check=True)
 
-        return Broken(words=("may not be written to",), during=read_only)
+        return Broken(words=("does not have write permission for",), during=read_only)
 
     def full(self, folder: Folder) -> Broken:
         path = pathlib.Path(folder.destination.removeprefix("file://"))

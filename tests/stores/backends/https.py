@@ -54,7 +54,7 @@ class _WebServer(Backend):
         return Broken({"password": "wrong-and-secret"}, words=("401", "Check username and password"))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination=f"{folder.destination}/none", words=("is not there", "correct destination"))
+        return Broken(destination=f"{folder.destination}/none", words=("does not exist", "correct destination"))
 
     def forbidden_write(self, folder: Folder) -> Broken:
         return Broken(words=("403", "forbidden"), during=lambda: self._always(Fault("PUT", status=403, times=9)))

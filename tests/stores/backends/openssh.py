@@ -71,10 +71,10 @@ class OpenSsh(Backend):
         other = self.root / "other_key"
         if not other.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
-        return Broken({"private_key_path": str(other)}, words=("does not let", "private_key_path"))
+        return Broken({"private_key_path": str(other)}, words=("refused the login", "private_key_path"))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination=f"{folder.destination}/none", words=("is not there", "correct destination"))
+        return Broken(destination=f"{folder.destination}/none", words=("does not exist", "correct destination"))
 
     def forbidden_write(self, folder: Folder) -> Broken:
         @contextlib.contextmanager

@@ -53,7 +53,7 @@ class _Repository(Backend):
 
     def missing_folder(self, folder: Folder) -> Broken:
         destination = folder.destination.replace("/images/", "/none/")
-        return Broken(destination=destination, words=("is not there", "correct destination"))
+        return Broken(destination=destination, words=("does not exist", "correct destination"))
 
     def forbidden_write(self, folder: Folder) -> Broken:
         return Broken(words=("403", "forbidden"), during=lambda: self._set("may_write", False))

@@ -93,7 +93,7 @@ class S3Backend(Backend):
         return Broken({"secret_key": "wrong-and-secret"}, words=("SignatureDoesNotMatch", "Check both"))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination="s3://none-such/images", words=("bucket none-such is not there", "Make it"))
+        return Broken(destination="s3://none-such/images", words=("bucket none-such does not exist", "Create it"))
 
     def full(self, folder: Folder) -> Broken:
         fault = error(403, "QuotaExceeded", times=99, where=lambda request: request.method in ("PUT", "POST"))
@@ -101,7 +101,7 @@ class S3Backend(Backend):
 
     def expired(self, folder: Folder) -> Broken:
         fault = error(400, "ExpiredToken", times=99, where=self.is_upload)
-        return Broken(words=("ExpiredToken", "Give new ones"), during=lambda: self._while(fault))
+        return Broken(words=("ExpiredToken", "Set new ones"), during=lambda: self._while(fault))
 
     @contextlib.contextmanager
     def _while(self, fault: Fault) -> Iterator[None]:

@@ -60,20 +60,23 @@ class SharePoint(Backend):
         return Broken({"client_secret": "wrong-and-secret"}, words=("AADSTS7000215", "client_secret is wrong"))
 
     def missing_folder(self, folder: Folder) -> Broken:
-        return Broken(destination=f"{folder.destination}/none", words=("no folder", "correct destination"))
+        return Broken(
+            destination=f"{folder.destination}/none",
+            words=("does not exist in the document library", "correct destination"),
+        )
 
     def forbidden_write(self, folder: Folder) -> Broken:
         return Broken(words=("403", "Sites.Selected"), during=lambda: self._set("may_write", False))
 
     def full(self, folder: Folder) -> Broken:
-        return Broken(words=("left for", "Free some space"), during=lambda: self._set("room", 1000))
+        return Broken(words=("free for", "Free up space"), during=lambda: self._set("room", 1000))
 
     def expired(self, folder: Folder) -> Broken:
         # The tokens of an application are renewed; one that was given ends for good.
         given = {"tenant_id": None, "client_id": None, "client_secret": None, "token": self.graph.new_token()}
         fault = Fault("POST", times=9, path="/createUploadSession", do=self.graph.end_tokens)
         return Broken(
-            given, words=("401", "the token is not accepted, or has ended"), during=lambda: self._always(fault)
+            given, words=("401", "the token is not accepted or has expired"), during=lambda: self._always(fault)
         )
 
     @contextlib.contextmanager

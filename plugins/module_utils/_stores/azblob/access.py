@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Where a container of Azure Blob Storage is, and who we are there: what can be told before anything is asked."""
+"""The address of a container of Azure Blob Storage, and its credentials: what can be checked without a request."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ..._common.deps import load
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._link.expiry import read_expiry
-from ..base import Notice, StoreOptions
+from ..base import StoreOptions
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$web|\$root")
-# What the letters of a shared access signature allow.
+# The permissions of a shared access signature by their letters.
 _RIGHTS = {"r": "read", "w": "write", "l": "list", "d": "delete"}
-# A signature that ends earlier may well end within the upload of a large image.
+# A signature that expires sooner may expire during the upload of a large image.
 _SHORT = timedelta(hours=2)
 
 _PACKAGE = "azure-storage-blob"
-_GO_ON = "Give a new one, then run the same command again: it goes on with what has arrived."
+_GO_ON = "Set a new one, then run the same command again: it resumes the upload."
 
 
 def sdk(name: str) -> ModuleType:
@@ -40,11 +41,11 @@ def sdk(name: str) -> ModuleType:
 
 @dataclass(frozen=True)
 class Container:
-    """The place that a destination names."""
+    """The container and folder of a destination."""
 
     account: str
     name: str
-    # Without slashes around it; may be empty.
+    # Without leading and trailing slashes; may be empty.
     prefix: str
     # The URL of the blob service of the account.
     endpoint: str
@@ -63,19 +64,19 @@ class Container:
 
 
 def container_of(destination: str, options: StoreOptions) -> Container:
-    """Return what C(azblob://account/container/prefix) names. Raises TaskError."""
+    """Return the container of C(azblob://account/container/prefix). Raises TaskError."""
     parts = urlsplit(destination)
     names = [unquote(name) for name in parts.path.split("/") if name]
     if not _ACCOUNT.fullmatch(parts.netloc) or not names or not _CONTAINER.fullmatch(names[0]):
         raise TaskError(
-            "A destination in Azure looks like azblob://account/container/folder. The account has 3 to 24 lower-case "
-            "letters and digits, the container 3 to 63 lower-case letters, digits and single hyphens."
+            "The destination is not valid. Use azblob://account/container/folder. The account has 3 to 24 lowercase "
+            "letters and digits, the container 3 to 63 lowercase letters, digits and single hyphens."
         )
     endpoint = (options.endpoint_url or f"https://{parts.netloc}.blob.core.windows.net").rstrip("/")
     given = urlsplit(endpoint)
     if given.scheme != "https" or not given.hostname or given.username or given.query or given.fragment:
         raise TaskError(
-            "endpoint_url has to be the https:// address of the account's blob service, without credentials, such as "
+            "endpoint_url must be the https:// address of the account's blob service, without credentials, such as "
             f"https://{parts.netloc}.blob.core.usgovcloudapi.net."
         )
     return Container(parts.netloc, names[0], "/".join(names[1:]), endpoint)
@@ -92,14 +93,14 @@ class Access:
         given = [value for value in (self._key, self._sas, self._token) if value]
         if len(given) != 1:
             raise TaskError(
-                "Azure Blob Storage wants "
-                + ("one credential, and there are several. " if given else "credentials. ")
-                + "Give account_key (a key of the storage account), or sas_token (a shared access signature of the "
+                "Azure Blob Storage requires "
+                + ("exactly one credential, but several are set. " if given else "credentials. ")
+                + "Set account_key (a key of the storage account), or sas_token (a shared access signature of the "
                 "container), or token (az account get-access-token --resource https://storage.azure.com/)."
             )
         if self._key and not _is_base64(self._key):
             raise TaskError(
-                "account_key is not a key of a storage account: such a key is written in Base64. Copy it anew from "
+                "account_key is not a key of a storage account, because it is not Base64. Copy it again from "
                 "'Access keys' of the storage account."
             )
 
@@ -109,7 +110,7 @@ class Access:
         return "account_key" if self._key else "sas_token" if self._sas else "token"
 
     def credential(self) -> Any:
-        """Return the credential as the SDK wants it."""
+        """Return the credential in the form that the SDK needs."""
         if self._key:
             return sdk("azure.core.credentials").AzureNamedKeyCredential(self._account, self._key)
         if self._sas:
@@ -118,24 +119,24 @@ class Access:
 
     @property
     def ends(self) -> datetime | None:
-        """When the credential ends, where it tells."""
+        """When the credential expires, if it contains that."""
         if self._sas:
             expiry = read_expiry(f"https://azure.invalid/?{self._sas}")
             return expiry.ends if expiry else None
         return _token_end(self._token) if self._token else None
 
     def is_over(self) -> bool:
-        """Return whether it has ended, by the clock of this machine."""
+        """Return whether it has expired, by the clock of this machine."""
         ends = self.ends
         return ends is not None and ends <= _now()
 
     def ended(self) -> TaskError:
-        """Return the error for a credential that has ended."""
+        """Return the error for a credential that has expired."""
         when = f" on {_words(self.ends)}" if self.ends else ""
-        return TaskError(f"{self.kind} has ended{when}. {_GO_ON}")
+        return TaskError(f"{self.kind} has expired{when}. {_GO_ON}")
 
     def check(self, notice: Notice) -> None:
-        """Raise TaskError for what cannot do for an upload; tell when it may end before the upload does."""
+        """Raise TaskError for a credential that is not sufficient; give a notice if it may expire during the upload."""
         if self.is_over():
             raise self.ended()
         if self._sas:
@@ -143,24 +144,24 @@ class Access:
         ends = self.ends
         if ends is not None and ends - _now() < _SHORT:
             notice(
-                f"{self.kind} ends on {_words(ends)}. If the upload takes longer, it stops there: then give a new one, "
-                "and the same command goes on."
+                f"{self.kind} expires on {_words(ends)}. If the upload takes longer, it stops then. If it does, set a "
+                "new one and run the same command again to resume."
             )
 
     def lacks(self, right: str) -> str:
-        """Return what to do when the service says that the credential may not do something."""
+        """Return what to do when the service reports that the credential lacks a permission."""
         if self._sas:
-            return f"sas_token does not allow it. Make one with the right to {right} in this container."
+            return f"sas_token does not allow it. Create one with the permission to {right} in this container."
         if self._token:
             return (
-                "the token's user or application may not do it. Give it the role 'Storage Blob Data Contributor' on "
-                "the container (a new role takes some minutes)."
+                "the token's user or application does not have permission. Assign it the role 'Storage Blob Data "
+                "Contributor' on the container (a new role takes some minutes)."
             )
         return "a lock or a policy of the storage account forbids it. Ask its administrators."
 
 
 class _Bearer:
-    """A token that somebody else has fetched: it cannot be renewed here."""
+    """A token that was given. It cannot be renewed here."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -170,41 +171,44 @@ class _Bearer:
 
 
 def _sas_of(text: str | None) -> str | None:
-    """Return a shared access signature without what people copy with it: a question mark, or the whole URL."""
+    """Return a shared access signature without a question mark or URL that was copied with it."""
     if not text:
         return None
     sas = text.strip().rpartition("?")[2]
     if not dict(parse_qsl(sas)).get("sig"):
         raise TaskError(
-            "sas_token is not a shared access signature: it has no 'sig='. Copy it anew; it looks like "
+            "sas_token is not a shared access signature, because it has no 'sig='. Copy it again. It looks like "
             "sv=...&se=...&sr=c&sp=rwdl&sig=..."
         )
     return sas
 
 
 def _check_rights(sas: dict[str, str]) -> None:
-    """Raise TaskError for a signature that cannot do. One that names a stored policy does not tell its rights."""
+    """Raise TaskError for a signature that is not sufficient. A stored policy hides its permissions."""
     begins = read_expiry(f"https://azure.invalid/?sig=x&se={sas.get('st', '')}")
     if begins is not None and begins.ends is not None and begins.ends > _now() + timedelta(minutes=15):
-        raise TaskError(f"sas_token begins to be valid on {_words(begins.ends)}. Wait, or make one without a start.")
+        raise TaskError(
+            f"sas_token is not valid before {_words(begins.ends)}. Wait, or create one without a start time."
+        )
     if sas.get("sr") == "b":
-        raise TaskError("sas_token is for one blob only. Make one for the container (sr=c).")
+        raise TaskError("sas_token is for one blob only. Create one for the container (sr=c).")
     if "b" not in sas.get("ss", "b") or "o" not in sas.get("srt", "o"):
         raise TaskError(
-            "sas_token is not for the objects of the blob service. Make one with ss=b and srt=co, or one for the "
+            "sas_token is not for the objects of the blob service. Create one with ss=b and srt=co, or one for the "
             "container."
         )
     if "sp" in sas:
         missing = [words for letter, words in _RIGHTS.items() if letter in "rw" and letter not in sas["sp"]]
         if missing:
             raise TaskError(
-                f"sas_token lacks the right to {' and to '.join(missing)} (sp={sas['sp']}). To publish, it needs to "
-                "read and to write (sp=rw); for the catalog and to remove images, also to list and to delete (sp=rwdl)."
+                f"sas_token lacks the permission to {' and to '.join(missing)} (sp={sas['sp']}). Create one with read "
+                "and write (sp=rw) to publish images; the catalog and the removal of images also need list and delete "
+                "(sp=rwdl)."
             )
 
 
 def _token_end(token: str) -> datetime | None:
-    """Return when a JSON web token ends. It is only read here: who trusts it has to verify it."""
+    """Return when a JSON web token expires. It is only read here: the service verifies it."""
     try:
         middle = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What the answers of Azure Blob Storage mean, in words.
+"""Error messages for the answers of Azure Blob Storage.
 
-The sentences are made of the code alone: the text of an error of the SDK may hold an address with its signature.
+They are made from the error code alone, because the error text of the SDK may contain an address with its signature.
 """
 
 from __future__ import annotations
@@ -20,45 +20,47 @@ from ..._http.session import retry_after
 from ..base import StoreFull
 from .access import Access, Container
 
-MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _CODES_THAT_MAY_PASS = ("ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "Md5Mismatch")
-# Azure refuses requests that are further off than this.
+# Seconds. Azure refuses requests with a larger clock difference.
 _MOST_SKEW = 15 * 60.0
 
 _SENTENCES = {
     "AccountIsDisabled": "the storage account is disabled. Ask its administrators.",
-    "AuthorizationSourceIPMismatch": "sas_token is not for the address of this machine. Make one without an IP range.",
-    "AuthorizationProtocolMismatch": "sas_token is not for HTTPS. Make a new one.",
-    "AuthorizationResourceTypeMismatch": "sas_token is not for this kind of resource. Make one with srt=co.",
-    "AuthorizationServiceMismatch": "sas_token is not for the blob service. Make one with ss=b.",
-    "BlobArchived": "the blob is in the archive tier, from which nobody can download. Ask for its rehydration.",
+    "AuthorizationSourceIPMismatch": "sas_token does not allow the address of this machine. Create one without an IP "
+    "range.",
+    "AuthorizationProtocolMismatch": "sas_token is not for HTTPS. Create a new one.",
+    "AuthorizationResourceTypeMismatch": "sas_token is not for this kind of resource. Create one with srt=co.",
+    "AuthorizationServiceMismatch": "sas_token is not for the blob service. Create one with ss=b.",
+    "BlobArchived": "the blob is in the archive tier, so it cannot be downloaded. Rehydrate it first.",
     "BlobImmutableDueToPolicy": (
-        "an immutability policy or a legal hold of the container forbids to change or to remove it. Ask the "
+        "an immutability policy or a legal hold of the container prevents changing or removing the blob. Ask the "
         "administrators, or choose another name."
     ),
     "BlockCountExceedsLimit": (
-        "there are too many blocks of uploads that were never finished under this name. Azure drops them after a week: "
-        "wait, or choose another name."
+        "too many blocks of unfinished uploads exist under this name. Azure drops them after a week: wait, or choose "
+        "another name."
     ),
     "InvalidBlobOrBlock": (
-        "another program has begun to upload something under this name. Azure drops that after a week: wait, or "
-        "choose another name."
+        "another program has started an upload under this name. Azure drops it after a week: wait, or choose another "
+        "name."
     ),
-    "InvalidBlobType": "what is there under this name is not a block blob. Choose another name, or remove it.",
+    "InvalidBlobType": "the existing blob with this name is not a block blob. Choose another name, or remove it.",
     "KeyBasedAuthenticationNotPermitted": (
-        "account keys are switched off for this storage account. Give token instead "
+        "account keys are disabled for this storage account. Set token instead "
         "(az account get-access-token --resource https://storage.azure.com/)."
     ),
-    "LeaseIdMissing": "somebody holds a lease on the blob. Have the lease ended, then run the same command again.",
-    "RequestBodyTooLarge": "the block is too large. Give a smaller part_size.",
-    "AccountBeingCreated": "the storage account is still being made. Wait some minutes.",
+    "LeaseIdMissing": "the blob has an active lease. End the lease, then run the same command again.",
+    "RequestBodyTooLarge": "the block is too large. Set a smaller part_size.",
+    "AccountBeingCreated": "the storage account is still being created. Wait a few minutes, then run the same command "
+    "again.",
 }
 _TOO_OLD_SERVER = (
-    "it does not know the version of the protocol that the installed azure-storage-blob speaks. Install an older one "
-    "on this machine (12.14 or newer)."
+    "it does not support the protocol version of the installed azure-storage-blob. Install an older one on this "
+    "machine (12.14 or newer)."
 )
-# What a right is called where one makes a signature.
-_RIGHTS = {"upload": "write", "look at a file": "read", "download": "read", "list of files": "list"}
+# The permissions of a signature that requests need.
+_RIGHTS = {"upload": "write", "file lookup": "read", "download": "read", "file listing": "list"}
 
 
 def code_of(error: Any) -> str:
@@ -70,25 +72,25 @@ def code_of(error: Any) -> str:
 
 
 class Judge:
-    """Finds the sentence for what a container has answered."""
+    """Finds the message for an answer of a container."""
 
     def __init__(self, container: Container, access: Access) -> None:
         self._container = container
         self._access = access
 
     def understood(self, error: Any, doing: str) -> Exception:
-        """Return what to raise for an HttpResponseError: RetryLater for what may pass, else TaskError."""
+        """Return what to raise for an HttpResponseError: RetryLater for transient failures, else TaskError."""
         response = error.response
         if response is None:
-            return RetryLater(f"{self._container.host} broke off the {doing}.")
+            return RetryLater(f"{self._container.host} interrupted the {doing}.")
         status, code = response.status_code, code_of(error)
         said = f"{self._container.host} answered {status}{f' {code}' if code else ''} to the {doing}"
         if status == 507 or "Quota" in code:
             return StoreFull(
-                f"{said}: the storage account is full. Free some space, or ask its administrators for more.",
+                f"{said}: the storage account is full. Free up space, or ask its administrators for more.",
                 status=status,
             )
-        if status in MAY_PASS or code in _CODES_THAT_MAY_PASS:
+        if status in TRANSIENT or code in _CODES_THAT_MAY_PASS:
             return RetryLater(f"{said}.", after=retry_after(response), status=status)
         if (status in (401, 403) or code == "InvalidAuthenticationInfo") and self._access.is_over():
             return self._access.ended()
@@ -102,15 +104,15 @@ class Judge:
             return self._access.lacks(_RIGHTS.get(doing, "delete"))
         if code == "AuthorizationFailure":
             return (
-                "the firewall of the storage account does not let this machine in, or it does not accept "
+                "the firewall of the storage account blocks this machine, or the account does not accept "
                 f"{self._access.kind}. Check {self._access.kind}, and ask the administrators of the account."
             )
         if code in _SENTENCES:
             return _SENTENCES[code]
         if code in ("ContainerNotFound", "ContainerDisabled"):
             return (
-                f"there is no container {self._container.name} in the storage account {self._container.account}. Make "
-                "it, or correct destination."
+                f"the container {self._container.name} does not exist in the storage account "
+                f"{self._container.account}. Create it, or correct destination."
             )
         if code in ("InvalidHeaderValue", "UnsupportedHeader", "InvalidQueryParameterValue"):
             if str(details.get("headername", "")).lower() == "x-ms-version":
@@ -122,11 +124,12 @@ class Judge:
         if status == 403:
             return self._access.lacks(_RIGHTS.get(doing, "delete"))
         if status == 404:
-            return "it is not there. Check destination and endpoint_url."
+            return "it does not exist. Check destination and endpoint_url."
         if status == 413:
             return _SENTENCES["RequestBodyTooLarge"]
         return (
-            "that is not expected. Check destination and endpoint_url, and look the code up in Azure's documentation."
+            "this answer is unexpected. Check destination and endpoint_url, and look up the code in Azure's "
+            "documentation."
         )
 
     def _not_let_in(self, headers: Mapping[str, str]) -> str:
@@ -134,14 +137,14 @@ class Judge:
         if abs(skew) > _MOST_SKEW:
             side = "ahead" if skew < 0 else "behind"
             return (
-                f"the clock of this machine is {abs(skew) / 60:.0f} minutes {side}, and Azure refuses what is signed "
-                "with a wrong time. Set the clock."
+                f"the clock of this machine is {abs(skew) / 60:.0f} minutes {side}, and Azure refuses requests with a "
+                "wrong time. Set the clock."
             )
         return {
             "account_key": f"account_key is not a key of the storage account {self._container.account}. Check both.",
-            "sas_token": "sas_token is not accepted: it was changed, or the key that signed it is no more. Make a new "
-            "one.",
-            "token": "the token is not accepted: it has ended, or it is not for Azure Storage. Fetch a new one "
+            "sas_token": "sas_token is not accepted: it was altered, or the key that signed it was revoked. Create a "
+            "new one.",
+            "token": "the token is not accepted: it has expired, or it is not for Azure Storage. Get a new one "
             "(az account get-access-token --resource https://storage.azure.com/).",
         }[self._access.kind]
 

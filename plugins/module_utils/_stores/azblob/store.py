@@ -4,10 +4,10 @@
 # PRIVATE to this collection: not for use from outside of it.
 """A container of Azure Blob Storage.
 
-An image goes out in blocks that nobody sees; a list of them, committed at the end, makes the blob at once. The id of a
-block tells its number, the size of the parts and the digest of its bytes. So the blocks that a broken run has left are
-known as good or as others', and two runs with other bytes under one name do not mix them. What is not committed, Azure
-drops after a week.
+An image is sent in blocks that are not visible. A list of them, committed at the end, creates the blob atomically. The
+ID of a block contains its number, the size of the parts and the digest of its bytes. So a later run recognizes which
+blocks of an interrupted run are usable, and two runs with different bytes under one name do not mix them. Azure drops
+uncommitted blocks after a week.
 """
 
 from __future__ import annotations
@@ -19,20 +19,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._http.session import Http
-from ..base import (
-    SMALL_CACHE_CONTROL,
-    Conflict,
-    Notice,
-    Partial,
-    Sent,
-    Store,
-    Stored,
-    StoreOptions,
-    image_headers,
-    unheard,
-)
+from ..base import SMALL_CACHE_CONTROL, Conflict, Partial, Sent, Store, Stored, StoreOptions, image_headers
 from ..body import Body, Content
 from ..parts import Part, send_parts
 from .access import Access, container_of, sdk
@@ -43,12 +33,12 @@ PART_SIZE = 64 * MIB
 MOST_PARTS = 50_000
 LARGEST_PART = 4000 * MIB
 CONCURRENCY = 4
-# For reading: the SDK asks for so much in one request, and keeps it in memory.
+# For reading: the SDK requests this much at a time, and keeps it in memory.
 _PIECE = 8 * MIB
-# Bodies from which it pays to wait for the server's word before they are sent.
+# Larger bodies wait for the server's consent before they are sent.
 _LARGE = 1 * MIB
 _SLOWEST_SERVER = 10 * MIB
-# One name and one id, so that blocks which prove the right to write never add up; nobody commits them.
+# One name and one ID, so that the blocks that test write permission do not add up. They are never committed.
 _PROBE = ".write-test.part"
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
@@ -56,23 +46,25 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def part_size_for(size: int, wanted: int | None = None) -> int:
-    """Return how large the blocks of an image are: as wanted, or larger where there would be too many."""
+    """Return the size of an image's blocks: as requested, or larger if there would be too many."""
     needed = -(-size // MOST_PARTS)
     if needed > LARGEST_PART:
-        raise TaskError("The image is larger than a blob can be in Azure (190 TiB).", size=size)
+        raise TaskError(
+            "The image is larger than the maximum size of a blob in Azure (190 TiB). Make it smaller.", size=size
+        )
     chosen = wanted or PART_SIZE
     return min(LARGEST_PART, chosen if needed <= chosen else -(-needed // MIB) * MIB)
 
 
 def block_id(number: int, part_size: int, md5: bytes) -> str:
-    """Return the id of a block. All ids of a blob need to have the same length."""
+    """Return the ID of a block. All IDs of a blob must have the same length."""
     return f"{number:05d}-{part_size:08x}-{md5.hex()}"
 
 
 def left_blocks(found: Iterable[tuple[str, int]], size: int) -> tuple[int, dict[str, int]]:
-    """Return the part size of the run that has left most of an image, and its blocks: their sizes by their ids.
+    """Return the part size of the run that has left most of an image, and its blocks: their sizes by their IDs.
 
-    C(found) are the ids and sizes of the blocks that wait, maybe of several runs with several sizes.
+    C(found) are the IDs and sizes of the uncommitted blocks, possibly of several runs with different part sizes.
     """
     runs: dict[int, dict[str, int]] = {}
     for each, length in found:
@@ -87,12 +79,14 @@ def left_blocks(found: Iterable[tuple[str, int]], size: int) -> tuple[int, dict[
 
 
 def kept_bytes(blocks: Mapping[str, int]) -> int:
-    """Return how many bytes of an image these blocks can be at most: of a number, only one is."""
+    """Return how many bytes of an image these blocks have at most: only one block of each number counts."""
     return sum({each[:5]: length for each, length in blocks.items()}.values())
 
 
 class AzureBlobStore(Store):
     """C(azblob://account/container/prefix)."""
+
+    kind = "azblob"
 
     def __init__(self, destination: str, options: StoreOptions) -> None:
         self._container = container_of(destination, options)
@@ -101,10 +95,10 @@ class AzureBlobStore(Store):
         self._options = options
         self.url = destination
         self._opened: Any = None
-        # The blocks that make the whole, in order; for those that were sent.
+        # The IDs of all blocks of the last sent image, in order.
         self._ids: list[str] = []
         self._sha256: str | None = None
-        # What the container had at the last look: part size, and blocks by their ids.
+        # What the container had at the last lookup: part size, and blocks by their IDs.
         self._left: tuple[int, dict[str, int]] = (0, {})
 
     @property
@@ -119,7 +113,7 @@ class AzureBlobStore(Store):
                 self._container.name,
                 credential=self._access.credential(),
                 transport=transport,
-                # What may be tried again is decided above.
+                # Retries are made by the layers above.
                 retry_total=0,
                 max_single_get_size=_PIECE,
                 max_chunk_get_size=_PIECE,
@@ -135,12 +129,12 @@ class AzureBlobStore(Store):
         if not write:
             self.look(name)
             return
-        # A block that is never committed is the one thing that can be written without the right to remove it.
+        # Only a block that is never committed can be written without permission to delete it.
         with self._words("upload"):
             self._blob(_PROBE).stage_block("probe", b"?", length=1)
 
     def look(self, name: str) -> Stored | None:
-        with self._words("look at a file"), self._absent_is_none():
+        with self._words("file lookup"), self._absent_is_none():
             found = self._blob(name).get_blob_properties()
             return _stored(name, found)
         return None
@@ -151,8 +145,8 @@ class AzureBlobStore(Store):
         return Partial(self._container.blob(name), kept) if kept else None
 
     def _waiting(self, name: str) -> list[tuple[str, int]]:
-        """Return the ids and sizes of the blocks that were sent under a name and not committed."""
-        with self._words("look at a file"), self._absent_is_none():
+        """Return the IDs and sizes of the blocks that were sent under a name and not committed."""
+        with self._words("file lookup"), self._absent_is_none():
             _committed, waiting = self._blob(name).get_block_list("uncommitted")
             return [(block.id, block.size) for block in waiting]
         return []
@@ -169,7 +163,7 @@ class AzureBlobStore(Store):
 
         def send(part: Part) -> None:
             md5 = part.digests["md5"]
-            # Azure compares the digest with what arrives.
+            # Azure compares the digest with the bytes that arrive.
             headers = {"Content-MD5": base64.b64encode(md5).decode()}
             with self._words("upload"):
                 blob.stage_block(block_id(part.number, size, md5), part.open(), length=part.size, headers=headers)
@@ -203,11 +197,11 @@ class AzureBlobStore(Store):
             except sdk("azure.core.exceptions").HttpResponseError as error:
                 if code_of(error) != "InvalidBlockList":
                     raise
-                # Whoever has committed or written something under this name has thrown away our blocks.
-                raise RetryLater(f"{self._container.host} does not have all blocks of {name} any more.") from error
+                # A commit or write of another program under this name has discarded our blocks.
+                raise RetryLater(f"{self._container.host} no longer has all blocks of {name}.") from error
 
     def discard(self, sent: Sent) -> None:
-        """Leave it to Azure, which drops what is not committed: there is no request for that."""
+        """Do nothing: Azure drops uncommitted blocks, and has no request to remove them."""
 
     def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
         with self._words("download"):
@@ -215,17 +209,20 @@ class AzureBlobStore(Store):
                 yield from self._blob(name).download_blob(offset=start or None, length=None).chunks()
             except sdk("azure.core.exceptions").HttpResponseError as error:
                 status = error.response.status_code if error.response is not None else None
-                if status == 416:  # there is nothing after that
+                if status == 416:  # there are no more bytes
                     return
                 if status in (404, 412):
-                    raise RetryLater(f"{self.link(name)} was removed or replaced while it was read.") from error
+                    raise RetryLater(f"{self.link(name)} was removed or replaced during the download.") from error
                 raise
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         with self._words("download"), self._absent_is_none():
             found = self._blob(name).download_blob()
             if found.size > limit:
-                raise TaskError(f"{self.link(name)} is larger than {limit} bytes: it is not what it should be.")
+                raise TaskError(
+                    f"{self.link(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
+                    "stored under that name."
+                )
             return found.readall(), found.properties.etag
         return None
 
@@ -250,7 +247,7 @@ class AzureBlobStore(Store):
     def list(self) -> list[Stored]:
         prefix = self._container.blob("")
         folders = sdk("azure.storage.blob").BlobPrefix
-        with self._words("list of files"):
+        with self._words("file listing"):
             found = [
                 _stored(each.name[len(prefix) :], each)
                 for each in self._client.walk_blobs(name_starts_with=prefix, include=["metadata"], delimiter="/")
@@ -269,18 +266,18 @@ class AzureBlobStore(Store):
 
     @contextlib.contextmanager
     def _words(self, doing: str) -> Iterator[None]:
-        """Turn the errors of the SDK into ours. Those of the connection come from C(Http), and are ours already."""
+        """Turn the errors of the SDK into ours. Connection errors come from C(Http) and need no change."""
         errors = sdk("azure.core.exceptions")
         try:
             yield
         except errors.HttpResponseError as error:
             raise self._judge.understood(error, doing) from error
         except errors.AzureError as error:  # while an answer was read
-            raise RetryLater(f"{self._container.host} broke off the {doing} ({type(error).__name__}).") from error
+            raise RetryLater(f"{self._container.host} interrupted the {doing} ({type(error).__name__}).") from error
 
     @contextlib.contextmanager
     def _absent_is_none(self) -> Iterator[None]:
-        """Go on after the body when there is no such blob: a container that is not there is an error."""
+        """Suppress the error for a blob that does not exist. A container that does not exist is an error."""
         try:
             yield
         except sdk("azure.core.exceptions").ResourceNotFoundError as error:
@@ -303,14 +300,14 @@ class AzureBlobStore(Store):
 
 
 def _stored(name: str, found: Any) -> Stored:
-    """Return what is told of a blob. The digest was committed together with the blocks."""
+    """Return the properties of a blob. The digest was committed together with the blocks."""
     metadata = {key.lower(): value for key, value in (found.metadata or {}).items()}
     digest = metadata.get("sha256", "")
     return Stored(name, found.size, digest if _SHA256.fullmatch(digest) else None, found.etag)
 
 
 class _Session:
-    """What the SDK's transport wants of a session of requests: our own HTTP, with its time limits, proxy and errors."""
+    """A session for the SDK's transport that uses our own HTTP, with its timeouts, proxy and errors."""
 
     def __init__(self, http: Http, timeout: float) -> None:
         self._http = http
@@ -320,7 +317,7 @@ class _Session:
         self, method: str, url: str, headers: Any = None, data: Any = None, stream: bool = False, **_unused: Any
     ) -> Any:
         size = len(data) if data is not None else 0
-        if hasattr(data, "seek"):  # the SDK may send it again, when the service wants another token
+        if hasattr(data, "seek"):  # the SDK may send it again if the service requires another token
             data.seek(0)
         return self._http.request(
             method,

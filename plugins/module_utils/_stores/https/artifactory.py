@@ -4,8 +4,8 @@
 # PRIVATE to this collection: not for use from outside of it.
 """Writing to a repository of JFrog Artifactory.
 
-Artifactory shows a file when all of it has arrived and its checksum was compared. Bytes that it has already, under any
-name, it copies without being sent them: each image is first deployed by its checksum alone.
+Artifactory shows a file only after all of it has arrived and its checksum was compared. It can copy bytes that it
+already has under any name: so each image is first deployed by its checksum alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from urllib.parse import quote, urlsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._http.session import GONE
 from ..base import Conflict, Sent, Stored, StoreFull
 from ..body import Body, WrongFile
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .plain_put import PlainPutWriter
 
-# Any of these on an answer says that it is Artifactory. A proxy before it may take some away.
+# Any of these headers identifies Artifactory. A proxy in front of it may remove some.
 _HEADERS = ("X-JFrog-Version", "X-Artifactory-Id", "X-Artifactory-Node-Id")
-# Below this word of an address are the repositories, and the API; without it, they are below the host itself.
+# The repositories and the API are below this part of an address; without it, they are below the host itself.
 _CONTEXT = "artifactory"
 
 
@@ -35,11 +36,13 @@ def is_artifactory(response: Any) -> bool:
 
 
 class ArtifactoryWriter(PlainPutWriter):
-    """How a repository of Artifactory is written to."""
+    """Writes to a repository of Artifactory."""
 
+    kind = "artifactory"
     atomic = True
-    # It knows no conditions for writing.
+    # Artifactory has no conditional writes.
     exclusive = False
+    compares = False
     digest_first = True
 
     def __init__(
@@ -59,12 +62,12 @@ class ArtifactoryWriter(PlainPutWriter):
         kept = self._look(name)
         if kept is not None and kept.size == body.size and kept.sha256 in (None, body.sha256):
             return Sent(name, body.size)
-        # A repository may be told to trust what it gets, whatever checksum was sent with it.
+        # A repository may be configured to accept files without comparing their checksum.
         self._folder.request("DELETE", name).close()
-        raise RetryLater(f"{self._folder.host} had something else under the name {name} than it was sent.")
+        raise RetryLater(f"{self._folder.host} stored other bytes for {name} than those that were sent.")
 
     def _deploy_by_checksum(self, name: str, body: Body, overwrite: bool) -> bool:
-        """Return whether Artifactory had these bytes already, which are then there under the name, too."""
+        """Return whether Artifactory already had these bytes; then they now exist under the name, too."""
         if body.expected is None:
             return False
         headers = {"X-Checksum-Deploy": "true", "X-Checksum-Sha256": body.expected}
@@ -81,13 +84,13 @@ class ArtifactoryWriter(PlainPutWriter):
 
     @staticmethod
     def _compare(body: Body) -> None:
-        """Read the file here: what is published has the checksum that was given, but so has to have the file."""
+        """Verify that the local file, too, has the checksum that was published."""
         body.rewind()
         while body.offset < body.size:
             body.pass_over(body.size - body.offset)
 
     def _judge(self, response: Any, name: str, overwrite: bool) -> None:
-        # Whoever has no right to remove may not overwrite either: this is how it is found that a file is there.
+        # Without permission to delete, overwriting is forbidden, too: so 403 may mean that the file exists.
         if response.status_code == 403 and not overwrite and self._look(name) is not None:
             raise Conflict(name)
         self._folder.judge(response, "upload")
@@ -99,12 +102,12 @@ class ArtifactoryWriter(PlainPutWriter):
         if response.status_code == 200:
             entries = _object(response).get("files", [])
             found = [Stored(_name(each), int(each["size"]), each.get("sha2")) for each in entries]
-        else:  # that list is for those who pay
+        else:  # the list is a paid feature
             response = self._folder.ask("GET", address)
             if response.status_code in GONE:
-                # A folder that nothing was put into does not exist.
+                # An empty folder does not exist.
                 return []
-            self._folder.judge(response, "list of the folder")
+            self._folder.judge(response, "folder listing")
             names = [_name(each) for each in _object(response).get("children", []) if not each.get("folder")]
             found = [stored for stored in (self._look(name) for name in names) if stored is not None]
         shown = [stored for stored in found if not stored.name.startswith(".")]
@@ -112,7 +115,7 @@ class ArtifactoryWriter(PlainPutWriter):
 
 
 def _explain(response: Any) -> Exception | None:
-    """Return what an error of Artifactory means, where its words say more than its status."""
+    """Return what an error of Artifactory means, where its text says more than its status."""
     status, host = response.status_code, urlsplit(response.url).netloc
     if status not in (403, 409, 413):
         return None
@@ -122,23 +125,23 @@ def _explain(response: Any) -> Exception | None:
         return StoreFull(f"{said}: the store is full. Ask its administrators for more space.", status=status)
     if status == 403 and ("overwrite" in words or "delete" in words):
         return TaskError(
-            f"{said}: these credentials may neither overwrite nor remove what is there. Use others, with "
-            "the permission Delete/Overwrite in this repository.",
+            f"{said}: these credentials may not overwrite or remove files. Use credentials with the permission "
+            "Delete/Overwrite for this repository.",
             status=status,
         )
     if status == 409 and "checksum" in words:
-        return RetryLater(f"{said}: other bytes have arrived than those that were sent.", status=status)
+        return RetryLater(f"{said}: the bytes that arrived are not those that were sent.", status=status)
     if status == 409:
         return TaskError(
-            f"{said}: the rules of the repository do not let it take this file. Ask its administrators to look at its "
-            "include and exclude patterns.",
+            f"{said}: the rules of the repository do not allow this file. Ask its administrators to check its include "
+            "and exclude patterns.",
             status=status,
         )
     return None
 
 
 def _words(response: Any) -> str:
-    """Return what Artifactory says for people, to look for words in it; it is not shown."""
+    """Return Artifactory's error text, to search it for words. It is not shown."""
     errors = _object(response).get("errors")
     messages = [each.get("message") for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     return " ".join(str(message) for message in messages).lower()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""One folder on an HTTPS server: requests for the names in it, and what the server's answers mean in words."""
+"""One folder on an HTTPS server: requests for the names in it, and error messages for the server's answers."""
 
 from __future__ import annotations
 
@@ -11,24 +11,20 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.session import REDIRECTS, Http, bare, basic, bearer, retry_after
+from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
-# A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
+# Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~-._"
 
 
 class Sendable(Protocol):
-    """What a request can have as its body."""
+    """A valid body of a request."""
 
     def __len__(self) -> int: ...
 
     def read(self, size: int = -1) -> bytes: ...
-
-
-MAY_PASS = (408, 423, 425, 429, 500, 502, 503, 504)
-GONE = (404, 410)
 
 
 class HttpFolder:
@@ -37,7 +33,7 @@ class HttpFolder:
     def __init__(self, destination: str, options: StoreOptions) -> None:
         parts = urlsplit(destination)
         if not parts.hostname:
-            raise TaskError("The destination has no host name. It looks like https://server.example.com/folder.")
+            raise TaskError("The destination has no host name. Use a URL such as https://server.example.com/folder.")
         self.url = urlunsplit(parts._replace(path=quote(parts.path, safe=_KEPT_IN_PATHS)))
         self.host = parts.netloc
         self._options = options
@@ -48,42 +44,42 @@ class HttpFolder:
             timeout=options.timeout,
         )
         self.blocks = self._http.blocks
-        # What an answer that is no success means on a server of a known kind, where its status does not tell enough.
+        # Explains errors of a known kind of server whose status is not specific enough.
         self.explain: Callable[[Any], Exception | None] = lambda response: None
 
     @property
     def path(self) -> str:
-        """The path of the folder, with a slash at its end."""
+        """The path of the folder, with a trailing slash."""
         return urlsplit(self.url).path + "/"
 
     def address(self, name: str) -> str:
-        """Return the URL of a name in the folder; that of the folder itself for an empty one."""
+        """Return the URL of a name in the folder, or of the folder itself for an empty name."""
         return f"{self.url}/{quote(name)}"
 
     def request(
         self, method: str, name: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any
     ) -> Any:
-        """Ask for something, and return the answer, whatever its status."""
+        """Send a request, and return the answer with any status."""
         return self._http.request(method, self.address(name), headers, data, **more)
 
     def ask(self, method: str, url: str) -> Any:
-        """Ask for something on this server that is not in the folder, such as a list of it."""
+        """Send a request for something outside the folder, such as a list of the folder from an API."""
         return self._http.request(method, url)
 
     def get(self, method: str, name: str, headers: dict[str, str] | None = None) -> Any:
-        """Read, past caches, from where the server sends us."""
+        """Read, bypassing caches and following redirects."""
         fresh = {"Cache-Control": "no-cache", **(headers or {})}
         return self._http.follow(method, self.address(name), fresh, stream=True)
 
     def probe(self, name: str, data: bytes = b"") -> None:
-        """Send a tiny file, to see whether files can be sent."""
+        """Send a tiny file, to check whether uploads work."""
         response = self.put(name, data)
         if response.status_code == 500 and self.is_missing():  # nginx, when it cannot rename what it received
             raise TaskError(self._missing(f"{self.host} answered 500 to the upload"), status=500)
         self.judge(response, "upload")
 
     def is_missing(self) -> bool:
-        """Return whether the server says that there is no such folder. Repositories say so of empty ones, too."""
+        """Return whether the server reports that the folder does not exist. Repositories report that if it is empty."""
         response = self.get("GET", "")
         response.close()
         return response.status_code in GONE
@@ -93,16 +89,16 @@ class HttpFolder:
         return self.request("PUT", name, headers, data)
 
     def put_body(self, name: str, body: Sendable, headers: dict[str, str] | None = None) -> Any:
-        """Send much. Nothing of it goes out when the server refuses it by its headers."""
+        """Send a large file. None of it is sent if the server refuses the headers."""
         sent = {"Content-Type": "application/octet-stream", **(headers or {})}
         return self.request("PUT", name, sent, body, expect=True, answer_timeout=self.patience(len(body)))
 
     def patience(self, size: int) -> float:
-        """Return how long a server may take for work on C(size) bytes that it has already."""
+        """Return how many seconds a server may take to process C(size) bytes that it already has."""
         return self._options.timeout + size / _SLOWEST_SERVER
 
     def judge(self, response: Any, doing: str) -> None:
-        """Return when an answer is a success; else raise RetryLater or TaskError with the sentence for it."""
+        """Return if an answer is a success; else raise RetryLater or TaskError with a message."""
         status = response.status_code
         if 200 <= status < 300 and status != 207:
             return
@@ -111,7 +107,7 @@ class HttpFolder:
         if known is not None:
             raise known
         sentence = self._sentence(status, doing, response)
-        if status in MAY_PASS or status == 207:
+        if status in TRANSIENT or status == 207:
             raise RetryLater(sentence, after=retry_after(response), status=status)
         raise (StoreFull if status == 507 else TaskError)(sentence, status=status)
 
@@ -121,40 +117,44 @@ class HttpFolder:
             return f"{said} to the {doing}: {self._credentials_advice()}"
         if status == 403:
             return (
-                f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for the right to "
-                "write there, or use other credentials."
+                f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for write "
+                "permission, or use other credentials."
             )
         if status in (404, 409, 410):
             return self._missing(f"{said} to the {doing}")
         if status in (405, 501):
             return (
-                f"{said}: it does not allow the {doing} in {self.url}. Check that destination is a folder to which "
-                "files can be uploaded, and the option https_method."
+                f"{said}: the server does not allow the {doing} in {self.url}. Check that destination is a folder for "
+                "uploads, and check the https_method option."
             )
         if status == 407:
             return (
-                f"The proxy wants credentials ({said}). Give them in the option proxy: http://USER:PASSWORD@host:port."
+                f"The proxy requires credentials ({said}). Set them in the proxy option: "
+                "http://USER:PASSWORD@host:port."
             )
         if status == 413:
             return f"{said}: the image is larger than the server accepts. Ask its administrators to raise the limit."
         if status == 507:
-            return f"{said}: the store is full. Free some space there, or ask its administrators for more."
+            return f"{said}: the store is full. Free up space there, or ask its administrators for more."
         if status in REDIRECTS:
             target = bare(urljoin(response.url, response.headers.get("Location", "")))
-            return f"{said} to the {doing}, and sends us to {target}. Uploads do not follow: correct destination."
+            return (
+                f"{said} to the {doing}, a redirect to {target}. Redirects of uploads are not followed: correct "
+                "destination."
+            )
         if status == 207:
-            return f"{self.host} could not do all of the {doing}."
+            return f"{self.host} could not complete the {doing}."
         return f"{said} to the {doing} in {self.url}."
 
     def _missing(self, said: str) -> str:
-        return f"{said}: the folder {self.url} is not there. Make it, or correct destination."
+        return f"{said}: the folder {self.url} does not exist. Create it, or correct destination."
 
     def _credentials_advice(self) -> str:
         if self._options.token:
-            return "the token is not accepted. Check token."
+            return "the server rejected the token. Check token."
         if self._options.username:
             return "the user name or the password is wrong. Check username and password."
-        return "it wants credentials. Give username and password, or token."
+        return "the server requires credentials. Set username and password, or token."
 
 
 def _authorization(options: StoreOptions) -> str | None:
@@ -162,6 +162,8 @@ def _authorization(options: StoreOptions) -> str | None:
         return bearer(options.token)
     if options.username:
         if options.password is None:
-            raise TaskError("username needs a password for an https:// destination. Give password, or token instead.")
+            raise TaskError(
+                "username needs a password for an https:// destination. Set password, or use token instead."
+            )
         return basic(options.username, options.password)
     return None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Writing to a raw repository of Sonatype Nexus, which shows a file when all of it has arrived."""
+"""Writing to a raw repository of Sonatype Nexus, which shows a file only after all of it has arrived."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
 
-# The word of the address after which the name of the repository comes.
+# The part of the address that precedes the name of the repository.
 _REPOSITORY = "repository"
 
 
@@ -26,11 +26,13 @@ def is_nexus(response: Any) -> bool:
 
 
 class NexusWriter(PlainPutWriter):
-    """How a raw repository of Nexus is written to."""
+    """Writes to a raw repository of Nexus."""
 
+    kind = "nexus"
     atomic = True
-    # It knows no conditions for writing.
+    # Nexus has no conditional writes.
     exclusive = False
+    compares = False
 
     def __init__(
         self,
@@ -60,22 +62,22 @@ class NexusWriter(PlainPutWriter):
         return sorted((stored for stored in found if stored is not None), key=lambda stored: stored.name)
 
     def _stored(self, name: str, asset: dict[str, Any]) -> Stored | None:
-        # Older releases do not tell the size.
+        # Older releases do not report the size.
         return Stored(name, int(asset["fileSize"])) if "fileSize" in asset else self._look(name)
 
     def _assets(self, base: str, repository: str) -> Any:
-        """Yield all files of the repository, whose list comes in pages."""
+        """Yield all files of the repository, from all pages of its list."""
         token: str | None = None
         while True:
             query = {"repository": repository, **({"continuationToken": token} if token else {})}
             response = self._folder.ask("GET", f"{base}/service/rest/v1/assets?{urlencode(query)}")
             if response.status_code == 403:
                 raise TaskError(
-                    f"{self._folder.host} does not let these credentials see the list of the repository. Ask its "
+                    f"{self._folder.host} does not allow these credentials to list the repository. Ask its "
                     f"administrators for the privilege nx-repository-view-raw-{repository}-browse.",
                     status=403,
                 )
-            self._folder.judge(response, "list of the folder")
+            self._folder.judge(response, "folder listing")
             page = response.json()
             yield from page.get("items", [])
             token = page.get("continuationToken")
@@ -84,23 +86,23 @@ class NexusWriter(PlainPutWriter):
 
 
 class _NoRedeploy(TaskError):
-    """The repository keeps what it has."""
+    """The repository does not allow replacing files."""
 
 
 def _explain(response: Any) -> Exception | None:
-    """Return what an error of Nexus means: it tells it in the line of the status."""
+    """Return what an error of Nexus means: its status line contains the reason."""
     if response.status_code != 400:
         return None
     host, words = urlsplit(response.url).netloc, (response.reason or "").lower()
     if "does not allow updating" in words:
         return _NoRedeploy(
-            f"{host} answered 400: the repository does not let a file be replaced, as catalog.json has to be. Ask its "
+            f"{host} answered 400: the repository does not allow replacing files, which catalog.json requires. Ask its "
             "administrators to set its deployment policy to 'Allow redeploy'.",
             status=400,
         )
     if "detected content type" in words:
         return TaskError(
-            f"{host} answered 400: the repository takes the file for another type than its name says. Ask its "
+            f"{host} answered 400: the repository detected another file type than the file name suggests. Ask its "
             "administrators to turn off 'Strict Content Type Validation' for it.",
             status=400,
         )
@@ -108,12 +110,12 @@ def _explain(response: Any) -> Exception | None:
 
 
 def _api_and_folder(url: str) -> tuple[str, str, str]:
-    """Return where Nexus is, the name of the repository, and the folder's path in it."""
+    """Return the address of Nexus, the name of the repository, and the folder's path in it."""
     parts = urlsplit(url)
     words = re.sub("/+", "/", unquote(parts.path)).strip("/").split("/")
     if _REPOSITORY not in words[:-1]:
         raise TaskError(
-            "The destination does not name a repository of Nexus. It looks like "
+            "The destination is not in a Nexus repository. Use a URL such as "
             "https://nexus.example.com/repository/images/golden."
         )
     at = words.index(_REPOSITORY)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Writing to a server that can only C(PUT), such as nginx without WebDAV."""
+"""Writing to a server that only supports C(PUT), such as nginx without WebDAV."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ import contextlib
 from typing import Any, Callable
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
-from ..base import Conflict, Notice, Partial, Sent, Stored, part_name
+from ..._http.session import GONE
+from ..base import Conflict, Partial, Sent, Stored, part_name
 from ..body import Body, Content
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 
-# Bytes by which images are told from each other.
+# Bytes that distinguish one image from another.
 _BEGINNING = 64 * 1024
 
 
 class PlainPutWriter:
-    """How a server is written to directly under the final name.
+    """Writes directly to the final name.
 
-    Most servers show a file only when all of it has arrived, but not all of them do, and none says so.
+    Most servers show a file only after all of it has arrived, but not all of them, and none reports which it is.
     """
 
+    kind = "put"
+    tried = True
     atomic = False
     staged = False
     resumes = False
-    # What is compared before a write may have changed when it is done: few of these servers know conditions.
+    # What is compared before a write may change before the write: few of these servers have conditional writes.
     exclusive = False
+    compares: bool | None = None
     digest_first = False
 
     def __init__(
@@ -43,22 +48,23 @@ class PlainPutWriter:
         self._version = version
 
     def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
-        """Send an empty file and remove it again, where it can be removed: else the answer to C(Expect) has to do.
+        """Send an empty file and remove it, where it can be removed; else rely on the answer to C(Expect).
 
-        Asking to remove a name that is not there tells both whether the credentials are good and whether removing is
-        allowed. Repositories often let a user write but not remove.
+        A request to remove a name that does not exist shows both whether the credentials are valid and whether removing
+        is allowed. Repositories often let a user write but not remove.
         """
         if not write:
             response = self._folder.get("HEAD", "")
             response.close()
             if response.status_code == 401:
-                self._folder.judge(response, "reading of the folder")
+                self._folder.judge(response, "folder lookup")
             return
         probe = part_name(name)
         response = self._folder.request("DELETE", probe)
         if response.status_code == 401:
             self._folder.judge(response, "upload")
         if response.status_code not in (200, 204, *GONE):
+            self.tried = False
             return
         try:
             self._folder.probe(probe)
@@ -66,8 +72,11 @@ class PlainPutWriter:
             with contextlib.suppress(RetryLater, TaskError):
                 self._folder.request("DELETE", probe)
 
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self.resumes
+
     def resumable(self, name: str, body: Body) -> Partial | None:
-        """Nobody knows what these servers do with a part of a file: some take it for the whole."""
+        """Return None: it is unknown how these servers treat a part of a file. Some take it for the whole file."""
 
     def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
         response = self._put(name, body, overwrite)
@@ -77,16 +86,16 @@ class PlainPutWriter:
         kept = self._look(name)
         if kept is None or kept.size != body.size:
             raise RetryLater(
-                f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
+                f"{self._folder.host} stored {kept.size if kept else 0} of the {body.size} bytes that were sent."
             )
         return Sent(name, body.size)
 
     def _put(self, name: str, body: Body, overwrite: bool, headers: dict[str, str] | None = None) -> Any:
-        """Send a body, and give up before its last block where somebody else has just taken the name."""
+        """Send a body, and stop before its last block if another writer has just used the name."""
         body.rewind()
         if overwrite:
             return self._folder.put_body(name, body, headers)
-        # The condition is not to be relied on: nginx ignores it, Apache does not.
+        # The condition is not reliable: nginx ignores it, Apache does not.
         guarded = _Guarded(body, lambda: self._refuse_others(name, body))
         return self._folder.put_body(name, guarded, {"If-None-Match": "*", **(headers or {})})
 
@@ -96,7 +105,7 @@ class PlainPutWriter:
             raise Conflict(name)
 
     def _is_our_start(self, name: str, body: Body) -> bool:
-        """Return whether what is there may be the beginning of what is being sent, as some servers show it."""
+        """Return whether the stored file may be the beginning of the one being sent, which some servers show."""
         response = self._folder.get("GET", name, {"Range": f"bytes=0-{_BEGINNING - 1}"})
         if response.status_code not in (200, 206):
             response.close()
@@ -107,13 +116,13 @@ class PlainPutWriter:
             return ours.read(len(start)) == start
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
-        """It has its name already."""
+        """Do nothing: the file has its final name already."""
 
     def discard(self, sent: Sent) -> None:
-        """It has its name already, and others may have seen it."""
+        """Do nothing: the file has its final name already, and others may have seen it."""
 
     def write(self, name: str, data: bytes, content_type: str, conditional: bool, expected: str | None) -> None:
-        """Write a small file: compared just before, and with the conditions of HTTP for the servers that know them."""
+        """Write a small file: compared just before, and with HTTP conditions for the servers that support them."""
         headers = {"Content-Type": content_type}
         if conditional:
             if self._version(name) != expected:
@@ -136,11 +145,14 @@ class PlainPutWriter:
         return False
 
     def list(self) -> Any:
-        raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}, because it is no WebDAV server.")
+        raise TaskError(
+            f"{self._folder.host} cannot list {self._folder.url}, because it is not a WebDAV server. Use another store "
+            "if you need the list."
+        )
 
 
 class _Guarded:
-    """A body that asks before it gives out its last block: without that, no server has a whole file."""
+    """A body that calls a check before it returns its last block, without which no server has the whole file."""
 
     def __init__(self, body: Body, ask: Callable[[], None]) -> None:
         self._body = body

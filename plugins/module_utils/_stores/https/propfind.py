@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The lists of WebDAV: what C(PROPFIND) answers."""
+"""Folder listings of WebDAV: the answers to C(PROPFIND)."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Entry:
     """One file or folder of a list."""
 
     name: str
-    # As the server says it, decoded, with a slash at its end.
+    # As sent by the server, decoded, with a trailing slash.
     path: str
     is_folder: bool
     size: int | None
     # Seconds since 1970, by the server's clock.
     modified: float | None
-    # Bytes that may still be written.
+    # Free space in bytes.
     available: int | None
 
 
 def propfind(folder: HttpFolder, name: str, depth: int) -> tuple[Any, list[Entry]]:
-    """Return the server's answer, and the entries when it is a list."""
+    """Return the server's answer, and the entries if it is a list."""
     headers = {"Depth": str(depth), "Content-Type": "application/xml"}
     response = folder.request("PROPFIND", name, headers, _WANTED, stream=True)
     if response.status_code != 207:
@@ -51,23 +51,23 @@ def propfind(folder: HttpFolder, name: str, depth: int) -> tuple[Any, list[Entry
         document += block
         if len(document) > _LARGEST_LIST:
             response.close()
-            raise TaskError(f"The list of {folder.url} is larger than 16 MiB. Use a folder with fewer files.")
+            raise TaskError(f"The listing of {folder.url} is larger than 16 MiB. Use a folder with fewer files.")
     return response, parse_entries(document)
 
 
 def parse_entries(document: bytes) -> list[Entry]:
     """Return the entries of a C(207 Multi-Status). Raises RetryLater when it is not one."""
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:  # no server sends them, unless to blow up the parser
-        raise RetryLater("The server's list of the folder holds a document type, which no WebDAV server sends.")
+    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:  # no server sends them, except to attack the parser
+        raise RetryLater("The server's folder listing contains a DOCTYPE or ENTITY, which no WebDAV server sends.")
     try:
         root = ElementTree.fromstring(document)
     except ElementTree.ParseError as error:
-        raise RetryLater(f"The server's list of the folder cannot be read: {error}.") from error
+        raise RetryLater(f"The server's folder listing cannot be parsed: {error}.") from error
     return [_entry(response) for response in root.iter("{DAV:}response")]
 
 
 def seconds(date: str) -> float | None:
-    """Return an HTTP date as seconds since 1970, None when it is none."""
+    """Return an HTTP date as seconds since 1970, None when it is not a date."""
     parsed = email.utils.parsedate_tz(date) if date else None
     return float(email.utils.mktime_tz(parsed)) if parsed else None
 
@@ -90,5 +90,5 @@ def _text(response: ElementTree.Element, name: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    """Servers without a quota say so in many ways: nothing, -1, -3."""
+    """Servers without a quota report it in different ways: nothing, -1, -3."""
     return int(text) if text.isdigit() else None

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..base import Notice, Partial, Sent, Store, Stored, StoreOptions, unheard, version_of
+from ..._http.session import GONE, TRANSIENT
+from ..base import Partial, Sent, Store, Stored, StoreOptions, version_of
 from ..body import Body, Content
 from .artifactory import ArtifactoryWriter, is_artifactory
-from .folder import GONE, MAY_PASS, HttpFolder
+from .folder import HttpFolder
 from .nexus import NexusWriter, is_nexus
 from .plain_put import PlainPutWriter
 from .webdav import PART_SIZE, WebDavWriter
@@ -32,7 +34,7 @@ _WITHOUT_MOVE: dict[str, type[PlainPutWriter]] = {
 
 
 class HttpsStore(Store):
-    """C(https://host/folder). Reading is the same on every server; writing is chosen when it is first wanted."""
+    """C(https://host/folder). Reading is the same on every server; the writer is chosen when first needed."""
 
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         self._folder = HttpFolder(destination, options)
@@ -41,6 +43,14 @@ class HttpsStore(Store):
         self._sleep = sleep
         self._chosen: WebDavWriter | PlainPutWriter | None = None
         self.url = self._folder.url
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self._writer.kind
+
+    @property
+    def tried(self) -> bool:  # type: ignore[override]
+        return self._writer.tried
 
     @property
     def atomic(self) -> bool:  # type: ignore[override]
@@ -73,20 +83,26 @@ class HttpsStore(Store):
         return self._chosen
 
     def _offered(self) -> str:
-        """Return how the server is to be written to, as it says itself."""
+        """Return how to write to the server, by its own answer."""
         response = self._folder.request("OPTIONS", "")
-        # Artifactory speaks some WebDAV, too, but shows what is renamed under no checksum of ours.
+        # Artifactory supports some WebDAV, too, but a renamed file does not keep our checksum.
         if is_artifactory(response):
             return "artifactory"
         if is_nexus(response):
             return "nexus"
-        if response.status_code == 401 or response.status_code in MAY_PASS:
+        if response.status_code == 401 or response.status_code in TRANSIENT:
             self._folder.judge(response, "OPTIONS request")
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
         return "webdav" if "DAV" in response.headers or "MOVE" in allowed else "put"
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._writer.check(name, content, write, notice)
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self._writer.can_resume(name, write)
+
+    def can_compare(self) -> bool | None:
+        return self._writer.compares
 
     def look(self, name: str) -> Stored | None:
         response = self._folder.get("HEAD", name)
@@ -96,28 +112,31 @@ class HttpsStore(Store):
         size = response.headers.get("Content-Length")
         if response.status_code in (405, 501) or (response.status_code == 200 and size is None):
             return self._look_by_reading(name)
-        self._folder.judge(response, "look at a file")
+        self._folder.judge(response, "file lookup")
         return self._stored(name, int(size or 0), response)
 
     def _look_by_reading(self, name: str) -> Stored | None:
-        """For servers that do not answer C(HEAD), or do not tell the size there."""
+        """For servers that do not answer C(HEAD), or do not report the size there."""
         response = self._folder.get("GET", name, {"Range": "bytes=0-0"})
         response.close()
         if response.status_code in GONE:
             return None
         if response.status_code == 416:  # there is no first byte
             return self._stored(name, 0, response)
-        self._folder.judge(response, "look at a file")
+        self._folder.judge(response, "file lookup")
         ranged = _RANGE.match(response.headers.get("Content-Range", ""))
         if response.status_code == 206 and ranged:
             return self._stored(name, int(ranged.group(1)), response)
         if response.status_code == 200 and "Content-Length" in response.headers:
             return self._stored(name, int(response.headers["Content-Length"]), response)
-        raise TaskError(f"{self._folder.host} does not tell the size of its files, so nothing can be proven there.")
+        raise TaskError(
+            f"{self._folder.host} does not report the size of its files, so uploads cannot be verified. Use another "
+            "store, or ask the server's administrators to send Content-Length."
+        )
 
     @staticmethod
     def _stored(name: str, size: int, response: Any) -> Stored:
-        # Artifactory's, computed from the bytes that it keeps.
+        # Artifactory computes it from the stored bytes.
         digest = response.headers.get("X-Checksum-Sha256", "").lower()
         known = digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
         return Stored(name, size, known, response.headers.get("ETag"))
@@ -138,10 +157,10 @@ class HttpsStore(Store):
         response = self._folder.get("GET", name, {"Range": f"bytes={start}-"} if start else None)
         if response.status_code in GONE:
             response.close()
-            raise RetryLater(f"{self._folder.address(name)} is not there any more.")
+            raise RetryLater(f"{self._folder.address(name)} no longer exists.")
         self._folder.judge(response, "download")
         begins = response.headers.get("Content-Range", "").replace("=", " ").strip()
-        # A server may send the whole file, whatever it was asked for.
+        # A server may ignore the range and send the whole file.
         unwanted = 0 if begins.startswith(f"bytes {start}-") else start
         for block in self._folder.blocks(response):
             wanted = block[unwanted:]
@@ -155,15 +174,15 @@ class HttpsStore(Store):
             if data is None and self._is_being_written(name):
                 self._sleep(_READ_WAIT)
                 continue
-            if data is None:  # the writer may have ended between the two questions
+            if data is None:  # the writer may have finished between the two requests
                 data = self._read_once(name, limit)
             return None if data is None else (data, version_of(data))
-        raise RetryLater(f"Another run has been writing {self._folder.address(name)} for too long.")
+        raise RetryLater(f"Another run is still writing {self._folder.address(name)}.")
 
     def _is_being_written(self, name: str) -> bool:
         try:
             return self._writer.is_being_written(name)
-        except TaskError:  # whoever may only read cannot ask
+        except TaskError:  # without write permission, this cannot be asked
             return False
 
     def _read_once(self, name: str, limit: int) -> bytes | None:
@@ -178,7 +197,8 @@ class HttpsStore(Store):
             if len(data) > limit:
                 response.close()
                 raise TaskError(
-                    f"{self._folder.address(name)} is larger than {limit} bytes: it is not what it should be."
+                    f"{self._folder.address(name)} is larger than {limit} bytes, so it is not the expected file. Check "
+                    "what was stored under that name."
                 )
         return data
 

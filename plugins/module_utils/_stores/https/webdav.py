@@ -4,9 +4,9 @@
 # PRIVATE to this collection: not for use from outside of it.
 """Writing to a WebDAV server: under a temporary name first, then C(MOVE).
 
-Some servers go on within a file (C(PUT) with C(Content-Range)), some refuse to, and some take the second half for the
-whole. No header tells, so each is tried out with a tiny file. To those that can, a big file is sent in parts: Apache
-throws away what it has of a new file when the connection breaks, but keeps what was added to one that is there.
+Some servers can add to a file (C(PUT) with C(Content-Range)), some refuse to, and some take the second half for the
+whole file. No header shows which it is, so each server is tested with a tiny file. Servers that can get a large file in
+parts: Apache drops a new file when the connection is lost, but keeps what was added to an existing one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._http.session import GONE
 from ..base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Stored,
@@ -33,22 +34,27 @@ from ..base import (
     version_of,
 )
 from ..body import Body, Chunk, Content
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .propfind import Entry, propfind
 from .webdav_lock import WebDavLock
 
 PART_SIZE = 64 * 1024 * 1024
-# Seconds between the attempts to remove what a server may not have written down yet.
+# Seconds between the attempts to remove what a server may not have stored yet.
 _SETTLE_PAUSES = (0.1, 0.4)
+# The last byte is replaced where a server goes on within a file.
+_PROBE = b"ab-"
 _BUSY = (408, 423, 425, 429, 502, 503, 504)
 
 
 class WebDavWriter:
-    """How a WebDAV server is written to."""
+    """Writes to a WebDAV server."""
 
+    kind = "webdav"
+    tried = True
     atomic = True
     staged = True
     exclusive = True
+    compares = True
     digest_first = False
 
     def __init__(
@@ -65,9 +71,9 @@ class WebDavWriter:
         self._part_size = part_size
         self._sleep = sleep
         self._absolute_destination = True
-        # None until there was a file for which it matters.
+        # None until there is a file for which it matters.
         self.resumes: bool | None = None
-        # What a killed run has left, until it is ours; then the part that is ours.
+        # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
 
@@ -91,10 +97,10 @@ class WebDavWriter:
                 notice(removed(self._folder.address(name)))
 
     def _entries_if_any(self) -> list[Entry]:
-        """Return the list of the folder; nothing where the server gives no lists, which an upload can do without."""
+        """Return the folder listing, or an empty list where the server has none; an upload works without it."""
         response, entries = propfind(self._folder, "", 1)
         if response.status_code not in (207, 400, 403, 405, 501):
-            self._folder.judge(response, "reading of the folder")
+            self._folder.judge(response, "folder listing")
         return entries
 
     def _check_space(self, entries: list[Entry], size: int) -> None:
@@ -102,17 +108,17 @@ class WebDavWriter:
         own = next((entry for entry in entries if entry.path == own_path), None)
         if own is not None and own.available is not None and own.available < size:
             raise TaskError(
-                f"{self._folder.host} has {in_words(own.available)} left for {self._folder.url}, and the image needs "
-                f"{in_words(size)}. Free some space there, or ask its administrators for more.",
+                f"{self._folder.host} has {in_words(own.available)} free for {self._folder.url}, but the image needs "
+                f"{in_words(size)}. Free up space there, or ask its administrators for more.",
                 free_bytes=own.available,
                 needed_bytes=size,
             )
 
     def _probe(self, name: str, content: Content) -> None:
-        """Write, rename and remove a tiny file: what a server says that it allows is not always what it does."""
+        """Write, rename and remove a tiny file: a server does not always allow what it announces."""
         first, second = part_name(name), part_name(name)
         try:
-            self._folder.probe(first, b"ab-")
+            self._folder.probe(first, _PROBE)
             if content.size > self._part_size:
                 self.resumes = self._goes_on_within(first)
             self._move(first, second, overwrite=False)
@@ -122,8 +128,19 @@ class WebDavWriter:
             self._try_delete(second)
             raise
 
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        """Return whether the server goes on within a file; None where that was not tried out and must not be."""
+        if self.resumes is None and write:
+            part = part_name(name)
+            try:
+                self._folder.probe(part, _PROBE)
+                self.resumes = self._goes_on_within(part)
+            finally:
+                self._try_delete(part)
+        return self.resumes
+
     def _goes_on_within(self, name: str) -> bool:
-        """Return whether the server puts bytes at a place within a file. The last one of C(ab-) is to be replaced."""
+        """Return whether the server writes at an offset in a file. The last byte of C(ab-) is to be replaced."""
         response = self._folder.put(name, b"cd", {"Content-Range": "bytes 2-3/4"})
         if response.status_code in _BUSY:
             self._folder.judge(response, "upload")
@@ -132,7 +149,7 @@ class WebDavWriter:
     def resumable(self, name: str, body: Body) -> Partial | None:
         if self._left is not None:
             self._own = self._own or part_name(name, body.content)
-            # Whatever it answers, the look at the new name tells what became of it.
+            # The answer does not matter: the lookup of the new name below shows the result.
             self._ask_to_move(self._left.name, self._own, False, self._folder.patience(self._left.size))
             self._left = None
         if self._own is None or not is_part_of(self._own, name, body.content):
@@ -140,7 +157,7 @@ class WebDavWriter:
         kept = self._look(self._own)
         whole = kept is not None and kept.size == body.size
         if kept is None or not (whole or (self.resumes and 0 < kept.size < body.size)):
-            # Not sent anew under that name: what is still under way to the server may arrive there.
+            # That name must not be used again: bytes that are still on their way to the server may arrive there.
             self._try_delete(self._own)
             self._own = None
             return None
@@ -157,7 +174,7 @@ class WebDavWriter:
             kept = self._look(part)
             if kept is None or kept.size != body.size:
                 raise RetryLater(
-                    f"{self._folder.host} kept {kept.size if kept else 0} of the {body.size} bytes that it was sent."
+                    f"{self._folder.host} stored {kept.size if kept else 0} of the {body.size} bytes that were sent."
                 )
         except BaseException as error:
             if not self.resumes or not is_worth_keeping(error):
@@ -167,7 +184,7 @@ class WebDavWriter:
         return Sent(part, body.size, resumed_from, proven=after is None)
 
     def _send_chunk(self, part: str, body: Body) -> None:
-        """Send what goes in one request: all of it to a server that does not go on within a file."""
+        """Send one request's share of the body: all of it if the server cannot resume within a file."""
         if not self.resumes:
             self._folder.judge(self._folder.put_body(part, body), "upload")
             return
@@ -177,7 +194,7 @@ class WebDavWriter:
         response = self._folder.put_body(part, Chunk(body, size), headers)
         if response.status_code == 413:
             raise TaskError(
-                f"{self._folder.host} does not accept {size} bytes in one request. Give a smaller part_size, or ask "
+                f"{self._folder.host} does not accept {size} bytes in one request. Set a smaller part_size, or ask "
                 "its administrators to raise the limit.",
                 status=413,
             )
@@ -206,8 +223,10 @@ class WebDavWriter:
     def list(self) -> list[Stored]:
         response, entries = propfind(self._folder, "", 1)
         if response.status_code != 207:
-            self._folder.judge(response, "reading of the folder")
-            raise TaskError(f"{self._folder.host} gives no list of {self._folder.url}.")
+            self._folder.judge(response, "folder listing")
+            raise TaskError(
+                f"{self._folder.host} does not list {self._folder.url}. Ask its administrators to allow PROPFIND there."
+            )
         files = [entry for entry in entries if not entry.is_folder and not entry.name.startswith(".")]
         return sorted((Stored(entry.name, entry.size or 0) for entry in files), key=lambda stored: stored.name)
 
@@ -223,16 +242,14 @@ class WebDavWriter:
     def _move(self, source: str, target: str, overwrite: bool, patience: float | None = None) -> None:
         response = self._ask_to_move(source, target, overwrite, patience)
         if response.status_code in (400, 502) and self._absolute_destination:
-            # Behind a proxy that ends TLS, some servers take our https:// for the address of another server.
+            # Behind a proxy that terminates TLS, some servers take our https:// for the address of another server.
             self._absolute_destination = False
             response = self._ask_to_move(source, target, overwrite, patience)
         if response.status_code == 412:
             raise Conflict(target)
         if response.status_code in GONE:
-            raise RetryLater(
-                f"{self._folder.host} does not have the temporary file any more, to rename it to {target}."
-            )
-        self._folder.judge(response, "renaming (MOVE)")
+            raise RetryLater(f"{self._folder.host} no longer has the temporary file that is to be renamed to {target}.")
+        self._folder.judge(response, "rename (MOVE)")
 
     def _ask_to_move(self, source: str, target: str, overwrite: bool, patience: float | None) -> Any:
         address = self._folder.address(target)
@@ -243,7 +260,7 @@ class WebDavWriter:
         return self._folder.request("MOVE", source, headers, answer_timeout=patience)
 
     def _remove_broken(self, part: str) -> None:
-        """Remove what a transfer left that broke: the server may write it down only when it notices the break."""
+        """Remove what an interrupted transfer left. The server may store it only when it notices the interruption."""
         for pause in _SETTLE_PAUSES:
             if self._try_delete(part):
                 return
@@ -251,7 +268,7 @@ class WebDavWriter:
         self._try_delete(part)
 
     def _try_delete(self, name: str) -> bool:
-        """Remove what is in the way, as well as it goes: the error that brought us here is the one to tell about."""
+        """Try to remove a leftover. Failures are ignored: the error that led here is the one to report."""
         with contextlib.suppress(RetryLater, TaskError):
             return 200 <= self._folder.request("DELETE", name).status_code < 300
         return False

@@ -2,23 +2,24 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The lock of a WebDAV server's folder."""
+"""A lock in a folder of a WebDAV server."""
 
 from __future__ import annotations
 
 import time
 from typing import Callable
 
+from ..._http.session import GONE
 from ..folder_lock import FolderLock
-from .folder import GONE, HttpFolder
+from .folder import HttpFolder
 from .propfind import propfind, seconds
 
 
 class WebDavLock(FolderLock):
     """A lock on one small file of a WebDAV server.
 
-    Conditions with ETags will not do: nginx ignores them, and makes its ETags of seconds and sizes. C(LOCK) is switched
-    off in many servers.
+    Conditions with ETags are not sufficient: nginx ignores them, and its ETags consist of seconds and sizes. C(LOCK) is
+    disabled on many servers.
     """
 
     def __init__(self, folder: HttpFolder, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -36,7 +37,7 @@ class WebDavLock(FolderLock):
             now = seconds(response.headers.get("Date", ""))
             modified = entries[0].modified if entries else None
             return max(0.0, now - modified) if now is not None and modified is not None else 0.0
-        if response.status_code not in GONE:  # a server without lists
+        if response.status_code not in GONE:  # a server without folder listings
             response = self._folder.get("GET", self._name)
             response.close()
         return None if response.status_code in GONE else 0.0

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The client of an S3 store: boto3 makes and signs the requests, C(_http.session) sends them.
+"""The client of an S3 store: boto3 creates and signs the requests, C(_http.session) sends them.
 
-So they go the way of all our requests: proxies come from the option or the environment alone, nothing is sent before
-the server wants it, what crawls counts as broken, and errors are in our words. boto3 itself tries nothing again: it
-cannot tell what may be.
+So they follow the same rules as all our requests: proxies come from the option or the environment alone, no body is
+sent before the server asks for it, slow connections count as broken, and errors have our messages. boto3 itself makes
+no retries, because it does not know which failures are transient for us.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from ..._http.session import Http, retry_after
 from ..base import StoreOptions
 from .errors import EXPIRED, Place, Refusal, Refused, understood, wrong_region
 
-# A server that has all bytes may still copy or hash them before it answers; this is taken as its slowest.
+# Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
-# Where a host of Amazon's is told who it is.
+# The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
 
 
 @dataclass(frozen=True)
 class _Login:
-    """A client, and the keys that it began with."""
+    """A client, and the keys that it was created with."""
 
     client: Any
     keys: tuple[str | None, ...]
 
 
 class S3Client:
-    """Requests for one bucket. Any thread may make them."""
+    """Requests for one bucket. Any thread may use it."""
 
     def __init__(self, bucket: str, url: str, options: StoreOptions) -> None:
         self.bucket = bucket
@@ -68,7 +68,7 @@ class S3Client:
         )
         self._login: _Login | None = None
         self._logging_in = threading.Lock()
-        # Per thread: a session to send with, and what the request at hand wants beside its parameters.
+        # Per thread: an HTTP session, and what the current request needs besides its parameters.
         self._own = threading.local()
 
     def call(
@@ -79,10 +79,10 @@ class S3Client:
         work: int = 0,
         **parameters: Any,
     ) -> Any:
-        """Make a request, by the name of boto3's method, and return what boto3 does.
+        """Send a request, by the name of boto3's method, and return boto3's result.
 
-        Raises Refused for a code of C(accept); for all others RetryLater, or TaskError with a sentence.
-        C(conditions) are headers. C(work) is the bytes that the server may have to work on before it answers.
+        Raises Refused for a code in C(accept); for all others RetryLater, or TaskError with a message.
+        C(conditions) are headers. C(work) is how many bytes the server may have to process before it answers.
         """
         login = self._logged_in()
         self._own.headers = dict(conditions or {})
@@ -98,20 +98,20 @@ class S3Client:
         if refusal.code in accept:
             raise Refused(refusal.code, refusal.status)
         if refusal.code in EXPIRED and self._renew(login):
-            raise RetryLater("The temporary credentials have expired, and were renewed.", after=0.0)
+            raise RetryLater("The temporary credentials expired and were renewed.", after=0.0)
         raise understood(refusal, self.place)
 
     def _region(self) -> str:
-        # Stores that are not Amazon's have one region, whatever it is called; most take this name for it.
+        # Stores other than Amazon's have one region, and most accept this name for it.
         found = "us-east-1" if self._options.endpoint_url else self._session().region_name
         if not found:
-            raise TaskError("Give region: that of the bucket, such as eu-central-1.")
+            raise TaskError("No region is set for S3. Set region to that of the bucket, such as eu-central-1.")
         return found
 
     def _session(self) -> Any:
         options = self._options
         core = load("botocore.session").Session()
-        # It tells on which Pythons its next releases will run.
+        # boto3 warns about Python versions that its next releases will not support.
         warnings.filterwarnings("ignore", "Boto3 will no longer support Python", category=Warning)
         if options.access_key is None:
             _keep_off_system_proxies()
@@ -138,22 +138,21 @@ class S3Client:
             credentials = session.get_credentials()
             if credentials is None:
                 raise TaskError(
-                    "There are no credentials for S3, and it is not written to without. Give access_key and "
-                    "secret_key, or log in so that boto3 finds them: in the environment, in a profile (AWS_PROFILE), "
-                    "or as the role of the host."
+                    "No credentials for S3 were found. Set access_key and secret_key, or log in so that boto3 finds "
+                    "credentials: in the environment, in a profile (AWS_PROFILE), or as the role of the host."
                 )
             frozen = credentials.get_frozen_credentials()
             client = session.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=self._config())
         except self._errors.BotoCoreError as error:
             raise self._unsent(error) from error
         except ValueError as error:
-            raise TaskError("endpoint_url is not a valid URL. It looks like https://s3.example.com:9000.") from error
+            raise TaskError("endpoint_url is not a valid URL. Use one such as https://s3.example.com:9000.") from error
         client.meta.events.register("before-call.s3", self._add_headers)
         client.meta.events.register("before-send.s3", self._send)
         return _Login(client, (frozen.access_key, frozen.token))
 
     def _renew(self, old: _Login) -> bool:
-        """Log in again; return whether that brought other credentials than those that have expired."""
+        """Log in again; return whether that returned other credentials than the expired ones."""
         if self.place.given_keys:
             return False
         with self._logging_in:
@@ -166,17 +165,17 @@ class S3Client:
         wanted = {
             "signature_version": "s3v4",
             "retries": {"total_max_attempts": 1, "mode": "standard"},
-            # The bytes are protected by TLS and by the checksums that we give.
+            # The bytes are protected by TLS and by the checksums that we send.
             "s3": {
                 "addressing_style": "path" if self.endpoint else "auto",
                 "payload_signing_enabled": False,
                 "us_east_1_regional_endpoint": "regional",
             },
-            # Not None, for which the system would be asked.
+            # Not None, with which botocore would read the system's settings.
             "proxies": {},
             "user_agent_extra": "macops.parallels",
             "max_pool_connections": 1,
-            # From here on not known to every release.
+            # Not every release supports the following options.
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
             "ignore_configured_endpoint_urls": True,
@@ -184,11 +183,11 @@ class S3Client:
         return config(**{name: value for name, value in wanted.items() if name in config.OPTION_DEFAULTS})
 
     def _add_headers(self, params: dict[str, Any], **_unused: Any) -> None:
-        """Add what not every release of boto3 has a parameter for, before it is signed."""
+        """Add headers for which not every release of boto3 has a parameter, before the request is signed."""
         params["headers"].update(getattr(self._own, "headers", {}))
 
     def _send(self, request: Any, **_unused: Any) -> Any:
-        """Send a signed request in place of botocore, and return the answer in its form."""
+        """Send a signed request instead of botocore, and return the answer in botocore's form."""
         headers = {name: _text(value) for name, value in request.headers.items()}
         expect = headers.pop("Expect", None) is not None
         http = self._http()
@@ -220,34 +219,36 @@ class S3Client:
         return self._own.http
 
     def _refuse_other_region(self, response: Any) -> None:
-        """Raise TaskError when Amazon says that the bucket is elsewhere: boto3 would go there without a word."""
+        """Raise TaskError if Amazon reports another region for the bucket: boto3 would follow silently."""
         told = response.headers.get("x-amz-bucket-region")
         if response.status_code >= 300 and told and told != self.region:
             response.close()
             raise wrong_region(self.place, told)
 
     def _unsent(self, error: Exception) -> Exception:
-        """Return what to raise for an error of botocore's own, whose text may hold anything."""
+        """Return what to raise for botocore's own errors, whose text may contain secrets."""
         kind = type(error).__name__
         if kind in ("NoCredentialsError", "PartialCredentialsError"):
-            return TaskError("The credentials for S3 are not complete. Give access_key and secret_key.")
+            return TaskError("The credentials for S3 are incomplete. Set access_key and secret_key.")
         if kind in ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError"):
             return TaskError(
-                f"The profile that AWS_PROFILE names, or the configuration of AWS in ~/.aws, cannot be used ({kind}). "
-                "Correct it, or give access_key and secret_key."
+                f"The profile in AWS_PROFILE or the AWS configuration in ~/.aws cannot be used ({kind}). "
+                "Correct it, or set access_key and secret_key."
             )
         if "Token" in kind or "SSO" in kind or kind == "CredentialRetrievalError":
             return TaskError(
-                f"The source of the credentials for S3 gave none ({kind}). Log in again (such as with aws sso login), "
-                "or give access_key and secret_key."
+                f"The source of the credentials for S3 returned none ({kind}). Log in again (for example with aws sso "
+                "login), or set access_key and secret_key."
             )
         if kind in ("ParamValidationError", "InvalidRegionError"):
             return TaskError(
-                f"The request cannot be made ({kind}). Check destination, region and the options that begin with s3_."
+                f"The request is not valid ({kind}). Check destination, region and the options that start with s3_."
             )
         if kind in ("ResponseParserError", "IncompleteReadError"):
-            return RetryLater(f"{self.place.host} does not answer like an S3 store ({kind}). Check endpoint_url.")
-        return RetryLater(f"{self.place.host}, or the source of the credentials, cannot be used now ({kind}).")
+            return RetryLater(
+                f"The answer of {self.place.host} is not that of an S3 store ({kind}). Check endpoint_url."
+            )
+        return RetryLater(f"{self.place.host} or the source of the credentials is not available ({kind}).")
 
 
 class _Answer:
@@ -287,9 +288,9 @@ def _text(value: Any) -> str:
 
 
 def _keep_off_system_proxies() -> None:
-    """Keep botocore from asking macOS for proxies when it looks for a role: that crashes in a process that was forked.
+    """Keep botocore from asking macOS for proxies when it looks for a role: that crashes in a forked process.
 
-    It asks when the environment names none at all.
+    It asks macOS when the environment contains no proxy variables.
     """
     if not getproxies_environment():
         os.environ["NO_PROXY"] = _ROLE_ADDRESS

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What the refusals of an S3 store mean in words."""
+"""Error messages for the refusals of an S3 store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRONG_CHECKSUM = (
     "InvalidArgument",
 )
 
-# Codes that other stores use, too, for what AWS has no code for.
+# Codes of other stores for conditions for which AWS has no code.
 _FULL = re.compile(r"quota|storagefull|insufficientstorage|diskfull|507|toomanybuckets|spaceexceeded", re.IGNORECASE)
 _THROTTLED = re.compile(r"slowdown|thrott|toomanyrequests|requestlimitexceeded|bandwidthlimit", re.IGNORECASE)
 _MAY_PASS = (
@@ -44,13 +44,13 @@ _MAY_PASS = (
     "XAmzContentSHA256Mismatch",
     "TemporaryRedirect",
 )
-# A success that turned out to be none while it was under way is told in the body of an answer that began with 200;
-# older releases of boto3 then know no code.
+# An operation that fails after the answer has begun with 200 is reported in the body; older releases of boto3 then
+# return no code.
 _STATUS_MAY_PASS = (200, 307, 408, 425, 429, 500, 502, 503, 504)
 _WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
 _ENCRYPTION = ("InvalidEncryptionAlgorithmError", "ServerSideEncryptionConfigurationNotFoundError")
 
-# What each request needs in a policy, by the name of the client's method.
+# The permission that each request needs in a policy, by the name of the client's method.
 PERMISSIONS = {
     "abort_multipart_upload": "s3:AbortMultipartUpload",
     "complete_multipart_upload": "s3:PutObject",
@@ -65,13 +65,13 @@ PERMISSIONS = {
     "put_object": "s3:PutObject",
     "upload_part": "s3:PutObject",
 }
-# For what is written with more than bytes.
+# Requests that set ACL, tags and encryption.
 _WRITES = ("create_multipart_upload", "put_object")
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the sentences about a store name."""
+    """The facts about a store for the messages."""
 
     url: str
     bucket: str
@@ -87,12 +87,12 @@ class Place:
     storage_class: str | None = None
 
     def address(self, key: str) -> str:
-        """Return how a file of the bucket is called in a sentence."""
+        """Return the address of a file in the bucket for messages."""
         return f"s3://{self.bucket}/{key}"
 
 
 class Refused(Exception):
-    """The store has refused something with a code that the caller knows what to do about."""
+    """The store refused a request with a code that the caller handles."""
 
     def __init__(self, code: str, status: int) -> None:
         super().__init__(code)
@@ -102,14 +102,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that is none of success, without any text of the server's."""
+    """An error answer, without any text of the server."""
 
     operation: str
     code: str
     status: int
-    # The region that the store names instead of ours.
+    # The region that the store reports for the bucket.
     region: str | None = None
-    # Seconds; the pause that it asks for.
+    # Seconds; the delay that the store requests.
     after: float | None = None
 
 
@@ -119,21 +119,21 @@ def understood(refusal: Refusal, place: Place) -> Exception:
     details: dict[str, Any] = {"status": status, "code": code}
     if _FULL.search(code) or status == 507:
         return StoreFull(
-            f"{_said(refusal, place)}: the store is full, or the quota of the bucket is used up. Free some space in "
+            f"{_said(refusal, place)}: the store is full, or the quota of the bucket is used up. Free up space in "
             f"{place.url}, or ask its administrators for more.",
             **details,
         )
     sentence = _final_sentence(refusal, place)
     if sentence is None and may_pass(code, status):
-        words = "is too busy" if _THROTTLED.search(code) else "could not do it now"
+        words = "the store is too busy" if _THROTTLED.search(code) else "the store could not process the request"
         more = ""
         if place.encryption and code == "InternalError" and refusal.operation in _WRITES:
-            more = " If that does not pass, it may not be able to encrypt: leave out s3_encryption."
-        return RetryLater(f"{_said(refusal, place)}: it {words}.{more}", after=refusal.after, **details)
+            more = " If that persists, the store may not support encryption: omit s3_encryption."
+        return RetryLater(f"{_said(refusal, place)}: {words}.{more}", after=refusal.after, **details)
     if sentence is None:
         sentence = (
             f"{_said(refusal, place)}. Check the destination and its options, and ask the store's administrators what "
-            "this code means there."
+            "this code means."
         )
     return TaskError(sentence, **details)
 
@@ -151,10 +151,10 @@ def wrong_region(place: Place, region: str | None) -> TaskError:
 
 
 def unclear_look(place: Place, name: str) -> TaskError:
-    """Return the error for a refusal that may only mean that nothing is there."""
+    """Return the error for a refusal that may only mean that the file does not exist."""
     return TaskError(
-        f"{place.host} does not say whether {name} is in {place.url}: it answers 403 AccessDenied, as it does for a "
-        "file that these credentials may not read, and for one that is not there while they may not list the bucket. "
+        f"{place.host} does not report whether {name} exists in {place.url}: it answered 403 AccessDenied. It does so "
+        "for a file that these credentials may not read, and for a missing file if they may not list the bucket. "
         f"Allow them s3:GetObject on the files below {place.url}, and s3:ListBucket on the bucket.",
         status=403,
         code="AccessDenied",
@@ -174,7 +174,7 @@ def _final_sentence(refusal: Refusal, place: Place) -> str | None:
     if code in EXPIRED or code == "InvalidToken":
         return _credentials_ended(code, place)
     if code in ("AccessDenied", "403", "Forbidden", "AllAccessDisabled"):
-        return f"{said}: the credentials may not do that. {_allow(refusal, place)}"
+        return f"{said}: the credentials do not have permission. {_allow(refusal, place)}"
     plain = _SENTENCES.get(code)
     if plain is not None:
         return f"{said}: {plain.format(**_words(place))}"
@@ -184,39 +184,38 @@ def _final_sentence(refusal: Refusal, place: Place) -> str | None:
             "enabled and in the bucket's region, and that its policy allows these credentials to use it."
         )
     if code in ("InvalidArgument", "InvalidRequest", "MalformedXML") and refusal.operation in _WRITES:
-        return (
-            f"{said}: it does not take one of the options with which it is to keep the files. {_check_options(place)}"
-        )
+        return f"{said}: the store does not accept one of the options for storing files. {_check_options(place)}"
     if code in NOT_SUPPORTED:
-        return f"{said}: this store cannot do that. {_check_options(place)}"
+        return f"{said}: this store does not support the request. {_check_options(place)}"
     return None
 
 
 _SENTENCES: Mapping[str, str] = {
     "AccessControlListNotSupported": (
-        "access control lists are switched off for the bucket {bucket} (Object Ownership: bucket owner enforced). "
-        "Leave out s3_acl, and let a bucket policy say who may read."
+        "access control lists are disabled for the bucket {bucket} (Object Ownership: bucket owner enforced). "
+        "Omit s3_acl, and set read access in a bucket policy."
     ),
-    "EntityTooLarge": "it accepts no image, or no part of one, that is so large. Ask its administrators.",
-    "EntityTooSmall": "the parts are smaller than this store accepts. Give a larger part_size.",
-    "InvalidAccessKeyId": "it does not know this access key. Check access_key.",
-    "InvalidBucketName": "'{bucket}' cannot be the name of a bucket. Correct destination.",
-    "InvalidClientTokenId": "it does not know this access key. Check access_key.",
-    "InvalidObjectState": "the file is in an archive, from which nothing can be downloaded. Restore it first.",
-    "InvalidSecurity": "it does not accept these credentials. Check access_key and secret_key.",
-    "InvalidStorageClass": "it has no storage class '{storage_class}'. Correct s3_storage_class.",
-    "InvalidTag": "it does not take these tags. Correct s3_tags.",
-    "NoSuchBucket": "the bucket {bucket} is not there. Make it, or correct destination.",
+    "EntityTooLarge": "the image, or a part of it, is larger than the store accepts. Ask its administrators.",
+    "EntityTooSmall": "the parts are smaller than this store accepts. Set a larger part_size.",
+    "InvalidAccessKeyId": "the store does not know this access key. Check access_key.",
+    "InvalidBucketName": "'{bucket}' is not a valid bucket name. Correct destination.",
+    "InvalidClientTokenId": "the store does not know this access key. Check access_key.",
+    "InvalidObjectState": "the file is in an archive, from which it cannot be downloaded. Restore it first.",
+    "InvalidSecurity": "the store does not accept these credentials. Check access_key and secret_key.",
+    "InvalidStorageClass": "the store has no storage class '{storage_class}'. Correct s3_storage_class.",
+    "InvalidTag": "the store does not accept these tags. Correct s3_tags.",
+    "NoSuchBucket": "the bucket {bucket} does not exist. Create it, or correct destination.",
     "NotSignedUp": "the account of these credentials has no access to S3. Ask the account's owner.",
     "RequestTimeTooSkewed": (
         "the clock of the host that runs the module and that of the store are more than 15 minutes apart. Set the "
         "host's clock (on macOS: System Settings, General, Date & Time)."
     ),
     "SignatureDoesNotMatch": (
-        "secret_key does not belong to access_key. Check both; a slash or a plus may have been lost in copying."
+        "secret_key does not match access_key. Check both; a slash or a plus may have been lost in copying."
     ),
     **dict.fromkeys(
-        _ENCRYPTION, "it cannot encrypt as s3_encryption and s3_kms_key_id say. Correct them, or leave them out."
+        _ENCRYPTION,
+        "the store does not support the encryption in s3_encryption and s3_kms_key_id. Correct them, or omit them.",
     ),
 }
 
@@ -226,18 +225,18 @@ def _words(place: Place) -> dict[str, str]:
 
 
 def _credentials_ended(code: str, place: Place) -> str:
-    again = "What has arrived is kept: the same command goes on from there."
+    again = "Then run the same command again: it resumes the upload."
     if not place.given_keys:
         return (
             f"The temporary credentials for {place.host} have expired ({code}), and their source (environment, profile "
-            f"or role) had no new ones. Log in again, or refresh what provides them. {again}"
+            f"or role) has no new ones. Log in again, or refresh the source. {again}"
         )
     if place.has_session_token:
         return (
-            f"session_token has expired or is not valid any more ({code}). Give a new access_key, secret_key and "
+            f"session_token has expired or is no longer valid ({code}). Set a new access_key, secret_key and "
             f"session_token. {again}"
         )
-    return f"access_key and secret_key are not accepted any more ({code}). Give new ones. {again}"
+    return f"access_key and secret_key are no longer accepted ({code}). Set new ones. {again}"
 
 
 def _allow(refusal: Refusal, place: Place) -> str:
@@ -260,4 +259,4 @@ def _check_options(place: Place) -> str:
         "s3_storage_class": place.storage_class,
     }
     names = [name for name, value in given.items() if value]
-    return f"Leave out {', '.join(names)}, one by one." if names else "Ask its administrators, or use another store."
+    return f"Omit {', '.join(names)}, one by one." if names else "Ask its administrators, or use another store."

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What an S3 store can do, found out by writing a tiny file: what they say that they can is not what they do.
+"""Finds out what an S3 store supports by writing a tiny file, because stores do not always do what they announce.
 
-Look-alikes take digests that are wrong, and replace files that should have been left alone, without a word.
+Some S3-compatible stores silently accept wrong digests, and replace files although the request forbids it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Put = Callable[..., None]
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a store does for us."""
+    """What a store supports."""
 
-    # The digest that it compares with what it gets: "sha256", "crc32", "md5", "none".
+    # The digest that the store verifies: "sha256", "crc32", "md5", "none".
     checksum: str
-    # Whether it leaves a file alone that is not as the request says.
+    # Whether the store honors conditional writes.
     conditions: bool
 
 
 def learn(put: Put, options: StoreOptions) -> Abilities:
-    """Return what a store can do, and prove by the way that it can be written to."""
+    """Return what a store supports, and verify at the same time that it can be written to."""
     checksum = options.s3_checksum
     if options.endpoint_url is None:  # Amazon's own
         found = Abilities("sha256" if checksum == "auto" else checksum, conditions=True)
@@ -49,7 +49,7 @@ def learn(put: Put, options: StoreOptions) -> Abilities:
 
 
 def _best_checksum(put: Put) -> str:
-    """Return the best digest that the store compares with what it gets: only a wrong one can tell."""
+    """Return the best digest that the store verifies. Only a wrong digest shows whether it does."""
     wrong: Mapping[str, Any] = digests_of(b"other bytes")
     for checksum in ("sha256", "md5"):
         try:
@@ -64,7 +64,7 @@ def _best_checksum(put: Put) -> str:
 
 
 def _takes(put: Put, checksum: str) -> bool:
-    """Return whether the store takes a digest that is right, rather than none at all."""
+    """Return whether the store accepts a correct digest, rather than refusing all."""
     try:
         put(checksum=checksum)
     except TaskError as error:
@@ -79,18 +79,18 @@ def _put_with(put: Put, checksum: str) -> None:
         put(checksum=checksum)
     except TaskError as error:
         if checksum != "none" and error.details.get("code") in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
-            add_sentence(error, f"The checksum {checksum} may be the reason: set s3_checksum to auto.")
+            add_sentence(error, f"The checksum {checksum} may be the cause: set s3_checksum to auto.")
         raise
 
 
 def _honours_conditions(put: Put) -> bool:
-    """Return whether a file that is there is left alone when it has to be absent."""
+    """Return whether the store refuses to replace a file with C(If-None-Match)."""
     try:
         put(conditions={"If-None-Match": "*"}, accept=(*CONDITION_FAILED, *NOT_SUPPORTED))
     except Refused as refused:
         return refused.code in CONDITION_FAILED
     except TaskError as error:
-        if error.details.get("code") in WRONG_CHECKSUM:  # some say so of a header that they do not know
+        if error.details.get("code") in WRONG_CHECKSUM:  # some answer this to a header that they do not support
             return False
         raise
     return False

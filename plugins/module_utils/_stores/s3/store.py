@@ -2,10 +2,10 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""S3, Amazon's or a look-alike's: C(s3://bucket/prefix).
+"""S3, Amazon's or a compatible store: C(s3://bucket/prefix).
 
-An image always goes out as a multipart upload: nothing is under its name before the upload is completed, and what has
-arrived stays in the store when it breaks.
+An image is always sent as a multipart upload: nothing has its name before the upload is completed, and the bytes that
+arrived stay in the store when the upload is interrupted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.files import BLOCK
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..._http.session import BLOCK
 from ..base import (
     SMALL_CACHE_CONTROL,
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -36,7 +36,6 @@ from ..base import (
     part_name,
     removed,
     this_host,
-    unheard,
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts
@@ -60,7 +59,7 @@ DEFAULT_CONCURRENCY = 4
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# After these codes the parts of an upload do not fit together any more: it begins anew.
+# After these codes the parts of an upload are not consistent: it restarts from the beginning.
 _BROKEN_UPLOAD = ("InvalidPart", "InvalidPartOrder")
 _IN_CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
 _BEYOND = ("InvalidRange", "416")
@@ -70,7 +69,8 @@ _FORBIDDEN = ("AccessDenied", "403")
 class S3Store(Store):
     """One prefix of a bucket."""
 
-    # The digest goes with the request that begins an upload, and is kept as metadata.
+    kind = "s3"
+    # The digest is sent with the request that begins an upload, and is stored as metadata.
     digest_first = True
 
     def __init__(self, destination: str, options: StoreOptions, page_size: int = 1000) -> None:
@@ -82,17 +82,17 @@ class S3Store(Store):
         self._uploads = Uploads(self._client, page_size)
         self._page_size = page_size
         self._concurrency = options.concurrency or DEFAULT_CONCURRENCY
-        # None until it was found out what the store verifies: "sha256", "crc32", "md5", "none".
+        # What the store verifies, None until it is known: "sha256", "crc32", "md5", "none".
         self._checksum: str | None = None
         self._notice: Notice = unheard
-        # The upload that is ours, the key of what was sent last, and what its parts were answered with.
+        # This run's upload, the key of the file that was sent last, and the answers to its parts.
         self._own: str | None = None
         self._target: str | None = None
-        # Of that upload: the size of its parts, and what it is.
+        # The part size and the identity of that upload.
         self._own_size = 0
         self._own_of = ""
         self._answers: dict[int, dict[str, Any]] = {}
-        # Of what was sent last.
+        # The digest of the file that was sent last.
         self._sha256: str | None = None
 
     # Asking
@@ -100,7 +100,7 @@ class S3Store(Store):
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._notice = notice
         part_size_for(content.size, self._options.part_size)
-        # Some stores make a bucket that is not there for the first file.
+        # Some stores create a missing bucket with the first file.
         self._check_bucket()
         if not write:
             return
@@ -108,11 +108,11 @@ class S3Store(Store):
         self._find_out(name)
         self._remove_left(name, content)
         if self._checksum in ("md5", "none") and self._options.s3_encryption == "aws:kms":
-            # The ETag of a part is not its MD5 then, and nothing else tells which bytes it has.
+            # Then the ETag of a part is not its MD5, and nothing else identifies its bytes.
             self.resumes = False
             return
         self._own = None
-        if not content.marks:  # there is nothing to send: it was asked for the way into the store alone
+        if not content.marks:  # there is nothing to send: only the access to the store was to be checked
             return
         try:
             best = self._uploads.sort_out(self._key(name), content.size, self._mark(name, content), notice)
@@ -122,18 +122,29 @@ class S3Store(Store):
             if best is not None:
                 self._own, self._own_size, self._own_of = best[0].name, best[1], self._about(name, content)
 
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        if not self.resumes:
+            return False
+        if self._checksum is None and self._options.s3_encryption == "aws:kms":
+            return None
+        return self._uploads.are_listed(self._key(name))
+
+    def can_compare(self) -> bool | None:
+        known = self._checksum is not None or self._options.endpoint_url is None
+        return self.exclusive if known else None
+
     def _check_bucket(self) -> None:
-        """Prove that the bucket is there, where that may be asked."""
+        """Verify that the bucket exists, where the credentials allow it."""
         try:
             self._client.call("head_bucket", ("403", "404", "NoSuchBucket"))
         except Refused as refused:
             if refused.status == 404:
                 raise TaskError(
-                    f"The bucket {self._bucket} is not there. Make it, or correct destination.", status=404
+                    f"The bucket {self._bucket} does not exist. Create it, or correct destination.", status=404
                 ) from refused
 
     def _find_out(self, name: str) -> None:
-        """Write and remove a tiny file, and learn from it what the store can do."""
+        """Write and remove a tiny file, and find out what the store supports."""
         probe = self._key(part_name(name))
         written = []
 
@@ -155,8 +166,8 @@ class S3Store(Store):
         except TaskError as error:
             if error.details.get("code") == "AccessDenied":
                 self._notice(
-                    f"A tiny file, {self._client.place.address(probe)}, stays in the store, because these credentials "
-                    "may not remove files. Allow them s3:DeleteObject."
+                    f"The tiny test file {self._client.place.address(probe)} stays in the store, because these "
+                    "credentials may not remove files. Allow them s3:DeleteObject."
                 )
         except (RetryLater, Refused):
             pass  # the next run removes it
@@ -167,7 +178,7 @@ class S3Store(Store):
         start = len(self._key(""))
         try:
             found = [Stored(key[start:], size) for key, size in self._keys(prefix)]
-        except TaskError:  # whoever may not list finds nothing
+        except TaskError:  # without permission to list, nothing is found
             return
         best, useless = left_parts(found, name, content)
         for left in [*useless, *([best.name] if best else [])]:
@@ -184,7 +195,7 @@ class S3Store(Store):
         return _stored(name, answer["ContentLength"], answer)
 
     def _look_by_reading(self, name: str) -> Stored | None:
-        """A refusal of C(HEAD) has no words: one of C(GET) has."""
+        """Use C(GET) after a refused C(HEAD), whose answer contains no error code."""
         try:
             answer = self._client.call(
                 "get_object", (*NOT_FOUND, *_FORBIDDEN, *_BEYOND), Key=self._key(name), Range="bytes=0-0"
@@ -242,7 +253,8 @@ class S3Store(Store):
             if self._is_published(name, body.size):
                 raise Conflict(name) from refused
             raise RetryLater(
-                f"{self._client.place.host} does not have the unfinished upload of {name} any more: it begins anew."
+                f"{self._client.place.host} no longer has the unfinished upload of {name}. The upload restarts from "
+                "the beginning."
             ) from refused
         except BaseException as error:
             if self._own is not None and not (self.resumes and is_worth_keeping(error)):
@@ -279,7 +291,9 @@ class S3Store(Store):
         etag = answer.get("ETag", "")
         md5 = part.digests.get("md5")
         if md5 is not None and is_md5(etag) and plain(etag) != md5.hex() and not answer.get("ServerSideEncryption"):
-            raise RetryLater(f"{self._client.place.host} has got other bytes than were sent in part {part.number}.")
+            raise RetryLater(
+                f"The bytes of part {part.number} that {self._client.place.host} received are not those that were sent."
+            )
         self._note_answer(part, etag, checksum)
 
     def _has(self, listed: Mapping[int, Listed], part: Part, checksum: str) -> bool:
@@ -296,8 +310,8 @@ class S3Store(Store):
     def _tell_what_was_in_vain(self, after: Partial | None, kept: int) -> None:
         if after is not None and after.size and not kept:
             self._notice(
-                f"{self._client.place.host} has {after.size} bytes of an unfinished upload, but does not tell by what "
-                "they can be compared with ours, or they are others: all of it was sent anew."
+                f"{self._client.place.host} has {after.size} bytes of an unfinished upload, but they differ from the "
+                "file or cannot be compared with it. The whole file was sent again."
             )
 
     def is_waiting(self, sent: Sent) -> bool:
@@ -309,7 +323,7 @@ class S3Store(Store):
             return True  # publish finds out
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
-        # Not every store honours the condition here, even where it does so elsewhere.
+        # Not every store honors the condition here, even if it does so for other requests.
         if not overwrite and self.look(name) is not None:
             raise Conflict(name)
         try:
@@ -329,22 +343,25 @@ class S3Store(Store):
                 return
             self._abort_own()
             raise RetryLater(
-                f"{self._client.place.host} cannot complete the upload of {name} ({refused.code}): it begins anew."
+                f"{self._client.place.host} cannot complete the upload of {name} ({refused.code}). The upload restarts "
+                "from the beginning."
             ) from refused
         if not answer.get("ETag"):
-            raise RetryLater(f"{self._client.place.host} did not say that it has completed the upload of {name}.")
+            raise RetryLater(f"{self._client.place.host} did not confirm that the upload of {name} is complete.")
         self._own = None
         self._prove_digest(name)
 
     def _prove_digest(self, name: str) -> None:
-        """Raise RetryLater when what was gone on with is the upload of another image, whose first parts are ours."""
+        """Raise RetryLater if the resumed upload was that of another image with equal first parts."""
         found = self.look(name)
         if found is not None and found.sha256 not in (None, self._sha256):
             self.delete(name)
-            raise RetryLater(f"The unfinished upload of {name} was that of another image: it begins anew.")
+            raise RetryLater(
+                f"The unfinished upload of {name} was that of another image. The upload restarts from the beginning."
+            )
 
     def _is_published(self, name: str, size: int) -> bool:
-        """Return whether these very bytes have the final name, put there by a request whose answer was lost."""
+        """Return whether exactly these bytes have the final name, by a request whose answer was lost."""
         found = self.look(name)
         return found is not None and found.size == size and found.sha256 is not None and found.sha256 == self._sha256
 
@@ -354,7 +371,7 @@ class S3Store(Store):
         self._own = None
 
     def _abort_own(self) -> None:
-        """Throw away what the store has, as well as it goes: the error that led here is the one to tell about."""
+        """Try to abort the upload. Failures are ignored: the error that led here is the one to report."""
         own, self._own = self._own, None
         if own is not None and self._target is not None:
             with contextlib.suppress(RetryLater, TaskError):
@@ -364,13 +381,13 @@ class S3Store(Store):
         self.resumes = False
         host = self._client.place.host
         if str(error) in NOT_SUPPORTED:
-            why = f"{host} does not tell which uploads are unfinished"
+            why = f"{host} does not list unfinished uploads"
         else:
             why = (
-                "these credentials may not see unfinished uploads (allow them s3:ListBucketMultipartUploads on the "
+                "these credentials may not list unfinished uploads (allow them s3:ListBucketMultipartUploads on the "
                 "bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload below the prefix)"
             )
-        self._notice(f"An upload to {self.url} that breaks begins anew, because {why}.")
+        self._notice(f"An interrupted upload to {self.url} restarts from the beginning, because {why}.")
 
     # Small files
 
@@ -381,8 +398,8 @@ class S3Store(Store):
         except Refused as refused:
             if refused.code in _BEYOND:
                 return
-            raise RetryLater(f"{self._client.place.address(self._key(name))} is not there any more.") from refused
-        # A store may send the whole file, whatever it was asked for.
+            raise RetryLater(f"{self._client.place.address(self._key(name))} no longer exists.") from refused
+        # A store may ignore the range and send the whole file.
         unwanted = 0 if answer.get("ContentRange", "").replace("=", " ").startswith(f"bytes {start}-") else start
         with contextlib.closing(answer["Body"]) as body:
             for block in iter(lambda: body.read(BLOCK), b""):
@@ -401,8 +418,8 @@ class S3Store(Store):
         with contextlib.closing(answer["Body"]) as body:
             if answer["ContentLength"] > limit:
                 raise TaskError(
-                    f"{self._client.place.address(self._key(name))} is larger than {limit} bytes: it is not what it "
-                    "should be."
+                    f"{self._client.place.address(self._key(name))} is larger than {limit} bytes, so it is not the "
+                    "expected file. Check what was stored under that name."
                 )
             data = b"".join(iter(lambda: body.read(BLOCK), b""))
         return data, answer["ETag"]
@@ -416,7 +433,7 @@ class S3Store(Store):
         if_absent: bool = False,
     ) -> None:
         conditions = {"If-None-Match": "*"} if if_absent else {"If-Match": if_version} if if_version else {}
-        # Amazon's own honours them.
+        # Amazon's own store honors them.
         if conditions and self._checksum is None and self._options.endpoint_url:
             self._find_out(name)
         if conditions and not self.exclusive:
@@ -435,7 +452,7 @@ class S3Store(Store):
             raise Conflict(name) from refused
 
     def _compare(self, name: str, expected: str | None) -> None:
-        """Raise Conflict when a small file is not what it was, for a store that does not compare by itself."""
+        """Raise Conflict if a small file has changed, for a store without conditional writes."""
         found = self.look(name)
         if (found.version if found else None) != expected:
             raise Conflict(name)
@@ -450,7 +467,7 @@ class S3Store(Store):
         accept: tuple[str, ...] = (),
         **parameters: Any,
     ) -> None:
-        """Write a small file, with a digest by which the store verifies it."""
+        """Write a small file, with a digest that the store verifies."""
         verified = checksum_of(digests or digests_of(data), checksum or self._checksum or self._likely_checksum())
         self._client.call(
             "put_object", accept, conditions, Key=key, Body=data, **verified, **self._protection(), **parameters
@@ -490,13 +507,13 @@ class S3Store(Store):
     def link(self, name: str) -> str:
         return public_url(self._bucket, self._key(name), self._client.region, self._options.endpoint_url)
 
-    # How it is kept
+    # How files are stored
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def _protection(self) -> dict[str, Any]:
-        """Return the parameters for all that is written: who may read it, how it is encrypted, what its tags are."""
+        """Return the parameters for every write: ACL, encryption and tags."""
         options = self._options
         found = {
             "ACL": options.s3_acl,
@@ -507,7 +524,7 @@ class S3Store(Store):
         return {name: value for name, value in found.items() if value}
 
     def _kept_with(self, name: str, sha256: str | None) -> dict[str, Any]:
-        """Return the parameters with which the upload of an image begins."""
+        """Return the parameters for the start of an image's upload."""
         headers = image_headers(name)
         found = {
             "Key": self._key(name),
@@ -521,7 +538,7 @@ class S3Store(Store):
         return {**{key: value for key, value in found.items() if value}, **self._protection()}
 
     def _about(self, name: str, content: Content) -> str:
-        """Return what tells one upload from others: what is to be under its name, and how it is to be kept."""
+        """Return what identifies an upload: its content, and how it is to be stored."""
         about = {"content": content.marks[0], "size": content.size, "kept": self._kept_with(name, None)}
         return json.dumps(about, sort_keys=True)
 
@@ -530,12 +547,12 @@ class S3Store(Store):
 
 
 def public_url(bucket: str, key: str, region: str, endpoint: str | None) -> str:
-    """Return the address from which everyone downloads a file, where the bucket lets everyone read."""
+    """Return the public download address of a file, for a bucket that allows public reads."""
     path = quote(key)
     if endpoint:
         return f"{endpoint}/{bucket}/{path}"
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    if "." in bucket:  # the certificate of *.s3.REGION.amazonaws.com does not hold for two labels
+    if "." in bucket:  # the certificate of *.s3.REGION.amazonaws.com is not valid for two labels
         return f"https://s3.{region}.{domain}/{bucket}/{path}"
     return f"https://{bucket}.s3.{region}.{domain}/{path}"
 
@@ -544,29 +561,29 @@ def _bucket_and_prefix(destination: str) -> tuple[str, str]:
     parts = urlsplit(destination)
     bucket, prefix = parts.netloc, unquote(parts.path).strip("/")
     if not bucket:
-        raise TaskError("The destination names no bucket. It looks like s3://bucket/prefix.")
+        raise TaskError("The destination has no bucket. Use a URL such as s3://bucket/prefix.")
     if not _BUCKET.fullmatch(bucket):
         raise TaskError(
-            f"'{bucket}' cannot be the name of a bucket. The destination looks like s3://bucket/prefix; the address of "
-            "a store that is not Amazon's goes into endpoint_url."
+            f"'{bucket}' is not a valid bucket name. Use a destination such as s3://bucket/prefix. For a store that is "
+            "not Amazon's, set endpoint_url to its address."
         )
     if any(label in ("", ".", "..") for label in prefix.split("/")) and prefix:
-        raise TaskError("The prefix of the destination must not hold '//', '/./' or '/../'. Correct destination.")
+        raise TaskError("The prefix of the destination must not contain '//', '/./' or '/../'. Correct destination.")
     return bucket, prefix
 
 
 def _with_endpoint(options: StoreOptions) -> StoreOptions:
-    """Return the options with an endpoint that is an address without a slash at its end, or none."""
+    """Return the options with an endpoint without a trailing slash, or without an endpoint."""
     endpoint = (options.endpoint_url or "").rstrip("/")
     if not endpoint:
         return replace(options, endpoint_url=None)
     parts = urlsplit(endpoint)
     if parts.username is not None or parts.query or parts.fragment:
-        raise TaskError("endpoint_url must hold no user name, no password, no '?' and no '#'. Correct it.")
+        raise TaskError("endpoint_url must not contain a user name, a password, '?' or '#'. Correct endpoint_url.")
     if parts.scheme != "https" or not parts.hostname:
         raise TaskError(
-            "endpoint_url has to be an https:// address, such as https://s3.example.com:9000: without TLS, images "
-            "would go over the network unprotected."
+            "endpoint_url must be an https:// address, such as https://s3.example.com:9000. Without TLS, images would "
+            "be sent unencrypted."
         )
     return replace(options, endpoint_url=endpoint)
 

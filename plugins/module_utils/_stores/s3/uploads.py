@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The multipart uploads of one file that are not finished: what they have, and what is to become of them."""
+"""The unfinished multipart uploads of one file: what they contain, and which are resumed or aborted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice
 from ..._common.retry import RetryLater
-from ..base import Notice
 from .client import S3Client
 from .errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
 from .parts import (
@@ -29,21 +29,21 @@ from .parts import (
     marked_size,
 )
 
-# Seconds without a new part, after which nobody can be sending any more.
+# Seconds without a new part after which no run can still be sending.
 STALE = 24 * 3600
 
 
 class NoLists(Exception):
-    """The store does not tell which uploads or parts there are."""
+    """The store does not list uploads or parts."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An upload that is not finished."""
+    """An unfinished upload."""
 
     name: str
     parts: tuple[Listed, ...]
-    # Seconds since something came in.
+    # Seconds since the last part arrived.
     age: float
 
     @property
@@ -52,7 +52,7 @@ class Unfinished:
 
 
 def digests_of(data: bytes) -> dict[str, bytes]:
-    """Return the digests by which stores compare something small."""
+    """Return the digests by which stores verify a small file."""
     return {
         "sha256": hashlib.sha256(data).digest(),
         "crc32": zlib.crc32(data).to_bytes(4, "big"),
@@ -61,7 +61,7 @@ def digests_of(data: bytes) -> dict[str, bytes]:
 
 
 def checksum_of(digests: Mapping[str, bytes], checksum: str) -> dict[str, str]:
-    """Return the parameter by which a store verifies what it gets, if any."""
+    """Return the parameter by which a store verifies the bytes, if any."""
     return {CHECKSUM_PARAMETERS[checksum]: encoded(digests[checksum])} if checksum in CHECKSUM_PARAMETERS else {}
 
 
@@ -76,13 +76,21 @@ class Uploads:
         """Return the unfinished uploads of a file. Raises NoLists."""
         found = []
         for upload, begun, now in list(self._begun(key)):
-            with contextlib.suppress(Refused):  # it has ended meanwhile
+            with contextlib.suppress(Refused):  # it has ended in the meantime
                 parts, last = self._listed(key, upload)
                 found.append(Unfinished(upload, tuple(parts), now - max(begun, last)))
         return found
 
+    def are_listed(self, key: str) -> bool:
+        """Return whether the store tells which uploads are unfinished."""
+        try:
+            next(self._begun(key), None)
+        except NoLists:
+            return False
+        return True
+
     def parts(self, key: str, upload: str) -> list[Listed] | None:
-        """Return the parts of an upload, None when there is no such upload. Raises NoLists."""
+        """Return the parts of an upload, None when the upload does not exist. Raises NoLists."""
         try:
             return self._listed(key, upload)[0]
         except Refused:
@@ -97,7 +105,7 @@ class Uploads:
         return True
 
     def abort(self, key: str, upload: str) -> bool:
-        """Throw away what an upload has; return whether it was there."""
+        """Abort an upload; return whether it existed."""
         try:
             self._client.call("abort_multipart_upload", GONE_UPLOAD, Key=key, UploadId=upload)
         except Refused:
@@ -105,10 +113,10 @@ class Uploads:
         return True
 
     def sort_out(self, key: str, size: int, mark: int, notice: Notice) -> tuple[Unfinished, int] | None:
-        """Return the best of the uploads that can be gone on with, and the size of its parts; abort what is of no use.
+        """Return the best upload that can be resumed, and its part size; abort useless uploads.
 
-        That is what has stood still for a day, and what this host has begun with other bytes or options. Whatever else
-        there is may be under way. Raises NoLists.
+        Useless are uploads without a new part for a day, and those that this host started with other bytes or options.
+        All others may be in progress. Raises NoLists.
         """
         ours = []
         for upload in self.of(key):
@@ -116,14 +124,14 @@ class Uploads:
             if part_size is not None and is_of(part_size, mark):
                 ours.append((upload, part_size))
             elif upload.age > STALE:
-                self._abort_with_notice(key, upload, "nothing has come in for it for a day", notice)
+                self._abort_with_notice(key, upload, "it received nothing for a day", notice)
             elif upload.parts and is_from(max(part.size for part in upload.parts), mark):
-                self._abort_with_notice(key, upload, "this host has begun it, with other bytes or options", notice)
+                self._abort_with_notice(key, upload, "this host started it with other bytes or options", notice)
         ours.sort(key=lambda found: found[0].size)
         best = ours.pop() if ours else None
         for upload, part_size in ours:
             if is_from(part_size, mark):
-                self._abort_with_notice(key, upload, "another one of the same image has more", notice)
+                self._abort_with_notice(key, upload, "another upload of the same image has more bytes", notice)
         return best
 
     def _abort_with_notice(self, key: str, upload: Unfinished, why: str, notice: Notice) -> None:
@@ -132,19 +140,19 @@ class Uploads:
             if self.abort(key, upload.name):
                 notice(f"Removed {what}: {why}.")
         except TaskError as error:
-            notice(f"There is {what}, which is of no use ({why}). It could not be removed: {error.message}")
+            notice(f"There is {what}, which is useless ({why}). It could not be removed: {error.message}")
         except RetryLater:
             pass  # the next run finds it again
 
     def _begun(self, key: str) -> Iterator[tuple[str, float, float]]:
-        """Yield the ids of the uploads of a file, when they were begun, and what time the store has now."""
+        """Yield the IDs of the uploads of a file, when they were begun, and the current time of the store."""
         more: dict[str, Any] = {}
         while True:
             try:
                 answer = self._call(
                     "list_multipart_uploads", GONE_UPLOAD, Prefix=key, MaxUploads=self._page_size, **more
                 )
-            except Refused:  # so says rclone when there are none
+            except Refused:  # rclone answers this when there are none
                 return
             now = _date(answer)
             for upload in answer.get("Uploads", []):
@@ -160,7 +168,7 @@ class Uploads:
             more = following
 
     def _listed(self, key: str, upload: str) -> tuple[list[Listed], float]:
-        """Return the parts that an upload has, and when the last of them came in. Raises Refused when it has ended."""
+        """Return the parts of an upload, and when the last of them arrived. Raises Refused when it has ended."""
         parts: list[Listed] = []
         last = 0.0
         marker = 0
@@ -192,7 +200,7 @@ class Uploads:
 
 
 def _date(answer: Mapping[str, Any]) -> float:
-    """Return the time of the store's clock: ages are told by it alone."""
+    """Return the time by the store's clock, from which ages are computed."""
     told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     parsed = email.utils.parsedate_tz(told) if told else None
     return float(email.utils.mktime_tz(parsed)) if parsed else time.time()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Connections to an SSH server for its file transfer (SFTP): who it is, who we are, and errors in words."""
+"""SFTP connections to an SSH server: host key check, login, and error messages."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from ..._http.session import basic
 from ..base import StoreOptions
 
 DEFAULT_PORT = 22
-# Seconds without a word after which a packet is sent that keeps firewalls from forgetting the connection.
+# Seconds of silence after which a packet is sent, so that firewalls do not drop the connection.
 _KEEPALIVE = 15
-# Bytes that a server may send before we have taken them: more than a long way holds at a time.
+# Bytes that a server may send ahead: more than is in transit on a long-distance connection.
 _WINDOW = 32 * 1024 * 1024
-# Much faster than what libraries choose by themselves, and in every OpenSSH since 2014.
+# Much faster than the default of the libraries, and part of every OpenSSH since 2014.
 _FAST_CIPHER = "aes128-gcm@openssh.com"
-# Bytes in one write. OpenSSH takes packets of 256 KiB; the protocol promises no more than 32 KiB, and a write of as
-# much does not fit into a packet of SSH with its header, so that half of it waits for an answer that comes late.
+# Bytes per write. OpenSSH accepts packets of 256 KiB. The protocol guarantees only 32 KiB, and a write of that size
+# does not fit into one SSH packet with its header, so that half of it would wait for a late answer.
 _LARGE_WRITE = 255 * 1024
 _SMALL_WRITE = 32 * 1024 - 128
 _SOCKS = ("socks", "socks4", "socks5", "socks5h")
 
 
 class Unknown(TaskError):
-    """The server is not who it should be, or nobody has said who it is."""
+    """The host key of the server is unknown, or it is not the expected one."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What a file system says of its room."""
+    """What a file system reports about its free space."""
 
-    # Bytes that the user may still write.
+    # Bytes that the user can still write.
     free: int
 
 
 class Connection:
-    """One connection, with one SFTP session in it."""
+    """One connection with one SFTP session."""
 
     def __init__(self, host: str, port: int, options: StoreOptions) -> None:
         self._paramiko = load("paramiko")
@@ -63,7 +63,7 @@ class Connection:
         self.sftp: Any = None
 
     def open(self) -> Any:
-        """Connect unless it is done; return the paramiko C(SFTPClient)."""
+        """Connect if not connected; return the paramiko C(SFTPClient)."""
         if self.sftp is not None and self._transport.is_active():
             return self.sftp
         self.close()
@@ -77,7 +77,7 @@ class Connection:
 
     @property
     def write_size(self) -> int:
-        """How many bytes one write may have."""
+        """The maximum number of bytes per write."""
         return _LARGE_WRITE if "OpenSSH" in self._transport.remote_version else _SMALL_WRITE
 
     def close(self) -> None:
@@ -86,9 +86,9 @@ class Connection:
         self._transport = self.sftp = None
 
     def room(self, folder: str) -> Room | None:
-        """Return what the server says of the room in a folder; None where it does not tell."""
+        """Return the free space in a folder, None where the server does not report it."""
         sftp = self.open()
-        # paramiko has no call for it, but the means: an extension of OpenSSH's (PROTOCOL, section 4.4).
+        # paramiko has no method for this extension of OpenSSH (PROTOCOL, section 4.4), but can send the request.
         try:
             kind, answer = sftp._request(self._paramiko.sftp.CMD_EXTENDED, "statvfs@openssh.com", folder)
             if kind != self._paramiko.sftp.CMD_EXTENDED_REPLY:
@@ -102,7 +102,7 @@ class Connection:
 
     @contextlib.contextmanager
     def words(self) -> Iterator[None]:
-        """Turn what breaks into what may pass. What the server refuses is left to those who know what was asked for."""
+        """Turn lost connections into RetryLater. Refusals of the server are left to the caller."""
         try:
             yield
         except (RetryLater, TaskError):
@@ -111,13 +111,13 @@ class Connection:
             if isinstance(error, OSError) and not _is_of_wire(error):
                 raise
             self.close()
-            raise RetryLater(f"{self.name} cannot be reached, or the connection broke ({_said(error)}).") from error
+            raise RetryLater(f"{self.name} cannot be reached, or the connection was lost ({_said(error)}).") from error
 
     def _wire(self) -> socket.socket:
         if self._options.proxy:
             return self._through_proxy(self._options.proxy)
         wire = socket.create_connection((self._host, self._port), self._options.timeout)
-        # Small requests are not to wait for the answers to those before.
+        # Small requests must not wait for the answers to earlier ones.
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return wire
 
@@ -125,8 +125,8 @@ class Connection:
         parts = urlsplit(proxy)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TaskError(
-                "An sftp:// destination is reached through a proxy that speaks HTTP (CONNECT). Give proxy as "
-                "http://host:port, with a user name and a password where it wants them."
+                "proxy is not valid: an sftp:// destination needs an HTTP proxy (CONNECT). Set proxy to "
+                "http://host:port, with a user name and a password if the proxy requires them."
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         tunnel = kind(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), self._options.timeout)
@@ -139,15 +139,15 @@ class Connection:
         except OSError as error:
             if "407" in str(error):
                 raise TaskError(
-                    "The proxy wants credentials. Give them in the option proxy: http://USER:PASSWORD@host:port."
+                    "The proxy requires credentials. Set them in the proxy option: http://USER:PASSWORD@host:port."
                 ) from None
             raise RetryLater(
-                f"The proxy does not connect us to {self.name} ({_said(error)}). Check the option proxy."
+                f"The proxy does not connect to {self.name} ({_said(error)}). Check the proxy option."
             ) from None
         return tunnel.sock
 
     def _greet(self, wire: socket.socket) -> Any:
-        """Return a transport to a server whose key is known."""
+        """Return a transport to the server, after its host key was verified."""
         transport = self._paramiko.Transport(wire, default_window_size=_WINDOW)
         transport.banner_timeout = transport.auth_timeout = self._options.timeout
         known = self._known_keys()
@@ -168,7 +168,7 @@ class Connection:
         return self._options.known_hosts_path or os.path.expanduser("~/.ssh/known_hosts")
 
     def _known_keys(self) -> Any:
-        """Return the keys of this server that the file has, by their kinds."""
+        """Return the known host keys of this server by their types."""
         path = self._known_hosts_path
         keys = self._paramiko.HostKeys()
         try:
@@ -176,20 +176,22 @@ class Connection:
         except FileNotFoundError:
             if self._options.known_hosts_path:
                 raise TaskError(
-                    f"{path} is not there. Correct known_hosts_path (it is a path on the host that runs the module)."
+                    f"{path} does not exist. Correct known_hosts_path (it is a path on the host that runs the module)."
                 ) from None
         except PermissionError:
-            raise TaskError(f"{path} may not be read by this user. Correct known_hosts_path.") from None
+            raise TaskError(
+                f"This user does not have read permission for {path}. Grant it, or correct known_hosts_path."
+            ) from None
         return keys.lookup(self._known_name) or {}
 
     @property
     def _known_name(self) -> str:
-        """How files of known hosts call the server."""
+        """The name of the server in known_hosts files."""
         return self._host if self._port == DEFAULT_PORT else f"[{self._host}]:{self._port}"
 
     @staticmethod
     def _prefer_known_kinds(security: Any, known: Any) -> None:
-        """Have the server show a key of a kind that we know, where it has several."""
+        """Request a host key of a type that is known, if the server has several."""
         kinds = set(known)
         if "ssh-rsa" in kinds:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
@@ -204,15 +206,15 @@ class Connection:
         if kind not in known:
             port = "" if self._port == DEFAULT_PORT else f"-p {self._port} "
             raise Unknown(
-                f"The SSH server {self.name} is not known: {self._known_hosts_path} has no {kind} key of it. It shows "
-                f"{shown}. Compare that with what its administrators say, and add the server's line with "
-                f"'ssh-keyscan {port}{self._host}'."
+                f"The SSH server {self.name} is unknown: {self._known_hosts_path} has no {kind} key for it. Its host "
+                f"key is {shown}. Ask its administrators whether that is right, then add the server's line, which "
+                f"'ssh-keyscan {port}{self._host}' prints."
             )
         if known[kind].asbytes() != key.asbytes():
             raise Unknown(
-                f"The SSH server {self.name} is not the one that is known: it shows {shown}, and "
-                f"{self._known_hosts_path} has another {kind} key. Either the server was set up anew, or somebody is "
-                "in between. Ask its administrators; nothing was sent."
+                f"The host key of the SSH server {self.name} has changed: it is {shown}, but {self._known_hosts_path} "
+                f"has another {kind} key. Nothing was sent. Either the server was set up again, or someone is "
+                "intercepting the connection. Ask its administrators."
             )
 
     def _log_in(self) -> None:
@@ -228,13 +230,13 @@ class Connection:
         except refused:
             way = "the key" if self._options.private_key_path else "the password"
             raise TaskError(
-                f"{self.name} does not let {user} in with {way}. Check username and "
+                f"{self.name} refused the login of {user} with {way}. Check username and "
                 f"{'private_key_path' if self._options.private_key_path else 'password'}."
             ) from None
         if not self._transport.is_authenticated():
             raise TaskError(
-                f"{self.name} wants more than one proof of who {user} is. Have its administrators let this user in "
-                "with a key alone."
+                f"{self.name} requires more than one authentication method for {user}. Ask its administrators to allow "
+                "this user to log in with a key only."
             )
 
     def _try_agent(self, user: str, refused: type[Exception]) -> None:
@@ -243,10 +245,14 @@ class Connection:
             with contextlib.suppress(refused):
                 self._transport.auth_publickey(user, key)
                 return
-        agent = f"none of the {len(keys)} keys of the SSH agent fits" if keys else "there is no SSH agent with a key"
+        agent = (
+            f"{self.name} accepts none of the {len(keys)} keys of the SSH agent"
+            if keys
+            else "there is no SSH agent with a key"
+        )
         raise TaskError(
-            f"{self.name} cannot be logged in to as {user}: neither private_key_path nor password was given, and "
-            f"{agent}. Give one of the two."
+            f"Cannot log in to {self.name} as {user}: neither private_key_path nor password is set, and {agent}. Set "
+            "one of the two options."
         )
 
     def _private_key(self, path: str) -> Any:
@@ -255,19 +261,22 @@ class Connection:
                 raise FileNotFoundError(path)
         except OSError:
             raise TaskError(
-                f"The private key {path} is not there or cannot be read. Correct private_key_path (it is a path on the "
-                "host that runs the module)."
+                f"The private key {path} does not exist or cannot be read. Correct private_key_path (it is a path on "
+                "the host that runs the module)."
             ) from None
         passphrase = self._options.private_key_passphrase
         for kind in (self._paramiko.Ed25519Key, self._paramiko.ECDSAKey, self._paramiko.RSAKey):
             try:
                 return kind.from_private_key_file(path, passphrase)
             except self._paramiko.PasswordRequiredException:
-                raise TaskError(f"The private key {path} has a passphrase. Give private_key_passphrase.") from None
+                raise TaskError(f"The private key {path} has a passphrase. Set private_key_passphrase.") from None
             except (self._paramiko.SSHException, ValueError):
                 continue
-        hint = "private_key_passphrase is wrong, or it is no key" if passphrase else "it is no key"
-        raise TaskError(f"The private key {path} cannot be used: {hint} of the kinds Ed25519, ECDSA or RSA.")
+        hint = "private_key_passphrase is wrong, or it is not a key" if passphrase else "it is not a key"
+        raise TaskError(
+            f"The private key {path} cannot be used: {hint} of type Ed25519, ECDSA or RSA. Correct private_key_path"
+            f"{' or private_key_passphrase' if passphrase else ''}."
+        )
 
 
 def _fingerprint(key: Any) -> str:
@@ -275,9 +284,9 @@ def _fingerprint(key: Any) -> str:
 
 
 def _is_of_wire(error: BaseException) -> bool:
-    """Return whether a connection broke, rather than the server having said something of a file.
+    """Return whether the connection was lost, in contrast to an error of the server about a file.
 
-    paramiko makes an OSError of what a server says: with one of two numbers, or with none and the server's words.
+    paramiko turns a server's errors into an OSError: with one of two numbers, or with none and the server's text.
     """
     if not isinstance(error, OSError) or isinstance(error, (ConnectionError, socket.timeout, socket.gaierror)):
         return True
@@ -288,7 +297,7 @@ def _is_of_wire(error: BaseException) -> bool:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, socket.timeout):
-        return "no byte moved within the time limit"
+        return "no data was transferred within the timeout"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""An SSH server with a folder that a web server shows: C(sftp://host/path)."""
+"""A folder on an SSH server, which a web server publishes: C(sftp://host/path)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.files import BLOCK
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
 from ..base import (
     Conflict,
-    Notice,
     Partial,
     Sent,
     Store,
@@ -34,29 +35,30 @@ from ..base import (
     left_parts,
     part_name,
     removed,
-    unheard,
     version_of,
 )
-from ..body import BLOCK, Body, Content
+from ..body import Body, Content
 from ..folder_lock import FolderLock
 from ..parts import Part, send_parts
 from .connection import DEFAULT_PORT, Connection
 
 PART_SIZE = 32 * 1024 * 1024
-# One connection fills an office line. The way has to be long for more to help: a server takes no more than 2 MiB ahead.
+# One connection fills an office line. More only help with high latency: a server accepts at most 2 MiB ahead.
 CONCURRENCY = 1
 # The web server reads the files as another user.
 _MODE = 0o644
 
 
 class SftpStore(Store):
-    """A folder of an SSH server. Nothing but the file transfer is used, so users without a shell will do."""
+    """A folder on an SSH server. Only SFTP is used, so the user needs no shell."""
+
+    kind = "sftp"
 
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(destination)
         path = unquote(parts.path)
         if not parts.hostname or not path.startswith("/"):
-            raise TaskError("A destination of the kind sftp:// has a host and a path: sftp://host/path.")
+            raise TaskError("The destination is not valid: sftp:// needs a host and a path, as in sftp://host/path.")
         self._folder = path[3:] or "." if path.startswith("/~/") else posixpath.normpath(path)
         self._host, self._port = parts.hostname, parts.port or DEFAULT_PORT
         self._options = options
@@ -65,17 +67,17 @@ class SftpStore(Store):
         self._sleep = sleep
         self._connection = Connection(self._host, self._port, options)
         self.url = f"sftp://{parts.netloc}{quote(path)}".rstrip("/")
-        # What a killed run has left, until it is ours; then the part that is ours.
+        # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
-        # Where the parts begin that the server has confirmed in this run: a line that breaks often would never get to
-        # the end if all of them were read back each time.
+        # Offsets of the parts that the server has confirmed in this run: with a connection that is lost often, the
+        # upload would never finish if all of them were read back each time.
         self._confirmed: set[int] = set()
 
     # Asking
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
-        with self._words("look into") as sftp:
+        with self._words("access") as sftp:
             try:
                 folder = sftp.stat(self._folder)
             except FileNotFoundError:
@@ -98,7 +100,7 @@ class SftpStore(Store):
         return False
 
     def _remove_useless(self, sftp: Any, name: str, content: Content, notice: Notice) -> None:
-        """Remove what killed runs have left, but for what can be gone on with."""
+        """Remove what killed runs have left, except what can be resumed."""
         files = (each for each in sftp.listdir_attr(self._folder) if _is_file(each) and each.filename.startswith("."))
         self._left, useless = left_parts((Stored(each.filename, each.st_size or 0) for each in files), name, content)
         for found in useless:
@@ -106,7 +108,7 @@ class SftpStore(Store):
                 notice(removed(self._address(found)))
 
     def _probe(self, sftp: Any, name: str) -> None:
-        """Write, rename and remove an empty file: what the permissions say is not all that a server has to say."""
+        """Write, rename and remove an empty file: a server may refuse what the permissions allow."""
         first, second = part_name(name), part_name(name)
         try:
             sftp.open(self._path(first), "wx").close()
@@ -116,12 +118,12 @@ class SftpStore(Store):
             self._try_remove(second)
 
     def _room(self) -> int | None:
-        with self._words("look into"):
+        with self._words("access"):
             room = self._connection.room(self._folder)
         return room.free if room is not None else None
 
     def look(self, name: str) -> Stored | None:
-        with self._words("look into") as sftp:
+        with self._words("access") as sftp:
             try:
                 found = sftp.stat(self._path(name))
             except FileNotFoundError:
@@ -154,12 +156,12 @@ class SftpStore(Store):
                 body, self._part_size, self._concurrency, sending.send, sending.has, ("sha256",) if after else ()
             )
             with self._words("write to") as sftp:
-                sftp.truncate(self._path(part), body.size)  # what is there may be of a longer one
-                with contextlib.suppress(OSError):  # the server's own rule may have to do
+                sftp.truncate(self._path(part), body.size)  # the part may be longer than the body
+                with contextlib.suppress(OSError):  # the server may insist on its own mode
                     sftp.chmod(self._path(part), _MODE)
             found = self.look(part)
             if found is None or found.size != body.size:
-                raise RetryLater(f"{self._host} kept {found.size if found else 0} of {body.size} bytes.")
+                raise RetryLater(f"{self._host} stored {found.size if found else 0} of {body.size} bytes.")
         except BaseException as error:
             if isinstance(error, StoreFull) or not is_worth_keeping(error):
                 self._try_remove(part)
@@ -175,7 +177,7 @@ class SftpStore(Store):
             if overwrite:
                 sftp.posix_rename(part, final)
                 return
-            # The protocol's own renaming fails when there is a file; a server that does not keep to it is told by this.
+            # The protocol's rename fails if the file exists; this check is for servers that do not comply.
             if self.look(name) is not None:
                 raise Conflict(name)
             try:
@@ -204,11 +206,14 @@ class SftpStore(Store):
             except FileNotFoundError:
                 return None
         if len(data) > limit:
-            raise TaskError(f"{self._address(name)} is larger than {limit} bytes, so it is not what it should be.")
+            raise TaskError(
+                f"{self._address(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
+                "stored under that name."
+            )
         return data, version_of(data)
 
     def list(self) -> list[Stored]:
-        with self._words("look into") as sftp:
+        with self._words("access") as sftp:
             try:
                 found = sftp.listdir_attr(self._folder)
             except FileNotFoundError:
@@ -259,10 +264,10 @@ class SftpStore(Store):
                 return False
         return True
 
-    # For those in this file
+    # For the other classes of this file
 
     def connect(self) -> Connection:
-        """Return another connection, for one more thread."""
+        """Return another connection, for another thread."""
         return Connection(self._host, self._port, self._options)
 
     def path(self, name: str) -> str:
@@ -284,7 +289,7 @@ class SftpStore(Store):
 
     @contextlib.contextmanager
     def _words(self, doing: str, connection: Connection | None = None) -> Iterator[Any]:
-        """Give a connected client to the body, and turn what the server says into what the admin does next."""
+        """Give a connected client to the body, and turn the server's errors into errors that say what to do next."""
         used = connection or self._connection
         try:
             with used.words():
@@ -295,12 +300,12 @@ class SftpStore(Store):
     def _understood(self, error: OSError, doing: str) -> Exception:
         if error.errno == errno.EACCES:
             return TaskError(
-                f"{self._connection.name} does not allow to {doing} {self.url}. Ask its administrators for the right "
-                "to write there, or use another user."
+                f"{self._connection.name} does not allow this user to {doing} {self.url}. Ask its administrators for "
+                "write permission there, or use another user."
             )
         if error.errno == errno.ENOENT:
-            return RetryLater(f"Something in {self.url} is not there any more.")
-        # "Failure" is all that OpenSSH says of a full disk.
+            return RetryLater(f"A file in {self.url} no longer exists.")
+        # OpenSSH reports a full disk only as "Failure".
         room = None
         with contextlib.suppress(RetryLater, TaskError, OSError):
             room = self._connection.room(self._folder)
@@ -309,20 +314,20 @@ class SftpStore(Store):
         return RetryLater(f"{self._connection.name} cannot {doing} {self.url} ({error}).")
 
     def _missing(self) -> TaskError:
-        return TaskError(f"The folder {self.url} is not there. Make it, or correct destination.")
+        return TaskError(f"The folder {self.url} does not exist. Create it, or correct destination.")
 
     def _too_small(self, free: int, needed: int | None) -> TaskError:
-        wanted = "and took no more bytes" if needed is None else f"and the image needs {in_words(needed)}"
+        wanted = "and accepted no more bytes" if needed is None else f"but the image needs {in_words(needed)}"
         return StoreFull(
-            f"{self.url} is full: {self._connection.name} has {in_words(free)} left there, {wanted}. Nothing was "
-            "published. Free some space there, then run the same command again.",
+            f"{self.url} is full: {self._connection.name} has {in_words(free)} free there, {wanted}. Nothing was "
+            "published. Free up space there, then run the same command again.",
             free_bytes=free,
             needed_bytes=needed,
         )
 
 
 class _Sending:
-    """Writes parts of a body into one file, each thread over a connection of its own."""
+    """Writes parts of a body into one file, each thread over its own connection."""
 
     def __init__(self, store: SftpStore, name: str, there: int, confirmed: set[int]) -> None:
         self._store = store
@@ -334,7 +339,7 @@ class _Sending:
         self._reading: Connection | None = None
 
     def has(self, part: Part) -> bool:
-        """Return whether the server has the same bytes. What comes after the first others is sent anew."""
+        """Return whether the server has the same bytes. All parts after the first that differs are sent again."""
         if part.offset + part.size > self._there:
             return False
         if part.offset in self._confirmed:
@@ -361,7 +366,7 @@ class _Sending:
             while left:
                 block = body.read(min(BLOCK, left))
                 left -= len(block)
-                # The last one waits for all answers: without that, what went wrong at the end would not be told.
+                # The last write waits for all answers, else errors at the end would not be reported.
                 handle.set_pipelined(left > 0)
                 handle.write(block)
         self._confirmed.add(part.offset)
@@ -377,7 +382,7 @@ class _Sending:
 
 
 class _SftpLock(FolderLock):
-    """A lock on one small file. Its age is told by the clock of the server, so another folder is made to compare."""
+    """A lock on one small file. Its age is by the server's clock, so another folder is created to compare with."""
 
     def __init__(self, store: SftpStore, name: str, sleep: Callable[[float], None]) -> None:
         super().__init__(sleep)
@@ -407,7 +412,7 @@ class _SftpLock(FolderLock):
             except PermissionError:
                 raise
             except OSError as error:
-                if error.errno is None:  # "Failure": it is there
+                if error.errno is None:  # "Failure": it exists
                     return False
                 raise
         return True
@@ -422,11 +427,11 @@ def _is_file(attributes: Any) -> bool:
 
 
 def _read(handle: Any, start: int, size: int) -> Iterator[bytes]:
-    """Read bytes of a remote file, asking for what comes next before it is needed."""
+    """Read bytes of a remote file, requesting the next ones before they are needed."""
     handle.seek(start)
     while size > 0:
         block = handle.read(min(BLOCK, size))
         if not block:
-            raise RetryLater("A file became shorter while it was read.")
+            raise RetryLater("A file in the store became shorter while it was read.")
         size -= len(block)
         yield block

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Where a folder is in SharePoint: C(sharepoint://tenant/site/drive/path); and the names that it does not take."""
+"""The address of a folder in SharePoint, C(sharepoint://tenant/site/drive/path), and which names are valid there."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import quote, unquote, urlsplit
 from ..._common.errors import TaskError
 
 _FORM = (
-    "It looks like sharepoint://contoso/mac/Documents/golden: the tenant, the site, the document library, and the "
+    "Use a URL such as sharepoint://contoso/mac/Documents/golden: the tenant, the site, the document library, and the "
     "folder in it."
 )
 # The first word of a site's path on the server.
 _KINDS = ("sites", "teams", "personal")
-# Where all sites of a tenant are below.
+# The name of the tenant's root site in a destination.
 _ROOT = "root"
 _LONGEST_PATH = 400
 _BAD_CHARACTERS = re.compile(r'["*:<>?/\\|]')
@@ -29,9 +29,9 @@ _BAD_NAMES = re.compile(r"(\.lock|CON|PRN|AUX|NUL|COM\d|LPT\d|desktop\.ini)", re
 class Address:
     """A folder in a document library."""
 
-    # The destination, as it is shown.
+    # The destination, for display.
     url: str
-    # Of the tenant's SharePoint.
+    # The host of the tenant's SharePoint.
     host: str
     # Path of the site on that host; empty for the root site.
     site: str
@@ -44,11 +44,11 @@ class Address:
         return f"/sites/{self.host}:/{quote(self.site)}" if self.site else f"/sites/{self.host}"
 
     def path_of(self, name: str = "") -> str:
-        """Return the path of a name in the folder, or that of the folder, from the root of the library, encoded."""
+        """Return the encoded path of a name in the folder, or of the folder, from the root of the library."""
         return "/".join(quote(part, safe="") for part in (*self.folder, *([name] if name else [])))
 
     def check(self, name: str) -> None:
-        """Raise TaskError for a name that SharePoint does not take."""
+        """Raise TaskError for a name that SharePoint does not accept."""
         for part in (*self.folder, name):
             if (
                 _BAD_CHARACTERS.search(part)
@@ -59,13 +59,13 @@ class Address:
                 or "_vti_" in part
             ):
                 raise TaskError(
-                    f"SharePoint takes no file or folder of the name '{part}'. Choose a name without the characters "
-                    '" * : < > ? / \\ | and without a space at its ends.'
+                    f"SharePoint does not accept '{part}' as the name of a file or folder. Choose a name without the "
+                    'characters " * : < > ? / \\ | and without a space at its start or end.'
                 )
         if len("/".join((self.site, self.drive, *self.folder, name))) > _LONGEST_PATH:
             raise TaskError(
-                f"The path of {name} is longer than the {_LONGEST_PATH} characters that SharePoint takes. Use a folder "
-                "that is not as deep, or shorter names."
+                f"The path of {name} is longer than the {_LONGEST_PATH} characters that SharePoint accepts. Use a "
+                "folder that is nested less deeply, or shorter names."
             )
 
 
@@ -85,6 +85,6 @@ def parse_address(destination: str) -> Address:
     if not words:
         raise TaskError(f"The destination does not name a document library. {_FORM}")
     if any(word in (".", "..") for word in words):
-        raise TaskError("The destination must not hold '.' or '..' as the name of a folder. Correct it.")
+        raise TaskError("The destination must not contain '.' or '..' as the name of a folder. Correct destination.")
     url = f"sharepoint://{parts.netloc}/{'/'.join(quote(unquote(word)) for word in parts.path.split('/') if word)}"
     return Address(url, host if "." in host else f"{host}.sharepoint.com", site, words[0], tuple(words[1:]))

@@ -4,9 +4,9 @@
 # PRIVATE to this collection: not for use from outside of it.
 """A folder in a document library of SharePoint Online, through Microsoft Graph.
 
-An image goes into an upload session, in ranges that follow each other, and the session is told to make the file only
-when it is whole: C(deferCommit). So there is nothing under the final name before, and nothing but the session to clean
-up. See C(_upload_session) for how a session outlives a run.
+An image is sent to an upload session in consecutive ranges. With C(deferCommit), the session creates the file only when
+it is complete and this run requests it. So nothing has the final name before, and only the session needs cleanup. See
+C(upload_session) for how a session outlives a run.
 """
 
 from __future__ import annotations
@@ -19,38 +19,26 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote
 
 from ..._common.errors import TaskError
+from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._http.session import GONE
 from ..._link.share_link import sharepoint_link
-from ..base import (
-    Conflict,
-    Notice,
-    Partial,
-    Sent,
-    Store,
-    Stored,
-    StoreFull,
-    StoreOptions,
-    is_worth_keeping,
-    part_name,
-    removed,
-    unheard,
-)
+from ..base import Conflict, Partial, Sent, Store, Stored, StoreFull, StoreOptions, is_worth_keeping, part_name, removed
 from ..body import Body, Chunk, Content
-from ..https.folder import GONE
 from .address import parse_address
 from .graph import Graph, error_code, json_of
 from .upload_session import Session, SessionNotes, remove_expired
 
-# Every range but the last has to be a multiple of this, and less than 60 MiB.
+# Every range except the last must be a multiple of this, and less than 60 MiB.
 UNIT = 320 * 1024
 LARGEST_RANGE = 60 * 1024 * 1024 - UNIT
 LARGEST_FILE = 250 * 1024**3
-# What goes in one request without a session.
+# The maximum size of a request without a session.
 _LARGEST_SMALL = 4 * 1024 * 1024
-# A link that an organisation's policy ends sooner than this is of no use for an image.
+# A link that expires sooner than this by an organization's policy is not suitable for an image.
 _SHORTEST_LINK = timedelta(days=90)
-# SharePoint has all bytes, and puts them together.
+# Bytes per second, while SharePoint assembles the file.
 _SLOWEST_COMMIT = 10 * 1024 * 1024
 _FACTS = "$select=id,name,size,eTag,file,folder"
 
@@ -58,13 +46,14 @@ _FACTS = "$select=id,name,size,eTag,file,folder"
 class SharePointStore(Store):
     """C(sharepoint://tenant/site/drive/path)."""
 
-    # C(If-Match) with a file's content is not in Graph's documentation, although it is obeyed.
+    kind = "sharepoint"
+    # C(If-Match) with a file's content works, but is not in Graph's documentation.
     exclusive = False
 
     def __init__(self, destination: str, options: StoreOptions, clock: Callable[[], float] = time.monotonic) -> None:
         if options.username is not None:
             raise TaskError(
-                "A sharepoint:// destination takes no username and password. Give tenant_id, client_id and "
+                "A sharepoint:// destination does not support username and password. Set tenant_id, client_id and "
                 "client_secret of an application, or a token."
             )
         self._address = parse_address(destination)
@@ -91,25 +80,25 @@ class SharePointStore(Store):
             raise TaskError(
                 f"{self._address.host} has no site '{self._address.site or 'root'}'. Correct destination.", status=404
             )
-        self._graph.judge(response, "question for the site")
+        self._graph.judge(response, "site lookup")
         site = json_of(response).get("id", "")
         found = []
         for drive in self._graph.pages(
-            f"/sites/{quote(site, safe=',')}/drives?$select=id,name,webUrl", "list of libraries"
+            f"/sites/{quote(site, safe=',')}/drives?$select=id,name,webUrl", "library listing"
         ):
-            # Users see one name, addresses hold the other: "Documents" is at ".../Shared%20Documents".
+            # Users see one name, addresses contain the other: "Documents" is at ".../Shared%20Documents".
             names = (drive.get("name", ""), unquote(drive.get("webUrl", "").rpartition("/")[2]))
             if self._address.drive.casefold() in (name.casefold() for name in names):
                 return str(drive["id"])
             found.append(str(names[0]))
-        known = ", ".join(sorted(found)) or "none that the application may see"
+        known = ", ".join(sorted(found)) or "none that the application can see"
         raise TaskError(
-            f"The site '{self._address.site or 'root'}' has no document library '{self._address.drive}'; it has: "
+            f"The site '{self._address.site or 'root'}' has no document library '{self._address.drive}'. It has: "
             f"{known}. Correct destination."
         )
 
     def _item(self, name: str, more: str = "") -> str:
-        """Return the path of an item in Graph, C(more) being what is asked of it."""
+        """Return the path of an item in Graph, with C(more) as the sub-resource or query."""
         path = self._address.path_of(name)
         root = f"{self._drive}/root"
         if not path:
@@ -120,7 +109,7 @@ class SharePointStore(Store):
         response = self._graph.request("GET", self._item(name, f"?{_FACTS}"))
         if response.status_code in GONE:
             return None
-        self._graph.judge(response, "look at a file")
+        self._graph.judge(response, "file lookup")
         return json_of(response)
 
     def look(self, name: str) -> Stored | None:
@@ -128,13 +117,13 @@ class SharePointStore(Store):
         if facts is None:
             return None
         if "file" not in facts:
-            raise TaskError(f"{self.link(name)} is a folder, where a file is wanted. Choose another name.")
+            raise TaskError(f"{self.link(name)} is a folder, not a file. Choose another name.")
         return Stored(name, int(facts.get("size", 0)), None, facts.get("eTag"))
 
     def list(self) -> list[Stored]:
         path = self._item("", f"/children?{_FACTS}&$top=200")
         try:
-            items = list(self._graph.pages(path, "list of the folder"))
+            items = list(self._graph.pages(path, "folder listing"))
         except TaskError as error:
             if error.details.get("status") in GONE:
                 raise self._missing() from None
@@ -152,8 +141,8 @@ class SharePointStore(Store):
 
     def _missing(self) -> TaskError:
         return TaskError(
-            f"There is no folder '{'/'.join(self._address.folder)}' in the document library "
-            f"'{self._address.drive}'. Make it, or correct destination.",
+            f"The folder '{'/'.join(self._address.folder)}' does not exist in the document library "
+            f"'{self._address.drive}'. Create it, or correct destination.",
             status=404,
         )
 
@@ -163,8 +152,8 @@ class SharePointStore(Store):
         self._address.check(name)
         if content.size > LARGEST_FILE:
             raise TaskError(
-                f"SharePoint takes files of up to {in_words(LARGEST_FILE)}, and the image has "
-                f"{in_words(content.size)}. Publish it to another store."
+                f"The image is too large for SharePoint: it has {in_words(content.size)}, and the maximum is "
+                f"{in_words(LARGEST_FILE)}. Publish it to another store."
             )
         folder = self._facts("")
         if folder is None or "folder" not in folder:
@@ -175,25 +164,28 @@ class SharePointStore(Store):
             if self._session is None:
                 self._try_session(name, content)
 
+    def can_compare(self) -> bool | None:
+        return None  # see exclusive
+
     def _check_space(self, size: int) -> None:
-        quota = self._graph.get(f"{self._drive}?$select=quota", "question for the free space").get("quota") or {}
+        quota = self._graph.get(f"{self._drive}?$select=quota", "free space query").get("quota") or {}
         free = quota.get("remaining")
         if isinstance(free, int) and quota.get("total") and free < size:
             raise StoreFull(
-                f"{self._address.host} has {in_words(free)} left for {self.url}, and the image needs "
-                f"{in_words(size)}. Free some space there (the site's recycle bin counts, too), or ask its "
+                f"{self._address.host} has {in_words(free)} free for {self.url}, but the image needs "
+                f"{in_words(size)}. Free up space there (the site's recycle bin counts, too), or ask its "
                 "administrators for more.",
                 free_bytes=free,
                 needed_bytes=size,
             )
 
     def _try_session(self, name: str, content: Content) -> None:
-        """Make a session and cancel it: that proves the right to write, and the room, and leaves nothing."""
+        """Create a session and cancel it: this verifies write permission and free space, and leaves nothing behind."""
         session = self._new_session(part_name(name, content), content.size, overwrite=False)
         self._cancel(session)
 
     def _look_for_session(self, name: str, content: Content, notice: Notice) -> None:
-        """Take over the session that a killed run has left for these bytes; remove one for others."""
+        """Take over the session that a killed run has left for these bytes; cancel one for other bytes."""
         remove_expired()
         self._notes = SessionNotes(f"{self._address} {name}")
         if not self._notes.take():
@@ -224,11 +216,11 @@ class SharePointStore(Store):
         return Partial(self._session.id, reached)
 
     def _reached(self, session: Session, size: int) -> int | None:
-        """Return how many bytes a session has; None when there is no such session any more."""
+        """Return how many bytes a session has; None when the session no longer exists."""
         response = self._graph.open("GET", session.url)
         if response.status_code in (401, 403, *GONE):
             return None
-        self._graph.judge(response, "question for the upload session")
+        self._graph.judge(response, "upload session query")
         content = json_of(response)
         session.expires = str(content.get("expirationDateTime") or session.expires)
         return _next_offset(content, size)
@@ -278,10 +270,10 @@ class SharePointStore(Store):
         self._refuse_conflict(response, name, overwrite)
         if response.status_code in GONE:
             raise self._missing()
-        self._graph.judge(response, "begin of an upload")
+        self._graph.judge(response, "upload start")
         content = json_of(response)
         if not content.get("uploadUrl"):
-            raise TaskError(f"{self._graph.host} gave no address for an upload. Check endpoint_url and the proxy.")
+            raise TaskError(f"{self._graph.host} returned no upload address. Check endpoint_url and the proxy.")
         return Session(str(content["uploadUrl"]), overwrite, str(content.get("expirationDateTime", "")))
 
     def _refuse_conflict(self, response: Any, name: str, overwrite: bool = False) -> None:
@@ -308,17 +300,17 @@ class SharePointStore(Store):
         if status in (200, 201):
             session.published = True
             return
-        if status == 416:  # it has these bytes, or lacks some before them: it is asked
-            raise RetryLater(f"{self._address.host} expects other bytes of {name} than those it was sent.", after=0)
+        if status == 416:  # it has these bytes already, or lacks earlier ones: it is queried again
+            raise RetryLater(f"{self._address.host} expects other bytes of {name} than those that were sent.", after=0)
         self._refuse_conflict(response, name, session.overwrite)
         if status in (401, 403, *GONE):
             self._forget()
-            raise RetryLater(f"The upload session for {name} has ended before its time.", after=0, status=status)
+            raise RetryLater(f"The upload session for {name} ended early.", after=0, status=status)
         self._graph.judge(response, "upload")
         content = json_of(response)
         session.expires = str(content.get("expirationDateTime") or session.expires)
         if _next_offset(content, body.size) != last + 1:
-            raise RetryLater(f"{self._address.host} did not keep all that it was sent of {name}.", after=0)
+            raise RetryLater(f"{self._address.host} did not store all bytes of {name} that were sent.", after=0)
 
     def is_waiting(self, sent: Sent) -> bool:
         session = self._session
@@ -332,12 +324,12 @@ class SharePointStore(Store):
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
         session = self._session
         if session is None or session.id != sent.name:
-            raise RetryLater(f"The upload session for {name} has ended before its time.")
+            raise RetryLater(f"The upload session for {name} ended early.")
         if not session.published:
             response = self._graph.open("POST", session.url, data=b"", answer_timeout=self._patience(sent.size))
             self._refuse_conflict(response, name, session.overwrite)
             if response.status_code in (202, *GONE):
-                raise RetryLater(f"{self._address.host} did not say that it has put {name} together.")
+                raise RetryLater(f"{self._address.host} did not confirm that {name} is complete.")
             self._graph.judge(response, "publishing")
         self._forget()
 
@@ -353,7 +345,7 @@ class SharePointStore(Store):
             self._notes.keep(session, body.content.marks)
 
     def _give_up(self) -> None:
-        """Cancel the session: nothing will go on with it."""
+        """Cancel the session, which will not be resumed."""
         if self._session is not None:
             self._cancel(self._session)
             self._forget()
@@ -365,7 +357,7 @@ class SharePointStore(Store):
             self._notes.release()
 
     def _cancel(self, session: Session) -> bool:
-        """Remove what a session has, as well as it goes: without that, it ends by itself."""
+        """Try to remove a session. If that fails, it expires on its own."""
         try:
             return self._graph.open("DELETE", session.url).status_code == 204
         except (RetryLater, TaskError):
@@ -377,9 +369,9 @@ class SharePointStore(Store):
         response = self._graph.download(self._item(name, "/content"), {"Range": f"bytes={start}-"} if start else {})
         if response.status_code in GONE:
             response.close()
-            raise RetryLater(f"{self.link(name)} is not there any more.")
+            raise RetryLater(f"{self.link(name)} no longer exists.")
         self._graph.judge(response, "download")
-        # Whoever does not know ranges sends all of it.
+        # A server without range support sends the whole file.
         unwanted = start if response.status_code == 200 else 0
         for block in self._graph.blocks(response):
             wanted = block[unwanted:]
@@ -388,7 +380,7 @@ class SharePointStore(Store):
                 yield wanted
 
     def read(self, name: str, limit: int = _LARGEST_SMALL) -> tuple[bytes, str] | None:
-        # The version first: should the file change before it is read, the version is too old, and writing is refused.
+        # The version first: if the file changes before it is read, the version is too old, and the write is refused.
         facts = self._facts(name)
         if facts is None:
             return None
@@ -396,7 +388,10 @@ class SharePointStore(Store):
         for block in self.blocks(name):
             data += block
             if len(data) > limit:
-                raise TaskError(f"{self.link(name)} is larger than {limit} bytes: it is not what it should be.")
+                raise TaskError(
+                    f"{self.link(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
+                    "stored under that name."
+                )
         return data, str(facts.get("eTag", ""))
 
     def write(
@@ -409,8 +404,8 @@ class SharePointStore(Store):
     ) -> None:
         if len(data) > _LARGEST_SMALL:
             raise TaskError(
-                f"{self.link(name)} would have {len(data)} bytes, and SharePoint takes {_LARGEST_SMALL} at once. "
-                "Remove old records from the catalog (retire_images.yml)."
+                f"{self.link(name)} would have {len(data)} bytes, but SharePoint accepts at most {_LARGEST_SMALL} in "
+                "one request. Remove old records from the catalog (retire_images.yml)."
             )
         behavior = quote("@microsoft.graph.conflictBehavior", safe="@.")
         path = self._item(name, f"/content?{behavior}={'fail' if if_absent else 'replace'}")
@@ -428,10 +423,10 @@ class SharePointStore(Store):
     # The link for users' Macs
 
     def share(self, name: str) -> str:
-        """Make a link for anyone, and return its direct form."""
+        """Create a link for anyone, and return its direct form."""
         facts = self._facts(name)
         if facts is None:
-            raise TaskError(f"{self.link(name)} is not there, so there is no link to it. Publish the image first.")
+            raise TaskError(f"{self.link(name)} does not exist, so it cannot have a link. Publish the image first.")
         response = self._graph.request(
             "POST",
             f"{self._drive}/items/{quote(str(facts.get('id', '')), safe='!')}/createLink",
@@ -440,21 +435,21 @@ class SharePointStore(Store):
         )
         if response.status_code in (400, 403):
             raise self._no_link(f"{response.status_code} {error_code(response)}".strip(), name)
-        self._graph.judge(response, "making of a link")
+        self._graph.judge(response, "link creation")
         permission = json_of(response)
         link = permission.get("link") or {}
         if link.get("scope", "anonymous") != "anonymous" or not link.get("webUrl"):
-            raise self._no_link(f"it gave one for '{link.get('scope', 'nobody')}'", name)
+            raise self._no_link(f"it created one for '{link.get('scope', 'nobody')}'", name)
         self._refuse_short_link(str(permission.get("expirationDateTime") or ""), name)
         url = str(link["webUrl"])
         return sharepoint_link(url).direct or url
 
     def _no_link(self, why: str, name: str) -> TaskError:
         return TaskError(
-            f"{self._address.host} makes no link to {name} that works for anyone ({why}). Ask its administrators to "
+            f"{self._address.host} created no link to {name} that works for anyone ({why}). Ask its administrators to "
             "allow 'Anyone' links in the SharePoint admin center, under Policies > Sharing and for this site under "
             "Active sites > Sharing. If they are allowed there, the application needs the permission "
-            "Files.ReadWrite.All, or the role fullcontrol for this site. Else publish the image to another store."
+            "Files.ReadWrite.All, or the role fullcontrol for this site. Otherwise, publish the image to another store."
         )
 
     def _refuse_short_link(self, ends: str, name: str) -> None:
@@ -463,13 +458,13 @@ class SharePointStore(Store):
         end = datetime.fromisoformat(ends[:19]).replace(tzinfo=timezone.utc)
         if end - datetime.now(timezone.utc) < _SHORTEST_LINK:
             raise TaskError(
-                f"A policy of {self._address.host} lets links for anyone end, that to {name} at {ends}. Ask its "
-                "administrators to let the links of this site last, or publish the image to another store."
+                f"A policy of {self._address.host} makes links for anyone expire, that to {name} at {ends}. "
+                "Ask its administrators to allow permanent links for this site, or publish the image to another store."
             )
 
 
 class _Range(Chunk):
-    """The next bytes of a body. Before the last of them goes out, it is noted what the session will have then."""
+    """The next bytes of a body. Before the last of them is sent, the resulting state of the session is recorded."""
 
     def __init__(self, body: Body, size: int, note: Callable[[], None]) -> None:
         super().__init__(body, size)
@@ -483,7 +478,7 @@ class _Range(Chunk):
 
 
 def _next_offset(content: dict[str, Any], size: int) -> int:
-    """Return where a session goes on; C(size) for one that expects nothing more."""
+    """Return the offset at which a session continues; C(size) for one that expects nothing more."""
     starts = []
     for each in content.get("nextExpectedRanges") or []:
         first = str(each).partition("-")[0]

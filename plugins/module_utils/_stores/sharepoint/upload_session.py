@@ -2,11 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Upload sessions of Microsoft Graph, and what is kept of them for a run that goes on after a kill.
+"""Upload sessions of Microsoft Graph, and the notes by which a later run resumes them after a kill.
 
-A session's address opens the session for whoever knows it, so it is kept in a file that only the user can read, and
-never shown. What a session has cannot be read before it is published. So with its address goes the SHA-256 of what it
-has: noted before the last byte of each range goes out, and compared with the file before anything is sent after it.
+A session's address grants access to anyone who knows it. So it is kept in a file that only the user can read, and never
+shown. The content of a session cannot be read before it is published. So the SHA-256 of its content is kept with the
+address: it is recorded before the last byte of each range is sent, and compared with the file before a run resumes.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _NOTE = re.compile(r"\.(?P<key>[0-9a-f]{32})\.claim\.json")
 
 @dataclass
 class Session:
-    """A session, and what it has."""
+    """A session and its content."""
 
     url: str = field(repr=False)
     overwrite: bool
-    # When the store throws it away, as Graph writes it.
+    # When the store deletes it, in Graph's format.
     expires: str = ""
-    # SHA-256 of the bytes before an offset, of the offsets at which the session may be.
+    # SHA-256 of the bytes before each offset that the session may have reached.
     digests: dict[int, str] = field(default_factory=lambda: {0: hashlib.sha256().hexdigest()})
-    # Known only here: it stands for the session where the address must not be seen.
+    # A local ID, which stands for the session where the address must not be shown.
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    # The store made the file of it without being told to.
+    # The store created the file without the final request.
     published: bool = False
-    # Other runs on this machine may find it, once this one does not hold the note.
+    # Other runs on this machine may find it when this run no longer holds the note.
     noted: bool = False
 
     def will_have(self, offset: int, digest: str) -> None:
-        """Note what the session has once the bytes before C(offset) have arrived, which they may do or not."""
+        """Record the digest that the session has if the bytes before C(offset) arrive, which is not certain."""
         begun = max(each for each in self.digests if each < offset)
         self.digests = {begun: self.digests[begun], offset: digest}
 
@@ -61,7 +61,7 @@ class Session:
 
     @classmethod
     def of(cls, notes: dict[str, Any]) -> Optional[Session]:
-        """Return the session that notes tell about; None for what is none."""
+        """Return the session in the notes; None when they contain none."""
         try:
             digests = {int(offset): str(digest) for offset, digest in notes["digests"].items()}
             return cls(str(notes["url"]), bool(notes["overwrite"]), str(notes["expires"]), digests)
@@ -70,7 +70,7 @@ class Session:
 
 
 class SessionNotes:
-    """The note about one upload on this machine. Without a disk that takes it, an upload works, and begins anew."""
+    """The note about one upload on this machine. If it cannot be written, uploads work, but cannot be resumed."""
 
     def __init__(self, address: str) -> None:
         key = hashlib.sha256(address.encode()).hexdigest()[:32]
@@ -78,7 +78,7 @@ class SessionNotes:
         self._claim: Optional[Claim] = None
 
     def take(self) -> bool:
-        """Hold the note; return False when another run does, which then has the session that it tells about."""
+        """Hold the note; return False when another run holds it, which then owns the session."""
         if self._claim is not None:
             return True
         try:
@@ -98,20 +98,20 @@ class SessionNotes:
         return isinstance(known, list) and any(mark in known for mark in marks)
 
     def keep(self, session: Session, marks: Iterable[str]) -> None:
-        """Write down a session, or how far it is."""
+        """Write down a session and its progress."""
         if self._claim is not None:
             with contextlib.suppress(OSError):
                 session.noted = True
                 self._claim.write(operation=_OPERATION, marks=list(marks), **session.notes())
 
     def forget(self) -> None:
-        """Write down that there is no session any more. The note stays ours."""
+        """Write down that the session no longer exists. The note stays ours."""
         if self._claim is not None:
             with contextlib.suppress(OSError):
                 self._claim.write()
 
     def release(self) -> None:
-        """Let go of the note; one without a session is taken away."""
+        """Release the note; remove it if it contains no session."""
         claim, self._claim = self._claim, None
         if claim is not None:
             if Session.of(claim.notes) is None:
@@ -121,7 +121,7 @@ class SessionNotes:
 
 
 def remove_expired(now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
-    """Remove the notes about sessions that the store has thrown away by now."""
+    """Remove the notes about expired sessions."""
     folder = os.path.expanduser(FOLDER)
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
@@ -144,6 +144,6 @@ def _remove_if_expired(target: str, now: datetime) -> None:
 
 
 def _time(text: str) -> Optional[datetime]:
-    """Return the time that Graph writes, whose seconds have any number of digits."""
+    """Return a time in Graph's format, whose seconds have any number of digits."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", text)
     return datetime.fromisoformat(found[1]).replace(tzinfo=timezone.utc) if found else None

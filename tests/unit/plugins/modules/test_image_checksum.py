@@ -105,7 +105,7 @@ def test_the_expected_digest(run, digest):
 def test_another_digest(run, image, digest):
     ended = run(sha256=A)
     assert ended.failed
-    assert f"has the SHA-256 {digest}, expected was {A}" in ended.result["msg"]
+    assert f"has the SHA-256 {digest}, but {A} was expected" in ended.result["msg"]
     assert not sidecar(image).exists()
 
 
@@ -132,7 +132,7 @@ def test_parallels_disagrees(run, image):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: None, "is not there. Pack the virtual machine first"),
+        (lambda path: None, "does not exist. Pack the virtual machine first"),
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.mkdir(), "is not a file"),
     ],

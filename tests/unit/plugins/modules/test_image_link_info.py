@@ -79,12 +79,12 @@ def test_a_local_file(look: Callable[..., Any], server: LinkServer, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"url": "no address"}, "not an address"),
+        ({"url": "no address"}, "not a valid address"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
-        ({"timeout": 0}, "timeout must be at least 1"),
-        ({"retries": -1}, "retries must be at least 0"),
-        ({"min_validity": -1}, "min_validity must be at least 0"),
-        ({"size": 0}, "size must be at least 1"),
+        ({"timeout": 0}, "timeout is too low. Set it to 1 or more"),
+        ({"retries": -1}, "retries is too low. Set it to 0 or more"),
+        ({"min_validity": -1}, "min_validity is too low. Set it to 0 or more"),
+        ({"size": 0}, "size is too low. Set it to 1 or more"),
         ({"proof": "none"}, "value of proof must be one of: headers, sample, full"),
         ({"path": "/nowhere/image.pvmp"}, "cannot be read"),
         ({"ca_path": "/nowhere/ca.pem"}, "/nowhere/ca.pem"),

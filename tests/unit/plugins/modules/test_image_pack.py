@@ -79,6 +79,6 @@ def test_a_refusal_is_a_sentence(module_mac: Any, run_module_main: Callable[...,
     end = run_module_main(image_pack.main, name="x", executable=str(module_mac.executable), _ansible_check_mode=True)
     assert end.failed
     assert end.result == {
-        "msg": "'x' is not packed: it is running. Shut it down first (macops.parallels.vm_power with state: stopped).",
+        "msg": "'x' was not packed: it is running. Shut it down first (macops.parallels.vm_power with state: stopped).",
         "state": "running",
     }

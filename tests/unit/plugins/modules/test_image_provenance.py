@@ -75,13 +75,13 @@ def test_it_is_signed(run: Callable[..., Any], folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"started_at": "yesterday"}, "started_at has to be a time in UTC such as"),
-        ({"finished_at": "2026-11-22"}, "finished_at has to be a time in UTC such as"),
+        ({"started_at": "yesterday"}, "started_at cannot be 'yesterday'. Use a UTC time such as"),
+        ({"finished_at": "2026-11-22"}, "finished_at cannot be '2026-11-22'. Use a UTC time such as"),
         ({"signing_key_path": "/k"}, "missing parameter(s) required by 'signing_key_path': signing_identity"),
         ({"signing_key_path": "/nowhere/k", "signing_identity": "me"}, "There is no file /nowhere/k"),
         ({"sha256": "12"}, "64 hexadecimal digits"),
-        ({"file": "../x"}, "cannot be the name of a file"),
-        ({"materials": [{"name": "x"}]}, "materials needs a name"),
+        ({"file": "../x"}, "is not a valid file name"),
+        ({"materials": [{"name": "x"}]}, "entry of materials is incomplete. Give each entry a name"),
     ],
 )
 def test_arguments_that_make_no_sense(

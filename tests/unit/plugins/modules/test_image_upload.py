@@ -85,18 +85,18 @@ def test_what_would_be_overwritten_is_in_the_diff(run, share):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"src": "/nowhere/x.pvmp"}, "/nowhere/x.pvmp is not there"),
+        ({"src": "/nowhere/x.pvmp"}, "/nowhere/x.pvmp does not exist"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
-        ({"sha256": "a" * 64}, "is not the file that was to be sent"),
-        ({"destination": "http://host/x"}, "must not be http://"),
-        ({"destination": "https://me:hush@host/x"}, "must not hold a user name or a password"),
-        ({"destination": "file:///nowhere/at/all"}, "is not there. Mount the share"),
-        ({"name": "a/b"}, "cannot be the name of a file"),
-        ({"rate_limit": "fast"}, "rate_limit cannot be 'fast'"),
-        ({"part_size": "tiny"}, "part_size cannot be 'tiny'"),
+        ({"sha256": "a" * 64}, "is not the expected file"),
+        ({"destination": "http://host/x"}, "must not start with http://"),
+        ({"destination": "https://me:hush@host/x"}, "must not contain a user name or a password"),
+        ({"destination": "file:///nowhere/at/all"}, "does not exist. Mount the share"),
+        ({"name": "a/b"}, "is not a valid file name"),
+        ({"rate_limit": "fast"}, "rate_limit is not valid: 'fast'"),
+        ({"part_size": "tiny"}, "part_size is not valid: 'tiny'"),
         ({"password": "hush"}, "username"),
         ({"username": "me", "destination": "https://host/x"}, "username needs a password"),
-        ({"concurrency": 33}, "concurrency has to be from 1 to 32"),
+        ({"concurrency": 33}, "Set it to a value from 1 to 32"),
         ({"access_key": "AK"}, "secret_key"),
         ({"account_key": "hush", "sas_token": "hush"}, "mutually exclusive"),
         ({"username": "me", "password": "hush", "token": "hush"}, "mutually exclusive"),
@@ -124,7 +124,7 @@ def test_what_a_killed_run_has_left(run, share, image, monkeypatch):
     monkeypatch.setattr(image_upload.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
     told = run().result
     assert (told["resumed_from"], told["bytes_sent"]) == (300, 500)
-    assert warnings == [f"Removed {other}, left by a run that was killed."]
+    assert warnings == [f"Removed {other}, which a killed run left behind."]
     assert sorted(path.name for path in share.iterdir()) == [NAME, f"{NAME}.sha256"]
 
 

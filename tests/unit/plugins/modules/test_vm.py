@@ -102,7 +102,7 @@ def test_a_vm_that_cannot_be_made_of_anything(module_mac: Any, run: Callable[...
     at_rest(module_mac)
     end = run(name="y", cpus=4)
     assert end.failed
-    assert "Say what it is made from: clone_of, or path." in end.result["msg"]
+    assert "Set what to create it from: clone_of or path." in end.result["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -136,7 +136,7 @@ def test_a_running_vm_stays(module_mac: Any, run: Callable[..., Any], state: str
     at_rest(module_mac, "running")
     end = run(name="x", state=state)
     assert end.failed
-    assert f"'x' is running and is not {verb}." in end.result["msg"]
+    assert f"'x' is running, so it was not {verb}." in end.result["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -83,7 +83,7 @@ def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, suc
     assert (ended.result["rc"], ended.result["stderr"], ended.result["truncated"]) == (rc, "why", True)
     assert len(ended.result["stdout"]) == vm_exec.KEPT
     if failed:
-        assert f"ended in 'x' with exit code {rc}: " in ended.result["msg"]
+        assert f"in 'x' ended with exit code {rc}: " in ended.result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_need_not_be_run(module_mac: Any, call: Any, option: str, there: bo
     execute(module_mac, *path_test("C:\\a b"), rc=0 if there else 3)
     ended = call(argv=["setup.exe"], _ansible_check_mode=check, **{option: "C:\\a b"})
     assert (ended.failed, ended.result["changed"], ended.result["rc"]) == (False, False, 0)
-    assert ended.result["msg"] == f"C:\\a b is {'' if there else 'not '}there, so the command was not run."
+    assert ended.result["msg"] == f"C:\\a b {'exists' if there else 'does not exist'}, so the command was not run."
     assert "skipped" not in ended.result
 
 
@@ -162,7 +162,7 @@ def test_a_vm_that_does_not_run(module_mac: Any, call: Any) -> None:
         ({"argv": []}, "argv is empty"),
         ({"argv": [" ", "x"]}, "argv is empty"),
         ({"powershell": " \n"}, "powershell is empty"),
-        ({"argv": ["a"], "user": "u", "password": "p", "current_user": True}, "Give one of them"),
+        ({"argv": ["a"], "user": "u", "password": "p", "current_user": True}, "Set only one of them"),
         ({"argv": ["x" * 4000]}, "Parallels hangs"),
     ],
 )
@@ -176,4 +176,4 @@ def test_a_script_for_a_guest_without_powershell(module_mac: Any, call: Any) -> 
     a_vm(module_mac, system="ubuntu")
     ended = call(powershell="exit 0")
     assert ended.failed
-    assert "knows no powershell" in ended.result["msg"]
+    assert "does not support powershell" in ended.result["msg"]

@@ -64,4 +64,4 @@ def test_a_suspended_vm_is_an_error(module_mac: Any, run: Callable[..., Any]) ->
     at(module_mac, "suspended")
     end = run(state="stopped")
     assert end.failed
-    assert "not thrown away unasked" in end.result["msg"]
+    assert "not discarded by default" in end.result["msg"]

@@ -101,7 +101,7 @@ def test_one_that_is_there_is_left_alone(module_mac: Any, run: Callable[..., Any
     [
         ({"state": "absent"}, "all is False but all of the following are missing: snapshot"),
         ({"state": "present", "all": True}, "state is present but all of the following are missing: snapshot"),
-        ({"state": "absent", "all": True, "snapshot": "x"}, "Give either the snapshot to remove, or all: true"),
+        ({"state": "absent", "all": True, "snapshot": "x"}, "Set snapshot to remove one, or all: true"),
     ],
 )
 def test_arguments_that_contradict(run: Callable[..., Any], arguments: dict[str, Any], message: str) -> None:

@@ -30,17 +30,17 @@ def reading(done: float, total: float | None = 60 * GB, **more: Any) -> dict[str
     [
         (
             reading(25.2 * GB, rate=98e6, left=355),
-            "Uploading win11: 42 % (25.2 GB of 60.0 GB), 98.0 MB/s, 6 min left",
+            "Uploading win11: 42% (25.2 GB of 60.0 GB), 98.0 MB/s, 6 min left",
         ),
         (
             reading(25.2 * GB, rate=123.4e6, left=20, estimate=True),
-            "Uploading win11: about 42 % (25.2 GB of 60.0 GB), estimated, 123.4 MB/s, 20 s left",
+            "Uploading win11: about 42% (25.2 GB of 60.0 GB), estimated, 123.4 MB/s, 20 s left",
         ),
-        (reading(60 * GB, rate=98e6, left=0), "Uploading win11: 100 % (60.0 GB of 60.0 GB), 98.0 MB/s"),
-        (reading(61 * GB, estimate=True), "Uploading win11: about 99 % (61.0 GB of 60.0 GB), estimated"),
+        (reading(60 * GB, rate=98e6, left=0), "Uploading win11: 100% (60.0 GB of 60.0 GB), 98.0 MB/s"),
+        (reading(61 * GB, estimate=True), "Uploading win11: about 99% (61.0 GB of 60.0 GB), estimated"),
         (reading(512, total=None), "Uploading win11: 512 bytes"),
         (reading(0, total=0, rate=0.0), "Uploading win11: 0 bytes"),
-        (reading(0, total=2048, rate=0.0), "Uploading win11: 0 % (0 bytes of 2.0 kB)"),
+        (reading(0, total=2048, rate=0.0), "Uploading win11: 0% (0 bytes of 2.0 kB)"),
     ],
 )
 def test_words(told: dict[str, Any], words: str) -> None:

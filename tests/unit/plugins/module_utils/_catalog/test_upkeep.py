@@ -183,9 +183,9 @@ def spoil(images: Images, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("gone", "is not there any more. Publish the image as a new version"),
-        ("size", r"has other bytes now \(4 with .* than its record says \(15 with"),
-        ("bytes", f"has other bytes now .*{'b2' * 32}"),
+        ("gone", "no longer exists. Publish the image as a new version"),
+        ("size", r"has changed\. It has 4 bytes with .* but its record says 15 bytes with"),
+        ("bytes", f"has changed.*{'b2' * 32}"),
         ("removed", "its file was removed when it was withdrawn"),
     ],
 )
@@ -194,7 +194,7 @@ def test_what_is_not_whole_is_not_offered_again(images: Images, how: str, messag
     spoil(images, how)
     before = images.records
     for check_mode in (True, False):
-        with pytest.raises(TaskError, match=f"win11-1.1-arm64 cannot be offered again.*{message}"):
+        with pytest.raises(TaskError, match=f"win11-1.1-arm64 cannot be published again.*{message}"):
             images.upkeep(check_mode=check_mode).offer(ONE)
     assert images.records == before
 
@@ -211,9 +211,11 @@ def test_a_version_is_protected(images: Images) -> None:
 def test_a_protected_version_keeps_its_file(images: Images) -> None:
     images.upkeep().protect(ONE, True)
     before = images.names
-    with pytest.raises(TaskError, match=r"win11-1.1-arm64 is protected, so its file stays.*state: unprotected"):
+    with pytest.raises(
+        TaskError, match=r"win11-1.1-arm64 is protected, so its file was not removed.*state: unprotected"
+    ):
         images.upkeep().withdraw(ONE, "No VPN.", remove_file=True)
-    with pytest.raises(TaskError, match=r"win11-1.1-arm64 is protected, so it stays"):
+    with pytest.raises(TaskError, match=r"win11-1.1-arm64 is protected, so it was not removed"):
         images.remove("1.1")
     assert (images.names, images.records["1.1 arm64"]["state"]) == (before, "published")
     assert [each["version"] for each in images.retire().removed] == ["1.0"]
@@ -224,7 +226,7 @@ def test_a_protected_version_keeps_its_file(images: Images) -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (Choice("win11", "9.9"), "has these versions of win11: 1.0, 1.1, 1.2"),
+        (Choice("win11", "9.9"), "It has these versions of win11: 1.0, 1.1, 1.2"),
         (Choice("ubuntu", "1.0"), "has no image ubuntu"),
         (Choice("win11", "1.0", "x86_64"), "no record of win11-1.0-x86_64"),
     ],
@@ -259,7 +261,7 @@ def test_a_named_version_is_removed(images: Images) -> None:
     assert [each["version"] for each in images.remove("1.0").removed] == ["1.0"]
     assert set(images.records) == {"1.1 arm64", "1.2 arm64", "1.2 x86_64"}
     assert not images.remove("1.0").changed
-    with pytest.raises(TaskError, match="is the newest version that is offered"):
+    with pytest.raises(TaskError, match="is the newest published version"):
         images.remove("1.2")
     images.upkeep().withdraw(BOTH, "No VPN.")
     assert len(images.remove("1.2").removed) == 2
@@ -358,7 +360,7 @@ def test_a_store_that_lets_nothing_be_removed(images: Images) -> None:
     """The version is not offered any more, and the sentence says what to do."""
     fragile = Fragile(images.store(), 3, False, TaskError("images.example.com answered 403: forbidden."))
     with pytest.raises(
-        TaskError, match=r"403: forbidden. win11-1.0-arm64 is withdrawn, and not all .* again"
+        TaskError, match=r"403: forbidden. win11-1.0-arm64 is withdrawn, but not all .* again"
     ) as caught:
         images.retire(store=fragile)
     assert caught.value.details["removed_files"] == ["win11-1.0-arm64.pvmp"]
@@ -406,7 +408,9 @@ def test_a_version_that_is_being_removed_is_not_offered_again(images: Images) ->
         def delete(self, name: str) -> bool:
             with pytest.raises(TaskError, match="its file was removed"):
                 images.upkeep().offer(Choice("win11", "1.0"))
-            with pytest.raises(TaskError, match=r"is withdrawn now \(Retired: newer .* Publish the image as a new"):
+            with pytest.raises(
+                TaskError, match=r"is now withdrawn \(Retired: replaced by newer .* Publish the image as a new"
+            ):
                 images.publish("1.0")
             return self._store.delete(name)
 

@@ -15,7 +15,6 @@ import tracemalloc
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import checksum as checksum_module
 from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import (
-    BLOCK,
     compare_with_others,
     first_digest,
     hash_file,
@@ -29,7 +28,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.checksum 
     write_sidecar,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._common.files import FileIdentity
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK, FileIdentity
 
 NAME = "Büro Windows 11.pvmp"
 A, B = "a" * 64, "b" * 64
@@ -250,7 +249,7 @@ class TestOthers:
         with open(image, "r+b") as handle:
             handle.write(b"rotten")
         os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(TaskError, match="is damaged or was exchanged"):
+        with pytest.raises(TaskError, match="is damaged or was replaced"):
             compare_with_others(str(image), hash_file(str(image)))
 
 

@@ -74,7 +74,7 @@ def test_a_claim_without_notes_leaves_nothing(target: str) -> None:
 def test_a_held_claim_is_waited_for_then_an_error(target: str, mac: Any) -> None:
     with Claim.take(target) as claim:
         claim.write(operation="clone")
-        with pytest.raises(TaskError, match=r"Another run works on .*Übung 1.pvm right now.*Wait until it has ended"):
+        with pytest.raises(TaskError, match=r"Another run is working on .*Übung 1.pvm .*Wait until it has finished"):
             Claim.take(target, wait=10, sleep=mac.sleep, clock=mac.clock)
     assert sum(mac.slept) >= 10
 
@@ -150,7 +150,7 @@ def test_a_kill_between_writing_and_cutting_leaves_the_new_note(target: str, mon
 def test_a_note_of_somebody_else_is_an_error_and_stays(target: str, content: str) -> None:
     Path(claim_path(target)).write_bytes(content.encode("utf-8", "surrogateescape"))
     for look in (read_claim, Claim.take):
-        with pytest.raises(TaskError, match=r"is not readable as a note of this collection"):
+        with pytest.raises(TaskError, match=r"is not a readable note of this collection"):
             look(target)
     assert Path(claim_path(target)).read_bytes() == content.encode("utf-8", "surrogateescape")
 
@@ -174,7 +174,7 @@ def test_a_disk_without_locks_is_an_error_with_advice(target: str, monkeypatch: 
         raise OSError(45, "Operation not supported")
 
     monkeypatch.setattr(claim_module.fcntl, "flock", unsupported)
-    with pytest.raises(TaskError, match=r"knows no file locks .*Use a folder on a local disk"):
+    with pytest.raises(TaskError, match=r"does not support file locks .*Use a folder on a local disk"):
         Claim.take(target)
 
 

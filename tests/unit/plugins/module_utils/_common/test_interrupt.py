@@ -49,11 +49,11 @@ def test_another_thread_wakes_the_main_thread() -> None:
 
     def interrupt() -> None:
         leave_signals_to_main_thread()
-        reason.append("It was cancelled.")
+        reason.append("It was canceled.")
         interrupt_main_thread()
 
     begun = time.monotonic()
-    with pytest.raises(Interrupted, match="It was cancelled"), interruptible(lambda: reason[0]):
+    with pytest.raises(Interrupted, match="It was canceled"), interruptible(lambda: reason[0]):
         threading.Timer(0.05, interrupt).start()
         time.sleep(30)
     assert time.monotonic() - begun < 10

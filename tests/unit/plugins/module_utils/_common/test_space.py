@@ -49,8 +49,8 @@ def test_too_little_room_is_an_error_with_the_numbers(at_least: bool, amount: st
     with pytest.raises(TaskError) as caught:
         Need("Packing 'x'", "/p", 4_500_000_000, at_least).refuse_less()
     assert caught.value.message == (
-        f"Packing 'x' needs {amount} 4.5 GB (4500000000 bytes) in /p, and 3.0 GB (3000000000 bytes) are free there. "
-        "Free 1.5 GB (1500000000 bytes) more, then run again."
+        f"Packing 'x' needs {amount} 4.5 GB (4500000000 bytes) in /p, but only 3.0 GB (3000000000 bytes) are free. "
+        "Free up 1.5 GB (1500000000 bytes) more, then run again."
     )
     assert caught.value.details == {"path": "/p", "free_bytes": 3_000_000_000, "needed_bytes": 4_500_000_000}
 
@@ -85,7 +85,7 @@ def test_an_error_of_a_full_disk_gets_the_numbers(said: str, stream: str) -> Non
         TaskError("It failed.", rc=0, stderr="Out of disk space."),
         TaskError("It failed."),
         OSError(errno.EACCES, "no"),
-        Interrupted("It was cancelled."),
+        Interrupted("It was canceled."),
     ],
 )
 def test_other_errors_stay_as_they_are(error: Any) -> None:

@@ -155,7 +155,7 @@ def test_a_server_that_cannot_do_it_is_asked_without_it(serve):
 def test_a_server_that_hangs_up_gets_no_body(serve):
     server, http = serve(lambda connection: connection.head() and None)
     body = Body()
-    with pytest.raises(RetryLater, match="connection broke"):
+    with pytest.raises(RetryLater, match="connection was lost"):
         http.request("PUT", server.url + "/x", data=body, expect=True)
     assert body.tell() == 0
 

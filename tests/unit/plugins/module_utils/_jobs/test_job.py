@@ -197,7 +197,7 @@ def test_killed_work_is_said_to_be_killed_and_then_begun_again(mac: Mac) -> None
     job = running(mac.call(30))
     os.kill(mac.begun()[0], signal.SIGKILL)
     wait_until(lambda: not all_jobs()[0].running)
-    assert "ended from outside" in mac.call(30, waited_for="one")["msg"]
+    assert "its process was killed" in mac.call(30, waited_for="one")["msg"]
     mac.end()
     assert mac.call(30, token="two")["worker"] == mac.begun()[1]
     assert not os.path.exists(job["folder"])
@@ -207,7 +207,7 @@ def test_work_that_is_killed_at_once_is_said_to_be_killed(mac: Mac) -> None:
     process = mac.start(30, wait=20)
     os.kill(wait_until(mac.begun)[0], signal.SIGKILL)
     out, _err = process.communicate(timeout=30)
-    assert "ended from outside" in json.loads(out)["msg"]
+    assert "its process was killed" in json.loads(out)["msg"]
 
 
 def test_an_answer_that_nobody_fetched(mac: Mac) -> None:
@@ -232,7 +232,7 @@ def test_cancelled(mac: Mac) -> None:
     running(mac.call(30))
     Path(cancel_path("one")).touch()
     wait_until(lambda: not all_jobs()[0].running)
-    assert mac.call(30, waited_for="one")["msg"] == "It was cancelled."
+    assert mac.call(30, waited_for="one")["msg"] == "It was canceled."
 
 
 def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
@@ -260,7 +260,7 @@ def test_nobody_asks_any_more(mac: Mac) -> None:
     running(mac.call(30, unattended=1.5))
     wait_until(lambda: not all_jobs()[0].running)
     message = mac.call(30, waited_for="one")["msg"]
-    assert "No playbook has asked" in message
+    assert "No playbook has polled" in message
     assert "image_unattended_timeout" in message
 
 

@@ -93,7 +93,7 @@ def test_the_option_executable_names_the_folder_of_all_programs(mac: Any) -> Non
     assert mac.prl.program(PRLCTL) == str(mac.executable)
     assert mac.prl.program(PRL_DISK_TOOL) == str(mac.executable.with_name("prl_disk_tool"))
     mac.executable.with_name("prlsrvctl").unlink()
-    with pytest.raises(TaskError, match=r"There is no program .*prlsrvctl. Let the option executable"):
+    with pytest.raises(TaskError, match=r"There is no program .*prlsrvctl. Set the option executable"):
         mac.prl.program(PRLSRVCTL)
 
 
@@ -101,7 +101,7 @@ def test_programs_are_looked_for_on_the_path_then_in_the_folders(mac: Any, monke
     monkeypatch.setenv("PATH", "relative:/nowhere")
     monkeypatch.setattr(cli, "_FOLDERS", ("/nowhere/either",))
     with pytest.raises(
-        TaskError, match=r"prlctl was not found on PATH nor in /nowhere/either. Install Parallels Desktop"
+        TaskError, match=r"prlctl was not found on PATH or in /nowhere/either. Install Parallels Desktop"
     ):
         Prlctl(mac.run_command).program(PRLCTL)
     monkeypatch.setattr(cli, "_FOLDERS", ("/nowhere/either", str(mac.executable.parent)))
@@ -155,14 +155,14 @@ def test_an_answer_counts_and_not_the_exit_code(mac: Any) -> None:
 
 def test_a_refusal_with_a_reason_is_not_asked_for_again(mac: Any) -> None:
     mac.expect("prlctl", "list", rc=255, err=NOT_FOUND)
-    with pytest.raises(TaskError, match=r"Parallels refused to answer: .*connect as the one who owns it"):
+    with pytest.raises(TaskError, match=r"Parallels refused to answer: .*connect as the user who owns it"):
         mac.prl.read_json(PRLCTL, "list")
 
 
 def test_an_answer_that_stays_unreadable_is_an_error(mac: Any) -> None:
     for _try in range(3):
         mac.expect("prlctl", "list", out="%&$")
-    with pytest.raises(TaskError, match=r"Parallels gave no readable answer"):
+    with pytest.raises(TaskError, match=r"Parallels returned no readable answer"):
         mac.prl.read_json(PRLCTL, "list")
 
 
@@ -188,7 +188,7 @@ def test_a_change_may_show_late(mac: Any) -> None:
 
 def test_success_without_the_change_is_a_failure(mac: Any) -> None:
     mac.expect("prlctl", "start", out="The VM has been successfully started.")
-    with pytest.raises(TaskError, match=r"reported success, but a fresh look shows that it did not start it"):
+    with pytest.raises(TaskError, match=r"reported success, but a check shows that it did not start it"):
         mac.prl.change("start it", ["start"], lambda: False, settle=10)
     assert 10 <= sum(mac.slept) <= 16
 
@@ -212,14 +212,14 @@ def test_what_does_not_pass_in_time_is_an_error(mac: Any) -> None:
     mac.prl.retry_for = 2
     for _try in range(3):
         mac.expect("prlctl", "delete", rc=255, err=BUSY)
-    with pytest.raises(TaskError, match=r"though it was tried again and again.*Another operation works on this"):
+    with pytest.raises(TaskError, match=r"after several attempts.*Another operation is using this"):
         mac.prl.change("delete it", ["delete"], lambda: False)
 
 
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        (NOT_FOUND, "connect as the one who owns it"),
+        (NOT_FOUND, "connect as the user who owns it"),
         ("This feature is not available in this edition of Parallels Desktop.", "Pro, Business or Enterprise edition"),
         (
             "To perform this operation, you must enter the host OS administrator's credentials.",
@@ -239,7 +239,7 @@ def test_what_does_not_pass_in_time_is_an_error(mac: Any) -> None:
             "The virtual machine is paused",
         ),
         ('Unable to perform the operation because "macOS" is not started.', "Start it first"),
-        ("Your license is expired", "valid licence"),
+        ("Your license is expired", "valid license"),
     ],
 )
 def test_known_messages_have_a_remedy(mac: Any, said: str, advice: str) -> None:
@@ -264,7 +264,7 @@ def test_only_the_tail_of_the_output_is_shown() -> None:
 
 
 def test_a_killed_program_is_told_from_one_that_refused() -> None:
-    assert "ended from outside (signal 9)" in failure("It failed", Result(["prlctl"], -9, "", "")).message
+    assert "killed by another process (signal 9)" in failure("It failed", Result(["prlctl"], -9, "", "")).message
     assert not may_pass(Result(["prlctl"], -9, "", ""))
 
 

@@ -197,8 +197,8 @@ def test_a_running_source_is_stopped_and_started_again(stage: Stage) -> None:
     ("state", "stop", "sentence"),
     [
         ("running", False, "is running, and only a VM that is shut down.*stop_source: true"),
-        ("suspended", True, "is suspended. A clone of it would carry its memory"),
-        ("paused", True, "is paused. A clone of it would carry its memory"),
+        ("suspended", True, "is suspended, and a clone would contain its memory"),
+        ("paused", True, "is paused, and a clone would contain its memory"),
         ("invalid", True, "files of 'Quelle Übung' are missing"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_source_that_does_not_shut_down_is_remembered_to_have_run(stage: Stage
 
 
 @pytest.mark.parametrize(
-    ("rc", "err", "sentence"), [(255, "Out of disk space.", "Free some space"), (-9, "", "ended from outside")]
+    ("rc", "err", "sentence"), [(255, "Out of disk space.", "Free some space"), (-9, "", "killed by another process")]
 )
 def test_a_failed_cloning_is_cleaned_up_and_the_source_started(stage: Stage, rc: int, err: str, sentence: str) -> None:
     stage.state = "running"
@@ -288,9 +288,9 @@ def test_a_cloning_whose_program_was_killed_may_go_on(stage: Stage, goes_on: boo
             (stage.target / "harddisk1.hdd" / "more").write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+    with pytest.raises(TaskError, match=r"killed by another process") as caught:
         stage.run()
-    assert ("Parallels goes on with it all the same" in caught.value.message) is goes_on
+    assert ("Parallels is still working on it" in caught.value.message) is goes_on
     assert stage.target.exists() is goes_on
     assert (stage.notes() != {}) is goes_on
 
@@ -337,7 +337,7 @@ def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
     stage.clone(then=lambda: None)
     for _look in range(10):
         stage.list()
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not"):
         stage.run()
     assert os.listdir(stage.dest) == []
 
@@ -348,8 +348,8 @@ def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
         ({"Hardware": {}}, "it has 0 disks, its source has 1"),
         ({"State": "levitating"}, "it is levitating"),
         ({"Home": "/elsewhere/x.pvm/"}, "it is in /elsewhere/x.pvm, not in"),
-        ("the disk of its source", "is that of its source"),
-        ("no disk", "harddisk1.hdd is not there"),
+        ("the disk of its source", "is the disk of its source"),
+        ("no disk", "harddisk1.hdd is missing"),
     ],
 )
 def test_a_clone_that_is_not_whole_is_removed(stage: Stage, facts: Any, doubt: str) -> None:
@@ -369,7 +369,7 @@ def test_a_clone_that_is_not_whole_is_removed(stage: Stage, facts: Any, doubt: s
     stage.mac.expect("prlctl", "delete", CLONE)
     stage.clone_state = None
     stage.list()
-    with pytest.raises(TaskError, match=r"the clone 'win11-1-arm64' is not whole") as caught:
+    with pytest.raises(TaskError, match=r"the clone 'win11-1-arm64' did not pass the check") as caught:
         stage.run()
     assert any(doubt in each for each in caught.value.details["doubts"])
     assert os.listdir(stage.dest) == []
@@ -482,7 +482,7 @@ def test_a_vm_that_is_not_ours_is_left_alone(stage: Stage, dry: bool, notes: Opt
     before = sorted(os.listdir(stage.dest))
     stage.clone_state = "stopped"
     stage.first_look()
-    with pytest.raises(TaskError, match=r"There is a virtual machine 'win11-1-arm64' already"):
+    with pytest.raises(TaskError, match=r"The virtual machine 'win11-1-arm64' already exists"):
         stage.run(dry=dry)
     assert sorted(os.listdir(stage.dest)) == before
 
@@ -558,7 +558,7 @@ def test_what_is_not_the_clone_any_more_is_left_alone(stage: Stage, dry: bool, c
     stage.first_look()
     if not dry:
         stage.find_clone()
-    with pytest.raises(TaskError, match=r"Parallels does not know it any more, so it is left as it is. Register it"):
+    with pytest.raises(TaskError, match=r"it is no longer on Parallels' list, so it was left unchanged. Register it"):
         stage.run(dry=dry)
     assert stage.target.exists()
 
@@ -573,7 +573,7 @@ def test_an_image_that_turns_out_to_be_another_vm_is_unregistered_again(stage: S
     stage.mac.expect("prlctl", "unregister", CLONE)
     stage.clone_state = None
     stage.list()
-    with pytest.raises(TaskError, match=r"Parallels does not know it any more"):
+    with pytest.raises(TaskError, match=r"it is no longer on Parallels' list"):
         stage.run()
     assert packed.exists()
 
@@ -583,13 +583,13 @@ def test_a_clone_in_another_folder_is_an_error(stage: Stage) -> None:
     stage.claim(clone=CLONE)
     stage.clone_state = "stopped"
     stage.first_look()
-    with pytest.raises(TaskError, match=r"is there already, but in .*bilder ü, not in"):
+    with pytest.raises(TaskError, match=r"already exists, but in .*bilder ü, not in"):
         stage.run(dest=str(stage.mac.folder))
 
 
 @pytest.mark.parametrize("name", ["", " ", ".hidden", "a/b"])
 def test_a_name_that_is_no_file_name_is_an_error(stage: Stage, name: str) -> None:
-    with pytest.raises(TaskError, match=r"is no name for a clone"):
+    with pytest.raises(TaskError, match=r"is not a valid name for a clone"):
         stage.run(name=name)
 
 
@@ -666,7 +666,7 @@ def test_a_dry_removal_removes_nothing(stage: Stage) -> None:
     [
         (None, "Nothing shows that this collection made 'win11-1-arm64'"),
         ({"source": CLONE}, "Nothing shows that this collection made 'win11-1-arm64'"),
-        ({"clone": SOURCE}, "is about another virtual machine"),
+        ({"clone": SOURCE}, "describes another virtual machine"),
     ],
 )
 def test_what_is_not_our_clone_is_not_removed(
@@ -690,7 +690,7 @@ def test_a_running_clone_is_not_removed(stage: Stage, state: str) -> None:
     stage.first_look()
     stage.find_clone()
     stage.list()
-    with pytest.raises(TaskError, match=rf"is {state} and is not removed. Shut it down first"):
+    with pytest.raises(TaskError, match=rf"is {state}, so it was not removed. Shut it down first"):
         absent(stage)
     assert "removing" not in stage.notes()
 
@@ -699,7 +699,7 @@ def test_an_unregistered_clone_is_not_removed(stage: Stage) -> None:
     stage.copy()
     stage.claim(clone=CLONE)
     stage.first_look()
-    with pytest.raises(TaskError, match=r"Parallels does not know it any more, so it is left as it is"):
+    with pytest.raises(TaskError, match=r"it is no longer on Parallels' list, so it was left unchanged"):
         absent(stage)
     assert stage.target.exists()
 
@@ -792,7 +792,7 @@ def test_a_clone_of_another_source_that_was_made_meanwhile_is_not_used(stage: St
     stage.mac.prl.sleep = finish
     stage.clone_state = "stopped"
     stage.find_clone()
-    with pytest.raises(TaskError, match=r"There is a virtual machine 'win11-1-arm64' already"):
+    with pytest.raises(TaskError, match=r"The virtual machine 'win11-1-arm64' already exists"):
         stage.run()
     assert stage.notes()["source"] == CLONE
 
@@ -845,7 +845,9 @@ def test_what_a_killed_cloning_left_is_named_with_its_size_and_look_alikes_stay(
     stage.cloned()
     stage.run()
     assert len(stage.mac.notices) == 1
-    assert re.match(rf"{re.escape(str(stage.target))} \(.* \(\d+ bytes\)\): left by an", stage.mac.notices[0])
+    assert re.match(
+        rf"{re.escape(str(stage.target))} \(.* \(\d+ bytes\)\): leftovers of an earlier run", stage.mac.notices[0]
+    )
     assert all((stage.dest / name).read_text() == "precious" for name in others)
 
 
@@ -903,7 +905,7 @@ def test_a_source_that_was_told_to_shut_down_is_started_again_after_an_interrupt
     stage.under_the_claim()
 
     def interrupt() -> None:
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.list()
     stage.mac.expect("prlctl", "stop", SOURCE, "--noforce", then=interrupt)
@@ -926,7 +928,7 @@ def test_an_interrupted_cloning_waits_until_nobody_writes(stage: Stage) -> None:
 
     def interrupt() -> None:
         stage.copy()
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.clone(then=interrupt)
     stage.list()

@@ -13,8 +13,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.claim imp
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import (
     GeneralizeOrder,
+    Noted,
     Outcome,
     generalize,
+    noted,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
@@ -27,7 +29,7 @@ COMPLETE = "IMAGE_STATE_COMPLETE"
 UNDEPLOYABLE = "IMAGE_STATE_UNDEPLOYABLE"
 GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
-LINUX_PROOF = "no machine ID, no SSH host keys, nothing noted by cloud-init"
+LINUX_PROOF = "no machine ID, no SSH host keys, no cloud-init data"
 JOB_ERROR = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.\n"
 NOT_READY = "Unable to open new session in this virtual machine. Make sure it has finished booting.\n"
 CLONE = {"operation": "clone", "source": "s", "source_name": "Source", "clone": UUID, "restart_source": False}
@@ -53,6 +55,9 @@ class Scene:
     def noted(self, **notes: Any) -> None:
         with Claim.take(str(self.home)) as claim:
             claim.write(**notes)
+
+    def noted_now(self) -> Noted:
+        return noted(get_vm(self.mac.prl, "x"))
 
     def look(self, state: str, uptime: int = 0) -> None:
         self.mac.list((UUID, "x", state)).look(UUID, State=state, Uptime=str(uptime), **self.facts)
@@ -263,7 +268,7 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
     scene.noted(**CLONE)
     generalized_and_running(scene)
     scene.stop("running", "stopping", "starting", "running")
-    with pytest.raises(TaskError, match=r"started again instead of shutting down, and that undoes it\. See"):
+    with pytest.raises(TaskError, match=r"restarted instead of shutting down, which undoes it\. Find out"):
         scene.run()
     assert scene.notes == CLONE
 
@@ -273,9 +278,9 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
     [
         ("SYSPRP Package A was installed for a user, but not provisioned for all users.", "Remove-AppxPackage"),
         ("SYSPRP BitLocker-Protection is on for the operating system volume [gle=0x80310039]", "manage-bde -off"),
-        ("SYSPRP Audit mode cannot be turned on if reserved storage is in use.", "Let them end there"),
-        ("SYSPRP RunExternalDlls: the rearm count is zero, 0xC004D307", "Make the source VM anew"),
-        ("SYSPRP something nobody knows", "Mend there what it complains about"),
+        ("SYSPRP Audit mode cannot be turned on if reserved storage is in use.", "Let them finish in the guest"),
+        ("SYSPRP RunExternalDlls: the rearm count is zero, 0xC004D307", "Make a new source VM"),
+        ("SYSPRP something nobody knows", "Fix the reported problem in the guest"),
     ],
 )
 def test_sysprep_that_fails(scene: Scene, log: str, advice: str) -> None:
@@ -311,7 +316,7 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
         scene.image_state(COMPLETE)
     scene.execute("cmd", "/c", "type", LOG, rc=1, err="The system cannot find the file specified.\r\n")
     with pytest.raises(
-        TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Mend"
+        TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Fix the"
     ):
         scene.run()
     assert scene.notes == CLONE
@@ -327,7 +332,7 @@ def test_sysprep_that_does_not_end(scene: Scene) -> None:
     for _look in range(4):
         scene.at_work(True)
         scene.image_state(UNDEPLOYABLE)
-    with pytest.raises(TaskError, match=r"did not end within 9 seconds .* It goes on"):
+    with pytest.raises(TaskError, match=r"did not finish within 9 seconds .* It is still running"):
         scene.run(timeout=9)
     assert scene.notes == {"generalized_vm": UUID, "generalizing": True}
 
@@ -353,7 +358,7 @@ def test_a_state_that_cannot_be_read(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("unattend", "found", "sentence"),
     [
-        ("C:\\a b.xml", None, "tear it apart at spaces"),
+        ("C:\\a b.xml", None, "split it at spaces"),
         ("C:\\a.xml", 3, "There is no answer file 'C:\\\\a.xml' in 'x'"),
     ],
 )
@@ -398,6 +403,8 @@ def test_a_generalized_vm_is_left_as_it_is(
     scene.look("stopped", uptime)
     assert scene.run(dry=dry, start=start) == Outcome(False, True, AT, GENERALIZED, "stopped")
     assert scene.notes == before
+    scene.look("stopped", uptime)
+    assert scene.noted_now() == Noted(True, generalizing=False)
 
 
 @pytest.mark.parametrize(
@@ -424,6 +431,10 @@ def test_a_stopped_vm_of_which_nothing_is_known(scene: Scene, notes: dict[str, A
         scene.run(dry=dry)
     assert scene.notes == notes
     assert scene.has_claim == bool(notes)
+    scene.look("stopped", uptime)
+    was_noted = notes.get("generalized_vm") == UUID
+    assert scene.noted_now() == Noted(None if was_noted else False, generalizing=False)
+    assert scene.has_claim == bool(notes)
 
 
 @pytest.mark.parametrize("dry", [True, False])
@@ -432,8 +443,25 @@ def test_a_windows_that_was_shut_down_in_the_middle(scene: Scene, dry: bool) -> 
     scene.look("stopped")
     scene.states("stopped")
     scene.look("stopped")
-    with pytest.raises(TaskError, match=r"broke off, and it was shut down since.*Remove it"):
+    with pytest.raises(TaskError, match=r"was interrupted .*has been shut down since.*Remove it"):
         scene.run(dry=dry, start=True)
+    scene.look("stopped")
+    assert scene.noted_now() == Noted(None, generalizing=True)
+
+
+@pytest.mark.parametrize("state", ["running", "suspended", "paused", "stopping"])
+def test_of_a_vm_that_is_not_stopped_the_notes_prove_nothing(scene: Scene, state: str) -> None:
+    scene.look(state, 530)
+    assert scene.noted_now() == Noted(False, generalizing=False)
+    scene.noted(**CLONE, generalized_vm=UUID, generalized_at=AT, generalized_uptime=[500, 560])
+    scene.look(state, 530)
+    assert scene.noted_now() == Noted(None, generalizing=False)
+
+
+def test_notes_that_cannot_be_read_tell_nothing(scene: Scene) -> None:
+    Path(claim_path(str(scene.home))).write_text("{", encoding="utf-8")
+    scene.look("stopped")
+    assert scene.noted_now() == Noted(None, generalizing=False)
 
 
 @pytest.mark.parametrize("state", ["suspended", "paused"])
@@ -483,7 +511,7 @@ def test_a_dry_run_does_not_start(scene: Scene) -> None:
 
 def test_another_run_is_waited_for(scene: Scene) -> None:
     scene.look("running")
-    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run works on"):
+    with Claim.take(str(scene.home)), pytest.raises(TaskError, match="Another run is working on"):
         scene.run(timeout=10)
     assert sum(scene.mac.slept) >= 10
 

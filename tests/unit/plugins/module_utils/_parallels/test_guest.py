@@ -85,7 +85,7 @@ def test_a_guest_that_never_answers(mac: Any) -> None:
     mac.list((UUID, "x", "running"))
     for _try in range(4):
         execute(mac, *WINDOWS_PROBE, rc=255, err=NO_SESSION)
-    with pytest.raises(TaskError, match=r"did not answer within 3 seconds: .* Parallels Tools") as caught:
+    with pytest.raises(TaskError, match=r"did not respond within 3 seconds: .* Parallels Tools") as caught:
         guest.wait_until_ready()
     assert caught.value.details["rc"] == 255
     assert "isolate-vm off" in caught.value.message
@@ -104,7 +104,7 @@ def test_a_vm_that_stops_meanwhile_is_not_waited_for(mac: Any) -> None:
     mac.list((UUID, "x", "running"))
     execute(mac, *WINDOWS_PROBE, rc=255, err=NO_SESSION)
     execute(mac, *WINDOWS_PROBE, rc=255, err=NOT_STARTED)
-    with pytest.raises(TaskError, match=r"does not run\. Start it first"):
+    with pytest.raises(TaskError, match=r"is not running\. Start it first"):
         guest.wait_until_ready()
 
 
@@ -170,7 +170,7 @@ def test_what_has_not_begun_is_run_again(mac: Any, rc: int, err: str) -> None:
 @pytest.mark.parametrize(
     ("err", "sentence"),
     [
-        (NOT_STARTED, "does not run. Start it first"),
+        (NOT_STARTED, "is not running. Start it first"),
         (
             "Failed to get VM config: The virtual machine could not be found.\n",
             "no such virtual machine",
@@ -194,7 +194,7 @@ def test_what_will_not_pass_is_said_at_once(mac: Any, err: str, sentence: str) -
 def test_what_may_have_begun_is_not_run_again(mac: Any) -> None:
     guest = ready(mac)
     execute(mac, "setup.exe", rc=255, err=JOB_ERROR)
-    with pytest.raises(TaskError, match="Whether it has run is not known") as caught:
+    with pytest.raises(TaskError, match="It is not known whether it ran") as caught:
         guest.run(["setup.exe"], limit=60)
     assert caught.value.details["stderr"] == JOB_ERROR.strip()
 
@@ -205,14 +205,16 @@ def test_a_command_that_takes_too_long(mac: Any, monkeypatch: pytest.MonkeyPatch
     execute(mac, "setup.exe", rc=-15)
     once = Prlctl.run_once
     monkeypatch.setattr(Prlctl, "run_once", lambda *args: replace(once(*args), timed_out=True))
-    with pytest.raises(TaskError, match=r"did not end within 60 seconds .* may go on in the guest"):
+    with pytest.raises(TaskError, match=r"did not finish within 60 seconds.* may still be running in the guest"):
         guest.run(["setup.exe"], limit=60)
 
 
 def test_a_wrong_password_is_tried_once_only(mac: Any) -> None:
     guest = ready(mac)
     execute(mac, "-u", "admin", "--password", PASSWORD, "whoami", rc=255, err=NO_SESSION)
-    with pytest.raises(TaskError, match=r"opens no session for the user 'admin'.*Check user and password") as caught:
+    with pytest.raises(
+        TaskError, match=r"did not open a session for the user 'admin'.*Check user and password"
+    ) as caught:
         guest.run(["whoami"], login=Login("admin", PASSWORD), limit=60)
     assert mac.slept == []
     assert caught.value.details["cmd"][2:] == [UUID, "-u", "admin", "--password", "********", "whoami"]
@@ -284,7 +286,7 @@ def test_a_look_that_fails_is_no_answer(mac: Any, system: str, rc: int) -> None:
     path = "C:\\x" if system == "win-11" else "/x"
     windows = powershell("if (Test-Path -LiteralPath 'C:\\x') {exit 0} else {exit 3}")
     execute(mac, *(windows if system == "win-11" else ("test", "-e", "/x")), rc=rc, err="no")
-    with pytest.raises(TaskError, match="A look into 'x' failed: no"):
+    with pytest.raises(TaskError, match="A check in 'x' failed: no"):
         guest.exists(path)
 
 
@@ -317,7 +319,7 @@ def test_the_longest_command() -> None:
 
 def test_the_length_that_is_promised_for_a_script() -> None:
     refuse_long(powershell("x" * 1200))
-    with pytest.raises(TaskError, match="script, encoded as PowerShell wants it"):
+    with pytest.raises(TaskError, match="script, encoded for PowerShell"):
         refuse_long(powershell("x" * 1400))
 
 
@@ -331,10 +333,10 @@ def test_a_long_command_is_refused_before_anything_is_run(mac: Any) -> None:
 @pytest.mark.parametrize(
     ("rc", "stdout", "stderr", "expected"),
     [
-        (1, "", "first\r\nlast words\r\n", "with exit code 1: last words. Look at what it wrote"),
-        (2, "only here.\n", "", "with exit code 2: only here. Look at what it wrote"),
-        (194, "", "", "with exit code 194. Look at what it wrote"),
-        (255, "", "odd", "with exit code 255: odd. prlctl uses this exit code for its own failures, too"),
+        (1, "", "first\r\nlast words\r\n", "with exit code 1: last words. Check its output"),
+        (2, "only here.\n", "", "with exit code 2: only here. Check its output"),
+        (194, "", "", "with exit code 194. Check its output"),
+        (255, "", "odd", "with exit code 255: odd. prlctl also uses this exit code for its own failures"),
     ],
 )
 def test_a_failure_in_words(mac: Any, rc: int, stdout: str, stderr: str, expected: str) -> None:

@@ -88,7 +88,7 @@ def test_another_vm_of_that_name_is_an_error(mac: Any, tmp_path: Path, dry: bool
     mac.list((UUID, "x", "stopped"))
     where(mac, {"Home": "/p/other.pvm/"})
     look(mac, Home="/p/other.pvm/")
-    with pytest.raises(TaskError, match=r"There is a virtual machine 'x' already.*but in /p/other.pvm"):
+    with pytest.raises(TaskError, match=r"The virtual machine 'x' already exists, in /p/other.pvm"):
         register(mac.prl, "x", str(tmp_path / "x.pvm"), new_uuid=False, dry=dry)
 
 
@@ -116,7 +116,7 @@ def test_a_vm_of_another_name_is_renamed(mac: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "packed", "sentence"),
     [
-        ("stopped", True, "A packed one cannot be renamed: use the name 'old'"),
+        ("stopped", True, "a packed virtual machine cannot be renamed. Use the name 'old'"),
         ("running", False, "Shut it down so that"),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_setting_that_does_not_hold_is_an_error(mac: Any) -> None:
     mac.expect("prlctl", "set", UUID, "--startup-view", "sideways")
     for _look in range(7):
         look(mac)
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not set startup_view of 'x' to 'sideways'"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not set startup_view of 'x' to 'sideways'"):
         apply_settings(mac.prl, vm, Settings(startup_view="sideways"), dry=False)
 
 
@@ -227,7 +227,7 @@ def test_a_running_vm_is_not_removed(mac: Any, state: str, refused: bool) -> Non
     vm = a_vm(mac, State=state)
     mac.list((UUID, "x", "stopping")).list((UUID, "x", state))
     if refused:
-        with pytest.raises(TaskError, match=rf"'x' is {state} and is not removed. Shut it down first"):
+        with pytest.raises(TaskError, match=rf"'x' is {state}, so it was not removed. Shut it down first"):
             refuse_running(mac.prl, vm, "removed")
     else:
         assert refuse_running(mac.prl, vm, "removed") == state

@@ -155,7 +155,7 @@ def test_a_dry_run_names_the_target_and_changes_nothing(stage: Stage) -> None:
         ("invalid", {}, "", "its files are missing or unreadable"),
         ("stopped", {"Security": {"Encrypted": "yes"}}, "", "it is encrypted.*allow_encrypted: true"),
         ("stopped", {}, SNAPSHOT, "it has 1 snapshots.*allow_snapshots: true"),
-        ("stopped", {"Home": "/p/Sonoma.macvm/"}, "", "is no .pvm bundle"),
+        ("stopped", {"Home": "/p/Sonoma.macvm/"}, "", "is not a .pvm bundle"),
     ],
 )
 def test_what_must_not_be_packed(
@@ -167,7 +167,7 @@ def test_what_must_not_be_packed(
     vm = stage.vm()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=rf"'win 11' is not packed: .*{sentence}") as caught:
+    with pytest.raises(TaskError, match=rf"'win 11' was not packed: .*{sentence}") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=dry)
     assert caught.value.details == {"state": state}
     assert stage.files() == ["win 11.pvm"]
@@ -182,7 +182,7 @@ def test_a_linked_clone_is_not_packed(stage: Stage) -> None:
 
 def test_work_that_does_not_end_is_not_disturbed(stage: Stage) -> None:
     stage.state = "levitating"
-    with pytest.raises(TaskError, match=r"Parallels works on it \(levitating\)"):
+    with pytest.raises(TaskError, match=r"Parallels is working on it \(levitating\)"):
         packing(stage, dry=True)
 
 
@@ -203,7 +203,8 @@ def test_a_full_disk_is_found_before(stage: Stage, monkeypatch: pytest.MonkeyPat
     vm = stage.vm()
     if not dry:
         stage.under_the_claim()
-    with pytest.raises(TaskError, match=r"Packing .* needs up to .*, and 1.0 kB \(1000 bytes\) are free") as caught:
+    words = r"Packing .* needs up to .*, but only 1.0 kB \(1000 bytes\) are free"
+    with pytest.raises(TaskError, match=words) as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=dry)
     assert caught.value.details == {
         "path": str(stage.folder),
@@ -243,7 +244,7 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     assert there == [False]
     assert stage.files() == ["win 11.pvmp"]
     assert len(stage.mac.notices) == 1
-    assert re.match(rf"{re.escape(str(stage.image))} \(.*\d+ bytes\)* was left half made by an", stage.mac.notices[0])
+    assert re.match(rf"{re.escape(str(stage.image))} \(.*\d+ bytes\)* was left incomplete by an", stage.mac.notices[0])
 
 
 LOOK_ALIKES = ("win 11.pvmp.part", "win 12.pvmp.tmp", "win 11.pvmp.tmp2", ".win 12.pvmp.claim.json", ".x.tmp")
@@ -301,7 +302,7 @@ def test_packing_under_a_temporary_name_goes_on(stage: Stage) -> None:
         temporary.write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"Parallels goes on with it all the same") as caught:
+    with pytest.raises(TaskError, match=r"Parallels is still working on it") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert caught.value.details["left_behind"] == [str(stage.bundle), str(temporary)]
     assert temporary.exists()
@@ -313,7 +314,7 @@ def test_an_interrupted_packing_waits_until_nobody_writes_and_cleans_up(stage: S
 
     def interrupt() -> None:
         stage.image.write_text("half")
-        raise Interrupted("It was cancelled.")
+        raise Interrupted("It was canceled.")
 
     stage.run("pack", then=interrupt)
     stage.under_the_claim()
@@ -364,7 +365,7 @@ def test_what_a_killed_run_left_and_parallels_still_writes_is_left(stage: Stage)
         stage.image.write_text("x" * int(stage.mac.now))
 
     stage.mac.prl.sleep = grow
-    with pytest.raises(TaskError, match=r"Parallels still writes .*win 11.pvmp. Wait until that has ended"):
+    with pytest.raises(TaskError, match=r"Parallels is still writing .*win 11.pvmp. Wait until it has finished"):
         pack(stage.mac.prl, vm, PackOrder(timeout=60), dry=False)
     assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
 
@@ -386,11 +387,11 @@ def test_a_packing_whose_program_was_killed_may_go_on(stage: Stage, goes_on: boo
 
     stage.mac.prl.sleep = grow
     before = stage.mac.now
-    with pytest.raises(TaskError, match=r"ended from outside") as caught:
+    with pytest.raises(TaskError, match=r"killed by another process") as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert ("left_behind" in caught.value.details) is goes_on
     if goes_on:
-        assert "Parallels goes on with it all the same" in caught.value.message
+        assert "Parallels is still working on it" in caught.value.message
         assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
     else:
         assert stage.mac.now - before >= 20
@@ -468,8 +469,8 @@ def test_a_success_with_a_different_state_is_a_success(stage: Stage) -> None:
     [
         (255, "Not enough free space on the physical disk drive /.", "The disk is full", 1),
         (255, "This feature is not available in this edition of Parallels Desktop.", "Pro, Business or Enterprise", 1),
-        (-9, "", "ended from outside", 7),
-        (0, "", "reported success, but a fresh look shows that it did not pack", 7),
+        (-9, "", "killed by another process", 7),
+        (0, "", "reported success, but a check shows that it did not pack", 7),
     ],
 )
 @pytest.mark.parametrize("half_made", [True, False])
@@ -484,8 +485,8 @@ def test_a_failed_packing_is_cleaned_up(
     stage.under_the_claim()
     with pytest.raises(TaskError, match=sentence) as caught:
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
-    assert f"'win 11' is as it was, in {stage.bundle}" in caught.value.message
-    assert ("half-made" in caught.value.message) is half_made
+    assert f"'win 11' is unchanged, in {stage.bundle}" in caught.value.message
+    assert ("incomplete" in caught.value.message) is half_made
     assert ("free now, and packing 'win 11' needs up to" in caught.value.message) is ("free space" in err)
     assert "left_behind" not in caught.value.details
     assert stage.files() == ["win 11.pvm"]
@@ -528,7 +529,7 @@ def test_a_vm_that_was_replaced_by_nothing_is_registered_again(stage: Stage, ima
     for _look in range(2):
         stage.is_home(stage.bundle)
         stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
-    with pytest.raises(TaskError, match=r"'win 11' is as it was"):
+    with pytest.raises(TaskError, match=r"'win 11' is unchanged"):
         pack(stage.mac.prl, vm, PackOrder(), dry=False)
     assert stage.files() == ["win 11.pvm"]
 
@@ -611,7 +612,7 @@ def test_a_run_that_was_killed_while_the_vm_was_off_the_list_is_ended(
 def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
     stage.home = stage.image
     vm = stage.vm()
-    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, and there is no such file"):
+    with pytest.raises(TaskError, match=r"is packed in .*win 11.pvmp, but there is no such file"):
         image_facts(vm)
     with pytest.raises(TaskError, match=r"cannot be unpacked: its image .*win 11.pvmp is missing"):
         unpack(stage.mac.prl, vm, 60, dry=True)
@@ -620,7 +621,7 @@ def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:
 def test_an_image_that_is_a_folder_is_an_error(stage: Stage) -> None:
     stage.image.mkdir()
     stage.home = stage.image
-    with pytest.raises(TaskError, match=r"but that is no regular file"):
+    with pytest.raises(TaskError, match=r"but that is not a regular file"):
         image_facts(stage.vm())
 
 

@@ -79,7 +79,7 @@ def test_what_is_chosen_leaves_first(mac: Any, name: str, children: bool, number
 
 def test_a_name_that_two_snapshots_have_is_an_error(mac: Any) -> None:
     vm = a_vm(mac, 1, 4, 5)
-    with pytest.raises(TaskError, match=rf"has 2 snapshots named 'test': {identity(4)}, {identity(5)}. Give the id"):
+    with pytest.raises(TaskError, match=rf"has 2 snapshots named 'test': {identity(4)}, {identity(5)}. Use the id"):
         chosen(vm, "test", False)
     assert len(find_snapshots(vm, "test")) == 2
 
@@ -118,7 +118,7 @@ def test_a_snapshot_that_remains_after_success_is_an_error(mac: Any) -> None:
     for _look in range(9):
         at_rest(mac)
         snapshots(mac, 1)
-    with pytest.raises(TaskError, match=r"a fresh look shows that it did not delete the snapshot 'base' of 'x'"):
+    with pytest.raises(TaskError, match=r"a check shows that it did not delete the snapshot 'base' of 'x'"):
         remove_snapshots(mac.prl, vm, vm.snapshots, 60)
 
 

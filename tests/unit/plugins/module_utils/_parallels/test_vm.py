@@ -44,7 +44,6 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
     mac.expect("prlctl", "list", "-i", "-j", UUID, out=fixture_text("info_20_windows_arm64.json"))
     mac.expect("prlctl", "snapshot-list", UUID, "-j", out="")
     assert get_vm(mac.prl, "Maui_DevBox").result() == {
-        "id": UUID,
         "uuid": UUID,
         "name": "Maui_DevBox",
         "state": "stopped",
@@ -151,14 +150,14 @@ def test_an_umlaut_may_be_one_character_or_two(mac: Any, given: str, known: str)
 
 def test_two_vms_of_one_name_are_an_error_that_names_both(mac: Any) -> None:
     mac.list((UUID, "x", "stopped"), (OTHER, "x", "stopped"))
-    with pytest.raises(TaskError, match=rf"{UUID}, {OTHER}.*Give the UUID"):
+    with pytest.raises(TaskError, match=rf"{UUID}, {OTHER}.*Use the UUID"):
         find_entry(mac.prl, "x")
 
 
 def test_a_missing_vm_is_an_error_with_advice(mac: Any) -> None:
     mac.list((UUID, "x", "stopped"))
     with pytest.raises(
-        TaskError, match=r"There is no virtual machine 'y' for this user.*connect as the one who owns it"
+        TaskError, match=r"There is no virtual machine 'y' for this user.*connect as the user who owns it"
     ):
         get_vm(mac.prl, "y")
 
@@ -336,7 +335,7 @@ def test_a_state_that_does_not_come_in_time_is_returned(mac: Any) -> None:
 
 def test_endless_work_is_an_error(mac: Any) -> None:
     mac.list((UUID, "x", "cloning")).list((UUID, "x", "cloning"))
-    with pytest.raises(TaskError, match=r"is 'cloning' for 0 seconds now. Wait until Parallels"):
+    with pytest.raises(TaskError, match=r"has been 'cloning' for 0 seconds. Wait until Parallels"):
         wait_while_busy(mac.prl, UUID, 0.4)
 
 
@@ -408,7 +407,7 @@ def test_a_vm_that_a_killed_run_took_off_the_list_is_put_back(mac: Any, tmp_path
     mac.look(UUID, Name="Büro 1", **facts)
     assert get_vm(mac.prl, wanted).uuid == UUID
     assert mac.notices == [
-        "An earlier run that did not end had taken 'Büro 1' off Parallels' list. It was registered again from "
+        "An earlier run was interrupted after it had unregistered 'Büro 1'. It was registered again from "
         f"{tmp_path / 'x.pvm'}."
     ]
     assert find_unlisted(lambda _vm: True) is None
@@ -422,7 +421,7 @@ def test_a_vm_is_not_put_back_where_nothing_may_change(mac: Any, tmp_path: Path)
         mac.list((OTHER, "y", "stopped"))
     assert find_vm(mac.prl, "Büro 1") is None
     for look in (get_vm, get_vm_at_rest):
-        with pytest.raises(TaskError, match=r"'Büro 1' is not on Parallels' list: an earlier run that did not end"):
+        with pytest.raises(TaskError, match=r"'Büro 1' is not on Parallels' list: an earlier run was interrupted"):
             look(mac.prl, "Büro 1")
     assert find_unlisted(lambda _vm: True) is not None
 
@@ -439,7 +438,7 @@ def test_a_vm_whose_files_are_gone_is_not_put_back(mac: Any, tmp_path: Path) -> 
     a_lost_vm(mac, tmp_path / "x.pvm")
     for _look in range(2):
         mac.list((OTHER, "y", "stopped"))
-    with pytest.raises(TaskError, match=r"or register .*x.pvm by hand"):
+    with pytest.raises(TaskError, match=r"If it cannot, register .*x.pvm by hand"):
         get_vm(mac.prl, "Büro 1")
     assert find_unlisted(lambda _vm: True) is not None
 

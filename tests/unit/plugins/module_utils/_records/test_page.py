@@ -112,7 +112,7 @@ def test_an_image_with_all_that_people_need() -> None:
     assert [button["data-copy"] for button in page.of("button")] == [sha256, record()["url"]]
     assert {tuple(button)[:2] for button in page.of("button")} == {("type", "hidden")}
     assert page.of("html") == [{"lang": "en"}]
-    assert "1 image is offered here. The last one was published on 2026-11-22 10:05 UTC." in page.text
+    assert "1 image available. Last published: 2026-11-22 10:05 UTC." in page.text
 
 
 def test_the_words_of_the_portal_are_those_of_the_sheet() -> None:
@@ -127,11 +127,11 @@ def test_what_is_not_offered_has_no_link_but_a_reason() -> None:
     assert first[4:] == [
         "Withdrawn 2026-11-23 08:00 UTC No <VPN>.",
         f"{record()['sha256']} Copy",
-        "Not offered any more",
+        "No longer available",
     ]
-    assert second[4].endswith("No <VPN>. Its file was removed.")
+    assert second[4].endswith("No <VPN>. File removed.")
     assert [link["href"] for link in page.of("a")] == ["catalog.json"]
-    assert "No image is offered here." in page.text
+    assert "No images available." in page.text
 
 
 def test_marks() -> None:
@@ -231,7 +231,7 @@ def test_nothing_may_run_but_what_the_page_brings() -> None:
 
 def test_an_empty_catalog() -> None:
     page = Page(catalog_page([]))
-    assert "No image is published here yet." in page.text
+    assert "No images have been published yet." in page.text
     assert page.rows == []
     assert page.of("details") == []
 

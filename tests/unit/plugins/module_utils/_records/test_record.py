@@ -91,7 +91,7 @@ def test_a_new_record_is_complete() -> None:
 def test_what_is_wrong_is_named(field: str, value: Any) -> None:
     problems = record_problems({**new_record(GIVEN, NOW), field: value})
     assert len(problems) == 1
-    assert problems[0].startswith(f"{field} has")
+    assert problems[0].startswith(f"{field} must")
 
 
 def test_a_problem_does_not_repeat_a_password() -> None:

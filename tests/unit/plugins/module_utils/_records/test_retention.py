@@ -123,12 +123,12 @@ def test_what_is_named(texts: tuple[str, ...], named: Choice, expected: list[str
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (("1.0 +2 !", "1.1 +1"), "win11-1.0-arm64 is protected, so it stays"),
-        (("1.0 +2 - !",), "is protected, so it stays"),
-        (("1.0 +2",), "is the newest version that is offered for win11 on arm64"),
-        (("1.0 +2", "1.1 +1 -"), "is the newest version that is offered"),
-        (("1.0 +0", "1.1 +1"), "is the version that was published last that is offered"),
-        (("1.0 +2", "1.1 +1", "1.0 intel +2"), "offered for win11 on x86_64"),
+        (("1.0 +2 !", "1.1 +1"), "win11-1.0-arm64 is protected, so it was not removed"),
+        (("1.0 +2 - !",), "is protected, so it was not removed"),
+        (("1.0 +2",), "is the newest published version of win11 for arm64"),
+        (("1.0 +2", "1.1 +1 -"), "is the newest published version"),
+        (("1.0 +0", "1.1 +1"), "is the most recently published version"),
+        (("1.0 +2", "1.1 +1", "1.0 intel +2"), "published version of win11 for x86_64"),
     ],
 )
 def test_what_is_named_but_stays(texts: tuple[str, ...], message: str) -> None:

@@ -51,8 +51,8 @@ def test_both_architectures_have_the_fields_of_the_portal() -> None:
         "Download URL for Intel": "https://images.example.com/win11-1.0-x86_64.pvmp",
         "SHA-256 checksum for Intel": INTEL,
     }
-    assert "Switch on **Enable for Apple silicon**." in sheet
-    assert "Switch on **Enable for Intel**." in sheet
+    assert "Turn on **Enable for Apple silicon**." in sheet
+    assert "Turn on **Enable for Intel**." in sheet
     assert sheet.index("Apple silicon (`arm64`)") < sheet.index("Intel (`x86_64`)")
     assert "| Size | 21,474,836,480 bytes (20.0 GiB) |" in sheet
     assert "version `1.0`" in sheet
@@ -77,7 +77,7 @@ def test_title_and_description_may_be_given() -> None:
 
 
 def test_no_description() -> None:
-    assert "None: leave it empty." in golden_image_sheet([record(description="")])
+    assert "None. Leave this field empty." in golden_image_sheet([record(description="")])
 
 
 def test_marks_of_markdown_are_shown_not_read() -> None:
@@ -116,7 +116,7 @@ def test_the_commands_check_a_download(tmp_path: Path) -> None:
         ([], "list of one or two records"),
         ("text", "list of one or two records"),
         (record(), "list of one or two records"),
-        ([{"name": "win11"}], "not complete: .*version is missing"),
+        ([{"name": "win11"}], "is incomplete: .*version is missing"),
         ([record(), record("x86_64", version="2.0")], "not for win11 1.0, win11 2.0"),
         ([record(), record("x86_64", name="other")], "for one version"),
         ([record(), record()], "two records of one architecture"),

@@ -10,7 +10,8 @@ import os
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._stores.body import BLOCK, Body, Chunk, WrongFile
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Chunk, WrongFile
 
 
 def blocks_of(body, size=-1):
@@ -101,7 +102,7 @@ def test_the_marks_tell_the_content(image):
 def test_wrong_bytes_are_never_complete(image):
     with Body(image.path, hashlib.sha256(b"other").hexdigest()) as body:
         handed_out = b""
-        with pytest.raises(TaskError, match="is not the file that was to be sent") as caught:
+        with pytest.raises(TaskError, match="is not the expected file") as caught:
             for block in iter(body.read, b""):
                 handed_out += block
     assert len(handed_out) < image.size
@@ -135,7 +136,7 @@ def test_a_file_that_changes_is_never_complete(image, change, expect):
     with Body(image.path, image.sha256 if expect else None) as body:
         handed_out = body.read()
         change(image.path)
-        with pytest.raises(TaskError, match="was changed while it was being sent"):
+        with pytest.raises(TaskError, match="changed during the upload"):
             for block in iter(body.read, b""):
                 handed_out += block
     assert len(handed_out) < image.size

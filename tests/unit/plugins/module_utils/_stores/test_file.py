@@ -13,10 +13,11 @@ import threading
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores import file
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions, part_name
-from ansible_collections.macops.parallels.plugins.module_utils._stores.body import BLOCK, Body, Content
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.file import FileStore
 
 NAME = "a b.pvmp"
@@ -63,7 +64,7 @@ def test_others_may_read_what_is_published(store, share, image):
 
 def test_a_full_disk_is_found_before_the_copy(store, monkeypatch):
     monkeypatch.setattr(file, "free_bytes", lambda path: 999)
-    with pytest.raises(TaskError, match=r"has 999 bytes free, and the image needs 1.0 kB \(1000 bytes\)") as caught:
+    with pytest.raises(TaskError, match=r"has 999 bytes free, but the image needs 1.0 kB \(1000 bytes\)") as caught:
         store.check(NAME, Content(1000))
     assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, 1000)
 
@@ -72,7 +73,7 @@ def test_a_disk_that_becomes_full(store, share, image, monkeypatch):
     """Nothing half-made stays where others may need the room; the numbers are those without it."""
     monkeypatch.setattr(file, "free_bytes", lambda path: 999 if not list(share.iterdir()) else 0)
     monkeypatch.setattr("os.write", failing(errno.ENOSPC))
-    numbers = rf"No space left on device.* it has 999 bytes free, and the image needs .*{image.size}"
+    numbers = rf"No space left on device.* it has 999 bytes free, but the image needs .*{image.size}"
     with Body(image.path) as body, pytest.raises(TaskError, match=numbers) as caught:
         store.send(NAME, body)
     assert (caught.value.details["free_bytes"], caught.value.details["needed_bytes"]) == (999, image.size)
@@ -92,7 +93,7 @@ def test_a_share_that_goes_away_for_a_while(store, share, image, monkeypatch):
 
     monkeypatch.setattr("os.write", break_off)
     with Body(image.path, image.sha256) as body:
-        with pytest.raises(RetryLater, match="not possible to write to"):
+        with pytest.raises(RetryLater, match="Cannot write to"):
             store.send(NAME, body)
         after = store.resumable(NAME, body)
         assert after.size == sum(written) > 0
@@ -106,14 +107,14 @@ def test_a_share_that_goes_away_for_a_while(store, share, image, monkeypatch):
 
 def test_a_folder_that_may_not_be_written(store, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(TaskError, match="may not be written to by this user"):
+    with pytest.raises(TaskError, match="This user does not have write permission for"):
         store.check(NAME, Content(1))
 
 
 def test_a_folder_that_may_not_be_written_after_all(store, monkeypatch):
     """What the permissions say is not all that a share has to say."""
     monkeypatch.setattr("os.rename", failing(errno.EACCES))
-    with pytest.raises(TaskError, match="may not be written to by this user"):
+    with pytest.raises(TaskError, match="This user does not have write permission for"):
         store.check(NAME, Content(1))
 
 
@@ -125,11 +126,11 @@ def test_a_folder_in_the_place_of_the_image(store, share):
 
 def test_a_share_that_is_not_mounted(store, share):
     share.rmdir()
-    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"does not exist. Mount the share"):
         store.check(NAME, Content(1))
-    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"does not exist. Mount the share"):
         store.write("x", b"1")
-    with pytest.raises(TaskError, match=r"is not there. Mount the share"):
+    with pytest.raises(TaskError, match=r"does not exist. Mount the share"):
         store.list()
 
 
@@ -182,7 +183,7 @@ class TestWhatAKilledRunHasLeft:
         notices = []
         store.check(NAME, body.content, notice=notices.append)
         assert visible(share) == sorted(others)
-        assert sorted(notices) == sorted(f"Removed {share / name}, left by a run that was killed." for name in useless)
+        assert sorted(notices) == sorted(f"Removed {share / name}, which a killed run left behind." for name in useless)
 
     def test_nothing_is_removed_in_check_mode(self, store, share, dead):
         (share / dead(NAME)).touch()
@@ -228,7 +229,7 @@ class TestWhatAKilledRunHasLeft:
         (share / dead(NAME, body.content)).write_bytes(image.data[:BLOCK])
         store.check(NAME, body.content)
         monkeypatch.setattr(file, "free_bytes", lambda path: image.size - BLOCK - 1)
-        with pytest.raises(TaskError, match=f"and the image needs .*{image.size - BLOCK} bytes"):
+        with pytest.raises(TaskError, match=f"but the image needs .*{image.size - BLOCK} bytes"):
             store.check(NAME, body.content)
 
     def test_another_run_may_be_faster(self, store, share, image, dead, body):
@@ -242,7 +243,7 @@ class TestWhatAKilledRunHasLeft:
         with Body(image.path, "0" * 64) as body:
             (share / dead(NAME, body.content)).write_bytes(image.data[:BLOCK])
             store.check(NAME, body.content)
-            with pytest.raises(TaskError, match="is not the file that was to be sent"):
+            with pytest.raises(TaskError, match="is not the expected file"):
                 store.send(NAME, body, after=store.resumable(NAME, body))
         assert visible(share) == []
 

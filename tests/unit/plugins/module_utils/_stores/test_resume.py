@@ -143,7 +143,7 @@ def test_what_goes_on_is_read_back_before_it_is_published(server, image, upload,
     assert told.resumed_from == 0
     assert order == ["probe", "read back", "read back"]
     assert len(notices) == 1
-    assert "other bytes than those that were sent. They were removed, and all of it is sent anew." in notices[0]
+    assert "are not those that were sent. They were removed, and the whole file is sent again." in notices[0]
 
 
 def test_a_server_that_spoils_them_twice(server, image, upload, notices):
@@ -154,7 +154,7 @@ def test_a_server_that_spoils_them_twice(server, image, upload, notices):
 
     server.faults.extend([Fault("PUT", big=True), Fault("PUT", big=True, cut_after=0)])
     server.faults.extend([Fault("GET", path=".part"), Fault("GET", path=".part", times=9, do=spoil)])
-    with pytest.raises(TaskError, match=r"other bytes than those that were sent, twice\. Nothing was published"):
+    with pytest.raises(TaskError, match=r"are not those that were sent, for the second time\. Nothing was published"):
         upload(server)
     assert visible(server) == []
 
@@ -181,7 +181,7 @@ class TestServersThatDoNotGoOn:
         assert published(server, image)
         assert (told.resumed_from, told.bytes_sent > 2 * image.size) == (0, True)
         assert len(notices) == 1
-        assert "cannot go on within a file" in notices[0]
+        assert "cannot resume uploads" in notices[0]
 
     def test_an_end_leaves_nothing(self, server, upload, monkeypatch):
         read = Body.read
@@ -233,7 +233,7 @@ class TestAfterAKill:
         told = upload(server)
         assert published(server, image)
         assert told.resumed_from == 0
-        assert "other bytes than those that were sent" in notices[0]
+        assert "are not those that were sent" in notices[0]
 
     def test_parts_of_other_bytes_are_removed(self, server, image, upload, leave, notices):
         leave(image.data[:PART], sha256="0" * 64)
@@ -280,7 +280,7 @@ class TestWhatIsLeft:
     def test_no_more_tries(self, server, image, upload, end):
         server.faults.extend([Fault("PUT", big=True), Fault("PUT", big=True, status=503, times=9)])
         sentences = (
-            r"It was tried 5 times\. What has arrived is kept in the store: the same command goes on from there\."
+            r"It was tried 5 times\. The store keeps the bytes that arrived\. Run the same command again to resume\."
         )
         assert end(TaskError, match=sentences).left == [PART]
         server.faults.clear()
@@ -323,16 +323,16 @@ class TestWhatIsLeft:
     def test_a_part_that_is_too_large_for_the_server(self, server, end):
         server.faults.append(Fault("PUT", big=True, status=413, after_body=True))
         assert (
-            end(TaskError, match=r"does not accept 1048576 bytes in one request\. Give a smaller part_size").left == []
+            end(TaskError, match=r"does not accept 1048576 bytes in one request\. Set a smaller part_size").left == []
         )
 
     def test_the_wrong_file(self, server, end):
-        assert end(TaskError, match="is not the file that was to be sent", sha256="0" * 64).left == []
+        assert end(TaskError, match="is not the expected file", sha256="0" * 64).left == []
 
     def test_other_bytes_that_appear_meanwhile(self, server, image, end):
         other = server.folder / image.name
         server.faults.extend([Fault("MOVE"), Fault("MOVE", do=lambda: other.write_bytes(b"other"))])
-        assert end(TaskError, match="is there already, with other bytes").left == [len(b"other")]
+        assert end(TaskError, match="already exists with different content").left == [len(b"other")]
 
 
 @pytest.mark.parametrize("ranges", [True, False])

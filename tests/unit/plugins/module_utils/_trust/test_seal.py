@@ -256,7 +256,7 @@ def test_a_host_without_a_key_keeps_the_proof_of_other_records(store: Store, cat
     catalog_by(store, None).add(values("2.0"))
     report = inspect(store)
     assert words(report) == ("missing", ["good", "missing"])
-    assert "last written by somebody who did not sign it" in report["catalog"]["reason"]
+    assert "last written by a host that did not sign it" in report["catalog"]["reason"]
     Upkeep(catalog_by(store, None), store, Retries(4), now=lambda: NOW).protect(Choice("win11", "1.0"), True)
     assert words(inspect(store)) == ("missing", ["missing", "missing"])
     # Whoever has a key signs the catalog again, though not what others have put in.
@@ -416,7 +416,7 @@ def test_other_signatures_may_stay(store: Store, catalog_by: Any, seal_by: Any, 
 def test_what_was_tampered_with_is_not_signed_again(folder: Path, store: Store, catalog_by: Any, seal_by: Any) -> None:
     catalog_by(store).add(values())
     _record(url="https://evil.example.com/x.pvmp")(folder, read(folder))
-    with pytest.raises(TaskError, match=r"win11-1\.0-arm64 was changed after it was signed, so it is"):
+    with pytest.raises(TaskError, match=r"win11-1\.0-arm64 was changed after it was signed, so it was"):
         sign_all(catalog_by(store), seal_by(store))
 
 
@@ -428,7 +428,7 @@ def test_a_signer_may_want_all_records_proven(
     strict.add(values("2.0"))
     catalog_by(store, None).add(values("3.0"))
     before = (folder / "catalog.json").read_bytes()
-    with pytest.raises(TaskError, match=r"record of win11-3\.0-arm64 is not proven.*state: signed") as caught:
+    with pytest.raises(TaskError, match=r"record of win11-3\.0-arm64 was not verified.*state: signed") as caught:
         strict.add(values("4.0"))
     assert caught.value.details["verdict"] == "missing"
     assert (folder / "catalog.json").read_bytes() == before

@@ -66,10 +66,10 @@ def test_what_is_signed_is_good(keys: dict[str, Path], allowed: Path, kind: str,
         ({"data": DATA + b" "}, {}, "changed", "changed after it was signed"),
         ({"data": DATA.rstrip(b"\n")}, {}, "changed", "changed after it was signed"),
         ({"key": "other"}, {}, "foreign", "does not allow for build@example.com"),
-        ({"key": "other"}, {"identity": None}, "foreign", "does not allow for anybody"),
+        ({"key": "other"}, {"identity": None}, "foreign", "does not allow for anyone"),
         ({}, {"identity": "jane@example.com"}, "foreign", "does not allow for jane@example.com"),
-        ({}, {"identity": "-f"}, "unreadable", "cannot be one"),
-        ({}, {"identity": "*"}, "unreadable", "cannot be one"),
+        ({}, {"identity": "-f"}, "unreadable", "is not a valid identity"),
+        ({}, {"identity": "*"}, "unreadable", "is not a valid identity"),
         ({"namespace": "file"}, {}, "foreign", "another purpose"),
         ({"namespace": "git"}, {"identity": None}, "foreign", "another purpose"),
     ],
@@ -152,7 +152,7 @@ def test_a_key_that_an_agent_holds(agent: None, tmp_path: Path, keys: dict[str, 
     public = tmp_path / "public.pub"
     shutil.copy(str(keys["ed25519"]) + ".pub", public)
     signer = Signer(SSH_KEYGEN, str(public), IDENTITY)
-    with pytest.raises(TaskError, match="no SSH agent with its private key"):
+    with pytest.raises(TaskError, match="cannot reach an SSH agent with its private key"):
         signer.sign(DATA)
     subprocess.run(["ssh-add", "-q", str(keys["ed25519"])], check=True)
     assert Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signer.sign(DATA), NOW, IDENTITY).is_good
@@ -193,12 +193,12 @@ def broken(folder: Path, key: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (locked, "has a passphrase, and nobody is there to type it. Load the key into an SSH agent"),
+        (locked, "has a passphrase, which cannot be entered here. Load the key into an SSH agent"),
         (missing, "There is no file"),
-        (public_alone, "is a public key, and no SSH agent"),
+        (public_alone, "is a public key, and this host cannot reach an SSH agent"),
         (open_to_all, "chmod 600"),
-        (no_key, "is not an SSH key that ssh-keygen understands"),
-        (broken, "is not an SSH key that ssh-keygen understands"),
+        (no_key, "is not an SSH key that ssh-keygen can read"),
+        (broken, "is not an SSH key that ssh-keygen can read"),
     ],
 )
 def test_keys_that_cannot_sign(
@@ -214,7 +214,7 @@ def test_keys_that_cannot_sign(
 
 def test_a_key_of_somebody_else(keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature_module.os, "access", lambda _path, _mode: False)  # root may read everything
-    with pytest.raises(TaskError, match="may not be read by the user who signs"):
+    with pytest.raises(TaskError, match="user who signs does not have permission to read"):
         Signer(SSH_KEYGEN, str(keys["ed25519"]), IDENTITY).sign(DATA)
 
 
@@ -226,7 +226,8 @@ def test_identities_that_cannot_be(keys: dict[str, Path], identity: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "cannot be read: No such file"), ("", "names nobody"), ("# comment\n\n", "nobody")]
+    ("content", "words"),
+    [(None, "cannot be read: No such file"), ("", "has no signers"), ("# comment\n\n", "no signers")],
 )
 def test_files_of_allowed_signers_that_are_none(tmp_path: Path, content: Any, words: str) -> None:
     path = tmp_path / "signers"
@@ -255,7 +256,7 @@ def test_without_the_program(
         lambda: Signer(keygen, str(keys["ed25519"]), IDENTITY).sign(DATA),
         lambda: Verifier(keygen, str(allowed)).verify(DATA, signature, NOW, IDENTITY),
     ):
-        with pytest.raises(TaskError, match=r"ssh-keygen is not on this host.*Install OpenSSH"):
+        with pytest.raises(TaskError, match=r"ssh-keygen, .* was not found on this host.*Install OpenSSH"):
             work()
 
 

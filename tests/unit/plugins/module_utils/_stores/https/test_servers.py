@@ -94,7 +94,7 @@ def test_a_server_that_tells_no_size(answering):
         "HEAD": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n",
         "GET": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n0\n\n",
     }
-    with pytest.raises(TaskError, match="does not tell the size"):
+    with pytest.raises(TaskError, match="does not report the size"):
         answering(answers).look("x")
 
 
@@ -142,7 +142,7 @@ def test_a_full_store_is_found_before_the_body(answering):
     )
     store = answering({"PROPFIND": listing(own)}, https_method="webdav")
     store.check("x", Content(1000), write=False)
-    with pytest.raises(TaskError, match=r"has .*\(1000 bytes\) left .* and the image needs .*\(1001 bytes\)") as caught:
+    with pytest.raises(TaskError, match=r"has .*\(1000 bytes\) free .* but the image needs .*\(1001 bytes\)") as caught:
         store.check("x", Content(1001), write=False)
     assert caught.value.details == {"free_bytes": 1000, "needed_bytes": 1001}
 
@@ -158,7 +158,7 @@ def test_a_page_in_place_of_a_list(answering):
     page = "<html><body>Sign in<br></body></html>"
     answer = f"HTTP/1.1 207 Multi-Status\nContent-Length: {len(page)}\n\n{page}"
     store = answering({"PROPFIND": answer}, https_method="webdav")
-    with pytest.raises(RetryLater, match="cannot be read"):
+    with pytest.raises(RetryLater, match="cannot be parsed"):
         store.check("x", Content(1000), write=False)
 
 
@@ -259,7 +259,7 @@ class TestLock:
         assert list(webdav.folder.iterdir()) == []
 
     def test_it_is_waited_for(self, lock, left, waits):
-        with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ is there.*remove that folder"), lock.held():
+        with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ exists.*remove the folder"), lock.held():
             pytest.fail("entered")
         assert 60 <= sum(waits) < 62
         assert left.exists()
