@@ -86,3 +86,10 @@ def test_tests_that_stages_name_are_there():
     for name in (stages.MAIN_SCENARIO, stages.IN_SCENARIOS):
         path, _colons, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_sanity_compiles_on_every_python_and_imports_on_those_that_are_named():
+    first, *by_python = stages.sanity_parts(("3.9", "3.13"))
+    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+    assert [part[:4] for part in by_python] == [["--python", v, "--test", "compile"] for v in TARGET_PYTHONS]
+    assert [part[1] for part in by_python if part[4:] == ["--test", "import"]] == ["3.9", "3.13"]
