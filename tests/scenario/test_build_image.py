@@ -9,6 +9,7 @@ import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
 from support.fixtures import nightly
+from support.mac_faults import OTHERWISE
 
 LINK = "Download through the link as a user's Mac would"
 UPLOAD = "macops.parallels.image_upload"
@@ -235,22 +236,7 @@ def test_the_folder_of_the_store_is_missing(build, mac):
     assert changing_calls(mac) == []
 
 
-# What nobody knows of the real programs: here as it is not by default.
-OTHERWISE = {
-    "clone_keeps_snapshots": "off",
-    "clone_copies_description": "off",
-    "checksum_file": "off",
-    "packed_leaves_pvm": "on",
-    "pack_temp_name": "on",
-    "bulk_list_without_home": "off",
-    "no_snapshots_json": "braces",
-    "stop_on_stopped_rc": 0,
-    "json_noise": "all",
-    "progress_on_pipe": "on",
-    "graceful_stop": "reboots_once",
-}
-
-
+@pytest.mark.nightly
 def test_parallels_may_be_other_than_we_think(build, mac):
     before = mac.mac.fingerprint(SOURCE_VM)
     mac.mac.knob(**OTHERWISE)

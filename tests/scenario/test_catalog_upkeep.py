@@ -157,6 +157,7 @@ def test_a_withdrawn_version_is_not_published_again(published, tmp_path):
     assert not published.output.exists()
 
 
+@pytest.mark.nightly
 def test_a_page_that_was_left_behind_is_made_by_the_next_run(published, tmp_path):
     newest = published.records[-2]
     image = tmp_path / "by hand.pvmp"

@@ -19,6 +19,22 @@ BUILD_VM = f"{NAME}-{VERSION}-arm64"
 IMAGE = f"{BUILD_VM}.pvmp"
 
 
+# What nobody knows of the real programs: here as it is not by default.
+OTHERWISE = {
+    "clone_keeps_snapshots": "off",
+    "clone_copies_description": "off",
+    "checksum_file": "off",
+    "packed_leaves_pvm": "on",
+    "pack_temp_name": "on",
+    "bulk_list_without_home": "off",
+    "no_snapshots_json": "braces",
+    "stop_on_stopped_rc": 0,
+    "json_noise": "all",
+    "progress_on_pipe": "on",
+    "graceful_stop": "reboots_once",
+}
+
+
 @dataclasses.dataclass
 class MacScene:
     """The source VM, and runs of the whole playbook."""

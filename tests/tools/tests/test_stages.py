@@ -83,7 +83,7 @@ def test_parts_of_targets_are_no_targets():
 
 
 def test_tests_that_stages_name_are_there():
-    for name in (stages.MAIN_SCENARIO, stages.IN_SCENARIOS):
+    for name in (*stages.MAIN_SCENARIOS, stages.SMOKE_BUILD, stages.SMOKE_CANCEL):
         path, _colons, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
 
