@@ -79,8 +79,8 @@ def test_every_result_is_documented(check: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"destination": "ftp://host/folder"}, "There is no store for 'ftp://'"),
-        ({"destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
+        ({"destination": "ftp://host/folder"}, "'ftp://' is not a supported destination"),
+        ({"destination": "https://jane:hunter2@host/folder"}, "must not contain a user name"),
         ({"require_signature": True}, "all of the following are missing: allowed_signers_path"),
         ({"signing_key_path": "/k"}, "required by 'signing_key_path': signing_identity"),
         ({"password": "hunter2"}, "required by 'password': username"),
