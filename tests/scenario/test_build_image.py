@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
+from support.fixtures import nightly
 
 LINK = "Download through the link as a user's Mac would"
 UPLOAD = "macops.parallels.image_upload"
@@ -82,6 +83,7 @@ def test_check_mode_tells_and_touches_nothing(build, mac):
     assert state_of(mac) == "running"
 
 
+@pytest.mark.nightly
 def test_check_mode_of_a_build_that_waits_for_its_upload(build, mac):
     build.run(tags=("prepare_vm", "seal_vm", "package_image")).assert_ok()
     calls = changing_calls(mac)
@@ -109,6 +111,7 @@ def test_two_macs_of_different_architectures_get_one_sheet(make_build, make_ssh_
     build.run().assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_macs_of_different_runs_get_one_sheet(make_build, make_ssh_mac):
     intel = make_ssh_mac(arch="x86_64")
     intel.mac.vm(SOURCE_VM, data="1M", disk="8G")
@@ -124,6 +127,7 @@ def test_macs_of_different_runs_get_one_sheet(make_build, make_ssh_mac):
     assert later.published("x86_64")
 
 
+@pytest.mark.nightly
 def test_each_stage_alone_goes_on_with_what_is_there(build, mac):
     for stage in ("prepare_vm", "seal_vm", "package_image", "publish_image"):
         build.run(tags=(stage,)).assert_ok()
@@ -132,7 +136,7 @@ def test_each_stage_alone_goes_on_with_what_is_there(build, mac):
     build.run().assert_ok().assert_unchanged()
 
 
-@pytest.mark.parametrize("stage", ["seal_vm", "package_image", "publish_image"])
+@pytest.mark.parametrize("stage", ["seal_vm", nightly("package_image"), "publish_image"])
 def test_a_stage_before_its_time_says_which_comes_first(build, mac, stage):
     build.run(tags=(stage,)).assert_failed("first")
     assert changing_calls(mac) == []
@@ -151,6 +155,7 @@ def test_without_a_clone_the_vm_itself_is_packed_and_unpacked_again(build, mac):
     build.run(image_clone=False, image_snapshots="keep").assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_the_packed_image_may_stay_and_its_link_be_proven_from_the_controller(build, mac):
     wishes = {
         "image_keep_local": True,
@@ -167,6 +172,7 @@ def test_the_packed_image_may_stay_and_its_link_be_proven_from_the_controller(bu
     build.run(**wishes).assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_the_admins_tasks_run_against_the_running_build_vm(build, mac, tmp_path):
     tasks = tmp_path / "provision.yml"
     tasks.write_text(
@@ -187,7 +193,7 @@ def test_a_source_vm_that_may_not_be_stopped_is_an_error(build, mac):
     assert changing_calls(mac) == []
 
 
-@pytest.mark.parametrize("state", ["suspended", "paused"])
+@pytest.mark.parametrize("state", ["suspended", nightly("paused")])
 def test_a_source_vm_that_is_neither_running_nor_stopped_is_an_error(make_build, ssh_mac, state):
     ssh_mac.mac.vm(SOURCE_VM, state=state, data="1M", disk="8G")
     make_build({"mac": ssh_mac}).run().assert_failed(state)
@@ -204,15 +210,15 @@ def test_snapshots_can_be_an_error(build, mac):
 @pytest.mark.parametrize(
     "variables, words",
     [
-        ({"image_name": "Win 11"}, ["image_name"]),
-        ({"image_version": "2026/11"}, ["image_version"]),
+        nightly({"image_name": "Win 11"}, ["image_name"]),
+        nightly({"image_version": "2026/11"}, ["image_version"]),
         ({"image_source_vm": "no such VM"}, ["no such VM", "prlctl list"]),
         ({"image_store_password": "wrong"}, ["password"]),
-        ({"image_destination": "http://127.0.0.1/images"}, ["https"]),
+        nightly({"image_destination": "http://127.0.0.1/images"}, ["https"]),
         ({"image_destination": "file:///images"}, ["image_public_url"]),
         ({"image_provision_tasks": "nowhere.yml"}, ["nowhere.yml"]),
-        ({"image_work_dir": "/dev/null/images"}, ["/dev/null"]),
-        ({"image_snapshots": "maybe"}, ["image_snapshots"]),
+        nightly({"image_work_dir": "/dev/null/images"}, ["/dev/null"]),
+        nightly({"image_snapshots": "maybe"}, ["image_snapshots"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
@@ -222,6 +228,7 @@ def test_a_wrong_variable_ends_the_run_before_anything_is_touched(build, mac, va
     assert build.stored == {}
 
 
+@pytest.mark.nightly
 def test_the_folder_of_the_store_is_missing(build, mac):
     missing = f"{build.store.url}/missing"
     build.run(image_destination=f"{missing}/").assert_failed("missing")
@@ -271,6 +278,7 @@ def test_a_published_version_never_changes(build, mac):
     build.run().assert_failed("not_found")
 
 
+@pytest.mark.nightly
 def test_an_image_that_was_made_by_hand_is_published(build, mac):
     mac.mac.vm("by hand", data="1M", disk="8G")
     mac.mac.prlctl("pack", "by hand")

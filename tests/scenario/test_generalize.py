@@ -83,6 +83,7 @@ def test_the_build_vm_is_provisioned_generalized_and_never_started_again(build, 
     build.run(**provisioning).assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_a_run_that_broke_between_sysprep_and_shutdown_goes_on(build, mac, provisioning):
     build.run(tags=PREPARE).assert_ok()
     mac.mac.knob(graceful_stop="ignored")
@@ -96,6 +97,7 @@ def test_a_run_that_broke_between_sysprep_and_shutdown_goes_on(build, mac, provi
     build.run(tags=PREPARE, **provisioning).assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_a_sysprep_that_fails_says_why_and_can_be_mended(build, mac, provisioning):
     mac.mac.knob(sysprep="fails")
     build.run(**provisioning).assert_failed("not provisioned for all users", "Remove-AppxPackage")
@@ -108,6 +110,7 @@ def test_a_sysprep_that_fails_says_why_and_can_be_mended(build, mac, provisionin
     assert is_ready(vm_named(mac, BUILD_VM))
 
 
+@pytest.mark.nightly
 def test_check_mode_generalizes_nothing(build, mac, provisioning):
     build.run(tags=PREPARE).assert_ok()
     uuid = vm_named(mac, BUILD_VM)["uuid"]
@@ -133,6 +136,7 @@ def test_without_a_clone_the_vm_itself_is_generalized_once(build, mac):
     assert calls_of(mac, verb="start", uuid=uuid) == []
 
 
+@pytest.mark.nightly
 def test_a_linux_image(make_build, ssh_mac):
     ssh_mac.mac.vm(SOURCE_VM, os="ubuntu", data="1M", disk="8G")
     source = vm_named(ssh_mac, SOURCE_VM)["guest"]

@@ -207,6 +207,7 @@ def test_cancelled(build, mac, jobs, record_property):
         assert [call["rc"] == 0 for call in calls(mac, "pack")] == [False, True]
 
 
+@pytest.mark.nightly
 def test_nobody_asks_any_more(build, mac, jobs, record_property):
     """Work that no playbook asks for ends by itself after the time that a variable says."""
     with recorded(

@@ -104,7 +104,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     kept: dict[tuple[str, str], bool] = {}
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            for key, value in report.user_properties:
+            # The report of a file that could not be read is an error, too, and has none.
+            for key, value in getattr(report, "user_properties", ()):
                 if key == "promise" and value[0]:
                     kept[tuple(value)] = kept.get(tuple(value), True) and outcome == "passed"
     if kept:

@@ -24,6 +24,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MakeMac = Callable[..., SimulatedMac]
 
 
+def nightly(*values: Any) -> Any:
+    """Return a row of a parametrized test that is left to C(make test-all)."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
+
+
 @dataclasses.dataclass(frozen=True)
 class Play:
     """Runs playbooks that find the collection here."""

@@ -18,6 +18,16 @@ except ImportError:  # ansible-core before 2.19
     patch_module_args = None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Run the tests in one process: ansible-test would fork for each, and start the fixtures' servers there again.
+
+    What ansible-test proves by its import path holds all the same: modules find nothing of a controller.
+    """
+    forking = config.pluginmanager.get_plugin("ansible_forked")
+    if forking is not None:
+        config.pluginmanager.unregister(forking)
+
+
 class ModuleEnd(Exception):
     """How a module ended: its result, and whether it failed."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -26,6 +27,7 @@ from .layout import (
     locked,
     replace_link,
 )
+from .uv import find_uv
 
 UNUSED_FOR = 7 * 24 * 3600
 
@@ -37,6 +39,9 @@ class Environment:
     name: str
     python: str
     requirements: tuple[pathlib.Path, ...]
+    # Whether all is compiled ahead: a user who may not write here, such as a simulated Mac's, would compile at each
+    # start. Everybody else compiles what is used, once.
+    compiled: bool = False
 
     def ready(self) -> pathlib.Path:
         """Make the environment unless it is there, and return its folder."""
@@ -44,7 +49,7 @@ class Environment:
         with locked(VENVS / f"{self.name}.lock"):
             folder = VENVS / f".{self.name}-{self._hash(interpreter)}"
             if not (folder / "ready").exists():
-                _build(folder, interpreter, self.requirements)
+                _build(folder, interpreter, self.requirements, self.compiled)
             (folder / "ready").touch()
             # A name without a hash, for people.
             replace_link(VENVS / self.name, pathlib.Path(folder.name))
@@ -80,11 +85,26 @@ class NodePackages:
         return folder / "node_modules" / ".bin"
 
 
-def _build(folder: pathlib.Path, interpreter: pathlib.Path, requirements: tuple[pathlib.Path, ...]) -> None:
+def _build(
+    folder: pathlib.Path, interpreter: pathlib.Path, requirements: tuple[pathlib.Path, ...], compiled: bool
+) -> None:
+    files = [argument for path in requirements for argument in ("-r", str(path))]
+    program = find_uv()
+    if program is not None:
+        # Where uv fails, such as with an index that pip alone was told of, pip gets its turn.
+        with contextlib.suppress(ToolError):
+            _build_with_uv(program, folder, interpreter, [*(["--compile-bytecode"] if compiled else []), *files])
+            return
     shutil.rmtree(folder, ignore_errors=True)
     _run([str(interpreter), "-m", "venv", str(folder)], folder)
-    files = [argument for path in requirements for argument in ("-r", str(path))]
     _run([str(folder / "bin" / "python"), "-m", "pip", "install", "-q", *files], folder)
+
+
+def _build_with_uv(program: pathlib.Path, folder: pathlib.Path, interpreter: pathlib.Path, what: list[str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    # With pip in it: ansible-test uses it.
+    _run([str(program), "venv", "-q", "--seed", "--python", str(interpreter), str(folder)], folder)
+    _run([str(program), "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *what], folder)
 
 
 def _run(command: list[str], folder: pathlib.Path) -> None:
@@ -117,13 +137,15 @@ CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), 
 LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
 IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
 # The stores, with the newest libraries that run on a Mac's Python; and the servers that they write to.
-STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, STORE_LIBRARIES))
+STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, STORE_LIBRARIES), compiled=True)
 SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
 AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
 UNITS = {v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES)) for v in TARGET_PYTHONS}
-# The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, one between, the newest.
+# The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, the last with the old templates,
+# the first with the new ones, the newest.
 CORES = {
     "2.16": Environment("core-2.16", "3.11", (_tool("core-2.16"), UNIT_LIBRARIES)),
     "2.18": Environment("core-2.18", "3.12", (_tool("core-2.18"), UNIT_LIBRARIES)),
+    "2.19": Environment("core-2.19", "3.12", (_tool("core-2.19"), UNIT_LIBRARIES)),
     "2.21": CONTROLLER,
 }

@@ -57,6 +57,8 @@ def clean_environment(path_first: tuple[pathlib.Path, ...] = ()) -> dict[str, st
     """Return the environment for a program: the caller's, less what would make its Python or its Ansible ours."""
     # Bytecode is written: what runs is a copy that is thrown away, and compiling it at each start costs more than all.
     dropped = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "PYENV_VERSION"}
+    # What a run of the tests gives to its own programs.
+    dropped |= {"MACOPS_SLOTS"}
     environment = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith("ANSIBLE_")}
     environment.update(
         ANSIBLE_HOME=str(CACHE / "ansible"),

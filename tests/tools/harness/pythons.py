@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import pathlib
 import re
@@ -16,6 +15,7 @@ import sys
 from collections.abc import Iterator
 
 from .layout import CACHE, TARGET_PYTHONS, UV_PYTHONS, ToolError, clean_environment, locked
+from .uv import find_uv
 
 # ensurepip, because Debian's python3 has none without python3-venv, and then cannot make an environment.
 PROBE = "import ensurepip, sys, venv; print(sys._base_executable); print('%d.%d' % sys.version_info[:2])"
@@ -100,14 +100,8 @@ def _probe(candidate: pathlib.Path, version: str) -> pathlib.Path | None:
 
 def _install_with_uv(version: str) -> str:
     """Let uv fetch the interpreter, and return what it said; whether it is there shows in the search that follows."""
-    if importlib.util.find_spec("ensurepip") is None:
-        return ""
-    uv = CACHE / "uv"
-    program = uv / "bin" / "uv"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(uv)], check=False, capture_output=True)
-        subprocess.run([str(uv / "bin" / "pip"), "install", "-q", "uv"], check=False, capture_output=True)
-    if not program.exists():
+    program = find_uv()
+    if program is None:
         return " (nor could uv itself be installed)"
     environment = {**clean_environment(), "UV_PYTHON_INSTALL_DIR": str(UV_PYTHONS)}
     command = [str(program), "python", "install", "--no-bin", version]

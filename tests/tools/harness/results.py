@@ -31,6 +31,8 @@ class Counts:
     skips: list[str] = dataclasses.field(default_factory=list)
     # What the tests themselves have to report.
     notes: list[str] = dataclasses.field(default_factory=list)
+    # Whether the tests were to be listed, and none to be run.
+    only_listed: bool = False
 
     def add(self, other: Counts) -> None:
         """Add what another part of the same run found."""
@@ -40,6 +42,12 @@ class Counts:
         self.failures += other.failures
         self.skips += other.skips
         self.notes += other.notes
+        self.only_listed = self.only_listed or other.only_listed
+
+    @property
+    def good(self) -> bool:
+        """Tell whether nothing failed, and something was done that was asked for."""
+        return not self.failed and bool(self.passed or self.only_listed)
 
     def check(self, name: str, held: bool) -> None:
         """Count one check that passed or failed."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs stages side by side, writes a log for each, and reports."""
+"""Runs stages side by side, with one pool of slots for the work in all of them; writes a log for each, and reports."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from support import slots
+
 from . import packages
 from .layout import CACHE, LOGS, ToolError, clean_environment, replace_link
 from .results import Counts
 
 COMMAND_TIMEOUT = 70 * 60
 TAIL_LINES = 60
+PAUSE = 0.1
+SLOTS = "slots"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,12 @@ class Options:
     """What the caller narrowed the run down to."""
 
     only: tuple[str, ...]
+    # How many tests, and commands that are one piece of work, run at once in all stages together.
     jobs: int
+    # Also what is for the night.
+    everything: bool = False
+    # What each stage is narrowed down to, where that is not the same for all.
+    only_of: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,19 @@ class Stage:
     what: str
     work: Callable[[StageRun], Counts]
     programs: tuple[packages.Program, ...] = ()
+    # Left to C(make test-all), unless it is named.
+    nightly: bool = False
+
+
+@dataclasses.dataclass
+class Cost:
+    """What a stage took: seconds from its beginning to its end, and seconds of a processor in the programs it ran.
+
+    Of what outlives these programs, such as a job on a simulated Mac, the processor's time is not known.
+    """
+
+    wall: float = 0.0
+    cpu: float = 0.0
 
 
 class StageRun:
@@ -50,15 +72,17 @@ class StageRun:
 
     def __init__(self, stage: Stage, options: Options, scratch: pathlib.Path, children: Children) -> None:
         self.stage = stage
-        self.options = options
+        self.options = dataclasses.replace(options, only=options.only or options.only_of.get(stage.name, ()))
         self.scratch = scratch / stage.name
         # Of this run alone, because a run beside it may be in the same stage. C(shown_path) is where people look.
         self.log_path = scratch / f"{stage.name}.log"
         self.shown_path = LOGS / f"{stage.name}.log"
+        self.cost = Cost()
+        self._slots = scratch / SLOTS
         self._children = children
         self._log: IO[str] | None = None
 
-    def execute(self) -> tuple[Counts, float]:
+    def execute(self) -> Counts:
         """Do the stage's work; a mistake in it, or something that is missing, is a failure with a sentence."""
         started = time.monotonic()
         self.scratch.mkdir(parents=True)
@@ -72,9 +96,10 @@ class StageRun:
                 counts = Counts()
                 counts.fail(str(error))
                 self.note(str(error))
-        if not counts.passed + counts.failed + counts.skipped:
+        if not counts.passed + counts.failed + counts.skipped and not counts.only_listed:
             counts.fail(f"{self.stage.name} ran no test")
-        return counts, time.monotonic() - started
+        self.cost.wall = time.monotonic() - started
+        return counts
 
     def keep_log(self) -> None:
         """Put the log where people look for it."""
@@ -92,13 +117,44 @@ class StageRun:
         cwd: pathlib.Path,
         path: tuple[pathlib.Path, ...] = (),
         variables: Mapping[str, object] | None = None,
+        *,
+        log: pathlib.Path | None = None,
     ) -> int:
-        """Run a command, its output into the log, and return its exit code."""
+        """Run a command in a slot of the pool, its output into the log, and return its exit code.
+
+        One that is given a C(log) of its own may run beside another one of this stage.
+        """
+        with slots.slot(self._slots):
+            return self._run(command, cwd, path, variables, log)
+
+    def run_sharing(
+        self,
+        command: Sequence[object],
+        cwd: pathlib.Path,
+        path: tuple[pathlib.Path, ...] = (),
+        variables: Mapping[str, object] | None = None,
+    ) -> int:
+        """Run a command that takes a slot for each of its tests by itself: pytest with tests/conftest.py."""
+        return self._run(command, cwd, path, {**(variables or {}), slots.VARIABLE: self._slots}, None)
+
+    def _run(
+        self,
+        command: Sequence[object],
+        cwd: pathlib.Path,
+        path: tuple[pathlib.Path, ...],
+        variables: Mapping[str, object] | None,
+        log: pathlib.Path | None,
+    ) -> int:
         words = [str(word) for word in command]
         environment = {**clean_environment(path), **{k: str(v) for k, v in (variables or {}).items()}}
-        self.note(f"$ {' '.join(words)}")
-        code = self._children.run(words, cwd, environment, self._log)
-        self.note(f"# exit code {code}\n")
+        with contextlib.nullcontext(self._log) if log is None else log.open("w", encoding="utf-8") as output:
+            assert output is not None
+            output.write(f"$ {' '.join(words)}\n")
+            output.flush()
+            code, seconds = self._children.run(words, cwd, environment, output)
+            self.cost.cpu += seconds
+            output.write(f"# exit code {code}\n\n")
+            output.flush()
         return code
 
     def output(self) -> str:
@@ -114,8 +170,13 @@ class Children:
         self._lock = threading.Lock()
         self._ended = False
 
-    def run(self, command: list[str], cwd: pathlib.Path, environment: dict[str, str], log: IO[str] | None) -> int:
-        """Run a command in a process group of its own, within the time limit."""
+    def run(
+        self, command: list[str], cwd: pathlib.Path, environment: dict[str, str], log: IO[str]
+    ) -> tuple[int, float]:
+        """Run a command in a process group of its own, within the time limit.
+
+        Return its exit code, and the processor's seconds that it and all that it waited for took.
+        """
         with self._lock:
             if self._ended:
                 raise ToolError("The run was interrupted.")
@@ -130,7 +191,7 @@ class Children:
             )
             self._running.add(process)
         try:
-            return process.wait(timeout=COMMAND_TIMEOUT)
+            return _wait(process)
         except subprocess.TimeoutExpired:
             minutes = COMMAND_TIMEOUT // 60
             raise ToolError(f"{command[0]} was still running after {minutes} minutes and was ended.") from None
@@ -146,6 +207,19 @@ class Children:
             running = list(self._running)
         for process in running:
             _end_group(process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """Wait for the end as C(Popen.wait) does, which would not say what the process has used."""
+    end = time.monotonic() + COMMAND_TIMEOUT
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage.ru_utime + usage.ru_stime
+        if time.monotonic() > end:
+            raise subprocess.TimeoutExpired(process.args, COMMAND_TIMEOUT)
+        time.sleep(PAUSE)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -169,13 +243,15 @@ def run_stages(stages: Sequence[Stage], options: Options) -> Counts:
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         _install(stages)
-        with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as pool:
+        slots.make_slots(scratch / SLOTS, options.jobs)
+        # All at once: what each of them does waits for a slot.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(stages)) as pool:
             try:
                 runs = [StageRun(stage, options, scratch, children) for stage in stages]
                 futures = {pool.submit(run.execute): run for run in runs}
                 for future in concurrent.futures.as_completed(futures):
-                    counts, seconds = future.result()
-                    _report(futures[future], counts, seconds)
+                    counts = future.result()
+                    _report(futures[future], counts)
                     total.add(counts)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -199,11 +275,12 @@ def _install(stages: Sequence[Stage]) -> None:
         print(f"installed {' '.join(installed)}", flush=True)
 
 
-def _report(run: StageRun, counts: Counts, seconds: float) -> None:
+def _report(run: StageRun, counts: Counts) -> None:
     output = run.output()
     run.keep_log()
     verdict = "FAILED" if counts.failed else "ok"
-    print(f"{run.stage.name:<12} {seconds:6.0f} s  {verdict:<6}  {counts.closing_line()}", flush=True)
+    cost = f"{run.cost.wall:6.0f} s  {verdict:<6}  {counts.closing_line()}"
+    print(f"{run.stage.name:<12} {cost}  (CPU {run.cost.cpu:.0f} s)", flush=True)
     for note in counts.notes:
         print(f"    {note}", flush=True)
     for reason in counts.skips:

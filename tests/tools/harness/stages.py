@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import ast
+import concurrent.futures
 import pathlib
 import re
 import subprocess
+from collections.abc import Sequence
 
 from . import environments, packages, pythons
 from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
 from .results import Counts, find_fault_table, find_promises, find_warnings, read_junit
-from .runner import Stage, StageRun
+from .runner import Options, Stage, StageRun
 from .staging import stage, stage_for_ansible_test
 
 # Warnings of Ansible's that a run may show. Each entry says why it cannot be avoided.
@@ -35,8 +37,21 @@ LONGEST_TEST = 1200
 # Tests that start servers take half of the time, and what a Python may do to them is seen on the oldest and the newest.
 ENDS_ONLY = ("--exclude", "tests/unit/plugins/module_utils/_stores/")
 
-# More than there are cores: whole playbooks often wait, as they do for a real Mac.
-WORKERS = 3
+# The Pythons of which all that can differ is seen: Apple's own, and the controller's.
+ENDS = (TARGET_PYTHONS[0], TARGET_PYTHONS[-1])
+
+# What the versions of ansible-core that templates differ in build over SSH, too.
+MAIN_SCENARIO = "tests/scenario/test_build_image.py::test_from_a_running_vm_to_a_proven_link"
+SCENARIO_CORES = ("2.16", "2.19")
+
+# What the scenarios do with the newest ansible-core anyway.
+IN_SCENARIOS = "tests/smoke/test_build_image.py::test_a_cancelled_playbook_leaves_no_work_behind"
+
+# The versions of ansible-core that only C(make test-all) tries.
+NIGHTLY_CORES = ("2.18",)
+
+# Tests that are for the night.
+NIGHTLY = "nightly"
 
 
 def lint(run: StageRun) -> Counts:
@@ -84,12 +99,19 @@ def _is_python(path: pathlib.Path) -> bool:
 
 
 def sanity(run: StageRun) -> Counts:
-    """Run all of ansible-test sanity, on every Python that it supports and we have."""
+    """Run all of ansible-test sanity, on every Python that it supports and we have.
+
+    In an everyday run, each module is imported by the oldest and the newest of these Pythons alone.
+    """
     controller, tree = _prepare_ansible_test(run)
-    tests = [word for name in run.options.only for word in ("--test", name)]
-    command = ["ansible-test", "sanity", "--junit", *COLOR, *tests]
-    code = run.run(command, tree, (controller / "bin", *pythons.python_folders()))
-    return _with_exit_code(read_junit(tree.glob("tests/output/junit/*.xml")), code, "ansible-test sanity")
+    folders = (controller / "bin", *pythons.python_folders())
+    if run.options.only or run.options.everything:
+        parts = [[word for name in run.options.only for word in ("--test", name)]]
+    else:
+        parts = [["--skip-test", "import"], *(["--test", "import", "--python", version] for version in ENDS)]
+    codes = [run.run(["ansible-test", "sanity", "--junit", *COLOR, *part], tree, folders) for part in parts]
+    found = read_junit(tree.glob("tests/output/junit/*.xml"))
+    return _with_exit_code(found, max(codes), "ansible-test sanity")
 
 
 def units(version: str) -> Stage:
@@ -99,23 +121,47 @@ def units(version: str) -> Stage:
         controller, tree = _prepare_ansible_test(run)
         python = environments.UNITS[version].ready() / "bin" / "python"
         where = (*_controller(controller), "--target-python", f"{version}@{python}")
-        left_out = () if version in (TARGET_PYTHONS[0], TARGET_PYTHONS[-1]) or run.options.only else ENDS_ONLY
-        command = ["ansible-test", "units", *COLOR, *where, *left_out, *run.options.only]
+        left_out = () if version in ENDS or run.options.only else ENDS_ONLY
+        # As many processes as slots, and a slot is one of them.
+        command = ["ansible-test", "units", "--num-workers", "1", *COLOR, *where, *left_out, *run.options.only]
         code = run.run(command, tree, (controller / "bin",))
         found = read_junit(tree.glob(f"tests/output/junit/python{version}-*.xml"))
         return _with_exit_code(found, code, f"ansible-test units, Python {version}")
 
     what = f"ansible-test units on Python {version}"
-    return Stage(f"units-{version}", what, work, (packages.GIT, packages.CURL, packages.SHASUM))
+    programs = (packages.GIT, packages.CURL, packages.SHASUM)
+    return Stage(f"units-{version}", what, work, programs, nightly=version not in ENDS)
 
 
 def integration(run: StageRun) -> Counts:
-    """Run the integration targets, their modules under the Python of a Mac."""
+    """Run the integration targets side by side, their modules under the Python of a Mac."""
     controller, tree = _prepare_ansible_test(run)
     python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
-    options = ["--continue-on-error", *_controller(controller), "--target", f"controller:python={MAC_PYTHON}@{python}"]
-    code = run.run(["ansible-test", "integration", *COLOR, *options, *run.options.only], tree, (controller / "bin",))
-    return _with_exit_code(count_targets(run.output()), code, "ansible-test integration")
+    where = (*_controller(controller), "--target", f"controller:python={MAC_PYTHON}@{python}")
+    if not run.options.everything and not run.options.only:
+        # Variables of the targets; without this file they do all that they can.
+        (tree / "tests" / "integration" / "integration_config.yml").write_text("every_fault: false\n", encoding="utf-8")
+    all_targets = integration_targets(tree)
+    targets = [word for word in run.options.only if word in all_targets] or all_targets
+    options = [word for word in run.options.only if word not in all_targets]
+
+    def run_target(target: str) -> tuple[int, str]:
+        log = run.scratch / f"{target}.log"
+        command = ["ansible-test", "integration", *COLOR, *where, *options, target]
+        return run.run(command, tree, (controller / "bin",), log=log), log.read_text(encoding="utf-8", errors="replace")
+
+    counts = Counts()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(targets)) as pool:
+        for target, (code, output) in zip(targets, pool.map(run_target, targets)):
+            run.note(output)
+            counts.add(_with_exit_code(count_targets(output), code, f"ansible-test integration {target}"))
+    return counts
+
+
+def integration_targets(tree: pathlib.Path) -> tuple[str, ...]:
+    """Return the names of the integration targets that are tests, not parts of others."""
+    folders = sorted((tree / "tests" / "integration" / "targets").iterdir())
+    return tuple(folder.name for folder in folders if "hidden" not in (folder / "aliases").read_text().split())
 
 
 def count_targets(output: str) -> Counts:
@@ -137,29 +183,41 @@ def count_targets(output: str) -> Counts:
 
 def simulator(run: StageRun) -> Counts:
     """Run the simulated Mac's own tests."""
-    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), "tests/simulator")
+    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), ("tests/simulator",))
 
 
 def tools(run: StageRun) -> Counts:
     """Run the tests of what runs the tests."""
-    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), "tests/tools")
+    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), ("tests/tools",))
 
 
 def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
-    python = environments.STORES.ready() / "bin" / "python"
-    variables = {"MACOPS_TARGET_PYTHON": python}
-    counts = _pytest(run, controller, stage(run.scratch), "tests/scenario", variables, _store_servers())
+    counts = _pytest(
+        run, controller, stage(run.scratch), ("tests/scenario",), _with_mac_python(), _store_servers(), run.options.jobs
+    )
     counts.notes = find_fault_table(run.output())
     return counts
 
 
 def stores(run: StageRun) -> Counts:
     """Hold every kind of store to the same promises, on real servers."""
-    counts = _pytest(run, environments.STORES.ready(), stage(run.scratch), "tests/stores", programs=_store_servers())
+    counts = _pytest(
+        run,
+        environments.STORES.ready(),
+        stage(run.scratch),
+        ("tests/stores",),
+        programs=_store_servers(),
+        workers=run.options.jobs,
+    )
     counts.notes = find_promises(run.output())
     return counts
+
+
+def _with_mac_python() -> dict[str, object]:
+    """Return the variable that tells the scenarios which Python a Mac has; it has the libraries of the stores."""
+    return {"MACOPS_TARGET_PYTHON": environments.STORES.ready() / "bin" / "python"}
 
 
 def _store_servers() -> tuple[pathlib.Path, ...]:
@@ -168,7 +226,7 @@ def _store_servers() -> tuple[pathlib.Path, ...]:
 
 def page(run: StageRun) -> Counts:
     """Look at the page for people in a browser."""
-    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), "tests/page")
+    return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), ("tests/page",))
 
 
 def importer(run: StageRun) -> Counts:
@@ -201,9 +259,20 @@ def smoke(core: str) -> Stage:
     def work(run: StageRun) -> Counts:
         collections = _install_pruned(run)
         tree = stage(run.scratch / "source")
-        return _pytest(run, environments.CORES[core].ready(), tree, "tests/smoke", {"MACOPS_COLLECTIONS": collections})
+        variables: dict[str, object] = {"MACOPS_COLLECTIONS": collections}
+        tests = ["tests/smoke"]
+        if core in SCENARIO_CORES:
+            variables.update(_with_mac_python())
+            tests.append(MAIN_SCENARIO)
+        if environments.CORES[core] is environments.CONTROLLER and not run.options.everything:
+            tests += ["--deselect", IN_SCENARIOS]
+        return _pytest(run, environments.CORES[core].ready(), tree, tests, variables)
 
-    return Stage(f"smoke-{core}", f"the installed collection with ansible-core {core}", work)
+    what = f"the installed collection with ansible-core {core}"
+    programs = (
+        (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH) if core in SCENARIO_CORES else (packages.GIT,)
+    )
+    return Stage(f"smoke-{core}", what, work, programs, nightly=core in NIGHTLY_CORES)
 
 
 def _install_pruned(run: StageRun) -> pathlib.Path:
@@ -253,18 +322,19 @@ def _pytest(
     run: StageRun,
     environment: pathlib.Path,
     tree: pathlib.Path,
-    folder: str,
+    tests: Sequence[str],
     variables: dict[str, object] | None = None,
     programs: tuple[pathlib.Path, ...] = (),
+    workers: int = 1,
 ) -> Counts:
+    """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it."""
     report = run.scratch / "junit.xml"
-    chosen = run.options.only or (folder,)
     command = [
         "python",
         "-m",
         "pytest",
         "-n",
-        WORKERS,
+        workers,
         "--dist=worksteal",
         "-q",
         "-rs",
@@ -274,10 +344,23 @@ def _pytest(
         "--durations=40",
         "--durations-min=3",
         f"--junitxml={report}",
-        *chosen,
+        *chosen_tests(run.options, tests, tree),
     ]
-    code = run.run(command, tree, (environment / "bin", *programs), variables)
-    return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {folder}")
+    code = run.run_sharing(command, tree, (environment / "bin", *programs), variables)
+    if "--collect-only" in run.options.only and not code:
+        listed = re.findall(r"^tests/.*", run.output(), re.MULTILINE)
+        return Counts(only_listed=True, notes=listed)
+    return _with_exit_code(read_junit([report] if report.exists() else []), code, f"pytest {' '.join(tests)}")
+
+
+def chosen_tests(options: Options, tests: Sequence[str], tree: pathlib.Path) -> list[str]:
+    """Return what pytest is told to run: what was asked for; else all of the stage, but what is for the night.
+
+    Where only options were given, such as C(--collect-only), they are meant for all of the stage.
+    """
+    if any((tree / word.partition("::")[0]).exists() for word in options.only):
+        return list(options.only)
+    return [*tests, *options.only, *([] if options.everything or options.only else ["-m", f"not {NIGHTLY}"])]
 
 
 def _prepare_ansible_test(run: StageRun) -> tuple[pathlib.Path, pathlib.Path]:
@@ -299,7 +382,7 @@ def _with_exit_code(counts: Counts, code: int, name: str) -> Counts:
     return counts
 
 
-# The long ones first, so that the short ones fill the gaps.
+# In the order in which they ask for their first slot: the longest first.
 STAGES = (
     Stage(
         "scenario",
