@@ -321,6 +321,20 @@ def test_without_lists_of_uploads_it_begins_anew(case: Case, code: str, words: s
     case.assert_published()
 
 
+@pytest.mark.parametrize("write", [True, False])
+def test_it_is_known_beforehand_that_it_begins_anew(case: Case, write: bool) -> None:
+    case.fault(
+        403, "AccessDenied", times=9, where=lambda request: request.method == "GET" and "upload" in request.query
+    )
+    assert case.open().abilities("catalog.json", write=write).resume is False
+    case.gateway.faults.clear()
+    assert case.open().abilities("catalog.json", write=write).resume is True
+
+
+def test_with_a_key_of_the_stores_own_only_writing_tells_whether_it_resumes(case: Case) -> None:
+    assert case.open(s3_encryption="aws:kms").abilities("catalog.json", write=False).resume is None
+
+
 def test_lists_come_in_pages(case: Case) -> None:
     store = case.open(page_size=2)
     for number in range(5):

@@ -17,7 +17,7 @@ from .._stores.base import Conflict, Notice, Store
 from .catalog import CatalogFile
 
 # When it is made: never, always, or unless there is one of somebody else's.
-NEVER, ALWAYS, AUTO = "false", "true", "auto"
+NEVER, ALWAYS, AUTO = "never", "always", "auto"
 MODES = (AUTO, ALWAYS, NEVER)
 
 _LARGEST = 32 * 1024 * 1024
@@ -106,6 +106,6 @@ class PageFile:
         if found is not None and self._mode == ALWAYS and not is_catalog_page(found[0]):
             raise TaskError(
                 f"{self.url} is a page that this module did not make, so it is not written over. Move it away, or set "
-                "page: false."
+                "page: never."
             )
         return found

@@ -30,13 +30,20 @@ class Choice:
     version: str | None = None
     arch: str | None = None
     state: str | None = None
+    protected: bool | None = None
 
     def of(self, records: Iterable[Record]) -> list[Record]:
         """Return those that are meant."""
         return [record for record in records if self.means(record)]
 
     def means(self, record: Mapping[str, Any]) -> bool:
-        wanted = {"name": self.name, "version": self.version, "arch": self.arch, "state": self.state}
+        wanted = {
+            "name": self.name,
+            "version": self.version,
+            "arch": self.arch,
+            "state": self.state,
+            "protected": self.protected,
+        }
         return all(value is None or record[key] == value for key, value in wanted.items())
 
     def __str__(self) -> str:

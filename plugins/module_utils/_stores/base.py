@@ -115,6 +115,22 @@ class StoreOptions:
     client_secret: str | None = None
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What a store can do, with the options that it was opened with; None where that is not known."""
+
+    # "file", "sftp", "s3", "azblob", "sharepoint"; of HTTPS servers "webdav", "artifactory", "nexus", "put".
+    kind: str
+    # Whether a file was written, or something else that proves as much.
+    writable: bool | None
+    # Whether a transfer that breaks is gone on with.
+    resume: bool | None
+    # Whether it lists its files.
+    list: bool | None
+    # Whether it refuses to write a file that was changed since it was read.
+    conditional_writes: bool | None
+
+
 def unheard(_sentence: str) -> None:
     """For those to whom nobody listens."""
 
@@ -127,6 +143,10 @@ class Store(ABC):
 
     # The destination without credentials and without a slash at its end.
     url: str
+    # See Abilities.
+    kind: str
+    # False where C(check) could not try to write, because what it would write could not be removed.
+    tried = True
     # False where a transfer that breaks may leave its first bytes under the final name.
     atomic = True
     # False where what is sent has its final name at once: when an answer is lost, it may be there already.
@@ -146,6 +166,36 @@ class Store(ABC):
         killed runs on this machine have left of other bytes is removed, with a notice. With C(write) false nothing is
         written or removed, as check mode wants it, and less is proven.
         """
+
+    def abilities(self, name: str, write: bool = True, notice: Notice = unheard) -> Abilities:
+        """Return what the store can do, after a C(check) for a small file C(name).
+
+        With C(write) false nothing is written, and less is known.
+        """
+        self.check(name, Content(0), write, notice)
+        return Abilities(
+            kind=self.kind,
+            writable=True if write and self.tried else None,
+            resume=self.can_resume(name, write),
+            list=self.can_list(),
+            conditional_writes=self.can_compare(),
+        )
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        """Return whether a transfer that breaks is gone on with; None where only writing would tell."""
+        return self.resumes
+
+    def can_list(self) -> bool:
+        """Return whether these credentials may see which files there are."""
+        try:
+            self.list()
+        except TaskError:
+            return False
+        return True
+
+    def can_compare(self) -> bool | None:
+        """Return whether the conditions of C(write) hold until it is done."""
+        return self.exclusive
 
     @abstractmethod
     def look(self, name: str) -> Stored | None:
@@ -329,6 +379,7 @@ def _runs(pid: int) -> bool:
 
 __all__ = [
     "SMALL_CACHE_CONTROL",
+    "Abilities",
     "Conflict",
     "Content",
     "Notice",

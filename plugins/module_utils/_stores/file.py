@@ -49,6 +49,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 class FileStore(Store):
     """C(file:///path)."""
 
+    kind = "file"
+
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(destination)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):

@@ -13,7 +13,8 @@ from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from .._common.errors import TaskError
 from .._common.retry import Retries
-from .base import StoreOptions
+from .base import Store, StoreOptions
+from .registry import open_store
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -105,6 +106,13 @@ def hide_password_in_destination(module: AnsibleModule) -> None:
         return
     if password:
         module.no_log_values.add(password)
+
+
+def store_of(module: AnsibleModule) -> tuple[Store, Retries]:
+    """Return the store that a module's options name, and how often what fails there is tried again."""
+    hide_password_in_destination(module)
+    params = module.params
+    return open_store(params["destination"], store_options(params)), store_retries(params)
 
 
 def store_options(params: dict[str, Any]) -> StoreOptions:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from .._common.errors import TaskError
+from .seal import Seal
 from .signature import Signer, SshKeygen, Verifier
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+    from .._common.retry import Retries
+    from .._stores.base import Store
 
 SIGNING_ARGUMENTS: dict[str, dict[str, Any]] = {
     "signing_key_path": {"type": "path", "no_log": False},
@@ -45,3 +50,22 @@ def verifier_of(module: AnsibleModule) -> Optional[Verifier]:
     """Return what verifies for a module, None where no signers are named."""
     path = module.params["allowed_signers_path"]
     return None if path is None else Verifier(keygen_of(module), path)
+
+
+def seal_of(
+    module: AnsibleModule, store: Store, retries: Retries, *, requires: bool, proves: bool = True
+) -> Optional[Seal]:
+    """Return what signs the catalog of a store for a module, None where no key is given.
+
+    With C(requires), that no key is given is an error; with C(proves) too, nothing is signed as long as the catalog
+    has records that are not proven.
+    """
+    signer, verifier = signer_of(module), verifier_of(module)
+    if signer is None:
+        if requires:
+            raise TaskError(
+                "With require_signature, the catalog is changed only by a host that signs it. Set signing_key_path and "
+                "signing_identity."
+            )
+        return None
+    return Seal(store, retries, keygen_of(module), signer, verifier if requires and proves else None)

@@ -94,6 +94,8 @@ def kept_bytes(blocks: Mapping[str, int]) -> int:
 class AzureBlobStore(Store):
     """C(azblob://account/container/prefix)."""
 
+    kind = "azblob"
+
     def __init__(self, destination: str, options: StoreOptions) -> None:
         self._container = container_of(destination, options)
         self._access = Access(self._container.account, options)

@@ -37,9 +37,11 @@ def is_artifactory(response: Any) -> bool:
 class ArtifactoryWriter(PlainPutWriter):
     """How a repository of Artifactory is written to."""
 
+    kind = "artifactory"
     atomic = True
     # It knows no conditions for writing.
     exclusive = False
+    compares = False
     digest_first = True
 
     def __init__(

@@ -28,9 +28,11 @@ def is_nexus(response: Any) -> bool:
 class NexusWriter(PlainPutWriter):
     """How a raw repository of Nexus is written to."""
 
+    kind = "nexus"
     atomic = True
     # It knows no conditions for writing.
     exclusive = False
+    compares = False
 
     def __init__(
         self,

@@ -25,11 +25,14 @@ class PlainPutWriter:
     Most servers show a file only when all of it has arrived, but not all of them do, and none says so.
     """
 
+    kind = "put"
+    tried = True
     atomic = False
     staged = False
     resumes = False
     # What is compared before a write may have changed when it is done: few of these servers know conditions.
     exclusive = False
+    compares: bool | None = None
     digest_first = False
 
     def __init__(
@@ -59,12 +62,16 @@ class PlainPutWriter:
         if response.status_code == 401:
             self._folder.judge(response, "upload")
         if response.status_code not in (200, 204, *GONE):
+            self.tried = False
             return
         try:
             self._folder.probe(probe)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
                 self._folder.request("DELETE", probe)
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self.resumes
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         """Nobody knows what these servers do with a part of a file: some take it for the whole."""

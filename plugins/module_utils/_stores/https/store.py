@@ -43,6 +43,14 @@ class HttpsStore(Store):
         self.url = self._folder.url
 
     @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self._writer.kind
+
+    @property
+    def tried(self) -> bool:  # type: ignore[override]
+        return self._writer.tried
+
+    @property
     def atomic(self) -> bool:  # type: ignore[override]
         return self._writer.atomic
 
@@ -87,6 +95,12 @@ class HttpsStore(Store):
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._writer.check(name, content, write, notice)
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self._writer.can_resume(name, write)
+
+    def can_compare(self) -> bool | None:
+        return self._writer.compares
 
     def look(self, name: str) -> Stored | None:
         response = self._folder.get("HEAD", name)

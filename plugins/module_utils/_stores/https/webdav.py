@@ -40,15 +40,20 @@ from .webdav_lock import WebDavLock
 PART_SIZE = 64 * 1024 * 1024
 # Seconds between the attempts to remove what a server may not have written down yet.
 _SETTLE_PAUSES = (0.1, 0.4)
+# The last byte is replaced where a server goes on within a file.
+_PROBE = b"ab-"
 _BUSY = (408, 423, 425, 429, 502, 503, 504)
 
 
 class WebDavWriter:
     """How a WebDAV server is written to."""
 
+    kind = "webdav"
+    tried = True
     atomic = True
     staged = True
     exclusive = True
+    compares = True
     digest_first = False
 
     def __init__(
@@ -112,7 +117,7 @@ class WebDavWriter:
         """Write, rename and remove a tiny file: what a server says that it allows is not always what it does."""
         first, second = part_name(name), part_name(name)
         try:
-            self._folder.probe(first, b"ab-")
+            self._folder.probe(first, _PROBE)
             if content.size > self._part_size:
                 self.resumes = self._goes_on_within(first)
             self._move(first, second, overwrite=False)
@@ -121,6 +126,17 @@ class WebDavWriter:
             self._try_delete(first)
             self._try_delete(second)
             raise
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        """Return whether the server goes on within a file; None where that was not tried out and must not be."""
+        if self.resumes is None and write:
+            part = part_name(name)
+            try:
+                self._folder.probe(part, _PROBE)
+                self.resumes = self._goes_on_within(part)
+            finally:
+                self._try_delete(part)
+        return self.resumes
 
     def _goes_on_within(self, name: str) -> bool:
         """Return whether the server puts bytes at a place within a file. The last one of C(ab-) is to be replaced."""

@@ -70,6 +70,7 @@ _FORBIDDEN = ("AccessDenied", "403")
 class S3Store(Store):
     """One prefix of a bucket."""
 
+    kind = "s3"
     # The digest goes with the request that begins an upload, and is kept as metadata.
     digest_first = True
 
@@ -121,6 +122,17 @@ class S3Store(Store):
         else:
             if best is not None:
                 self._own, self._own_size, self._own_of = best[0].name, best[1], self._about(name, content)
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        if not self.resumes:
+            return False
+        if self._checksum is None and self._options.s3_encryption == "aws:kms":
+            return None
+        return self._uploads.are_listed(self._key(name))
+
+    def can_compare(self) -> bool | None:
+        known = self._checksum is not None or self._options.endpoint_url is None
+        return self.exclusive if known else None
 
     def _check_bucket(self) -> None:
         """Prove that the bucket is there, where that may be asked."""

@@ -81,6 +81,14 @@ class Uploads:
                 found.append(Unfinished(upload, tuple(parts), now - max(begun, last)))
         return found
 
+    def are_listed(self, key: str) -> bool:
+        """Return whether the store tells which uploads are unfinished."""
+        try:
+            next(self._begun(key), None)
+        except NoLists:
+            return False
+        return True
+
     def parts(self, key: str, upload: str) -> list[Listed] | None:
         """Return the parts of an upload, None when there is no such upload. Raises NoLists."""
         try:

@@ -52,6 +52,8 @@ _MODE = 0o644
 class SftpStore(Store):
     """A folder of an SSH server. Nothing but the file transfer is used, so users without a shell will do."""
 
+    kind = "sftp"
+
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(destination)
         path = unquote(parts.path)

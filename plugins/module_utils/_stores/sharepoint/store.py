@@ -58,6 +58,7 @@ _FACTS = "$select=id,name,size,eTag,file,folder"
 class SharePointStore(Store):
     """C(sharepoint://tenant/site/drive/path)."""
 
+    kind = "sharepoint"
     # C(If-Match) with a file's content is not in Graph's documentation, although it is obeyed.
     exclusive = False
 
@@ -174,6 +175,9 @@ class SharePointStore(Store):
             self._look_for_session(name, content, notice)
             if self._session is None:
                 self._try_session(name, content)
+
+    def can_compare(self) -> bool | None:
+        return None  # see exclusive
 
     def _check_space(self, size: int) -> None:
         quota = self._graph.get(f"{self._drive}?$select=quota", "question for the free space").get("quota") or {}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module image_catalog, with a folder as its store."""
+"""The modules image_catalog and image_catalog_info, with a folder as their store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.modules import image_catalog
+import yaml
+from ansible_collections.macops.parallels.plugins.modules import image_catalog, image_catalog_info
 
 RECORD = {
     "name": "windows11",
@@ -41,13 +42,23 @@ def fixture_keep(folder: Path, run_module_main: Callable[..., Any]) -> Callable[
     return keep
 
 
-def test_an_empty_store(keep: Callable[..., Any], folder: Path) -> None:
-    end = keep(state="read")
+@pytest.fixture(name="read")
+def fixture_read(folder: Path, run_module_main: Callable[..., Any]) -> Callable[..., Any]:
+    def read(**arguments: Any) -> Any:
+        return run_module_main(image_catalog_info.main, **{"destination": folder.as_uri(), **arguments})
+
+    return read
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_an_empty_store(read: Callable[..., Any], folder: Path, check_mode: bool) -> None:
+    end = read(_ansible_check_mode=check_mode)
     assert not end.failed
-    assert end.result == {"changed": False, "catalog": f"{folder.as_uri()}/catalog.json", "records": []}
+    assert end.result == {"changed": False, "catalog": f"{folder.as_uri()}/catalog.json", "records": [], "total": 0}
+    assert list(folder.iterdir()) == []
 
 
-def test_a_record_is_added_once(keep: Callable[..., Any], folder: Path) -> None:
+def test_a_record_is_added_once(keep: Callable[..., Any], read: Callable[..., Any], folder: Path) -> None:
     would = keep(record=RECORD, _ansible_check_mode=True).result
     assert (would["changed"], list(folder.iterdir())) == (True, [])
     first = keep(record=RECORD).result
@@ -65,14 +76,16 @@ def test_a_record_is_added_once(keep: Callable[..., Any], folder: Path) -> None:
         second = keep(record=RECORD, _ansible_check_mode=check_mode).result
         assert (second["changed"], second["records"]) == (False, [first["record"]])
         assert "diff" not in second
-    assert keep(state="read").result["records"] == [first["record"]]
+    assert read().result["records"] == [first["record"]]
     assert {**would["record"], "published_at": ""} == {**first["record"], "published_at": ""}
 
 
-def test_a_record_that_was_read_can_be_added_elsewhere(keep: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_record_that_was_read_can_be_added_elsewhere(
+    keep: Callable[..., Any], read: Callable[..., Any], tmp_path: Path
+) -> None:
     keep(record=RECORD)
     (tmp_path / "second").mkdir()
-    for record in keep(state="read").result["records"]:
+    for record in read().result["records"]:
         end = keep(destination=(tmp_path / "second").as_uri(), record=record)
         assert (end.failed, end.result.get("record")) == (False, record)
 
@@ -105,8 +118,9 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
         ({"state": "withdrawn", "reason": "Bad."}, "state is withdrawn but all of the following are missing: name"),
         ({"state": "withdrawn", "name": "a", "version": "1"}, "all of the following are missing: reason"),
         ({"state": "protected", "name": "a"}, "all of the following are missing: version"),
-        ({"state": "read", "version": "1"}, "missing parameter(s) required by 'version': name"),
-        ({"state": "absent"}, "state: absent needs to know what goes: give keep, older_than, or name and version."),
+        ({"state": "page", "version": "1"}, "missing parameter(s) required by 'version': name"),
+        ({"state": "read"}, "value of state must be one of: present, withdrawn, published"),
+        ({"state": "absent"}, "state: absent needs to know what to remove. Set keep, older_than, or name and version."),
         ({"state": "absent", "keep": 0}, "keep must be at least 1"),
         ({"state": "absent", "keep": -1, "older_than": "90d"}, "keep must be at least 1"),
         ({"state": "absent", "older_than": "90"}, "older_than cannot be '90'"),
@@ -116,9 +130,10 @@ def test_a_foreign_file_is_left_alone(keep: Callable[..., Any], folder: Path) ->
             "mutually exclusive: version|older_than",
         ),
         ({"state": "published", "name": "a", "version": "1"}, "The catalog has no record of a-1"),
-        ({"record": RECORD, "page": "maybe"}, "value of page must be one of: auto, true, false"),
+        ({"record": RECORD, "page": "maybe"}, "value of page must be one of: auto, always, never"),
+        ({"record": RECORD, "page": True}, "value of page must be one of: auto, always, never"),
         ({"record": RECORD, "destination": "ftp://host/folder"}, "There is no store for 'ftp://'"),
-        ({"state": "read", "destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
+        ({"record": RECORD, "destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
     ],
 )
 def test_arguments_that_make_no_sense(
@@ -131,21 +146,47 @@ def test_arguments_that_make_no_sense(
     assert list(folder.iterdir()) == []
 
 
-def test_every_result_is_documented(keep: Callable[..., Any]) -> None:
-    documented = set(re.findall(r"^(\w+):$", image_catalog.RETURN, re.MULTILINE))
-    fields = set(re.findall(r"^    (\w+):$", image_catalog.RETURN, re.MULTILINE))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"version": "1"}, "missing parameter(s) required by 'version': name"),
+        ({"state": "absent"}, "value of state must be one of: published, withdrawn"),
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"offset": -1}, "offset must not be negative"),
+        ({"signatures": True}, "all of the following are missing: allowed_signers_path"),
+        (
+            {"signatures": False, "require_signature": True, "allowed_signers_path": "/nowhere"},
+            "require_signature cannot be combined with signatures: false",
+        ),
+        ({"destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
+    ],
+)
+def test_questions_that_make_no_sense(
+    read: Callable[..., Any], folder: Path, arguments: dict[str, Any], message: str
+) -> None:
+    end = read(**arguments)
+    assert end.failed
+    assert message in end.result["msg"]
+    assert "hunter2" not in str(end.result)
+    assert list(folder.iterdir()) == []
+
+
+def test_every_result_is_documented(keep: Callable[..., Any], read: Callable[..., Any]) -> None:
+    documented = set(yaml.safe_load(image_catalog.RETURN))
+    told = yaml.safe_load(image_catalog_info.RETURN)
+    fields = set(told["records"]["contains"])
     added = keep(record=RECORD).result
     withdrawn = keep(**ONE, state="withdrawn", reason="Bad.", remove_file=True).result
-    read = keep(state="read", inventory=True).result
+    found = read(inventory=True).result
     removed = keep(**ONE, state="absent").result
-    assert {*added, *withdrawn, *read, *removed} == (documented - {"signatures"}) | {"changed", "diff"}
+    assert {*added, *withdrawn, *removed} == (documented - {"signed"}) | {"changed", "diff"}
+    assert set(found) == (set(told) - {"signatures"}) | {"changed"}
     of_withdrawn = {"reason", "withdrawn_at", "file_removed"}
-    in_inventory = {"listed", "missing", "wrong_size", "strays"}
     of_proof = {"provenance", "signed_by", "signed_at", "signature"}
-    fields -= {"verified", "problems", "unsigned", "catalog", "records", *of_proof}
-    assert set(withdrawn["records"][0]) == fields - in_inventory
-    assert set(added["record"]) == fields - in_inventory - of_withdrawn
-    assert set(read["inventory"]) == in_inventory
+    assert set(withdrawn["records"][0]) == fields - of_proof
+    assert set(added["record"]) == fields - of_proof - of_withdrawn
+    assert set(found["inventory"]) == {"listed", "missing", "wrong_size", "strays"}
+    assert set(found["inventory"]) == set(told["inventory"]["contains"])
 
 
 # The states that change what is there
@@ -155,7 +196,7 @@ ONE = {"name": "windows11", "version": "2026.11.0"}
 
 
 @pytest.fixture(name="published")
-def fixture_published(keep: Callable[..., Any], folder: Path) -> list[dict[str, Any]]:
+def fixture_published(keep: Callable[..., Any], read: Callable[..., Any], folder: Path) -> list[dict[str, Any]]:
     """Publish three versions, with their files; the newest one for two architectures."""
     for number, (version, arch) in enumerate(
         [("2026.9.0", "arm64"), ("2026.10.0", "arm64"), ("2026.11.0", "arm64"), ("2026.11.0", "x86_64")]
@@ -165,7 +206,7 @@ def fixture_published(keep: Callable[..., Any], folder: Path) -> list[dict[str, 
         (folder / f"{name}.sha256").write_text(f"{'ab' * 32}  {name}\n")
         times = {"published_at": f"2026-0{number + 1}-01T00:00:00Z"}
         assert keep(record={**RECORD, **times, "version": version, "arch": arch, "size": 5}).result["changed"]
-    return keep(state="read").result["records"]
+    return read().result["records"]
 
 
 def page_of(folder: Path) -> str:
@@ -212,7 +253,9 @@ def test_changes_in_check_mode_and_in_earnest_each_twice(
     assert stored(folder) == after
 
 
-def test_a_version_is_withdrawn_and_offered_again(keep: Callable[..., Any], published: Any, folder: Path) -> None:
+def test_a_version_is_withdrawn_and_offered_again(
+    keep: Callable[..., Any], read: Callable[..., Any], published: Any, folder: Path
+) -> None:
     done = keep(**CHANGES["withdrawn"]).result
     assert [(record["arch"], record["state"]) for record in done["records"]] == [
         ("arm64", "withdrawn"),
@@ -222,12 +265,12 @@ def test_a_version_is_withdrawn_and_offered_again(keep: Callable[..., Any], publ
     assert done["diff"]["before"]["windows11-2026.11.0-arm64"]["state"] == "published"
     assert done["diff"]["after"]["windows11-2026.11.0-arm64"]["reason"] == "No VPN."
     assert page_of(folder).count("No VPN.") == 2
-    assert [record["version"] for record in keep(state="read", record_state="published").result["records"]] == [
+    assert [record["version"] for record in read(state="published").result["records"]] == [
         "2026.9.0",
         "2026.10.0",
     ]
     assert keep(**ONE, state="published").result["changed"]
-    assert keep(state="read").result["records"] == published
+    assert read().result["records"] == published
     assert "No VPN." not in page_of(folder)
 
 
@@ -238,6 +281,7 @@ def test_old_versions_are_removed(keep: Callable[..., Any], published: Any, fold
     assert done["removed_files"] == ["windows11-2026.10.0-arm64.pvmp", "windows11-2026.10.0-arm64.pvmp.sha256"]
     assert list(done["diff"]["before"]) == ["windows11-2026.10.0-arm64"]
     assert done["diff"]["after"] == {}
+    assert done["records"] == []
     keep(state="unprotected", name="windows11", version="2026.9.0")
     assert [record["version"] for record in keep(state="absent", keep=1).result["removed"]] == ["2026.9.0"]
     images = {name for name in stored(folder) if name.endswith(".pvmp")}
@@ -252,21 +296,60 @@ def test_old_versions_are_removed(keep: Callable[..., Any], published: Any, fold
         ({"name": "windows11", "version": "2026.11.0"}, ["2026.11.0", "2026.11.0"]),
         ({"arch": "x86_64"}, ["2026.11.0"]),
         ({"name": "ubuntu"}, []),
-        ({"record_state": "withdrawn"}, ["2026.10.0"]),
-        ({"record_state": "published", "arch": "arm64"}, ["2026.9.0", "2026.11.0"]),
+        ({"state": "withdrawn"}, ["2026.10.0"]),
+        ({"state": "published", "arch": "arm64"}, ["2026.9.0", "2026.11.0"]),
+        ({"protected": True}, ["2026.9.0"]),
+        ({"protected": False, "state": "published"}, ["2026.11.0", "2026.11.0"]),
     ],
 )
 def test_reading_only_some(
-    keep: Callable[..., Any], published: Any, wanted: dict[str, str], versions: list[str]
+    keep: Callable[..., Any],
+    read: Callable[..., Any],
+    published: Any,
+    wanted: dict[str, Any],
+    versions: list[str],
 ) -> None:
     keep(state="withdrawn", name="windows11", version="2026.10.0", reason="Bad.")
-    assert [record["version"] for record in keep(state="read", **wanted).result["records"]] == versions
+    keep(state="protected", name="windows11", version="2026.9.0")
+    result = read(**wanted).result
+    assert [record["version"] for record in result["records"]] == versions
+    assert result["total"] == len(versions)
 
 
-def test_an_inventory(keep: Callable[..., Any], published: Any, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "places", "total"),
+    [
+        ({"limit": 3}, slice(0, 3), 4),
+        ({"limit": 3, "offset": 3}, slice(3, 4), 4),
+        ({"offset": 1}, slice(1, 4), 4),
+        ({"offset": 4}, slice(4, 4), 4),
+        ({"limit": 1, "offset": 1, "version": "2026.11.0", "name": "windows11"}, slice(3, 4), 2),
+    ],
+)
+def test_records_come_a_page_at_a_time(
+    read: Callable[..., Any], published: Any, wanted: dict[str, Any], places: slice, total: int
+) -> None:
+    result = read(**wanted).result
+    assert (result["records"], result["total"]) == (published[places], total)
+
+
+def test_a_hundred_records_come_back_at_most(keep: Any, read: Any, folder: Path) -> None:
+    first = keep(record=RECORD).result["record"]
+    path = folder / "catalog.json"
+    records = [{**first, "version": f"1.{number}"} for number in range(150)]
+    path.write_text(json.dumps({"schema": 1, "records": records}))
+    result = read().result
+    assert [record["version"] for record in result["records"]] == [f"1.{number}" for number in range(100)]
+    assert result["total"] == 150
+    assert keep(record={**RECORD, "version": "2"}).result["records"][0]["version"] == "2"
+    assert len(keep(record={**RECORD, "version": "3"}).result["records"]) == 1
+    assert keep(state="page").result["records"] == []
+
+
+def test_an_inventory(read: Callable[..., Any], published: Any, folder: Path) -> None:
     (folder / "windows11-2026.9.0-arm64.pvmp").unlink()
     (folder / "left.pvmp").write_bytes(b"left")
-    assert keep(state="read", name="nothing", inventory=True).result["inventory"] == {
+    assert read(name="nothing", inventory=True).result["inventory"] == {
         "listed": True,
         "missing": ["windows11-2026.9.0-arm64.pvmp"],
         "wrong_size": [],
@@ -275,9 +358,9 @@ def test_an_inventory(keep: Callable[..., Any], published: Any, folder: Path) ->
 
 
 def test_the_page_is_made_when_it_is_wanted(keep: Callable[..., Any], folder: Path) -> None:
-    assert "page" not in keep(record=RECORD, page="false").result
+    assert "page" not in keep(record=RECORD, page="never").result
     assert not (folder / "index.html").exists()
-    made = keep(state="page", page=True).result
+    made = keep(state="page", page="always").result
     assert (made["changed"], made["page_changed"]) == (True, True)
     assert made["page"] == f"{folder.as_uri()}/index.html"
     assert "Contoso Windows 11 Pro" in page_of(folder)
@@ -285,22 +368,7 @@ def test_the_page_is_made_when_it_is_wanted(keep: Callable[..., Any], folder: Pa
     (folder / "index.html").write_text("<title>Ours</title>")
     assert not keep(state="page").result["changed"]
     before = stored(folder)
-    ended = keep(record={**RECORD, "version": "2026.12.0"}, page=True)
+    ended = keep(record={**RECORD, "version": "2026.12.0"}, page="always")
     assert ended.failed
     assert "is a page that this module did not make" in ended.result["msg"]
     assert stored(folder) == before
-
-
-def test_a_store_that_can_be_written_to_is_told_and_left_as_it_was(keep: Any, folder: Path) -> None:
-    ended = keep(state="read", writable=True)
-    assert not ended.failed
-    assert ended.result["records"] == []
-    assert not ended.result["changed"]
-    assert list(folder.iterdir()) == []
-
-
-def test_a_store_that_cannot_be_written_to_fails_before_anything_is_done(keep: Any, folder: Path) -> None:
-    folder.rmdir()
-    ended = keep(state="read", writable=True)
-    assert ended.failed
-    assert str(folder) in ended.result["msg"]

@@ -61,7 +61,7 @@ def fixture_site(tmp_path: Path) -> Site:
     return made
 
 
-@pytest.mark.parametrize("mode", ["auto", "true"])
+@pytest.mark.parametrize("mode", ["auto", "always"])
 def test_it_is_made_and_made_again(site: Site, mode: str) -> None:
     for version in ("1.1", "1.2"):
         assert site.page(mode).renew(site.catalog().read().records)
@@ -81,7 +81,7 @@ def test_check_mode_writes_nothing(site: Site) -> None:
 
 
 def test_it_is_left_alone_when_it_is_not_wanted(site: Site) -> None:
-    assert not site.page("false").renew()
+    assert not site.page("never").renew()
     assert not site.path.exists()
 
 
@@ -89,7 +89,7 @@ def test_an_empty_store_gets_no_page_by_itself(tmp_path: Path) -> None:
     site = Site(tmp_path)
     assert not site.page("auto").renew()
     assert list(tmp_path.iterdir()) == []
-    assert site.page("true").renew()
+    assert site.page("always").renew()
     site.assert_current()
 
 
@@ -97,8 +97,8 @@ def test_the_page_of_others_is_never_written_over(site: Site) -> None:
     site.path.write_bytes(FOREIGN)
     assert not site.page("auto").renew()
     site.page("auto").check()
-    for attempt in (site.page("true").check, site.page("true").renew):
-        with pytest.raises(TaskError, match=r"index.html is a page that this module did not make.* page: false"):
+    for attempt in (site.page("always").check, site.page("always").renew):
+        with pytest.raises(TaskError, match=r"index.html is a page that this module did not make.* page: never"):
             attempt()
     assert site.path.read_bytes() == FOREIGN
     assert site.notices == []
@@ -167,7 +167,7 @@ def test_a_page_that_cannot_be_written(site: Site, error: Exception, times: int,
     assert notice.startswith(f"The catalog is right, but the page {site.folder.as_uri()}/index.html was not made again")
     assert message in notice
     with pytest.raises(TaskError, match=message):
-        site.page("true", Meanwhile(site.store, *[raising(error)] * times)).renew()
+        site.page("always", Meanwhile(site.store, *[raising(error)] * times)).renew()
 
 
 def test_writers_at_the_same_time(site: Site) -> None:
@@ -178,7 +178,7 @@ def test_writers_at_the_same_time(site: Site) -> None:
         start.wait(30)
         for round_ in range(8):
             own.add(f"3.{round_}.{number}")
-            own.page("true").renew()
+            own.page("always").renew()
 
     writers = [threading.Thread(target=publish, args=(number,)) for number in range(3)]
     for writer in writers:
