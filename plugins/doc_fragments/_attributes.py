@@ -17,18 +17,21 @@ attributes:
     description: >-
       Can run in C(check_mode) and return the changed status that a real run would have, without changing anything.
   diff_mode:
-    description: Returns what changes or would change, when in diff mode.
+    description: Returns what changed, or in check mode what would change, if diff mode is on.
   idempotent:
-    description: When run twice in a row outside of check mode with the same arguments, the second run changes nothing.
+    description: >-
+      If it runs twice in a row with the same arguments, outside of check mode, the second run changes nothing.
   platform:
-    description: The systems that a managed host of this module may run.
+    description: Operating systems of the managed hosts that this module supports.
 """
 
     ACTIONGROUP_PARALLELS = r"""
 options: {}
 attributes:
   action_group:
-    description: Use C(group/macops.parallels.parallels) in C(module_defaults) to set defaults for this module.
+    description: >-
+      Use C(group/macops.parallels.parallels) in C(module_defaults) to set O(executable) for this module and for all
+      others that take it.
     support: full
     membership:
       - macops.parallels.parallels
@@ -39,10 +42,9 @@ options: {}
 attributes:
   action_group:
     description: >-
-      Use C(group/macops.parallels.parallels) or C(group/macops.parallels.stores) in C(module_defaults) to set defaults
-      for this module. The latter suits the options of the store, which only its members have.
+      Use C(group/macops.parallels.stores) in C(module_defaults) to set O(destination) and the other options of the
+      store for this module and for all others that take them.
     support: full
     membership:
-      - macops.parallels.parallels
       - macops.parallels.stores
 """

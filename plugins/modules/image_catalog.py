@@ -104,8 +104,8 @@ options:
     type: str
   page:
     description:
-      - Whether to keep the page C(index.html) beside the catalog up to date. It lists all images with size, date, state,
-        checksum and link, and explains how to enter them in the Management Portal.
+      - Whether to keep the page C(index.html) beside the catalog up to date. It lists all images with size, date,
+        state, checksum and link, and explains how to enter them in the Management Portal.
       - V(auto) updates the page, unless there is an C(index.html) that this module did not write. A page that cannot be
         written is a warning.
       - V(always) fails in both cases.

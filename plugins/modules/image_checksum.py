@@ -23,7 +23,6 @@ description:
     image.
 extends_documentation_fragment:
   - macops.parallels._attributes
-  - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._long_work
 attributes:
   check_mode:

@@ -21,7 +21,6 @@ description:
   - Does not fail because of what it finds, unless O(require=true).
 extends_documentation_fragment:
   - macops.parallels._attributes
-  - macops.parallels._attributes.actiongroup_parallels
   - macops.parallels._long_work
 attributes:
   check_mode:

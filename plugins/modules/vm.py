@@ -150,13 +150,12 @@ EXAMPLES = r"""
 RETURN = r"""
 vm:
   description:
-    - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms). One that was removed or
-      unregistered, as it was before.
+    - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
+      C(generalizing) and C(ip_address). One that was removed or unregistered, as it was before.
     - Empty when there is none, and in check mode for one that would be made.
   returned: success
   type: dict
   sample:
-    id: de22df32-80e2-4e92-ba4b-efb3a66cf092
     uuid: de22df32-80e2-4e92-ba4b-efb3a66cf092
     name: win11-2026.11.0-arm64
     state: stopped

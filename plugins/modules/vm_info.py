@@ -8,10 +8,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_info
-short_description: Look at virtual machines of Parallels Desktop
+short_description: Get facts about virtual machines of Parallels Desktop
 version_added: 1.0.0
 description:
-  - Returns what there is to know about one virtual machine, or about all virtual machines of the connecting user.
+  - Returns facts about one virtual machine, or about all virtual machines of the connecting user.
   - A virtual machine that does not exist is an empty list, not an error.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -21,11 +21,11 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads.
+      - The module only reads.
   diff_mode:
     support: N/A
     details:
-      - It only reads.
+      - The module only reads.
   idempotent:
     support: full
   platform:
@@ -35,47 +35,49 @@ options:
   name:
     description:
       - Name or UUID of the virtual machine. The UUID may have braces.
-      - The name is compared as a whole. When two virtual machines have the same name, the UUID is needed.
-      - Left out, all virtual machines are returned.
+      - The whole name has to match. If two virtual machines have the same name, use the UUID.
+      - By default all virtual machines are returned.
     type: str
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.mac_info
 """
 
 EXAMPLES = r"""
-- name: Look at the source VM
+- name: Get facts about the source VM
   macops.parallels.vm_info:
     name: Windows 11
   register: source
 
-- name: Stop when its Secure Boot key is outdated
+- name: Fail if its Secure Boot key is outdated
   ansible.builtin.assert:
     that: source.vms[0].secure_boot_key != 'outdated'
 
-- name: Look at all VMs
+- name: Start it, unless it is generalized or may be
+  macops.parallels.vm_power:
+    name: "{{ source.vms[0].uuid }}"
+    state: running
+  when: source.vms[0].generalized is false
+
+- name: Get facts about all VMs
   macops.parallels.vm_info:
   register: all_vms
 
-- name: Name those that have snapshots
+- name: List those that have snapshots
   ansible.builtin.debug:
     msg: "{{ all_vms.vms | selectattr('snapshots') | map(attribute='name') }}"
 """
 
 RETURN = r"""
 vms:
-  description: The virtual machines. Empty when there is none, or none of that name.
+  description: The virtual machines. Empty if there is none, or none with this name.
   returned: success
   type: list
   elements: dict
   contains:
-    id:
-      description: The UUID, in lower case and without braces.
-      type: str
-      sample: de22df32-80e2-4e92-ba4b-efb3a66cf092
     uuid:
-      description: The same as RV(vms[].id).
+      description: The UUID, in lower case and without braces.
       type: str
       sample: de22df32-80e2-4e92-ba4b-efb3a66cf092
     name:
@@ -84,13 +86,12 @@ vms:
       sample: Windows 11
     state:
       description:
-        - V(stopped), V(running), V(suspended), V(paused), or V(invalid), which means that its files are missing or
-          unreadable.
-        - Anything else, such as V(stopping), means that Parallels is at work on it.
+        - V(stopped), V(running), V(suspended), V(paused), or V(invalid) if its files are missing or unreadable.
+        - Any other value, such as V(stopping), means that Parallels is working on it.
       type: str
       sample: stopped
     os:
-      description: The guest system, as C(prlctl) names it.
+      description: Guest operating system, as C(prlctl) names it.
       type: str
       sample: win-11
     family:
@@ -102,7 +103,7 @@ vms:
       type: str
       sample: arm64
     home:
-      description: Path of its bundle, or of its image when it is packed. No slash at the end.
+      description: Path of its bundle, or of its image if it is packed. Without a slash at the end.
       type: str
       sample: /Users/build/Parallels/Windows 11.pvm
     packed:
@@ -119,19 +120,19 @@ vms:
           description: V(installed), V(possibly_installed), V(outdated), V(not_installed) or V(unknown).
           type: str
         version:
-          description: Their version.
+          description: Version of Parallels Tools. Empty if unknown.
           type: str
       sample: {"state": "possibly_installed", "version": "20.0.0-55397"}
     linked_clone:
       description:
-        - Whether it is a linked clone, whose disks stand on those of another virtual machine. From the file
-          C(config.pvs) of its bundle, because C(prlctl) does not tell it.
+        - Whether it is a linked clone, whose disks depend on the disks of another virtual machine. Read from the file
+          C(config.pvs) in its bundle, because C(prlctl) does not report it.
       type: bool
     secure_boot_key:
       description:
-        - V(outdated) when the platform key of Secure Boot is the one that Microsoft's and Parallels' updates replace,
-          V(current) for any other key, V(unknown) when no key is recorded.
-        - From the file C(VmInfo.pvi) of its bundle, into which Parallels Tools 26.3.3 and newer write the key. So it is
+        - V(outdated) if the platform key of Secure Boot is the one that updates from Microsoft and Parallels replace,
+          V(current) for any other key, V(unknown) if no key is recorded.
+        - Read from the file C(VmInfo.pvi) in its bundle, where Parallels Tools 26.3.3 and newer write the key. So it is
           V(unknown) for a packed virtual machine.
       type: str
       sample: current
@@ -140,7 +141,7 @@ vms:
       type: int
       sample: 34359738368
     description:
-      description: Its description.
+      description: Description of the virtual machine.
       type: str
     cpus:
       description: Number of processors.
@@ -154,7 +155,7 @@ vms:
       description: Whether Parallels pauses it when it is idle.
       type: bool
     startup_view:
-      description: The view in which it starts, as C(prlctl) names it.
+      description: View in which it starts, as C(prlctl) names it.
       type: str
       sample: window
     on_shutdown:
@@ -166,7 +167,7 @@ vms:
       type: str
       sample: keep-running
     disks:
-      description: Its virtual hard disks.
+      description: Virtual hard disks.
       type: list
       elements: dict
       contains:
@@ -175,62 +176,89 @@ vms:
           type: str
           sample: hdd0
         path:
-          description: Path of the disk; empty when the virtual machine is packed.
+          description: Path of the disk. Empty if the virtual machine is packed.
           type: str
           sample: /Users/build/Parallels/Windows 11.pvm/harddisk1.hdd
         format:
-          description: V(expanding), which grows as it is used, or V(plain), which has its full size from the start.
+          description: V(expanding) for a disk that grows as it is used, or V(plain) for one that has its full size.
           type: str
           sample: expanding
         size:
-          description: Size for the guest, in bytes.
+          description: Size that the guest sees, in bytes.
           type: int
           sample: 137438953472
         bytes_on_disk:
-          description: Bytes that it takes on the disk; 0 when the virtual machine is packed.
+          description: Bytes that it takes on the disk. V(0) if the virtual machine is packed.
           type: int
           sample: 30064771072
     snapshots:
       description:
-        - Its snapshots, each after the one that it grew from.
-        - Empty for a packed virtual machine when Parallels cannot list what is in the image.
+        - Snapshots, each after its parent.
+        - Empty for a packed virtual machine if Parallels cannot list what is in the image.
       type: list
       elements: dict
       contains:
         id:
-          description: The snapshot's id, without braces.
+          description: ID of the snapshot, without braces.
           type: str
           sample: 64d481bb-ce04-45b1-8328-49e4e4c43ddf
         name:
-          description: Its name; need not be unique.
+          description: Name of the snapshot. Need not be unique.
           type: str
           sample: After updates
         date:
-          description: When it was made, in the local time of the Mac.
+          description: When it was created, in the local time of the Mac.
           type: str
           sample: "2026-11-15 12:15:03"
         state:
-          description: The state of the virtual machine in it, as C(prlctl) names it, such as V(poweroff).
+          description: State of the virtual machine in the snapshot, as C(prlctl) names it, such as V(poweroff).
           type: str
           sample: poweroff
         current:
-          description: Whether the virtual machine goes on from it.
+          description: Whether the virtual machine continues from it.
           type: bool
         parent:
-          description: Id of the snapshot from which it grew; empty when there is none.
+          description: ID of the parent snapshot. Empty if there is none.
           type: str
         depth:
-          description: How many snapshots are above it.
+          description: How many ancestors it has.
           type: int
           sample: 0
+    generalized:
+      description:
+        - Whether M(macops.parallels.vm_generalize) generalized it, as the note beside its bundle says. The guest itself
+          is not asked.
+        - V(true) if it is stopped and has not been started since. Starting it undoes it.
+        - V(false) if nothing is noted. It may still have been generalized by other means.
+        - Null if it is not known. It is running, or may have run since; or generalizing started and did not finish; or
+          the note cannot be read.
+      type: bool
+      sample: true
+    generalizing:
+      description:
+        - Whether M(macops.parallels.vm_generalize) started to generalize it and did not note the end. Do not start such
+          a Windows virtual machine. Run M(macops.parallels.vm_generalize) again, which reports what to do.
+      type: bool
+      sample: false
+    ip_address:
+      description: IP address of the running guest, if Parallels knows it. Null if not.
+      type: str
+      sample: 10.211.55.12
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import find_vm, list_vms
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
+    RUNNING,
+    find_vm,
+    ip_addresses,
+    list_vms,
+)
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -242,7 +270,11 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     else:
         found = find_vm(prl, name)
         vms = [found] if found else []
-    return {"changed": False, "vms": [vm.result() for vm in vms]}
+    addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
+    return {
+        "changed": False,
+        "vms": [{**vm.result(), **asdict(noted(vm)), "ip_address": addresses.get(vm.uuid)} for vm in vms],
+    }
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any, Callable
 
@@ -59,3 +60,28 @@ def _call_with_arguments(main: Callable[[], None], arguments: dict[str, Any], mo
     else:
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         main()
+
+
+class _Seen(Exception):
+    """The arguments with which a module is made."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.options = options
+
+
+@pytest.fixture
+def arguments_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, dict[str, Any]]]:
+    """Return a function that returns the argument spec of a module of the collection."""
+
+    def stop(_self: Any, argument_spec: dict[str, Any], **_options: Any) -> None:
+        raise _Seen(argument_spec)
+
+    def arguments_of_module(name: str) -> dict[str, dict[str, Any]]:
+        module = importlib.import_module(f"ansible_collections.macops.parallels.plugins.modules.{name}")
+        monkeypatch.setattr(module, "AnsibleModule", type("Stopped", (), {"__init__": stop}))
+        with pytest.raises(_Seen) as caught:
+            module.main()
+        return caught.value.options
+
+    return arguments_of_module

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError
@@ -70,6 +70,30 @@ class Outcome:
     generalized_at: str
     proof: str
     previous_state: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is noted of a VM beside its bundle."""
+
+    # None where it may have run since it was generalized, or where that has begun and nobody noted the end.
+    generalized: Optional[bool]
+    # Whether it has begun, and nobody noted the end.
+    generalizing: bool
+
+
+def noted(vm: Vm) -> Noted:
+    """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
+    try:
+        notes = read_claim(bundle_of(vm)) if vm.home else {}
+    except (TaskError, OSError):  # it cannot be read
+        return Noted(None, False)
+    mine = _notes_of(vm, notes)
+    if not mine:
+        return Noted(False, False)
+    begun = bool(mine.get("generalizing"))
+    holds = vm.state == STOPPED and _still_holds(mine, notes, vm.uptime)
+    return Noted(True if holds else None, begun)
 
 
 def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Outcome:
@@ -168,7 +192,7 @@ def _judge(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: M
             f"'{vm.name}' is {state}. Resume it or shut it down first (macops.parallels.vm_power), then run again.",
             state=state,
         )
-    mine = notes if notes.get("generalized_vm") == vm.uuid else {}
+    mine = _notes_of(vm, notes)
     if _still_holds(mine, notes, get_vm(prl, vm.uuid).uptime):
         return state, str(mine["generalized_at"])
     if vm.packed:
@@ -189,6 +213,11 @@ def _judge(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes: M
             "start: true. If it is, leave it: starting it would run the first setup of its system."
         )
     return state, ""
+
+
+def _notes_of(vm: Vm, notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the notes if they are about the generalizing of this VM."""
+    return notes if notes.get("generalized_vm") == vm.uuid else {}
 
 
 def _still_holds(mine: Mapping[str, Any], notes: Mapping[str, Any], uptime: int) -> bool:

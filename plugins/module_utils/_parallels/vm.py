@@ -132,7 +132,6 @@ class Vm:
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
         return {
-            "id": self.uuid,
             "uuid": self.uuid,
             "name": self.name,
             "state": self.state,
@@ -289,6 +288,17 @@ def no_such_vm(name_or_uuid: str) -> TaskError:
         f"There is no virtual machine '{name_or_uuid}' for this user. `prlctl list --all` shows what there is; virtual "
         "machines belong to a user, so connect as the one who owns it."
     )
+
+
+def ip_addresses(prl: Prlctl) -> dict[str, str]:
+    """Return the IP addresses of the guests that Parallels knows, by UUID. Only the full list has them."""
+    answer = prl.read_json(PRLCTL, "list", "-a", "-f", "-j")
+    found = {
+        bare_uuid(str(row.get("uuid", ""))): str(row.get("ip_configured") or "").strip()
+        for row in answer
+        if isinstance(row, dict)
+    }
+    return {uuid: address for uuid, address in found.items() if address not in ("", "-")}
 
 
 def list_vms(prl: Prlctl) -> list[Vm]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""The options of a destination: the same words in every module, as the documentation fragment C(_store) says."""
+"""The options of a store: the same in every module, as the documentation fragment C(_store) says."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_CONCURRENCY = 32
 
+# The one list of these options. A unit test holds against it the dataclass StoreOptions, the documentation fragment,
+# the variables of the role image_store, and the guide.
 STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "destination": {"type": "str", "required": True},
     "username": {"type": "str"},
@@ -56,34 +58,10 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "client_secret": {"type": "str", "no_log": True},
 }
 
-# Handed to the stores as they are.
-_PLAIN = (
-    "username",
-    "password",
-    "token",
-    "ca_path",
-    "proxy",
-    "https_method",
-    "endpoint_url",
-    "access_key",
-    "secret_key",
-    "session_token",
-    "region",
-    "s3_storage_class",
-    "s3_acl",
-    "s3_encryption",
-    "s3_kms_key_id",
-    "s3_checksum",
-    "account_key",
-    "sas_token",
-    "azblob_tier",
-    "private_key_path",
-    "private_key_passphrase",
-    "known_hosts_path",
-    "tenant_id",
-    "client_id",
-    "client_secret",
-)
+# For those who use the store, not for the store itself.
+_NOT_OF_THE_STORE = {"destination", "retries"}
+# Turned into numbers or texts; all others are handed to the stores as they are.
+_CONVERTED = {"timeout", "rate_limit", "part_size", "s3_tags"}
 
 # For AnsibleModule, beside the arguments.
 STORE_RULES: dict[str, Any] = {
@@ -125,9 +103,8 @@ def store_options(params: dict[str, Any]) -> StoreOptions:
         rate_limit=_bytes(params, "rate_limit", 1024, "bytes a second, at least 1K, such as 5000000 or 20M"),
         timeout=float(params["timeout"]),
         part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
-        concurrency=params["concurrency"],
         s3_tags={str(key): str(value) for key, value in (params["s3_tags"] or {}).items()},
-        **{name: params[name] for name in _PLAIN},
+        **{name: params[name] for name in STORE_ARGUMENTS if name not in _NOT_OF_THE_STORE | _CONVERTED},
     )
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module image_store_check, with a folder as its store. Its options of signing are in test_image_catalog_signing."""
+"""The module image_store_check, with a folder as its store. See test_image_catalog_signing for its signing options."""
 
 from __future__ import annotations
 

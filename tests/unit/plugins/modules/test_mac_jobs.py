@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting for jobs, ending them, and clearing up after them."""
+"""Listing jobs, waiting for them, ending them, and clearing up after them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
-from ansible_collections.macops.parallels.plugins.module_utils._jobs import folder
+from ansible_collections.macops.parallels.plugins.module_utils._jobs import folder, waiting
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import JobFolder
-from ansible_collections.macops.parallels.plugins.modules import mac_jobs
+from ansible_collections.macops.parallels.plugins.modules import mac_jobs, mac_jobs_info
 
 
 class RunningJob:
@@ -38,8 +39,8 @@ class RunningJob:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(mac_jobs, "_PAUSE", 0.01)
-    monkeypatch.setattr(mac_jobs, "_QUIET", 0.5)
+    monkeypatch.setattr(waiting, "_PAUSE", 0.01)
+    monkeypatch.setattr(waiting, "_QUIET", 0.5)
     return tmp_path
 
 
@@ -83,7 +84,7 @@ def test_waits_for_what_the_other_playbook_does_next(run_module_main: Any) -> No
 
 
 def test_nothing_follows_work_that_nobody_watched(run_module_main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mac_jobs, "_QUIET", 600)
+    monkeypatch.setattr(waiting, "_QUIET", 600)
     job = RunningJob("image_pack", "win11")
     os.utime(job.folder.lease, (1, 1))
     threading.Timer(0.2, job.end).start()
@@ -108,6 +109,51 @@ def test_check_mode_only_looks(run_module_main: Any, home: Path) -> None:
     end = run_module_main(mac_jobs.main, state="cancelled", _ansible_check_mode=True)
     assert end.result == {"changed": True, "jobs": [FACTS], "cleared": []}
     assert not job.folder.is_cancelled()
+    job.end()
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_jobs_are_listed_and_left_alone(run_module_main: Any, check_mode: bool) -> None:
+    job = RunningJob("image_pack", "win11")
+    waits = RunningJob("mac_jobs", "win11")
+    lease = job.folder.attendance()
+    for name in ({}, {"name": "win11"}, {"name": ""}):
+        end = run_module_main(mac_jobs_info.main, **name, _ansible_check_mode=check_mode)
+        assert end.result == {"changed": False, "jobs": [FACTS], "killed": []}
+    assert run_module_main(mac_jobs_info.main, name="win10").result["jobs"] == []
+    assert job.folder.attendance() == lease
+    assert not job.folder.is_cancelled()
+    waits.end()
+    job.end()
+    assert run_module_main(mac_jobs_info.main).result["jobs"] == []
+
+
+def test_without_any_job_there_is_nothing_to_list(run_module_main: Any, home: Path) -> None:
+    assert run_module_main(mac_jobs_info.main).result == {"changed": False, "jobs": [], "killed": []}
+    assert list(home.iterdir()) == []
+
+
+def test_killed_jobs_are_listed_and_stay(run_module_main: Any) -> None:
+    job = RunningJob("image_upload", "win11")
+    os.close(job.claim.descriptor)
+    killed = {key: FACTS[key] for key in ("name", "started")}
+    for _again in range(2):
+        end = run_module_main(mac_jobs_info.main)
+        assert end.result == {"changed": False, "jobs": [], "killed": [{"module": "image_upload", **killed}]}
+    assert run_module_main(mac_jobs_info.main, name="win10").result["killed"] == []
+    assert job.folder.exists()
+
+
+def test_every_result_of_the_list_is_documented(run_module_main: Any) -> None:
+    documented = yaml.safe_load(mac_jobs_info.RETURN)
+    job = RunningJob("image_pack", "win11")
+    result = run_module_main(mac_jobs_info.main).result
+    assert set(result) == {"changed", *documented}
+    assert set(result["jobs"][0]) == set(documented["jobs"]["contains"])
+    assert set(run_module_main(mac_jobs.main, _ansible_check_mode=True).result) == {
+        "changed",
+        *yaml.safe_load(mac_jobs.RETURN),
+    }
     job.end()
 
 
@@ -137,7 +183,7 @@ def test_killed_jobs_are_told_of_and_removed(run_module_main: Any, monkeypatch: 
     job = RunningJob("image_upload", "win11")
     os.close(job.claim.descriptor)
     assert run_module_main(mac_jobs.main).result["cleared"] == ["image_upload"]
-    assert [warning.startswith("The work of image_upload on 'win11' was killed") for warning in warnings] == [True]
+    assert [warning.startswith("image_upload was killed while it worked on 'win11'") for warning in warnings] == [True]
     assert list((home / ".ansible/macops.parallels/jobs").iterdir()) == []
 
 

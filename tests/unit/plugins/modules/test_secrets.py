@@ -37,26 +37,6 @@ KNOWN_VARIABLES = {
 }
 
 
-class Seen(Exception):
-    """The arguments with which a module is made."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__()
-        self.options = options
-
-
-def arguments_of(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    module = importlib.import_module(f"{PACKAGE}.{name}")
-
-    def stop(_self: Any, argument_spec: dict[str, Any], **_options: Any) -> None:
-        raise Seen(argument_spec)
-
-    monkeypatch.setattr(module, "AnsibleModule", type("Stopped", (), {"__init__": stop}))
-    with pytest.raises(Seen) as caught:
-        module.main()
-    return caught.value.options
-
-
 def with_suboptions(options: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for name, option in options.items():
         yield path + name, option
@@ -64,8 +44,8 @@ def with_suboptions(options: dict[str, Any], path: str = "") -> Iterator[tuple[s
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_what_smells_of_a_secret_is_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path, option in with_suboptions(arguments_of(name, monkeypatch)):
+def test_what_smells_of_a_secret_is_hidden(name: str, arguments_of: Any) -> None:
+    for path, option in with_suboptions(arguments_of(name)):
         if SMELL.search(path.rpartition(".")[2]) and option.get("type") != "bool":
             assert option.get("no_log") is (path not in KNOWN_TO_ALL), f"{path} of {name}"
 
@@ -110,8 +90,8 @@ def test_all_of_them_are_handed_to_the_modules() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("image_")])
-def test_the_folder_of_a_job_does_not_know_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = arguments_of(name, monkeypatch)
+def test_the_folder_of_a_job_does_not_know_them(name: str, arguments_of: Any) -> None:
+    options = arguments_of(name)
     module = type("Module", (), {"argument_spec": options, "params": dict.fromkeys(options, "hunter2")})()
     told = _options_that_tell_work_apart(module)
     assert {option for option in options if option not in told} == {
@@ -119,7 +99,9 @@ def test_the_folder_of_a_job_does_not_know_them(name: str, monkeypatch: pytest.M
     }
 
 
-@pytest.mark.parametrize("name", ["image_upload", "image_catalog", "image_provenance"])
+@pytest.mark.parametrize(
+    "name", ["image_upload", "image_catalog", "image_catalog_info", "image_provenance", "image_store_check"]
+)
 def test_no_result_repeats_them(name: str, run_module_main: Any, tmp_path: Path) -> None:
     """Whatever a module fails with, Ansible itself knows what to hide; what it is given here is in no sentence."""
     image = tmp_path / "image"
@@ -127,7 +109,9 @@ def test_no_result_repeats_them(name: str, run_module_main: Any, tmp_path: Path)
     main = importlib.import_module(f"{PACKAGE}.{name}").main
     given = {
         "image_upload": {"src": str(image)},
-        "image_catalog": {"state": "read"},
+        "image_catalog": {"state": "page"},
+        "image_catalog_info": {},
+        "image_store_check": {},
         "image_provenance": {
             "file": "x",
             "sha256": "ab" * 32,

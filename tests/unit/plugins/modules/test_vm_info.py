@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import yaml
+from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
 from ansible_collections.macops.parallels.plugins.modules import vm_info
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -27,6 +29,33 @@ def test_one_vm_has_what_is_documented(module_mac: Any, run_module_main: Callabl
     for key in ("disks", "snapshots", "tools"):
         value = found[key] if key == "tools" else found[key][0]
         assert list(documented[key]["contains"]) == list(value)
+
+
+@pytest.mark.parametrize(("address", "told"), [("10.211.55.12", "10.211.55.12"), ("-", None), ("", None), (None, None)])
+def test_the_address_of_a_running_guest(
+    module_mac: Any, run_module_main: Callable[..., Any], address: Any, told: Any
+) -> None:
+    module_mac.list((UUID, "one", "running")).look(UUID, State="running")
+    row = {"uuid": UUID, "status": "running", "name": "one"}
+    rows = [row if address is None else {**row, "ip_configured": address}, {"uuid": OTHER, "ip_configured": "1.2.3.4"}]
+    module_mac.expect("prlctl", "list", "-a", "-f", "-j", out=rows)
+    end = run_module_main(vm_info.main, name="one", executable=str(module_mac.executable))
+    assert end.result["vms"][0]["ip_address"] == told
+
+
+def test_what_is_noted_of_a_vm(module_mac: Any, run_module_main: Callable[..., Any], tmp_path: Path) -> None:
+    home = tmp_path / "one.pvm"
+    facts = module_mac.bundle(home)
+    seen = []
+    for notes in ({}, {"generalized_at": "2026-11-22T09:30:00Z", "generalized_uptime": [7, 9]}, {"generalizing": True}):
+        if notes:
+            with Claim.take(str(home)) as claim:
+                claim.write(generalized_vm=UUID, **notes)
+        module_mac.list((UUID, "one", "stopped")).look(UUID, State="stopped", Uptime="8", **facts)
+        (vm,) = run_module_main(vm_info.main, name="one", executable=str(module_mac.executable)).result["vms"]
+        seen.append((vm["generalized"], vm["generalizing"]))
+        assert "id" not in vm
+    assert seen == [(False, False), (True, False), (None, True)]
 
 
 def test_a_vm_that_is_not_there_is_an_empty_list(module_mac: Any, run_module_main: Callable[..., Any]) -> None:

@@ -13,8 +13,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.claim imp
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import (
     GeneralizeOrder,
+    Noted,
     Outcome,
     generalize,
+    noted,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
@@ -53,6 +55,9 @@ class Scene:
     def noted(self, **notes: Any) -> None:
         with Claim.take(str(self.home)) as claim:
             claim.write(**notes)
+
+    def noted_now(self) -> Noted:
+        return noted(get_vm(self.mac.prl, "x"))
 
     def look(self, state: str, uptime: int = 0) -> None:
         self.mac.list((UUID, "x", state)).look(UUID, State=state, Uptime=str(uptime), **self.facts)
@@ -398,6 +403,8 @@ def test_a_generalized_vm_is_left_as_it_is(
     scene.look("stopped", uptime)
     assert scene.run(dry=dry, start=start) == Outcome(False, True, AT, GENERALIZED, "stopped")
     assert scene.notes == before
+    scene.look("stopped", uptime)
+    assert scene.noted_now() == Noted(True, generalizing=False)
 
 
 @pytest.mark.parametrize(
@@ -424,6 +431,10 @@ def test_a_stopped_vm_of_which_nothing_is_known(scene: Scene, notes: dict[str, A
         scene.run(dry=dry)
     assert scene.notes == notes
     assert scene.has_claim == bool(notes)
+    scene.look("stopped", uptime)
+    was_noted = notes.get("generalized_vm") == UUID
+    assert scene.noted_now() == Noted(None if was_noted else False, generalizing=False)
+    assert scene.has_claim == bool(notes)
 
 
 @pytest.mark.parametrize("dry", [True, False])
@@ -434,6 +445,23 @@ def test_a_windows_that_was_shut_down_in_the_middle(scene: Scene, dry: bool) -> 
     scene.look("stopped")
     with pytest.raises(TaskError, match=r"broke off, and it was shut down since.*Remove it"):
         scene.run(dry=dry, start=True)
+    scene.look("stopped")
+    assert scene.noted_now() == Noted(None, generalizing=True)
+
+
+@pytest.mark.parametrize("state", ["running", "suspended", "paused", "stopping"])
+def test_of_a_vm_that_is_not_stopped_the_notes_prove_nothing(scene: Scene, state: str) -> None:
+    scene.look(state, 530)
+    assert scene.noted_now() == Noted(False, generalizing=False)
+    scene.noted(**CLONE, generalized_vm=UUID, generalized_at=AT, generalized_uptime=[500, 560])
+    scene.look(state, 530)
+    assert scene.noted_now() == Noted(None, generalizing=False)
+
+
+def test_notes_that_cannot_be_read_tell_nothing(scene: Scene) -> None:
+    Path(claim_path(str(scene.home))).write_text("{", encoding="utf-8")
+    scene.look("stopped")
+    assert scene.noted_now() == Noted(None, generalizing=False)
 
 
 @pytest.mark.parametrize("state", ["suspended", "paused"])

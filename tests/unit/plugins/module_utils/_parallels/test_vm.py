@@ -44,7 +44,6 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
     mac.expect("prlctl", "list", "-i", "-j", UUID, out=fixture_text("info_20_windows_arm64.json"))
     mac.expect("prlctl", "snapshot-list", UUID, "-j", out="")
     assert get_vm(mac.prl, "Maui_DevBox").result() == {
-        "id": UUID,
         "uuid": UUID,
         "name": "Maui_DevBox",
         "state": "stopped",
