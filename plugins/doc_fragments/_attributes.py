@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What the attributes of a module mean. A module says which support it has."""
+"""Descriptions of the attributes of modules. A module gives the support that it has."""
 
 from __future__ import annotations
 

@@ -2,26 +2,26 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What all modules have in common whose work may take long."""
+"""What modules have in common whose work can take long."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The variables that say how long work is watched."""
+    """Notes about the variables that control long work."""
 
     DOCUMENTATION = r"""
 options: {}
 notes:
-  - The work is a job on the host. When the connection is lost, it goes on; the task finds it again and waits on. When
-    the controller is gone, the next run with the same options joins it.
-  - Work of more than five seconds shows lines of progress, at most one every five seconds and one a percent, unless
-    the variable C(image_progress) is V(false).
-  - A job that no playbook asks for goes on for the seconds of the variable C(image_unattended_timeout), 900 by default.
-    For so long, too, a task tries to reach a host whose connection was lost.
-  - When the playbook is cancelled (Ctrl-C), the job is ended and what it had begun is put right, unless the variable
-    C(image_on_cancel) is V(continue); V(stop) is the default.
-  - When another run watches the same work, the task joins it and takes its result, unless the variable
-    C(image_if_running) is V(fail); V(join) is the default.
-  - With C(async), and in check mode, none of this applies, and the module runs like any other.
+  - The work runs as a job on the host. If the connection is lost, the job continues. The task finds it again and waits
+    for its result. If the controller is lost, the next run with the same options joins the job.
+  - Work that takes more than five seconds shows lines of progress, at most one every five seconds and one for each
+    percent. Set the variable C(image_progress) to V(false) to turn them off.
+  - A job that no playbook waits for continues for the number of seconds in the variable C(image_unattended_timeout).
+    The default is 900. For the same time a task tries to reach a host whose connection was lost.
+  - If the playbook is cancelled (Ctrl-C), the job ends and undoes what it started. Set the variable C(image_on_cancel)
+    to V(continue) to let it continue. The default is V(stop).
+  - If another run waits for the same work, the task joins it and takes its result. Set the variable
+    C(image_if_running) to V(fail) to fail instead. The default is V(join).
+  - With C(async), and in check mode, the module runs without a job, like any other module.
 """

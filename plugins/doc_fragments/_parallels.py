@@ -8,20 +8,20 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: finding the programs, the name of a VM, and what a VM looks like in a result."""
+    """Fragment: where the programs of Parallels Desktop are."""
 
     DOCUMENTATION = r"""
 options:
   executable:
     description:
-      - Path of C(prlctl), when it is not where it is looked for. C(prlsrvctl) and C(prl_disk_tool) are expected beside
-        it.
-      - Without it the programs are looked for on E(PATH), in C(/usr/local/bin), then in C(Contents/MacOS) of
+      - Path of C(prlctl), if it is not in one of the usual places. C(prlsrvctl) and C(prl_disk_tool) have to be in the
+        same folder.
+      - By default the programs are searched on E(PATH), in C(/usr/local/bin), then in C(Contents/MacOS) of
         C(/Applications/Parallels Desktop.app).
     type: path
 requirements:
   - Parallels Desktop for Mac, an edition with command-line tools (Pro, Business or Enterprise).
 notes:
-  - Run it as the macOS user who owns the virtual machines, not as root, because Parallels keeps a list of virtual
-    machines for each user.
+  - Run it as the macOS user who owns the virtual machines, not as root. Parallels keeps a list of virtual machines for
+    each user.
 """

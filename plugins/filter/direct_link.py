@@ -16,7 +16,7 @@ name: direct_link
 short_description: The direct form of a share link
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Turns the link that people copy from a sharing service, which shows a web page, into the form that gives the file
     itself, as the Parallels Management Portal needs it.

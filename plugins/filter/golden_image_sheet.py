@@ -17,7 +17,7 @@ name: golden_image_sheet
 short_description: The golden image sheet for the Parallels Management Portal
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Makes a page of Markdown from the records of one version, with what the Management Portal asks for a golden image,
     in its order and words; name, description, and for each architecture whether it is enabled, the download URL and

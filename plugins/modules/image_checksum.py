@@ -11,7 +11,7 @@ module: image_checksum
 short_description: Compute and verify the SHA-256 of an image
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Computes the SHA-256 of a file with constant memory, compares it with what is known of the file, and writes it to a
     checksum file beside it.

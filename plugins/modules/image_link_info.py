@@ -11,7 +11,7 @@ module: image_link_info
 short_description: Proves whether a link gives an image to a user's Mac
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Asks a link as a user's Mac asks it, and tells in one verdict whether it is a direct, anonymous HTTPS link to the
     image, as the Parallels Management Portal needs it; with the reasons, and one sentence of advice.

@@ -63,7 +63,7 @@ options:
     type: bool
     default: false
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.image_checksum
   - module: macops.parallels.image_upload

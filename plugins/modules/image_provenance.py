@@ -11,7 +11,7 @@ module: image_provenance
 short_description: Puts a statement of provenance beside an image in a store
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Writes C(NAME.provenance.json) beside the image C(NAME). It tells from which virtual machine the image was made, on
     which Mac, with which versions, by which commands, and when.

@@ -11,7 +11,7 @@ module: image_upload
 short_description: Publish an image in a store
 version_added: 1.0.0
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 description:
   - Sends one file to a store and publishes it under its final name, together with its checksum (C(<name>.sha256)).
   - The file is read once, for sending and for hashing. When its bytes are not those of O(sha256), or when it changes

@@ -40,7 +40,7 @@ options:
       - Left out, the folder in which Parallels makes new virtual machines.
     type: path
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.vm_info
 """

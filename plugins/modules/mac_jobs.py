@@ -113,9 +113,10 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
         wait_for_all(name, job, module.params["timeout"], cancel=cancel)
     killed = [] if module.check_mode else remove_stale()
     for state in killed:
+        where = f" on '{state.subject}'" if state.subject else ""
         module.warn(
-            f"{state.module} was killed while it worked on '{state.subject}'. Its work is done again when it is "
-            "needed, and its leftovers are removed by then."
+            f"{state.module} was killed while it worked{where}. Its work is done again when it is needed, and its "
+            "leftovers are removed by then."
         )
     return {
         "changed": cancel and bool(found),

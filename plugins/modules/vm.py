@@ -112,7 +112,7 @@ options:
     description: What happens to it when its window is closed, in the words of C(prlctl set), such as V(keep-running).
     type: str
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 seealso:
   - module: macops.parallels.vm_info
   - module: macops.parallels.vm_power

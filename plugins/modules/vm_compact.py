@@ -42,7 +42,7 @@ options:
     type: int
     default: 7200
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -117,7 +117,7 @@ seealso:
   - module: macops.parallels.vm_power
   - module: macops.parallels.vm_generalize
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -87,7 +87,7 @@ seealso:
   - module: macops.parallels.vm_exec
   - module: macops.parallels.vm_power
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -59,7 +59,7 @@ options:
     choices: [fail, resume, discard]
     default: fail
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

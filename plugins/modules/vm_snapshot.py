@@ -74,7 +74,7 @@ options:
     type: int
     default: 3600
 author:
-  - The macops.parallels developers (@macops)
+  - The macops.parallels developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -91,7 +91,7 @@ class MacModulesScene(MacScene):
             "dest": str(self.mac.folder / "Parallels"),
         }
         link = {"url": f"{store.url}/{IMAGE}", **access, "require": True}
-        yield "Read the catalog", "image_catalog", {**writing, "state": "read"}
+        yield "Read the catalog", "image_catalog_info", writing
         if not tasks[-1].result["records"]:
             yield "Clone the source VM", "vm", {**clone, "stop_source": True, "stop_timeout": stopping["timeout"]}
             vm = tasks[-1].result["vm"]

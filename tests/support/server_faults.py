@@ -183,11 +183,11 @@ class ModulesScene(ServerScene):
         digest, size = tasks[-1].result["sha256"], tasks[-1].result["size"]
         link = {"url": f"{self.store.url}/{IMAGE}", "sha256": digest, "size": size}
         proof = {**link, **retried, "require": True}
-        yield "Read the catalog", "image_catalog", {**store, "state": "read"}
+        yield "Read the catalog", "image_catalog_info", store
         if any(record["version"] == VERSION for record in tasks[-1].result["records"]):
             yield LINK_STEP, "image_link_info", {**proof, "proof": "sample"}
             return
-        yield "Check that the store can be written to", "image_catalog", {**store, "state": "read", "writable": True}
+        yield "Check that the store can be written to", "image_store_check", store
         upload = {**store, "src": str(self.image), "name": IMAGE, "sha256": digest}
         yield "Upload the image", "image_upload", upload
         yield LINK_STEP, "image_link_info", {**proof, "proof": "full"}
