@@ -50,10 +50,10 @@ def assert_says(run, words):
         ("seal_vm : Check that there is a build VM", MAC_FIRST),
         ("seal_vm : Remove the snapshots", MAC_FIRST),
         ("package_image : Pack the build VM", MAC_FIRST),
-        ("package_image : Hash the image", MAC_FIRST),
+        ("publish_image : Hash the image", STORE_FIRST),
         ("publish_image : Check that there is an image to publish", STORE_FIRST),
         ("publish_image : Clean up the Mac", STORE_FIRST),
-        ("hand_over : Keep the records of the version", STORE_FIRST),
+        ("hand_over : Write the record", STORE_FIRST),
     ],
 )
 def test_a_run_that_starts_in_the_middle(play, simulated_mac, host, variables, task, words):

@@ -26,6 +26,8 @@ DERIVED = {
     "image_file",
     "image_hook_paths",
     "image_hooks",
+    "image_needs_mac",
+    "image_needs_store",
     "image_parallels_options",
     "image_store_given",
     "image_store_options",
