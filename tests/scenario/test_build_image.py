@@ -10,7 +10,7 @@ import pytest
 from support.build import NAME, SOURCE_VM, VERSION
 from support.fixtures import nightly
 
-LINK = "Download through the link as a user's Mac would"
+LINK = "Verify the link"
 UPLOAD = "macops.parallels.image_upload"
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
 # The words of prlctl that only look.
