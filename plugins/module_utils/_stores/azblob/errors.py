@@ -150,6 +150,6 @@ class Judge:
 
 
 def _skew(headers: Mapping[str, str]) -> float:
-    """Return by how many seconds the server's clock is ahead of ours."""
+    """Return by how many seconds the server's clock is ahead."""
     date = email.utils.parsedate_tz(headers.get("Date", ""))
     return email.utils.mktime_tz(date) - time.time() if date else 0.0
