@@ -21,15 +21,13 @@ from .layout import NAME, NAMESPACE, ROOT, ToolError
 
 MAIN = "main"
 # They judge every file, whatever is in it.
-ALWAYS = ("lint", "sanity")
-EVERYTHING = "everything"
+ALWAYS = ("lint", "sanity", "tools")
 PLAYS = ("scenario", "smoke")
 # A change of the code or its tests is looked for in the imports.
 BY_IMPORTS = ("units", "integration")
 
 # The first pattern that fits a file says which stages can break. C(*) matches slashes, too.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("docs/images/*", ("importer",)),
     ("docs/*", ("importer",)),
     ("changelogs/*", ("importer",)),
     ("CHANGELOG.md", ("importer",)),
@@ -53,8 +51,8 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 UNITS = "tests/unit"
 TARGETS = "tests/integration/targets"
-# A unit test that finds files by their paths instead of by imports may read any file.
-READS_PATHS = re.compile(r"parents\[|import_module|\bROOT\b")
+# A unit test that finds files by their paths, or modules by their names, instead of by imports may read any file.
+READS_PATHS = re.compile(r"parents\[|import_module|arguments_of|\bROOT\b")
 PACKAGE = f"ansible_collections.{NAMESPACE}.{NAME}."
 
 

@@ -76,10 +76,10 @@ def test_imports_say_which_unit_tests_and_targets_a_change_reaches(tree, changed
 @pytest.mark.parametrize(
     ("changed", "wanted", "unwanted"),
     [
-        ("docs/testing.md", {"lint", "sanity", "importer"}, {"scenario", "units-3.9", "integration"}),
+        ("docs/testing.md", {"lint", "sanity", "tools", "importer"}, {"scenario", "units-3.9", "integration"}),
         ("roles/image/tasks/main.yml", {"scenario", "smoke-2.16", "units-3.13", "lint"}, {"stores", "page"}),
-        (HTTP, {"scenario", "stores", "smoke-2.21", "importer"}, {"page", "tools", "simulator"}),
-        ("plugins/module_utils/_records/page_style.py", {"page", "scenario"}, {"tools"}),
+        (HTTP, {"scenario", "stores", "smoke-2.21", "importer"}, {"page", "simulator"}),
+        ("plugins/module_utils/_records/page_style.py", {"page", "scenario"}, {"simulator"}),
         ("tests/stores/test_s3.py", {"stores", "lint"}, {"scenario"}),
     ],
 )

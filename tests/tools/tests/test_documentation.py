@@ -62,7 +62,7 @@ def _roles() -> Iterator[tuple[str, str]]:
 
 
 def _messages() -> Iterator[tuple[str, str]]:
-    """Yield what the code says: its strings and docstrings, but for the documentation, which is read with the modules."""
+    """Yield the strings of the code, its docstrings included, but not the documentation of the modules."""
     for path in sorted((ROOT / "plugins").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         shown = {node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and _is_shown(node, path)}

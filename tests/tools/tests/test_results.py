@@ -44,6 +44,21 @@ def test_counts_add_up():
 
 
 @pytest.mark.parametrize(
+    ("counts", "good"),
+    [
+        (Counts(passed=1), True),
+        (Counts(passed=1, failed=1), False),
+        (Counts(), False),
+        (Counts(skipped=1), False),
+        (Counts(only_listed=True), True),
+        (Counts(only_listed=True, failed=1), False),
+    ],
+)
+def test_a_run_is_good_when_something_passed_and_nothing_failed(counts, good):
+    assert counts.good is good
+
+
+@pytest.mark.parametrize(
     ("output", "expected"),
     [
         ("ok: [mac]\nWARNING: Excluding tests", []),

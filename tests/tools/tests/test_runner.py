@@ -75,6 +75,71 @@ def test_a_stage_without_a_test_is_a_failure(capsys):
     assert "empty ran no test" in out
 
 
+def test_stages_share_one_pool(capsys, tmp_path):
+    """Each command holds the only slot: none begins before the one before it has ended."""
+    log = tmp_path / "log"
+    code = f"import time; log = open({str(log)!r}, 'a', 1); log.write('begin '); time.sleep(0.2); log.write('end ')"
+
+    def work(stage_run):
+        return Counts(passed=int(stage_run.run(python(code), tmp_path) == 0))
+
+    stages = [runner.Stage(f"stage {number}", "a test", work) for number in range(3)]
+    counts = runner.run_stages(stages, runner.Options(only=(), jobs=1))
+    assert counts.passed == 3
+    assert log.read_text().split() == ["begin", "end"] * 3
+
+
+def test_what_takes_slots_by_itself_is_given_the_pool(capsys, tmp_path):
+    code = "import os, pathlib; pathlib.Path('slots').write_text(os.environ['MACOPS_SLOTS'])"
+
+    def work(stage_run):
+        return Counts(passed=int(stage_run.run_sharing(python(code), tmp_path) == 0))
+
+    counts, _out = run(capsys, sharing=work)
+    assert counts.passed == 1
+    assert pathlib.Path((tmp_path / "slots").read_text()).name == runner.SLOTS
+
+
+def test_a_command_may_have_a_log_of_its_own(capsys, tmp_path):
+    def work(stage_run):
+        log = stage_run.scratch / "own.log"
+        assert stage_run.run(python("print('apart')"), tmp_path, log=log) == 0
+        assert "apart" in log.read_text()
+        assert "apart" not in stage_run.output()
+        return Counts(passed=1)
+
+    counts, _out = run(capsys, logging=work)
+    assert counts.failed == 0
+
+
+def test_the_report_says_how_much_of_a_processor_a_stage_took(capsys, tmp_path):
+    busy = "import time\nwhile time.process_time() < 1: pass"
+
+    def work(stage_run):
+        return Counts(passed=int(stage_run.run(python(busy), tmp_path) == 0))
+
+    _counts, out = run(capsys, busy=work)
+    assert "ok      1 passed, 0 failed, 0 skipped  (CPU 1 s)" in out
+
+
+def test_a_stage_is_narrowed_down_by_itself(capsys):
+    seen = {}
+
+    def work(stage_run):
+        seen[stage_run.stage.name] = stage_run.options.only
+        return Counts(passed=1)
+
+    stages = [runner.Stage(name, "a test", work) for name in ("one", "other")]
+    runner.run_stages(stages, runner.Options(only=(), jobs=2, only_of={"one": ("this",)}))
+    assert seen == {"one": ("this",), "other": ()}
+
+
+def test_tests_that_are_only_listed_are_no_failure(capsys):
+    counts, out = run(capsys, listing=lambda stage_run: Counts(only_listed=True, notes=["tests/a.py: 3"]))
+    assert counts.good
+    assert "tests/a.py: 3" in out
+
+
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "COMMAND_TIMEOUT", 2)
     lock = tmp_path / "lock"

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from harness.stages import count_targets
+import pytest
+import run_tests
+
+from harness import stages
+from harness.layout import ROOT, TARGET_PYTHONS
+from harness.runner import Options
+from harness.stages import chosen_tests, count_targets, integration_targets
 
 OUTPUT = """\
 Running vm_info integration test role
@@ -31,3 +37,59 @@ def test_a_warning_is_a_failure():
     counts = count_targets("Running vm integration test role\n[WARNING]: Something is old\n")
     assert (counts.passed, counts.failed) == (1, 1)
     assert "Something is old" in counts.failures[0]
+
+
+def names(*words):
+    return [stage.name for stage in run_tests.choose_stages(run_tests.parse_arguments(list(words)))]
+
+
+def test_every_day_runs_all_stages_but_those_for_the_night():
+    left_out = {stage.name for stage in stages.STAGES} - set(names())
+    assert left_out == {"units-3.10", "units-3.11", "units-3.12", "smoke-2.18"}
+    assert names("--everything") == [stage.name for stage in stages.STAGES]
+
+
+def test_a_stage_that_is_named_is_run_even_if_it_is_for_the_night():
+    assert names("units-3.11") == ["units-3.11"]
+    assert names("units") == [f"units-{version}" for version in TARGET_PYTHONS]
+
+
+@pytest.mark.parametrize(
+    "words", [["--only", "x"], ["--only", "x", "lint", "page"], ["no such stage"], ["--only", "x", "--changed", "lint"]]
+)
+def test_what_cannot_be_meant_is_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        run_tests.parse_arguments(words)
+
+
+@pytest.mark.parametrize(
+    ("only", "everything", "expected"),
+    [
+        ((), False, ["tests/page", "-m", "not nightly"]),
+        ((), True, ["tests/page"]),
+        (("tests/page/test_page.py::test_x",), False, ["tests/page/test_page.py::test_x"]),
+        (("--collect-only", "-q"), False, ["tests/page", "--collect-only", "-q"]),
+        (("tests/page/test_page.py", "-k", "wide"), False, ["tests/page/test_page.py", "-k", "wide"]),
+    ],
+)
+def test_what_pytest_is_told_to_run(only, everything, expected):
+    assert chosen_tests(Options(only=only, jobs=1, everything=everything), ("tests/page",), ROOT) == expected
+
+
+def test_parts_of_targets_are_no_targets():
+    targets = integration_targets(ROOT)
+    assert {"vm", "image_upload"} <= set(targets)
+    assert not [name for name in targets if name.startswith("setup_")]
+
+
+def test_tests_that_stages_name_are_there():
+    for name in (stages.MAIN_SCENARIO, stages.IN_SCENARIOS):
+        path, _colons, test = name.partition("::")
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_sanity_compiles_on_every_python_and_imports_on_those_that_are_named():
+    first, *by_python = stages.sanity_parts(("3.9", "3.13"))
+    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+    assert [part[:4] for part in by_python] == [["--python", v, "--test", "compile"] for v in TARGET_PYTHONS]
+    assert [part[1] for part in by_python if part[4:] == ["--test", "import"]] == ["3.9", "3.13"]
