@@ -17,7 +17,7 @@ options:
       - URL of the folder where images are published. Its scheme selects the kind of store.
       - C(https://host/folder) is a WebDAV server, an Artifactory repository, a Nexus raw repository, or another server
         that accepts files with a plain C(PUT). See O(https_method).
-      - C(s3://bucket/prefix) is a bucket of Amazon S3 or, with O(endpoint_url), of another server that speaks S3.
+      - C(s3://bucket/prefix) is a bucket of Amazon S3 or, with O(endpoint_url), of another S3 server.
       - C(azblob://account/container/prefix) is a container of Azure Blob Storage.
       - C(sftp://host/path) is a folder on an SSH server, such as the document root of a web server.
       - C(sharepoint://tenant/site/drive/path) is a folder in a document library of SharePoint Online.

@@ -97,8 +97,8 @@ conditional_writes:
   description:
     - Whether the store refuses to write a file that another host changed since it was read, by a condition or a lock.
       If not, M(macops.parallels.image_catalog) waits after each change and reads the catalog again.
-    - Null if this is not known, such as for a plain HTTPS server, for SharePoint, or in check mode for a
-      server other than Amazon's that speaks S3.
+    - Null if this is not known, such as for a plain HTTPS server, for SharePoint, or in check mode for an
+      S3 server other than Amazon's.
   type: bool
   returned: success
   sample: true

@@ -11,7 +11,7 @@ from support.build import NAME, SOURCE_VM, VERSION
 from support.fixtures import nightly
 from support.mac_faults import OTHERWISE
 
-LINK = "Download through the link as a user's Mac would"
+LINK = "Verify the link"
 UPLOAD = "macops.parallels.image_upload"
 BUILD_VM = f"{NAME}-{VERSION}-arm64"
 # The words of prlctl that only look.

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The build Macs of the scenarios are what a real one is to Ansible."""
+"""The build Macs of the scenarios are what a real one is to Ansible; and one without Apple's Command Line Tools."""
 
 from __future__ import annotations
 
 import pytest
+
+from support.build import NAME, SOURCE_VM, VERSION
 
 PLAYBOOK = """\
 ---
@@ -56,3 +58,32 @@ def test_two_macs_at_once(play, make_ssh_mac, look):
     for name in macs:
         (result,) = run.results_of("macops.parallels.vm_info", host=name)
         assert [machine["name"] for machine in result["vms"]] == [f"VM on {name}"]
+
+
+STUB = """\
+#!/bin/sh
+echo "xcode-select: note: No developer tools were found, requesting install." >&2
+echo "If developer tools are located at a non-default location on disk, use `sudo xcode-select --switch`." >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize("playbook", ["build_image", "publish_image", "retire_images", "verify_images"])
+@pytest.mark.parametrize("check", [False, True])
+def test_a_mac_without_apples_command_line_tools(play, ssh_mac, playbook, check):
+    """Its Python is a stub: said in a sentence, before a module is run."""
+    stub = ssh_mac.mac.folder / "python3"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    host = {**ssh_mac.host_vars, "ansible_python_interpreter": str(stub)}
+    variables = {
+        "image_name": NAME,
+        "image_version": VERSION,
+        "image_source_vm": SOURCE_VM,
+        "image_destination": "https://127.0.0.1:9/images/",
+    }
+    run = play(f"macops.parallels.{playbook}", {"mac": host}, variables, check=check)
+    run.assert_failed("only a stub", "Command Line Tools", "xcode-select --install", "softwareupdate")
+    assert str(stub) in run.messages
+    assert [task.action for task in run.failed] == ["ansible.builtin.assert"]
+    run.assert_no_warnings()

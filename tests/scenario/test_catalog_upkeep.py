@@ -104,7 +104,7 @@ def test_a_store_is_kept_in_order(published):
         "win11-2026.9.0-arm64.pvmp",
         "win11-2026.10.0-arm64.pvmp",
     ]
-    shown = table(would, "Show what was done").splitlines()
+    shown = table(would, "Show the results").splitlines()
     assert [line.split("  ")[0] for line in shown[1:]] == ["would be removed"] * 2 + ["published"] * 2
 
     done = published.run("retire_images", image_keep=2, **bad).assert_ok()
@@ -115,7 +115,7 @@ def test_a_store_is_kept_in_order(published):
         "removed": [],
         "removed_files": [],
     }
-    assert "withdrawn " in table(done, "Show what was done")
+    assert "withdrawn " in table(done, "Show the results")
     assert [record["state"] for record in published.records] == ["published", "withdrawn", "published", "published"]
     page = (published.store.folder / "index.html").read_text(encoding="utf-8")
     assert "No &lt;VPN&gt;." in page
@@ -133,9 +133,9 @@ def test_a_store_is_kept_in_order(published):
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, ("nothing says what is to be done", "image_keep")),
+        ({}, ("there is nothing to do", "image_keep")),
         ({"image_retire_version": "2026.9.0", "image_name": "win11"}, ("image_retire_reason",)),
-        ({"image_retire_version": "2026.11.0", "image_retire_state": "protected"}, ("give image_name",)),
+        ({"image_retire_version": "2026.11.0", "image_retire_state": "protected"}, ("set image_name",)),
     ],
 )
 def test_what_is_missing_is_said(published, variables, words):
@@ -164,9 +164,7 @@ def test_a_page_that_was_left_behind_is_made_by_the_next_run(published, tmp_path
     image.write_bytes((published.store.folder / newest["file"]).read_bytes())
     again = {"image_name": "win11", "image_version": "2026.11.0", "image_arch": "arm64", "image_path": str(image)}
     first = published.run("publish_image", image_hosts="mac", **again).assert_ok()
-    assert [task.name.rpartition(" : ")[2] for task in first.changed if "catalog" in task.action] == [
-        "Make the page as the catalog is"
-    ]
+    assert [task.name.rpartition(" : ")[2] for task in first.changed if "catalog" in task.action] == ["Update the page"]
     page = (published.store.folder / "index.html").read_text(encoding="utf-8")
     assert page.count(newest["sha256"]) == 2
     second = published.run("publish_image", image_hosts="mac", **again).assert_ok()
@@ -185,18 +183,41 @@ def test_all_links_are_good(published):
     assert (report["ok"], report["problems"], report["notes"]) == (True, [], [])
     assert [image["verdict"] for image in report["images"]] == ["direct"] * 4
     assert [image["proof"] for image in report["images"]] == ["sample"] * 4
-    assert page.startswith("# Published images: all is as it should be\n")
+    assert page.startswith("# Published images: no problems\n")
     assert page.count("| direct | sample |") == 4
     assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase"))) == ("5", "0", 5)
     files = [record["file"] for record in published.records]
     assert run.custom_stats["image_verified"] == {"ok": True, "images": files, "problems": [], "notes": []}
-    assert "All is as it should be." in table(run, "Show what was found")
+    assert "No problems." in table(run, "Show the results")
+
+
+def test_a_long_catalog_is_read_in_pages(published):
+    run = published.run("verify_images", verify_images_page_size=3, image_link_proof="headers").assert_ok()
+    assert [len(page["records"]) for page in run.results_of("Read the first page of the catalog")] == [3]
+    (others,) = run.results_of("Read the other pages of the catalog")
+    assert [len(page["records"]) for page in others["results"]] == [1]
+    report, _page, _suite = reports(published)
+    assert [image["file"] for image in report["images"]] == [record["file"] for record in published.records]
+    assert [image["verdict"] for image in report["images"]] == ["direct"] * 4
+
+
+def test_the_page_is_kept_as_is_wished(published):
+    page = published.store.folder / "index.html"
+    newest = {"image_name": "win11", "image_retire_version": "2026.11.0"}
+    protect = {**newest, "image_retire_state": "protected"}
+    published.run("retire_images", image_page="never", **protect).assert_ok()
+    assert not page.exists()
+    published.run("retire_images", image_page="always", **newest, image_retire_state="unprotected").assert_ok()
+    assert "win11" in page.read_text(encoding="utf-8")
+    page.write_text("<p>Ours.</p>")
+    published.run("retire_images", image_page="always", **protect).assert_failed("index.html")
+    published.run("retire_images", image_page="true", **protect).assert_failed("image_page", "always")
 
 
 def test_a_store_that_offers_nothing_is_a_mistake(published):
     """A nightly job with a wrong address must not be content for ever."""
     run = published.run("verify_images", image_name="win12")
-    run.assert_failed("has no such image on offer", "image_destination")
+    run.assert_failed("has no such published image", "image_destination")
     report, _page, suite = reports(published)
     assert (report["images"], suite.get("failures")) == ([], "1")
 
@@ -211,7 +232,7 @@ def test_a_night_on_which_all_is_wrong(published):
     (published.store.folder / "win11-2026.8.0-arm64.pvmp").write_bytes(b"left")
 
     run = published.run("verify_images", image_link_proof="full")
-    run.assert_failed("not_found", "wrong_checksum", "wrong_size", "has another size", "verify_images.json")
+    run.assert_failed("not_found", "wrong_checksum", "wrong_size", "has a different size", "verify_images.json")
 
     report, page, suite = reports(published)
     assert [image["verdict"] for image in report["images"]] == ["not_found", "wrong_checksum", "wrong_size", "direct"]
@@ -223,8 +244,8 @@ def test_a_night_on_which_all_is_wrong(published):
     }
     assert len(report["problems"]) == 5
     assert [note.split()[0] for note in report["notes"]] == ["win11-2026.8.0-arm64.pvmp"]
-    assert "5 found wrong" in page
-    assert "## What is worth knowing" in page
+    assert "5 problems" in page
+    assert "## Notes" in page
     failures = {case.get("name"): case[0] for case in suite.findall("testcase") if case.find("failure") is not None}
     assert set(failures) == {
         "win11-2026.9.0-arm64.pvmp",

@@ -117,7 +117,7 @@ def test_check_mode_generalizes_nothing(build, mac, provisioning):
 
     run = build.run(check=True, **provisioning).assert_ok()
 
-    assert "generalize it" in run.results_of("Show the plan")[0]["msg"]
+    assert "Generalize the build VM." in run.results_of("Show the plan")[0]["msg"]
     assert "Generalize the build VM" in [task.name.rpartition(" : ")[2] for task in run.changed]
     assert calls_of(mac, verb="start", uuid=uuid) == []
     assert vm_named(mac, BUILD_VM)["guest"]["image_state"] == "IMAGE_STATE_COMPLETE"

@@ -152,12 +152,12 @@ def test_the_controller_dies(build, mac, jobs, nginx_store, record_property):
             packing = jobs.wait_for("image_pack")
             first.kill()
         with build.start(**slow) as second:
-            wait_for_words(second, "Wait for the work of other runs")
+            wait_for_words(second, "Wait for other runs that work on this image")
             assert packing in list(jobs.running())
             uploading = jobs.wait_for("image_upload")
             second.kill()
         with build.start(**slow) as third:
-            wait_for_words(third, "Wait for the work of other runs")
+            wait_for_words(third, "Wait for other runs that work on this image")
             assert uploading in list(jobs.running())
             jobs.wait_for("image_link_info")
             third.kill()

@@ -259,7 +259,7 @@ PLAYBOOK = """\
       timeout: 2
   tasks:
     - name: Read
-      macops.parallels.image_catalog: "{{ {'state': 'read'} | combine(stores[item]) }}"
+      macops.parallels.image_catalog_info: "{{ stores[item] }}"
       loop: "{{ range(stores | length) | list }}"
       ignore_errors: true
       register: read
@@ -268,8 +268,7 @@ PLAYBOOK = """\
       loop: "{{ range(stores | length) | list }}"
       ignore_errors: true
     - name: Ask through a proxy that is not there
-      macops.parallels.image_catalog:
-        state: read
+      macops.parallels.image_catalog_info:
         destination: https://127.0.0.1:9/images
         proxy: "http://jane:{{ proxy_password }}@127.0.0.1:9"
       ignore_errors: true

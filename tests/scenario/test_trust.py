@@ -13,7 +13,7 @@ import pytest
 from support.build import NAME, SOURCE_VM, Build
 from support.ssh_keys import IDENTITY, allow, make_key
 
-SIGNING = "Sign what is not signed"
+SIGNING = "Sign the record"
 FILE = f"{NAME}-2026.11.0-arm64.pvmp"
 
 
@@ -83,7 +83,7 @@ def check_statement(statement, record, tasks, built):
     assert (parameters["image_name"], parameters["image_source_vm"]) == (NAME, SOURCE_VM)
     assert parameters["image_generalize"] is False
     source, provisioning = definition["resolvedDependencies"]
-    (found,) = built.results_of("Look at the source VM")[0]["vms"]
+    (found,) = built.results_of("Find the source VM")[0]["vms"]
     assert source["uri"] == f"urn:uuid:{found['uuid']}"
     assert source["annotations"]["name"] == SOURCE_VM
     assert provisioning == {

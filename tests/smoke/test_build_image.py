@@ -53,6 +53,19 @@ def test_the_playbook_builds_an_image_once(play, simulated_mac, https_store, tmp
     assert simulated_mac.fingerprint(SOURCE_VM) == before
 
 
+def test_a_run_that_starts_in_the_middle_says_what_comes_first(play, simulated_mac, https_store, tmp_path):
+    """In the words of each release of ansible-core."""
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    for task, stage in (
+        ("package_image : Pack the build VM", "prepare_mac"),
+        ("hand_over : Write the record", "check_store"),
+    ):
+        arguments = ["--start-at-task", f"macops.parallels.{task}"]
+        run = play("macops.parallels.build_image", build.hosts, build.variables(), arguments=arguments)
+        run.assert_failed(f"{stage} has to come first").assert_no_secret(build.store.password)
+    assert simulated_mac.show()["calls"] == []
+
+
 def test_a_cancelled_playbook_leaves_no_work_behind(play, simulated_mac, https_store, tmp_path):
     simulated_mac.vm(SOURCE_VM, data="2M", disk="8G")
     simulated_mac.knob(clone_seconds=60)

@@ -51,7 +51,7 @@ class Reading:
         self._query = query
 
     def run(self, verifier: Verifier | None, *, requires: bool, inventory: bool) -> dict[str, Any]:
-        """Return the result. With C(requires), raises TaskError when something of it is not proven."""
+        """Return the result. With C(requires), raise TaskError when a part of it could not be verified."""
         all_records = CatalogFile(self._store, self._retries).read().records
         result = {
             "catalog": self._store.link(CATALOG),

@@ -28,7 +28,7 @@ class TaskError(Exception):
 
 
 def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:
-    """Append a sentence to an error of ours, such as the outcome of a cleanup; other errors stay as they are."""
+    """Append a sentence, such as the outcome of a cleanup, to a TaskError or Interrupted; leave other errors alone."""
     if isinstance(error, Interrupted):
         error.reason = f"{error.reason} {sentence}"
         error.args = (error.reason,)

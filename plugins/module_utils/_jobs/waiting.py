@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Waiting for the jobs of a Mac or ending them, and what is told about them."""
+"""Waits for the jobs on a Mac or ends them, and reports on them."""
 
 from __future__ import annotations
 

@@ -363,7 +363,7 @@ class Prlctl:
                 raise failure(f"Parallels could not {what} within {limit:.0f} seconds", result)
             if result.rc == 0:
                 raise failure(f"Parallels reported success, but a check shows that it did not {what}", result)
-            if not may_pass(result):
+            if not is_transient(result):
                 # A change may have been made in spite of an unknown error, and show only later.
                 if remedy_for(result) is None and self._comes_true(reached, 5):
                     return result
@@ -518,7 +518,7 @@ def remedy_for(result: Result) -> Optional[Remedy]:
     return None
 
 
-def may_pass(result: Result) -> bool:
+def is_transient(result: Result) -> bool:
     """Return whether the same command may succeed a little later."""
     if result.rc in (_NO_SERVICE, _FROZEN):
         return True

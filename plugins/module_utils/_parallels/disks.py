@@ -14,7 +14,7 @@ from .._common.errors import TaskError
 from .._common.files import bytes_on_disk
 from .._common.progress import Report, unwatched
 from .._common.space import explain_free
-from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, may_pass
+from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, is_transient
 from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
 
 
@@ -109,7 +109,7 @@ def _run_pass(prl: Prlctl, disk: Disk, options: tuple[str, ...], timeout: float)
     """Return the result of a pass, repeated while the disk is still in use."""
     for pause in prl.pauses():
         result = prl.run(PRL_DISK_TOOL, "compact", *options, "--hdd", disk.path, limit=timeout)
-        if result.rc == 0 or result.timed_out or not may_pass(result):
+        if result.rc == 0 or result.timed_out or not is_transient(result):
             return result
         prl.sleep(pause)
     return result

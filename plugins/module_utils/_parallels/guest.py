@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from .._common.errors import TaskError
-from .cli import PRLCTL, Prlctl, Result, failure, may_pass
+from .cli import PRLCTL, Prlctl, Result, failure, is_transient
 from .vm import RUNNING, Vm, wait_while_busy
 
 _SINGLE_QUOTES = re.compile("(['\u2018-\u201b])")  # all characters that PowerShell accepts as one
@@ -239,7 +239,7 @@ class Guest:
             refusal = refusal_in(result)
             if refusal and refusal.at_sign_in and login.user:
                 raise self._no_session(result, f"for the user '{login.user}'", _ADVICE_FOR_USER)
-            if refusal and not refusal.begun and not may_pass(result):
+            if refusal and not refusal.begun and not is_transient(result):
                 raise failure(f"Parallels could not run a command in '{self.vm.name}'", result)
             pause = next(pauses, None)
             if pause is None:

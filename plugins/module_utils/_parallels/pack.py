@@ -203,7 +203,7 @@ def _clear_leftovers(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
 def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
     """Remove the claim and, after unpacking, the checksum files of the image.
 
-    Where Parallels left the bundle beside the image, the claim stays: it shows that the bundle is ours.
+    Where Parallels left the bundle beside the image, the claim stays: it shows that this collection made the bundle.
     """
     if work.verb == PACK and os.path.isdir(work.source):
         claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)

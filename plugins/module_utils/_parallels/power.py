@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._common.errors import TaskError
-from .cli import PRLCTL, Prlctl, Result, failure, may_pass, remedy_for
+from .cli import PRLCTL, Prlctl, Result, failure, is_transient, remedy_for
 from .vm import INVALID, PAUSED, RUNNING, STOPPED, SUSPENDED, Vm, is_busy, state_of, wait_for_state, wait_while_busy
 
 START = "start"
@@ -137,7 +137,7 @@ def _shut_down(prl: Prlctl, vm: Vm, timeout: float) -> Optional[Result]:
     patience = 15.0
     while True:
         last = prl.run(PRLCTL, "stop", vm.uuid, "--noforce", limit=max(end - prl.clock(), 1))
-        pause = _BUSY_PAUSE if may_pass(last) else patience
+        pause = _BUSY_PAUSE if is_transient(last) else patience
         state = wait_for_state(prl, vm.uuid, {STOPPED}, min(pause, end - prl.clock()))
         remedy = remedy_for(last) if last.rc else None
         if state == RUNNING and remedy and not remedy.passes:

@@ -120,7 +120,7 @@ class Abilities:
     kind: str
     # Whether a file was written, or something else that proves as much.
     writable: bool | None
-    # Whether a transfer that breaks is gone on with.
+    # Whether an interrupted transfer resumes.
     resume: bool | None
     # Whether it lists its files.
     list: bool | None
@@ -175,7 +175,7 @@ class Store(ABC):
         )
 
     def can_resume(self, name: str, write: bool) -> bool | None:
-        """Return whether a transfer that breaks is gone on with; None where only writing would tell."""
+        """Return whether an interrupted transfer resumes; None if only writing would show it."""
         return self.resumes
 
     def can_list(self) -> bool:

@@ -41,7 +41,7 @@ from .body import Body, Content
 _MODE = 0o644
 _LOCK_WAIT = 60.0
 _LOCK_POLL = 0.05
-_MAY_PASS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
+_TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -389,6 +389,6 @@ class FileStore(Store):
                 raise self._forbidden() from error
             if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(self._folder):
                 raise self._missing() from error
-            if error.errno in _MAY_PASS:
+            if error.errno in _TRANSIENT:
                 raise RetryLater(f"Cannot {doing} {self._folder}: {error.strerror}.") from error
             raise

@@ -266,7 +266,7 @@ class Upload:
             )
 
     def _is_half_sent(self, found: Stored, body: Body) -> bool:
-        """Return whether the stored file is the start of ours, left by an interrupted transfer."""
+        """Return whether the stored file is the start of this file, left by an interrupted transfer."""
         if found.size >= body.size or self._retries.call(lambda: self._store.atomic):
             return False
         return self._retries.call(lambda: self._is_start_of_ours(found.name))

@@ -58,7 +58,7 @@ def seal_of(
     """Return what signs the catalog of a store for a module, None where no key is given.
 
     With C(requires), that no key is given is an error; with C(proves) too, nothing is signed as long as the catalog
-    has records that are not proven.
+    has records that were not verified.
     """
     signer, verifier = signer_of(module), verifier_of(module)
     if signer is None:

@@ -21,7 +21,7 @@ from ..base import StoreFull
 from .access import Access, Container
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-_CODES_THAT_MAY_PASS = ("ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "Md5Mismatch")
+_TRANSIENT_CODES = ("ServerBusy", "OperationTimedOut", "InternalError", "ContainerBeingDeleted", "Md5Mismatch")
 # Seconds. Azure refuses requests with a larger clock difference.
 _MOST_SKEW = 15 * 60.0
 
@@ -90,7 +90,7 @@ class Judge:
                 f"{said}: the storage account is full. Free up space, or ask its administrators for more.",
                 status=status,
             )
-        if status in TRANSIENT or code in _CODES_THAT_MAY_PASS:
+        if status in TRANSIENT or code in _TRANSIENT_CODES:
             return RetryLater(f"{said}.", after=retry_after(response), status=status)
         if (status in (401, 403) or code == "InvalidAuthenticationInfo") and self._access.is_over():
             return self._access.ended()
@@ -150,6 +150,6 @@ class Judge:
 
 
 def _skew(headers: Mapping[str, str]) -> float:
-    """Return by how many seconds the server's clock is ahead of ours."""
+    """Return by how many seconds the server's clock is ahead."""
     date = email.utils.parsedate_tz(headers.get("Date", ""))
     return email.utils.mktime_tz(date) - time.time() if date else 0.0

@@ -41,7 +41,7 @@ from .webdav_lock import WebDavLock
 PART_SIZE = 64 * 1024 * 1024
 # Seconds between the attempts to remove what a server may not have stored yet.
 _SETTLE_PAUSES = (0.1, 0.4)
-# The last byte is replaced where a server goes on within a file.
+# The last byte is replaced on a server that resumes within a file.
 _PROBE = b"ab-"
 _BUSY = (408, 423, 425, 429, 502, 503, 504)
 
@@ -129,7 +129,7 @@ class WebDavWriter:
             raise
 
     def can_resume(self, name: str, write: bool) -> bool | None:
-        """Return whether the server goes on within a file; None where that was not tried out and must not be."""
+        """Return whether the server resumes within a file; None if that is unknown because trying would write."""
         if self.resumes is None and write:
             part = part_name(name)
             try:

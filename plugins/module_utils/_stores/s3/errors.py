@@ -32,7 +32,7 @@ WRONG_CHECKSUM = (
 # Codes of other stores for conditions for which AWS has no code.
 _FULL = re.compile(r"quota|storagefull|insufficientstorage|diskfull|507|toomanybuckets|spaceexceeded", re.IGNORECASE)
 _THROTTLED = re.compile(r"slowdown|thrott|toomanyrequests|requestlimitexceeded|bandwidthlimit", re.IGNORECASE)
-_MAY_PASS = (
+_TRANSIENT = (
     "InternalError",
     "ServiceUnavailable",
     "RequestTimeout",
@@ -46,7 +46,7 @@ _MAY_PASS = (
 )
 # An operation that fails after the answer has begun with 200 is reported in the body; older releases of boto3 then
 # return no code.
-_STATUS_MAY_PASS = (200, 307, 408, 425, 429, 500, 502, 503, 504)
+_TRANSIENT_STATUS = (200, 307, 408, 425, 429, 500, 502, 503, 504)
 _WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301")
 _ENCRYPTION = ("InvalidEncryptionAlgorithmError", "ServerSideEncryptionConfigurationNotFoundError")
 
@@ -124,7 +124,7 @@ def understood(refusal: Refusal, place: Place) -> Exception:
             **details,
         )
     sentence = _final_sentence(refusal, place)
-    if sentence is None and may_pass(code, status):
+    if sentence is None and is_transient(code, status):
         words = "the store is too busy" if _THROTTLED.search(code) else "the store could not process the request"
         more = ""
         if place.encryption and code == "InternalError" and refusal.operation in _WRITES:
@@ -138,9 +138,9 @@ def understood(refusal: Refusal, place: Place) -> Exception:
     return TaskError(sentence, **details)
 
 
-def may_pass(code: str, status: int) -> bool:
+def is_transient(code: str, status: int) -> bool:
     """Return whether the same request may succeed later."""
-    return code in _MAY_PASS or bool(_THROTTLED.search(code)) or (status in _STATUS_MAY_PASS)
+    return code in _TRANSIENT or bool(_THROTTLED.search(code)) or (status in _TRANSIENT_STATUS)
 
 
 def wrong_region(place: Place, region: str | None) -> TaskError:

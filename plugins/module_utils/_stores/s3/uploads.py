@@ -82,7 +82,7 @@ class Uploads:
         return found
 
     def are_listed(self, key: str) -> bool:
-        """Return whether the store tells which uploads are unfinished."""
+        """Return whether the store lists unfinished uploads."""
         try:
             next(self._begun(key), None)
         except NoLists:

@@ -158,7 +158,7 @@ def test_arguments_that_make_no_sense(
             {"signatures": False, "require_signature": True, "allowed_signers_path": "/nowhere"},
             "require_signature cannot be combined with signatures: false",
         ),
-        ({"destination": "https://jane:hunter2@host/folder"}, "must not hold a user name"),
+        ({"destination": "https://jane:hunter2@host/folder"}, "must not contain a user name"),
     ],
 )
 def test_questions_that_make_no_sense(

@@ -81,8 +81,8 @@ def test_what_smells_of_a_secret_is_hidden_in_the_roles() -> None:
 
 
 def test_all_of_them_are_handed_to_the_modules() -> None:
-    tasks = yaml.safe_load((ROOT / "roles" / "image_store" / "tasks" / "with.yml").read_text(encoding="utf-8"))
-    handed = tasks[0]["module_defaults"]["group/macops.parallels.stores"]
+    defaults = yaml.safe_load((ROOT / "roles" / "image_store" / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    handed = defaults["image_store_given"]
     assert set(handed) == set(STORE_ARGUMENTS)
     for name, template in handed.items():
         variable = "image_destination" if name == "destination" else f"image_store_{name}"

@@ -24,7 +24,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli im
     Prlctl,
     Result,
     failure,
-    may_pass,
+    is_transient,
     parse_json,
     was_answered,
     without_progress,
@@ -265,7 +265,7 @@ def test_only_the_tail_of_the_output_is_shown() -> None:
 
 def test_a_killed_program_is_told_from_one_that_refused() -> None:
     assert "killed by another process (signal 9)" in failure("It failed", Result(["prlctl"], -9, "", "")).message
-    assert not may_pass(Result(["prlctl"], -9, "", ""))
+    assert not is_transient(Result(["prlctl"], -9, "", ""))
 
 
 @pytest.fixture

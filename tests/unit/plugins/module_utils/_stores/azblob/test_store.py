@@ -232,7 +232,7 @@ def judge(error, **options):
         (answer(409, "ContainerBeingDeleted"), None),
     ],
 )
-def test_what_may_pass(error, after):
+def test_what_is_transient(error, after):
     found = judge(error)
     assert isinstance(found, RetryLater)
     assert found.after == after

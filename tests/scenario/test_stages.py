@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the macops.parallels developers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each stage stands by itself: what it needs of those before it, and what it says when that is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+
+from support.build import NAME, SOURCE_VM, VERSION, Build
+
+MAC_FIRST = "prepare_mac has to come first"
+STORE_FIRST = "check_store has to come first"
+# Whole sentences: nothing of how Ansible says it.
+WRONG = ("is undefined", "has no attribute")
+
+
+@pytest.fixture
+def host(simulated_mac):
+    python = os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable
+    return {"ansible_connection": "local", "ansible_python_interpreter": python, **simulated_mac.host_vars}
+
+
+@pytest.fixture
+def variables(tmp_path):
+    return {
+        "image_name": NAME,
+        "image_version": VERSION,
+        "image_source_vm": SOURCE_VM,
+        "image_destination": "https://127.0.0.1:9/images/",
+        "image_output_dir": str(tmp_path / "build"),
+    }
+
+
+def assert_says(run, words):
+    run.assert_failed(words)
+    assert not any(wrong in run.messages for wrong in WRONG), run.messages
+    assert len(run.failed) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("check_store : Read the records of the version", MAC_FIRST),
+        ("prepare_vm : Clone the source VM", MAC_FIRST),
+        ("seal_vm : Check that there is a build VM", MAC_FIRST),
+        ("seal_vm : Remove the snapshots", MAC_FIRST),
+        ("package_image : Pack the build VM", MAC_FIRST),
+        ("publish_image : Hash the image", STORE_FIRST),
+        ("publish_image : Check that there is an image to publish", STORE_FIRST),
+        ("publish_image : Clean up the Mac", STORE_FIRST),
+        ("hand_over : Write the record", STORE_FIRST),
+    ],
+)
+def test_a_run_that_starts_in_the_middle(play, simulated_mac, host, variables, task, words):
+    arguments = ["--start-at-task", f"macops.parallels.{task}"]
+    run = play("macops.parallels.build_image", {"mac": host}, variables, arguments=arguments)
+    assert_says(run, words)
+    assert simulated_mac.show()["calls"] == []
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("check_store", MAC_FIRST),
+        ("prepare_vm", MAC_FIRST),
+        ("seal_vm", MAC_FIRST),
+        ("package_image", MAC_FIRST),
+        ("publish_image", STORE_FIRST),
+        ("hand_over", STORE_FIRST),
+    ],
+)
+def test_a_role_that_is_used_alone(play, simulated_mac, host, variables, tmp_path, role, words):
+    task = {"name": "Run it", "ansible.builtin.include_role": {"name": f"macops.parallels.{role}"}}
+    playbook = tmp_path / "alone.yml"
+    playbook.write_text(json.dumps([{"hosts": "build_macs", "gather_facts": False, "tasks": [task]}]))
+    run = play(playbook, {"mac": host}, variables)
+    assert_says(run, words)
+    assert simulated_mac.show()["calls"] == []
+
+
+def test_prepare_mac_alone_needs_no_store(play, simulated_mac, host, variables, tmp_path):
+    simulated_mac.vm(SOURCE_VM, data="64K", disk="1G")
+    tasks = [
+        {"name": "Run it", "ansible.builtin.include_role": {"name": "macops.parallels.prepare_mac"}},
+        {"name": "Seal", "ansible.builtin.include_role": {"name": "macops.parallels.seal_vm"}},
+    ]
+    playbook = tmp_path / "alone.yml"
+    playbook.write_text(json.dumps([{"hosts": "build_macs", "gather_facts": False, "tasks": tasks}]))
+    run = play(playbook, {"mac": host}, variables)
+    assert_says(run, STORE_FIRST)
+    assert run.results_of("Keep the facts of the source VM")[0]["ansible_facts"]["prepare_mac_source"]["uuid"]
+
+
+HOOK = """\
+---
+- name: {name}
+  macops.parallels.vm_info:
+"""
+
+
+def states(run, task):
+    """Return the VMs that a hook found, by what they are called."""
+    (found,) = run.results_of(task)
+    return {vm["name"]: "packed" if vm["packed"] else vm["state"] for vm in found["vms"]}
+
+
+def test_your_own_tasks_run_at_their_point(play, simulated_mac, https_store, tmp_path):
+    """Each hook sees the VMs as they are then; it gets C(executable) like every task of the roles."""
+    simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    build_vm = f"{NAME}-{VERSION}-arm64"
+    hooks = {}
+    for point in ("before_clone", "provision", "before_pack", "after_publish"):
+        hooks[f"image_{point}_tasks"] = str(tmp_path / f"{point}.yml")
+        (tmp_path / f"{point}.yml").write_text(HOOK.format(name=point))
+
+    checked = build.run(check=True, **hooks).assert_ok()
+    assert not any(checked.results_of(point) for point in ("before_clone", "provision", "before_pack"))
+    plan = "\n".join(checked.results_of("Show the plan")[0]["msg"])
+    assert all(path in plan for path in hooks.values())
+
+    simulated_mac.fault("disk_full=1:pack")
+    first = build.run(**hooks).assert_failed("disk")
+    assert states(first, "before_clone") == {SOURCE_VM: "stopped"}
+    assert states(first, "provision") == {SOURCE_VM: "stopped", build_vm: "running"}
+    assert states(first, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
+    assert first.results_of("after_publish") == []
+
+    second = build.run(**hooks).assert_ok()
+    assert second.results_of("before_clone") == []
+    assert states(second, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
+    assert states(second, "after_publish") == {SOURCE_VM: "stopped", build_vm: "packed"}
+    build.published()
+    statement = json.loads((build.store.folder / f"{build_vm}.pvmp.provenance.json").read_text(encoding="utf-8"))
+    definition = statement["predicate"]["buildDefinition"]
+    assert [found["name"] for found in definition["resolvedDependencies"][1:]] == list(hooks.values())
+    assert hooks.items() <= definition["externalParameters"].items()
+
+    third = build.run(**hooks).assert_ok().assert_unchanged()
+    assert not any(third.results_of(point) for point in ("before_clone", "provision", "before_pack", "after_publish"))
+
+
+@pytest.mark.parametrize("point", ["before_clone", "provision", "before_pack", "after_publish"])
+def test_a_tasks_file_that_is_missing(play, simulated_mac, host, variables, point):
+    variables[f"image_{point}_tasks"] = "nowhere.yml"
+    run = play("macops.parallels.build_image", {"mac": host}, variables)
+    run.assert_failed(f"image_{point}_tasks names 'nowhere.yml'", "no such file")
+    assert simulated_mac.show()["calls"] == []
+
+
+def test_a_published_version_needs_neither_its_source_nor_space(play, simulated_mac, https_store, tmp_path):
+    uuid = simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    build.run().assert_ok()
+    record = build.published()
+
+    no_space = {"check_store_needed_bytes": 10**18}
+    build.run(**no_space).assert_ok().assert_unchanged()
+    build.run(image_version="2026.12.0", **no_space).assert_failed("free", "image_work_dir")
+
+    simulated_mac.prlctl("delete", uuid)
+    build.run(image_arch="arm64").assert_ok().assert_unchanged()
+    assert build.published() == record
+    gone = build.run(image_version="2026.12.0", image_arch="arm64")
+    gone.assert_failed(f"no usable VM '{SOURCE_VM}'", "prlctl list", "There is no virtual machine")
