@@ -19,7 +19,7 @@ notes:
     percent. Set the variable C(image_progress) to V(false) to turn them off.
   - A job that no playbook waits for continues for the number of seconds in the variable C(image_unattended_timeout).
     The default is 900. For the same time a task tries to reach a host whose connection was lost.
-  - If the playbook is cancelled (Ctrl-C), the job ends and undoes what it started. Set the variable C(image_on_cancel)
+  - If the playbook is canceled (Ctrl-C), the job ends and undoes what it started. Set the variable C(image_on_cancel)
     to V(continue) to let it continue. The default is V(stop).
   - If another run waits for the same work, the task joins it and takes its result. Set the variable
     C(image_if_running) to V(fail) to fail instead. The default is V(join).

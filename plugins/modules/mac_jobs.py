@@ -46,9 +46,9 @@ options:
         C(image_if_running) decides whether to wait or to fail. An unattended job is always waited for.
       - After a job that another playbook waited for, V(idle) waits until there was no job for 15 seconds, so that the
         other playbook can finish.
-      - V(cancelled) ends the jobs, so that they undo what they started, and waits until that is done.
+      - V(canceled) ends the jobs, so that they undo what they started, and waits until that is done.
     type: str
-    choices: [idle, cancelled]
+    choices: [idle, canceled]
     default: idle
   timeout:
     description: Seconds to wait. V(0) waits as long as it takes. The timeouts of the jobs themselves limit that.
@@ -67,9 +67,9 @@ EXAMPLES = r"""
   macops.parallels.mac_jobs:
     name: win11-2026.11.0-arm64
 
-- name: End what a cancelled job template left running
+- name: End what a canceled job template left running
   macops.parallels.mac_jobs:
-    state: cancelled
+    state: canceled
 """
 
 RETURN = r"""
@@ -105,7 +105,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import ru
 
 def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Wait for the jobs or end them, then clear up."""
-    name, cancel = module.params["name"], module.params["state"] == "cancelled"
+    name, cancel = module.params["name"], module.params["state"] == "canceled"
     job.subject = name or ""
     found = running_jobs(name)
     if not module.check_mode:
@@ -130,7 +130,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str"},
-            "state": {"type": "str", "choices": ["idle", "cancelled"], "default": "idle"},
+            "state": {"type": "str", "choices": ["idle", "canceled"], "default": "idle"},
             "timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,

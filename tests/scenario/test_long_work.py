@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long work over SSH: it shows that it moves, outlives connections and controllers, is joined, and can be cancelled."""
+"""Long work over SSH: it shows that it moves, outlives connections and controllers, is joined, and can be canceled."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_the_controller_dies(build, mac, jobs, nginx_store, record_property):
         assert not list(jobs.running())
 
 
-def test_cancelled(build, mac, jobs, record_property):
+def test_canceled(build, mac, jobs, record_property):
     """Ctrl-C ends the work on the Mac, or leaves it, as a variable says; the same command goes on in either case."""
     with recorded(
         record_property,
@@ -202,7 +202,7 @@ def test_cancelled(build, mac, jobs, record_property):
         assert list(jobs.running()) == [packing]
 
         third = build.run().assert_ok()
-        runs.extend(["cancelled", told(third)])
+        runs.extend(["canceled", told(third)])
         assert_built(build, mac, before)
         assert [call["rc"] == 0 for call in calls(mac, "pack")] == [False, True]
 

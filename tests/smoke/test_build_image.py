@@ -66,7 +66,7 @@ def test_a_run_that_starts_in_the_middle_says_what_comes_first(play, simulated_m
     assert simulated_mac.show()["calls"] == []
 
 
-def test_a_cancelled_playbook_leaves_no_work_behind(play, simulated_mac, https_store, tmp_path):
+def test_a_canceled_playbook_leaves_no_work_behind(play, simulated_mac, https_store, tmp_path):
     simulated_mac.vm(SOURCE_VM, data="2M", disk="8G")
     simulated_mac.knob(clone_seconds=60)
     before = simulated_mac.fingerprint(SOURCE_VM)

@@ -161,7 +161,7 @@ class RunningPlaybook:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill it as AWX does when a job is cancelled, so that it cannot say good-bye."""
+        """Kill it as AWX does when a job is canceled, so that it cannot say good-bye."""
         os.killpg(self.process.pid, signal.SIGKILL)
 
 

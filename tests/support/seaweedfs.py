@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real SeaweedFS as an S3 store for tests, over TLS with a certificate authority of its own.
 
-It verifies signatures and checksums, and honours conditions. One user may do all, another one only read.
+It verifies signatures and checksums, and honors conditions. One user may do all, another one only read.
 
     with SeaweedFS(tmp_path) as server:
         server.url, server.ca_path, server.access_key, server.secret_key

@@ -65,7 +65,7 @@ class JobFolder:
         self.errors = os.path.join(path, "errors")
         self._reserve = os.path.join(path, "reserve")
         self._ended = os.path.join(path, "ended.json")
-        self._cancelled = os.path.join(path, "cancelled")
+        self._canceled = os.path.join(path, "canceled")
         self._fetched = os.path.join(path, "fetched")
 
     @classmethod
@@ -135,11 +135,11 @@ class JobFolder:
 
     def cancel(self) -> None:
         """Stop the job, no matter who watches it."""
-        with contextlib.suppress(FileNotFoundError), open(self._cancelled, "w", encoding="utf-8"):
+        with contextlib.suppress(FileNotFoundError), open(self._canceled, "w", encoding="utf-8"):
             pass
 
-    def is_cancelled(self) -> bool:
-        return os.path.exists(self._cancelled)
+    def is_canceled(self) -> bool:
+        return os.path.exists(self._canceled)
 
     def end(self, code: int) -> None:
         """Note that the answer is complete."""

@@ -178,7 +178,7 @@ class _Attendant:
         self._asked = self._watchers[attendance[0]] = time.monotonic()
 
     def _reason_to_end(self) -> str:
-        if self._folder.is_cancelled():
+        if self._folder.is_canceled():
             return "It was canceled."
         now = time.monotonic()
         for token in list(self._watchers):

@@ -71,7 +71,7 @@ def _wait(state: JobState, job: Job, end: Optional[float], *, attend: bool) -> N
     while now is not None and now.running and now.id == state.id:
         if end is not None and time.monotonic() > end:
             raise TaskError(
-                f"{state.module} still works on '{state.subject}'. Raise timeout, or end it with state: cancelled.",
+                f"{state.module} still works on '{state.subject}'. Raise timeout, or end it with state: canceled.",
                 jobs=[job_facts(now)],
             )
         if attend:

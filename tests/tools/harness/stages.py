@@ -49,7 +49,7 @@ MAIN_SCENARIOS = (
 
 # Smoke tests that the scenarios make needless in an everyday run: with these versions, and with the newest.
 SMOKE_BUILD = "tests/smoke/test_build_image.py::test_the_playbook_builds_an_image_once"
-SMOKE_CANCEL = "tests/smoke/test_build_image.py::test_a_cancelled_playbook_leaves_no_work_behind"
+SMOKE_CANCEL = "tests/smoke/test_build_image.py::test_a_canceled_playbook_leaves_no_work_behind"
 
 # The versions of ansible-core that only C(make test-all) tries.
 NIGHTLY_CORES = ("2.18",)

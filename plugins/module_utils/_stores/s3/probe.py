@@ -45,7 +45,7 @@ def learn(put: Put, options: StoreOptions) -> Abilities:
     if checksum == "auto":
         checksum = _best_checksum(put)
     _put_with(put, checksum)
-    return Abilities(checksum, _honours_conditions(put))
+    return Abilities(checksum, _honors_conditions(put))
 
 
 def _best_checksum(put: Put) -> str:
@@ -83,7 +83,7 @@ def _put_with(put: Put, checksum: str) -> None:
         raise
 
 
-def _honours_conditions(put: Put) -> bool:
+def _honors_conditions(put: Put) -> bool:
     """Return whether the store refuses to replace a file with C(If-None-Match)."""
     try:
         put(conditions={"If-None-Match": "*"}, accept=(*CONDITION_FAILED, *NOT_SUPPORTED))

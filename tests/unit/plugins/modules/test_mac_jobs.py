@@ -106,9 +106,9 @@ def test_who_waits_is_not_waited_for(run_module_main: Any) -> None:
 
 def test_check_mode_only_looks(run_module_main: Any, home: Path) -> None:
     job = RunningJob("image_pack", "win11")
-    end = run_module_main(mac_jobs.main, state="cancelled", _ansible_check_mode=True)
+    end = run_module_main(mac_jobs.main, state="canceled", _ansible_check_mode=True)
     assert end.result == {"changed": True, "jobs": [FACTS], "cleared": []}
-    assert not job.folder.is_cancelled()
+    assert not job.folder.is_canceled()
     job.end()
 
 
@@ -122,7 +122,7 @@ def test_jobs_are_listed_and_left_alone(run_module_main: Any, check_mode: bool) 
         assert end.result == {"changed": False, "jobs": [FACTS], "killed": []}
     assert run_module_main(mac_jobs_info.main, name="win10").result["jobs"] == []
     assert job.folder.attendance() == lease
-    assert not job.folder.is_cancelled()
+    assert not job.folder.is_canceled()
     waits.end()
     job.end()
     assert run_module_main(mac_jobs_info.main).result["jobs"] == []
@@ -161,12 +161,12 @@ def test_ends_jobs(run_module_main: Any) -> None:
     job = RunningJob("image_pack", "win11")
 
     def obey() -> None:
-        while not job.folder.is_cancelled():
+        while not job.folder.is_canceled():
             pass
         job.end()
 
     threading.Thread(target=obey, daemon=True).start()
-    assert run_module_main(mac_jobs.main, state="cancelled").result["changed"] is True
+    assert run_module_main(mac_jobs.main, state="canceled").result["changed"] is True
 
 
 def test_a_job_that_takes_too_long(run_module_main: Any) -> None:

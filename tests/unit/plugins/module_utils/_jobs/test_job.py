@@ -228,14 +228,14 @@ def test_an_answer_that_nobody_fetched_is_not_kept_by_default(mac: Mac) -> None:
     assert mac.call(0, token="two")["worker"] == mac.begun()[1]
 
 
-def test_cancelled(mac: Mac) -> None:
+def test_canceled(mac: Mac) -> None:
     running(mac.call(30))
     Path(cancel_path("one")).touch()
     wait_until(lambda: not all_jobs()[0].running)
     assert mac.call(30, waited_for="one")["msg"] == "It was canceled."
 
 
-def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
+def test_canceled_by_one_of_two_it_goes_on(mac: Mac) -> None:
     job = running(mac.call(30))
     folder = JobFolder(job["folder"])
     running(mac.call(30, token="two"))
@@ -249,7 +249,7 @@ def test_cancelled_by_one_of_two_it_goes_on(mac: Mac) -> None:
     wait_until(lambda: not all_jobs()[0].running)
 
 
-def test_cancelled_whoever_watches(mac: Mac) -> None:
+def test_canceled_whoever_watches(mac: Mac) -> None:
     folder = JobFolder(running(mac.call(30))["folder"])
     running(mac.call(30, token="two"))
     folder.cancel()
