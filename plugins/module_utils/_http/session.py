@@ -263,7 +263,9 @@ def _innermost(error: BaseException) -> BaseException:
     seen: list[BaseException] = []
     while error not in seen and not isinstance(error, tuple(_CAUSES)):
         seen.append(error)
-        inner = [getattr(error, "reason", None), *reversed(error.args), error.__cause__, error.__context__]
+        # urllib3 1.26 has caught a TypeError of its own by then, and hides it by "raise ... from None".
+        context = None if error.__suppress_context__ else error.__context__
+        inner = [getattr(error, "reason", None), *reversed(error.args), error.__cause__, context]
         error = next((each for each in inner if isinstance(each, BaseException) and each not in seen), error)
     return error
 
