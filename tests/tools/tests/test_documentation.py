@@ -106,13 +106,13 @@ def test_all_kinds_of_texts_are_found() -> None:
     assert {"roles/image/README.md", "roles/image/meta/argument_specs.yml"} <= dict(_roles()).keys()
 
 
-@pytest.mark.parametrize(("name", "text"), PLAIN, ids=[name for name, _ in PLAIN])
+@pytest.mark.parametrize(("name", "text"), PLAIN, ids=[name for name, text in PLAIN])
 def test_plain_words(name: str, text: str) -> None:
     assert _found(_avoided(), text) == []
 
 
 # Pages with links.
-LINKED = [name for name, _ in [*_pages(), *_roles()] if name.endswith(".md")] + [_named(GLOSSARY)]
+LINKED = [name for name, text in [*_pages(), *_roles()] if name.endswith(".md")] + [_named(GLOSSARY)]
 
 
 @pytest.mark.parametrize("page", LINKED)
@@ -172,7 +172,7 @@ def test_the_parameters_of_the_provenance_are_described() -> None:
 
 
 def test_every_variable_is_described_on_a_page() -> None:
-    described = set(re.findall(r"`(image_[a-z0-9_]+)", "".join(text for _, text in _pages())))
+    described = set(re.findall(r"`(image_[a-z0-9_]+)", "".join(text for name, text in _pages())))
     specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
     variables = {name for spec in specs for entry in spec["argument_specs"].values() for name in entry["options"]}
     assert variables - described == set()
