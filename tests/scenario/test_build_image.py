@@ -202,6 +202,7 @@ def test_a_source_vm_that_is_neither_running_nor_stopped_is_an_error(make_build,
     assert state_of(ssh_mac) == state
 
 
+@pytest.mark.nightly
 def test_snapshots_can_be_an_error(build, mac):
     build.run(image_snapshots="fail").assert_failed("snapshots")
     assert build.stored == {}
@@ -249,6 +250,7 @@ def test_parallels_may_be_other_than_we_think(build, mac):
     build.run().assert_ok().assert_unchanged()
 
 
+@pytest.mark.nightly
 def test_a_published_version_never_changes(build, mac):
     build.run().assert_ok()
     record = build.published()

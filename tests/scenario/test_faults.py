@@ -65,6 +65,18 @@ MAC_ROWS = (
     modules("clone_rc0_missing=1", "clone", ("did not",)),
 )
 
+# Left to 'make test-all': the unit tests of clone and pack meet them every day, and so does a target what is like them.
+SPARED_ON_THE_MAC = {
+    "clone_rc0_missing=1",
+    "disk_full=1:clone",
+    "kill_in_pack=1",
+    "pack_empty=1",
+    "pack_empty=1:moved",
+    "pack_missing=1",
+    "pack_missing=1:moved",
+    "pack_rc0_unchanged=1",
+}
+
 # Faults of what this playbook does not do: it runs nothing in the guest, unregisters and unpacks nothing.
 ELSEWHERE = {"exec_not_ready", "exec_dies_at_shutdown", "unregister_fails", "kill_in_unpack"}
 
@@ -239,7 +251,7 @@ ROWS = (*MAC_ROWS, *PLAYBOOK_ROWS, *TRANSIENT_ROWS, *MODULE_ROWS)
 
 
 def case(row):
-    spared = row.scene == "server_scene" and row.fault in SPARED
+    spared = (row.scene == "server_scene" and row.fault in SPARED) or row.fault in SPARED_ON_THE_MAC
     return pytest.param(row, id=f"{row} (modules)" if row in TRANSIENT_ROWS else str(row), marks=MARKS[spared])
 
 

@@ -123,6 +123,7 @@ def test_check_mode_generalizes_nothing(build, mac, provisioning):
     assert vm_named(mac, BUILD_VM)["guest"]["image_state"] == "IMAGE_STATE_COMPLETE"
 
 
+@pytest.mark.nightly
 def test_without_a_clone_the_vm_itself_is_generalized_once(build, mac):
     uuid = vm_named(mac, SOURCE_VM)["uuid"]
     variables = {"image_clone": False, "image_generalize": True}

@@ -118,6 +118,7 @@ KILLS = (
 )
 
 
+@pytest.mark.nightly
 def test_killed_again_and_again(make_build, ssh_mac, mac_sshd, jobs, nginx_store, record_property):
     mac = ssh_mac.mac
     mac.vm(SOURCE_VM, state="running", data="2M", waste="1M", disk="32G", snapshots="base(updates)")

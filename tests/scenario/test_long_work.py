@@ -229,6 +229,7 @@ def test_nobody_asks_any_more(build, mac, jobs, record_property):
         assert_built(build, mac, before)
 
 
+@pytest.mark.nightly
 def test_two_runs_at_once(build, mac, jobs, record_property):
     """The second run waits for the first and finds its work done, or ends with a message; both are safe."""
     with recorded(

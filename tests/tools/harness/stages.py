@@ -427,5 +427,5 @@ STAGES = (
     Stage("tools", "the tests of what runs the tests", tools, (packages.GIT,)),
     *(smoke(core) for core in environments.CORES),
     Stage("lint", "ruff, yamllint, ansible-lint, antsibull, shellcheck", lint, (packages.GIT, packages.SHELLCHECK)),
-    Stage("importer", "galaxy-importer on the built collection", importer, (packages.GIT,)),
+    Stage("importer", "galaxy-importer on the built collection", importer, (packages.GIT,), nightly=True),
 )
