@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from .._common.errors import TaskError
 from .._common.retry import Retries
-from .._http.session import Http, TlsError
+from .._http.session import GONE, Http, TlsError
 from .expiry import TIME_FORMAT, Expiry, ends_by_policy, read_expiry
 from .html import asks_for_password, describe_document, title_of
 from .proof import (
@@ -205,7 +205,7 @@ class LinkCheck:
             raise Unfit("login", f"The server asks for credentials: {said}")
         if status in (403, 451) or response.headers.get("X-Ms-Error-Code") == "PublicAccessNotPermitted":
             raise Unfit("forbidden", said)
-        if status in (404, 410):
+        if status in GONE:
             raise Unfit("not_found", said)
         if status == 416 and self._report.size:
             raise Unfit(
