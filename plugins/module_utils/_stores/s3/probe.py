@@ -26,7 +26,7 @@ Put = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class Abilities:
+class Support:
     """What a store supports."""
 
     # The digest that the store verifies: "sha256", "crc32", "md5", "none".
@@ -35,17 +35,17 @@ class Abilities:
     conditions: bool
 
 
-def learn(put: Put, options: StoreOptions) -> Abilities:
+def learn(put: Put, options: StoreOptions) -> Support:
     """Return what a store supports, and verify at the same time that it can be written to."""
     checksum = options.s3_checksum
     if options.endpoint_url is None:  # Amazon's own
-        found = Abilities("sha256" if checksum == "auto" else checksum, conditions=True)
+        found = Support("sha256" if checksum == "auto" else checksum, conditions=True)
         put(checksum=found.checksum)
         return found
     if checksum == "auto":
         checksum = _best_checksum(put)
     _put_with(put, checksum)
-    return Abilities(checksum, _honors_conditions(put))
+    return Support(checksum, _honors_conditions(put))
 
 
 def _best_checksum(put: Put) -> str:

@@ -32,7 +32,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.parts 
     on_grid,
     part_size_for,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.probe import Abilities, learn
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.probe import Support, learn
 from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.store import public_url
 from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.uploads import digests_of
 
@@ -232,13 +232,13 @@ class Server:
 @pytest.mark.parametrize(
     ("server", "abilities"),
     [
-        (Server(verifies=("sha256", "md5")), Abilities("sha256", True)),
-        (Server(verifies=("md5",)), Abilities("md5", True)),
-        (Server(verifies=("md5",), knows=("md5",)), Abilities("md5", True)),
-        (Server(), Abilities("none", True)),
-        (Server(knows=()), Abilities("none", True)),
-        (Server(verifies=("sha256",), conditions=False), Abilities("sha256", False)),
-        (Server(verifies=("sha256",), conditions="InvalidArgument"), Abilities("sha256", False)),
+        (Server(verifies=("sha256", "md5")), Support("sha256", True)),
+        (Server(verifies=("md5",)), Support("md5", True)),
+        (Server(verifies=("md5",), knows=("md5",)), Support("md5", True)),
+        (Server(), Support("none", True)),
+        (Server(knows=()), Support("none", True)),
+        (Server(verifies=("sha256",), conditions=False), Support("sha256", False)),
+        (Server(verifies=("sha256",), conditions="InvalidArgument"), Support("sha256", False)),
     ],
 )
 def test_what_a_probe_tells(server, abilities):
@@ -260,5 +260,5 @@ def test_a_checksum_that_is_not_taken_is_named():
 
 def test_amazons_own_store_is_known():
     asked = []
-    assert learn(lambda **how: asked.append(how), StoreOptions()) == Abilities("sha256", True)
+    assert learn(lambda **how: asked.append(how), StoreOptions()) == Support("sha256", True)
     assert asked == [{"checksum": "sha256"}]
