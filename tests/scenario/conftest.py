@@ -20,12 +20,12 @@ import pytest
 from support.account import mac_account
 from support.build import Build
 from support.fault_table import summary
-from support.fixtures import collections, https_store, make_mac, play, simulated_mac
+from support.fixtures import collections, https_store, make_mac, packed_modules, play, simulated_mac
 from support.nginx import NginxStore
 from support.simulated_mac import SimulatedMac
 from support.sshd import SshServer, ssh_server
 
-__all__ = ["collections", "https_store", "make_mac", "play", "simulated_mac"]
+__all__ = ["collections", "https_store", "make_mac", "packed_modules", "play", "simulated_mac"]
 
 
 @dataclasses.dataclass(frozen=True)

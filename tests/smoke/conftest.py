@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from support.fixtures import collections, https_store, make_mac, play, simulated_mac
+from support.fixtures import collections, https_store, make_mac, packed_modules, play, simulated_mac
 
-__all__ = ["collections", "https_store", "make_mac", "play", "simulated_mac"]
+__all__ = ["collections", "https_store", "make_mac", "packed_modules", "play", "simulated_mac"]

@@ -34,14 +34,16 @@ class Play:
     """Runs playbooks that find the collection here."""
 
     collections: pathlib.Path
+    # Ansible packs each module anew in each run, which takes longer than most modules.
+    modules: pathlib.Path
 
     def __call__(self, *arguments: Any, **options: Any) -> PlaybookRun:
         """Run one to its end: see support.playbook.run_playbook."""
-        return run_playbook(*arguments, collections=self.collections, **options)
+        return run_playbook(*arguments, collections=self.collections, modules=self.modules, **options)
 
     def start(self, *arguments: Any, **options: Any) -> contextlib.AbstractContextManager[RunningPlaybook]:
         """Start one: see support.playbook.start_playbook."""
-        return start_playbook(*arguments, collections=self.collections, **options)
+        return start_playbook(*arguments, collections=self.collections, modules=self.modules, **options)
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +59,16 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def packed_modules(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return a folder of this process's own: ansible-core before 2.19 has no lock between two runs."""
+    return tmp_path_factory.mktemp("modules")
+
+
 @pytest.fixture
-def play(collections: pathlib.Path) -> Play:
+def play(collections: pathlib.Path, packed_modules: pathlib.Path) -> Play:
     """Return what runs playbooks with the sources of these tests."""
-    return Play(collections)
+    return Play(collections, packed_modules)
 
 
 @pytest.fixture

@@ -179,10 +179,12 @@ def start_playbook(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     cwd: pathlib.Path | None = None,
+    modules: pathlib.Path | None = None,
 ) -> Iterator[RunningPlaybook]:
     """Start a playbook: a path, or a name such as C(macops.parallels.build_image). One that still runs then is killed.
 
     C(hosts): the variables of each host of the group. C(collections): the folder that holds C(ansible_collections).
+    C(modules): a folder that keeps the modules as Ansible packed them, for other runs with the same collections.
     The ansible-core is that of the Python which runs the tests.
     """
     with tempfile.TemporaryDirectory(prefix="play-") as name:
@@ -202,6 +204,8 @@ def start_playbook(
             *arguments,
         ]
         variables = {**_environment(folder, collections, lines), **(environment or {})}
+        if modules is not None:
+            variables["PACKED_MODULES"] = str(modules)
         output = folder / "output"
         with output.open("wb") as handle:
             process = subprocess.Popen(
