@@ -97,6 +97,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    for name in (counts or Counts()).failures:
+        # Once more where it is seen: the reports of the stages are long.
+        print(f"failed: {name}")
     closing_line = f"tests: {(counts or Counts()).closing_line()}"
     print(closing_line, flush=True)
     CLOSING_LINE.parent.mkdir(parents=True, exist_ok=True)
