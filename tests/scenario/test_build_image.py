@@ -143,6 +143,7 @@ def test_a_stage_before_its_time_says_which_comes_first(build, mac, stage):
     assert changing_calls(mac) == []
 
 
+@pytest.mark.nightly
 def test_without_a_clone_the_vm_itself_is_packed_and_unpacked_again(build, mac):
     mac.mac.prlctl("stop", SOURCE_VM)
 

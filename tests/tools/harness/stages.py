@@ -34,8 +34,9 @@ COLOR = ("--color", "no")
 # Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
 LONGEST_TEST = 1200
 
-# Tests that start servers take half of the time, and what a Python may do to them is seen on the oldest and the newest.
-ENDS_ONLY = ("--exclude", "tests/unit/plugins/module_utils/_stores/")
+# Tests that start servers take half of the time, and stores are on the Mac: what another Python may do to them is seen
+# in the night, on the newest.
+WITH_SERVERS = ("--exclude", "tests/unit/plugins/module_utils/_stores/")
 
 # The Pythons of which all that can differ is seen: Apple's own, and the controller's.
 ENDS = (TARGET_PYTHONS[0], TARGET_PYTHONS[-1])
@@ -137,7 +138,8 @@ def units(version: str) -> Stage:
         controller, tree = _prepare_ansible_test(run)
         python = environments.UNITS[version].ready() / "bin" / "python"
         where = (*_controller(controller), "--target-python", f"{version}@{python}")
-        left_out = () if version in ENDS or run.options.only else ENDS_ONLY
+        with_servers = ENDS if run.options.everything else (MAC_PYTHON,)
+        left_out = () if version in with_servers or run.options.only else WITH_SERVERS
         # As many processes as slots, and a slot is one of them.
         command = ["ansible-test", "units", "--num-workers", "1", *COLOR, *where, *left_out, *run.options.only]
         code = run.run(command, tree, (controller / "bin",))
