@@ -133,6 +133,9 @@ def _new_user(base: pathlib.Path, python: pathlib.Path | None) -> Iterator[Accou
         copy = base / "python"
         if python is not None:
             copy = copy_python(python, copy, needs_copy=not can_enter(_real_folder(python)))
+            bytecode = copy.parents[1] / "zip-bytecode"
+            bytecode.mkdir(exist_ok=True)
+            os.chown(bytecode, entry.pw_uid, entry.pw_gid)
         yield Account(name, home, base, work, copy, entry.pw_uid, entry.pw_gid)
     finally:
         _remove_user(name)

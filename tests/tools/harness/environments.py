@@ -30,6 +30,7 @@ from .layout import (
 from .uv import find_uv
 
 UNUSED_FOR = 7 * 24 * 3600
+ZIP_BYTECODE = pathlib.Path(__file__).with_name("zip_bytecode.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Environment:
     # Whether all is compiled ahead: a user who may not write here, such as a simulated Mac's, would compile at each
     # start. Everybody else compiles what is used, once.
     compiled: bool = False
+    # Whether it runs modules: see C(zip_bytecode).
+    runs_modules: bool = False
 
     def ready(self) -> pathlib.Path:
         """Make the environment unless it is there, and return its folder."""
@@ -50,6 +53,8 @@ class Environment:
             folder = VENVS / f".{self.name}-{self._hash(interpreter)}"
             if not (folder / "ready").exists():
                 _build(folder, interpreter, self.requirements, self.compiled)
+                if self.runs_modules:
+                    _keep_zip_bytecode(folder)
             (folder / "ready").touch()
             # A name without a hash, for people.
             replace_link(VENVS / self.name, pathlib.Path(folder.name))
@@ -60,6 +65,8 @@ class Environment:
         digest = hashlib.sha256(f"{interpreter}\n".encode())
         for path in self.requirements:
             digest.update(path.read_bytes())
+        if self.runs_modules:
+            digest.update(ZIP_BYTECODE.read_bytes())
         return digest.hexdigest()[:12]
 
 
@@ -107,6 +114,13 @@ def _build_with_uv(program: pathlib.Path, folder: pathlib.Path, interpreter: pat
     _run([str(program), "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *what], folder)
 
 
+def _keep_zip_bytecode(folder: pathlib.Path) -> None:
+    (folder / "zip-bytecode").mkdir()
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    shutil.copy(ZIP_BYTECODE, packages)
+    (packages / "zip_bytecode.pth").write_text("import zip_bytecode\n", encoding="utf-8")
+
+
 def _run(command: list[str], folder: pathlib.Path) -> None:
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=clean_environment()
@@ -137,10 +151,15 @@ CONTROLLER = Environment("controller", CONTROLLER_PYTHON, (_tool("controller"), 
 LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
 IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
 # The stores, with the newest libraries that run on a Mac's Python; and the servers that they write to.
-STORES = Environment("stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, STORE_LIBRARIES), compiled=True)
+STORES = Environment(
+    "stores", MAC_PYTHON, (_tool("stores"), UNIT_LIBRARIES, STORE_LIBRARIES), compiled=True, runs_modules=True
+)
 SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
 AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
-UNITS = {v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES)) for v in TARGET_PYTHONS}
+UNITS = {
+    v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES), runs_modules=v == MAC_PYTHON)
+    for v in TARGET_PYTHONS
+}
 # The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, the last with the old templates,
 # the first with the new ones, the newest.
 CORES = {
