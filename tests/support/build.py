@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from support.playbook import Hosts, PlaybookRun, RunningPlaybook
+from support.serving import sizes_in
 from support.simulated_mac import SimulatedMac
 
 SOURCE_VM = "Büro Windows 11"
@@ -93,7 +94,7 @@ class Build:
     @property
     def stored(self) -> dict[str, int]:
         """Return the files in the store, of every name, with their sizes."""
-        return {path.name: path.stat().st_size for path in self.store.folder.iterdir()}
+        return sizes_in(self.store.folder)
 
     def published(self, arch: str = "arm64") -> dict[str, Any]:
         """Return the record on the controller, after holding it against the bytes in the store."""

@@ -20,7 +20,6 @@ As a command it serves until it is ended: python nginx.py --root DIR --ready-fil
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import signal
@@ -34,9 +33,9 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
-    from .serving import HOST, Certificates, free_ports, serve_until_ended
+    from .serving import HOST, Certificates, free_ports, serve_until_ended, sizes_in
 else:
-    from serving import HOST, Certificates, free_ports, serve_until_ended
+    from serving import HOST, Certificates, free_ports, serve_until_ended, sizes_in
 
 _METHODS = {
     "webdav": "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS;",
@@ -179,11 +178,7 @@ class NginxStore:
 
     def bytes_in_transit(self) -> int:
         """Return how many bytes have come of the bodies of requests that have not ended."""
-        size = 0
-        for path in (self._state / "body").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # it has ended since
-                size += path.stat().st_size
-        return size
+        return sum(sizes_in(self._state / "body").values())
 
     def _start(self) -> None:
         for _try in range(5):  # the port may be taken between our look and nginx's

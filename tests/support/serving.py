@@ -94,3 +94,12 @@ def serve_until_ended(
         unfinished.write_text(json.dumps(facts), encoding="utf-8")
         unfinished.replace(ready)
         ended.wait()
+
+
+def sizes_in(folder: Path) -> dict[str, int]:
+    """Return the names and sizes of the files that are in a folder while others write there and remove."""
+    sizes = {}
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            sizes[path.name] = path.stat().st_size
+    return sizes

@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 def wait_until(
     condition: Callable[[], Found | None],
-    timeout: float = 20.0,
+    timeout: float = 60.0,
     *,
     explain: Callable[[], str] = lambda: "it did not come about",
     pause: float = 0.02,

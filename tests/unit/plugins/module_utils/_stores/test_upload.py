@@ -21,6 +21,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.body impo
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 from ansible_collections.macops.parallels.tests.support.https_store import Fault
+from ansible_collections.macops.parallels.tests.support.serving import sizes_in
 from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 OTHER = b"other bytes"
@@ -447,7 +448,7 @@ def kill_uploading(image):
 
         def sends():
             assert process.poll() is None
-            return any(path.stat().st_size > 100_000 for path in folder.iterdir())
+            return any(size > 100_000 for size in sizes_in(folder).values())
 
         wait_until(sends)
         process.send_signal(signal.SIGKILL)
