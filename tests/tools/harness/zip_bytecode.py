@@ -26,7 +26,8 @@ def _compile_once(path, source):
         with open(kept, "rb") as file:
             return marshal.load(file)
     except (OSError, EOFError, ValueError, TypeError):
-        code = _compile(path, source)
+        pass
+    code = _compile(path, source)
     fresh = f"{kept}.{os.getpid()}"
     try:
         with open(fresh, "wb") as file:
