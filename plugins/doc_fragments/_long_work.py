@@ -22,6 +22,6 @@ notes:
   - If the playbook is canceled (Ctrl-C), the job ends and undoes what it started. Set the variable C(image_on_cancel)
     to V(continue) to let it continue. The default is V(stop).
   - If another run waits for the same work, the task joins it and takes its result. Set the variable
-    C(image_if_running) to V(fail) to fail instead. The default is V(join).
+    C(image_if_running) to V(fail) to fail instead. The default is V(join). M(macops.parallels.vm_exec) never joins.
   - With C(async), and in check mode, the module runs without a job, like any other module.
 """
