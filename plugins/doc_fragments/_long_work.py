@@ -16,12 +16,15 @@ notes:
   - The work runs as a job on the host. If the connection is lost, the job continues. The task finds it again and waits
     for its result. If the controller is lost, the next run with the same options joins the job.
   - Work that takes more than five seconds shows lines of progress, at most one every five seconds and one for each
-    percent. Set the variable C(image_progress) to V(false) to turn them off.
+    percent. Set the variable C(image_progress) to V(false) to turn them off. The lines appear in the output of
+    Ansible's default callback, of callbacks made from it, and of AWX. With other callbacks, such as those that print
+    JSON, they go to standard error.
   - A job that no playbook waits for continues for the number of seconds in the variable C(image_unattended_timeout).
-    The default is 900. For the same time a task tries to reach a host whose connection was lost.
+    The default is 900. For the same time a task tries to reach a host whose connection was lost. A login that the host
+    refuses, and a changed SSH host key, are not retried.
   - If the playbook is canceled (Ctrl-C), the job ends and undoes what it started. Set the variable C(image_on_cancel)
     to V(continue) to let it continue. The default is V(stop).
   - If another run waits for the same work, the task joins it and takes its result. Set the variable
-    C(image_if_running) to V(fail) to fail instead. The default is V(join).
+    C(image_if_running) to V(fail) to fail instead. The default is V(join). M(macops.parallels.vm_exec) never joins.
   - With C(async), and in check mode, the module runs without a job, like any other module.
 """

@@ -56,11 +56,15 @@ def run_module(
 
 
 def run_long_module(
-    module: AnsibleModule, work: Callable[[AnsibleModule, Job], dict[str, Any]], *, keeps_answer: bool = False
+    module: AnsibleModule,
+    work: Callable[[AnsibleModule, Job], dict[str, Any]],
+    *,
+    joins: bool = True,
+    keeps_answer: Callable[[dict[str, Any]], bool] = lambda _answer: False,
 ) -> None:
     """Like C(run_module), for long work: run it as a job when the action plugin has ordered one.
 
-    For C(keeps_answer) see C(run_as_job).
+    For C(joins) and C(keeps_answer) see C(run_as_job).
     """
     order = JobOrder.from_environment()
     if order is None or module.check_mode:
@@ -84,6 +88,7 @@ def run_long_module(
                 module._name.rpartition(".")[2],
                 _options_that_tell_work_apart(module),
                 in_child,
+                joins=joins,
                 keeps_answer=keeps_answer,
                 notice=module.warn,
             )

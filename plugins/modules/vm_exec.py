@@ -17,6 +17,8 @@ description:
     O(current_user) is set.
   - The module waits for a guest that is still starting. During that time, a command that Parallels could not start is
     tried again. A command that may have started is never run twice.
+  - Each task runs the command itself. It never takes the result of another task with the same options. If such a task
+    is still running the same command, this task fails with a message that says so.
   - The module does not start the virtual machine; M(macops.parallels.vm_power) does that.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -293,7 +295,8 @@ def main() -> None:
         required_together=[("user", "password")],
         supports_check_mode=True,
     )
-    run_long_module(module, execute)
+    # Two equal commands are two commands: one task must never take the result of another's.
+    run_long_module(module, execute, joins=False)
 
 
 if __name__ == "__main__":

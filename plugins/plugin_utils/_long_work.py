@@ -12,17 +12,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import time
 from typing import Any, Callable, Optional, TypeVar
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible import constants, context
+from ansible.errors import AnsibleActionFail, AnsibleAuthenticationFailure, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+from ansible.plugins.loader import callback_loader
 from ansible.utils.display import Display
 
 from ..module_utils._common.errors import Interrupted
 from ..module_utils._common.interrupt import interruptible
+from ..module_utils._common.retry import spread
 from ..module_utils._jobs.folder import ROOT
 from ..module_utils._jobs.job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ._progress_lines import ProgressLines, duration
@@ -41,6 +46,19 @@ LEAST_UNATTENDED = 15.0
 _SILENCE = 30.0
 # Seconds of retries when the Mac cannot be reached at the start of the work.
 _START_PATIENCE = 120.0
+# What ssh, sshpass, paramiko and libssh say when the host has refused the login. "Permission denied" alone may be about
+# a file, such as a key that cannot be read.
+_REFUSED_LOGIN = re.compile(
+    r"permission denied(?: \([a-z0-9@., -]+\)|, please try again)|too many authentication failures"
+    r"|authentication failed|failed to authenticate|no authentication methods available|access denied for '"
+    r"|invalid/incorrect (?:username/)?password|(?:password|account) has expired",
+    re.IGNORECASE,
+)
+# What they say when the host is not the one that is known, or not known.
+_WRONG_HOST_KEY = re.compile(
+    r"host key verification failed|remote host identification has changed|host key mismatch|host key is unknown",
+    re.IGNORECASE,
+)
 
 
 class LongWork(ActionBase):
@@ -108,7 +126,7 @@ class LongWork(ActionBase):
         result = self._execute_module(module_args=dict(self._task.args), task_vars=self._task_vars)
         # The connection's program was killed, which Ansible mistakes for an answer of the module.
         if "module_stdout" in result and (result.get("rc") == 255 or (result.get("rc") or 0) < 0):
-            raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
+            raise AnsibleConnectionFailure(_lost(self._host, str(result.get("module_stderr", ""))))
         return result
 
     def _watch(self, folder: str) -> None:
@@ -128,7 +146,7 @@ class LongWork(ActionBase):
                 return
             line = self._lines.line(told) if self._shows_progress else None
             if line:
-                display.display(line)
+                self._show(line)
             time.sleep(pause)
             pause = min(pause * 1.2, _LONGEST_PAUSE)
             if os.getppid() != self._playbook:
@@ -139,17 +157,21 @@ class LongWork(ActionBase):
         """Return the output of a shell command on the Mac, empty when it fails there."""
         done = self._low_level_execute_command(question)
         if done["rc"] == 255 or done["rc"] < 0:
-            raise AnsibleConnectionFailure(f"The connection to {self._host} was lost.")
+            raise AnsibleConnectionFailure(_lost(self._host, str(done["stderr"])))
         return str(done["stdout"]) if done["rc"] == 0 else ""
 
     def _persist(self, call: Callable[[], T], patience: float) -> T:
-        """Return the result of the call; retry it for some seconds while the Mac cannot be reached."""
+        """Return the result of the call; retry it for some seconds while the Mac cannot be reached.
+
+        A login that the Mac refuses is not retried: accounts get locked after a few wrong passwords.
+        """
         lost: Optional[float] = None
         pause = 1.0
         while True:
             try:
                 answer = call()
-            except AnsibleConnectionFailure:
+            except AnsibleConnectionFailure as error:
+                _refuse_wrong_login(self._host, error)
                 now = time.monotonic()
                 if lost is None:
                     lost = now
@@ -159,7 +181,7 @@ class LongWork(ActionBase):
                     )
                 elif now - lost > patience:
                     raise
-                time.sleep(pause)
+                time.sleep(spread(pause))
                 pause = min(pause * 1.5, 15.0)
                 with contextlib.suppress(Exception):  # it is lost anyway; the next call shows whether it is back
                     self._connection.reset()
@@ -185,7 +207,11 @@ class LongWork(ActionBase):
         )
 
     def _say(self, sentence: str) -> None:
-        display.display(f"  [{self._host}] {sentence}")
+        self._show(f"  [{self._host}] {sentence}")
+
+    def _show(self, line: str) -> None:
+        """Show a line beside what the callback prints."""
+        display.display(line, stderr=not _prints_for_people())
 
     def _variable(self, name: str, default: Any) -> Any:
         value = self._task_vars.get(name, default)
@@ -211,6 +237,40 @@ class LongWork(ActionBase):
         if value not in choices:
             raise AnsibleActionFail(f"The variable {name} must be '{choices[0]}' or '{choices[1]}', but is '{value}'.")
         return value
+
+
+def _prints_for_people() -> bool:
+    """Return whether what is printed on standard output is text for people, into which a line of ours fits.
+
+    That is so for the callback of Ansible and those made from it, such as that of ansible-runner and AWX. Others may
+    print something that a program reads, such as JSON. C(ansible) and C(ansible-console) use callbacks of their own.
+    """
+    if "start_at_task" not in context.CLIARGS:
+        return False
+    try:
+        found = callback_loader.get(constants.DEFAULT_STDOUT_CALLBACK, class_only=True)
+    except Exception:  # a callback that Ansible itself could load, but we cannot
+        return False
+    return isinstance(found, type) and issubclass(found, DefaultCallback)
+
+
+def _lost(host: str, said: str) -> str:
+    return f"The connection to {host} was lost. {said.strip()[-500:]}".rstrip()
+
+
+def _refuse_wrong_login(host: str, error: AnsibleConnectionFailure) -> None:
+    """Raise an error for a connection that cannot be made however often it is tried."""
+    said = str(error)
+    if _WRONG_HOST_KEY.search(said):
+        raise AnsibleConnectionFailure(
+            f"The SSH host key of {host} is not the one that is known, so there was no second attempt. Find out why it "
+            f"changed, and correct known_hosts on the controller. {said}"
+        ) from error
+    if isinstance(error, AnsibleAuthenticationFailure) or _REFUSED_LOGIN.search(said):
+        raise AnsibleAuthenticationFailure(
+            f"{host} refused the login, and there was no second attempt, so that the account is not locked. Correct "
+            f"the user, the password or the key of the connection (ansible_user, ansible_password). {said}"
+        ) from error
 
 
 def _name_of_host(task: Any, task_vars: dict[str, Any]) -> str:

@@ -50,7 +50,9 @@ def library(collections):
         loaded = importlib.import_module(MODULES + module)
         for name in names:
             setattr(found, name, getattr(loaded, name))
-    yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{MODULES}_common.retry._chance", lambda: 0.0)  # no pause is longer by chance
+        yield found
     sys.path.remove(str(collections))
 
 

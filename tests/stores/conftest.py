@@ -51,6 +51,12 @@ NAME = "Büro Windows 11-2026.11.0-arm64.pvmp"
 _running: dict[type[Backend], Backend] = {}
 
 
+@pytest.fixture(autouse=True)
+def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make no pause longer by chance."""
+    monkeypatch.setattr("ansible_collections.macops.parallels.plugins.module_utils._common.retry._chance", lambda: 0.0)
+
+
 @pytest.fixture(scope="session")
 def _servers() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:

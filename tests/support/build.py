@@ -37,9 +37,11 @@ class Build:
     output: pathlib.Path
     # The home of the Mac's user, where that is the one who runs the tests: runs of other tests leave their jobs there.
     home: pathlib.Path | None = None
+    # More variables of the environment.
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def here(cls, play: Any, mac: SimulatedMac, store: Any, output: pathlib.Path) -> Build:
+    def here(cls, play: Any, mac: SimulatedMac, store: Any, output: pathlib.Path, **settings: str) -> Build:
         """Return the build on a simulated Mac of this user, reached without SSH."""
         python = os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable
         host = {
@@ -50,7 +52,7 @@ class Build:
         }
         home = mac.folder / "home"
         home.mkdir(exist_ok=True)
-        return cls(play, {"mac": host}, store, output, home)
+        return cls(play, {"mac": host}, store, output, home, settings)
 
     def variables(self, **variables: Any) -> dict[str, Any]:
         """Return what an admin would set, with some of it changed; None leaves a variable out."""
@@ -89,7 +91,7 @@ class Build:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {} if self.home is None else {"HOME": str(self.home)}
+        return {**self.settings, **({} if self.home is None else {"HOME": str(self.home)})}
 
     @property
     def stored(self) -> dict[str, int]:

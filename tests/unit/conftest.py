@@ -37,6 +37,12 @@ class ModuleEnd(Exception):
         self.result = result
 
 
+@pytest.fixture(autouse=True)
+def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make no pause longer by chance."""
+    monkeypatch.setattr("ansible_collections.macops.parallels.plugins.module_utils._common.retry._chance", lambda: 0.0)
+
+
 @pytest.fixture
 def run_module_main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleEnd]:
     """Return a function that calls a module's C(main) with arguments, and returns how it ended.

@@ -124,7 +124,9 @@ def hash_file(path: str, report: Report = unwatched) -> Checksum:
             hasher.update(buffer[:size])
             report(count, before.size)
         after = FileIdentity.from_stat(os.fstat(handle.fileno()))
-    if before != after or count != before.size:
+    changed = before != after or count != before.size
+    # Another file may have been put in its place.
+    if changed or not os.path.exists(path) or FileIdentity.of(path) != before:
         raise TaskError(
             f"{path} was changed while it was being read. Wait until nothing writes to it, then run the same command "
             "again.",

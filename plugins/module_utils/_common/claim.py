@@ -41,6 +41,26 @@ def read_claim(target: str) -> dict[str, Any]:
         return {}
 
 
+def is_claimed(target: str) -> bool:
+    """Return whether somebody holds the claim for a file or folder, without taking it.
+
+    The lock is shared, so two that ask at the same time do not take each other for a holder.
+    """
+    try:
+        descriptor = os.open(claim_path(target), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return True
+        raise
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _parse(path: str, data: bytes) -> dict[str, Any]:
     """Return the notes in a claim. A claim without content was killed before anything was done under it."""
     if not data.strip():

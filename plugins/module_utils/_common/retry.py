@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any, Callable, TypeVar
 
@@ -13,10 +14,22 @@ from .errors import TaskError
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 120.0
+# A pause is made longer by chance, by up to this part of its length: clients that failed at the same time, such as all
+# build Macs of a run, must not come back at the same time.
+_SPREAD = 0.25
 # Bytes. Work that has done less than this between two failures has made no progress.
 _STEP = 1024 * 1024
 
 T = TypeVar("T")
+
+
+def spread(pause: float) -> float:
+    """Return a pause that is a bit longer, by chance. It is never shorter, because a server may have asked for it."""
+    return pause * (1 + _SPREAD * _chance())
+
+
+# Between 0 and 1. Tests replace it.
+_chance = random.random
 
 
 class RetryLater(Exception):
@@ -57,7 +70,7 @@ class Attempts:
             raise TaskError(f"{error.message}{tried}", **error.details) from error
         wanted = FIRST_PAUSE * 2**self.used if error.after is None else error.after
         self.used += 1
-        self._sleep(min(wanted, LONGEST_PAUSE))
+        self._sleep(spread(min(wanted, LONGEST_PAUSE)))
 
 
 class Retries:

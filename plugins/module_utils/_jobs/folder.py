@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .._common.claim import Claim, claim_path, read_claim
+from .._common.claim import Claim, claim_path, is_claimed, read_claim
 from .._common.errors import TaskError
 
 ROOT = "~/.ansible/macops.parallels/jobs"
@@ -89,6 +89,17 @@ class JobFolder:
                 os.unlink(claim_path(self.path))
             return Claim.take_if_free(self.path, durable=False)
 
+    def is_claimed(self) -> bool:
+        """Return whether somebody holds the claim: the job while it runs, others only for a moment."""
+        return is_claimed(self.path)
+
+    def notes(self) -> dict[str, Any]:
+        """Return C(id) and C(started) of the last job that was started; empty for a claim that is damaged."""
+        try:
+            return read_claim(self.path)
+        except TaskError:
+            return {}
+
     def create(self, token: str) -> None:
         """Create an empty folder, attended by C(token)."""
         self.remove()
@@ -149,6 +160,10 @@ class JobFolder:
         """Return C(code) and C(at) of a job that has finished; empty for others."""
         return _read_json(self._ended)
 
+    def answered(self) -> dict[str, Any]:
+        """Return the answer of a job that has ended, as far as it can be read."""
+        return _read_json(self.answer)
+
     def note_fetched(self) -> None:
         with contextlib.suppress(OSError), open(self._fetched, "w", encoding="utf-8"):
             pass
@@ -185,11 +200,8 @@ def cancel_path(token: str) -> str:
 
 def read_job(folder: JobFolder) -> Optional[JobState]:
     """Return the state of the job in a folder; None when there is none."""
-    claim = folder.take()
-    running = claim is None
-    if claim is not None:
-        claim.release()
-    notes = read_claim(folder.path)
+    running = folder.is_claimed()
+    notes = folder.notes()
     if not running and not folder.exists():
         return None
     told = folder.told()

@@ -27,11 +27,11 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
-from .._common.claim import Claim, read_claim
+from .._common.claim import Claim
 from .._common.errors import TaskError
 from .._common.interrupt import interrupt_main_thread, leave_signals_to_main_thread
 from .._common.progress import Meter, Report, unwatched
-from .folder import ASKED_WITHIN, JobFolder, cancel_path
+from .folder import ASKED_WITHIN, JobFolder, cancel_path, claim_path
 
 # The name of the environment variable by which the action plugin orders a job.
 ENVIRONMENT = "MACOPS_PARALLELS_JOB"
@@ -42,6 +42,8 @@ JOIN, FAIL = "join", "fail"
 _FRESH = 3600.0
 _BEAT = 1.0
 _POLL = 0.2
+# Seconds for which the claim on a job that has ended may be held by those who list jobs or start it again.
+_HELD_BRIEFLY = 30.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class JobOrder:
     if_running: str
     # The id of the job that the task has waited for, empty at the first call.
     waited_for: str
+
+    def is_for(self, job_id: str) -> bool:
+        """Return whether the task has started or joined the job before, and asks for its answer."""
+        return bool(job_id) and job_id in (self.token, self.waited_for)
 
     @classmethod
     def from_environment(cls) -> Optional[JobOrder]:
@@ -204,36 +210,44 @@ def run_as_job(
     options: dict[str, Any],
     work: Callable[[Job], None],
     *,
-    keeps_answer: bool,
+    joins: bool,
+    keeps_answer: Callable[[dict[str, Any]], bool],
     notice: Callable[[str], None],
 ) -> None:
     """Do the work as a job, or join the one that already does it. Ends the process, as modules do, and does not return.
 
-    C(work) prints its answer on standard output and ends with SystemExit. With C(keeps_answer), the answer of a job
-    that finished while no run waited for it is returned instead of doing the work again. Raises TaskError when another
-    run watches the same work and the order says to fail then, and OSError where the files of a job cannot be written.
+    C(work) prints its answer on standard output and ends with SystemExit. Without C(joins), each task does the work
+    itself, and it is an error if another run is still doing it. C(keeps_answer) says of the answer of a job that
+    finished while no run waited for it, whether to return it instead of doing the work again. Raises TaskError when
+    another run watches the same work and the order says to fail then, and OSError where the files of a job cannot be
+    written.
     """
     folder = JobFolder.of(key_of(module_name, options))
+    joined = False
     claim = folder.take()
-    joined = claim is None
     if claim is None:
-        if order.if_running == FAIL and not order.waited_for and folder.is_watched(by_others_than=order.token):
+        holder = _Holder.of(folder)
+        others = holder.works and not order.is_for(holder.id)
+        if others and order.if_running == FAIL and folder.is_watched(by_others_than=order.token):
             raise TaskError(
                 f"Another run is already doing the same work on this Mac ({module_name}). Wait until it has finished, "
                 "or set image_if_running to 'join'."
             )
-        folder.attend(order.token)
-        claim = _wait_for(folder, order.wait)
-        if claim is None:
-            _say_running(folder, joined=True)
-            raise SystemExit(0)
+        if joins or not others:
+            folder.attend(order.token)
+        claim = _wait_for(folder, order, joins)
+        # A job that had ended before this call, and whose claim was held only to list it, has not been waited for.
+        joined = joins and (holder.works or claim.notes.get("id") != holder.id)
     if _may_be_answered(folder, claim, order, joined, keeps_answer):
         code = _answer(folder)
         claim.release()
         raise SystemExit(code)
     if folder.exists() and not folder.ended():
         _refuse_dead(claim, order)
-        notice(f"An earlier run of {module_name} was killed in the middle of its work. This run resumes the work.")
+        notice(
+            f"An earlier run of {module_name} was killed in the middle of its work. This run "
+            f"{'resumes the work' if joins else 'starts it again'}."
+        )
     try:
         folder.create(order.token)
         claim.write(id=order.token, started=time.time())
@@ -245,26 +259,75 @@ def run_as_job(
     _fork(order, folder, claim, work, outputs)
 
 
-def _wait_for(folder: JobFolder, seconds: float) -> Optional[Claim]:
-    """Return the claim of a job that ends within some seconds, None for one that is still running."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+@dataclass(frozen=True)
+class _Holder:
+    """The job that was the last to be started when its claim was found to be held."""
+
+    id: str
+    # Whether it had not ended. Otherwise its claim is held for a moment only, to list it or to start it again.
+    works: bool
+
+    @classmethod
+    def of(cls, folder: JobFolder) -> _Holder:
+        # In this order: a job that starts removes the end of the one before it, and then writes its own id.
+        job_id = str(folder.notes().get("id", ""))
+        return cls(job_id, folder.exists() and not folder.ended())
+
+
+def _wait_for(folder: JobFolder, order: JobOrder, joins: bool) -> Claim:
+    """Return the claim of a job that ends within some seconds. Ends the process when it is still running."""
+    begun = time.monotonic()
+    while True:
         time.sleep(_POLL)
         claim = folder.take()
         if claim is not None:
             return claim
-    return None
+        waited = time.monotonic() - begun
+        if waited < order.wait:
+            continue
+        holder = _Holder.of(folder)
+        if holder.works:
+            own = order.is_for(holder.id)
+            if not (joins or own):
+                _refuse_second(folder)
+            _say_running(folder, holder.id, joined=not own)
+            raise SystemExit(0)
+        if waited > order.wait + _HELD_BRIEFLY:
+            raise TaskError(
+                f"Another process holds the note of a finished job ({claim_path(folder.path)}). End that process, or "
+                "restart the Mac. Then run again."
+            )
 
 
-def _may_be_answered(folder: JobFolder, claim: Claim, order: JobOrder, joined: bool, keeps_answer: bool) -> bool:
+def _refuse_second(folder: JobFolder) -> None:
+    """Raise TaskError for work that another run is still doing, and that must not be taken for that of this task."""
+    subject, started = folder.told().get("subject"), folder.notes().get("started")
+    where = f" on '{subject}'" if subject else ""
+    since = time.strftime(", since %Y-%m-%dT%H:%M:%SZ", time.gmtime(started)) if started else ""
+    raise TaskError(
+        f"Another task is still running the same command{where} ({folder.module}{since}). This task has not run it. "
+        "Wait until the other has finished, then run again. The module mac_jobs waits for it, or ends it with state: "
+        "canceled."
+    )
+
+
+def _may_be_answered(
+    folder: JobFolder,
+    claim: Claim,
+    order: JobOrder,
+    joined: bool,
+    keeps_answer: Callable[[dict[str, Any]], bool],
+) -> bool:
     """Return whether the answer of a finished job is the answer to this call."""
     ended = folder.ended()
     if not ended:
         return False
-    if joined or claim.notes.get("id") in (order.token, order.waited_for):
+    if joined or order.is_for(str(claim.notes.get("id", ""))):
         return True
     fresh = time.time() - float(ended.get("at", 0)) < _FRESH
-    return keeps_answer and fresh and not folder.is_fetched() and ended.get("code") == 0
+    if not fresh or folder.is_fetched() or ended.get("code") != 0:
+        return False
+    return keeps_answer(folder.answered())
 
 
 def _refuse_dead(claim: Claim, order: JobOrder) -> None:
@@ -309,7 +372,7 @@ def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
     code = 1
     try:
         if not select.select([ending], [], [], order.wait)[0]:
-            _say_running(folder, joined=False)
+            _say_running(folder, order.token, joined=False)
             code = 0
         elif folder.ended():
             code = _answer(folder)
@@ -384,9 +447,8 @@ def _forget(folder: JobFolder, order: JobOrder) -> None:
     claim.release()
 
 
-def _say_running(folder: JobFolder, joined: bool) -> None:
-    notes = read_claim(folder.path)
-    running = {"id": str(notes.get("id", "")), "folder": folder.path, "joined": joined}
+def _say_running(folder: JobFolder, job_id: str, joined: bool) -> None:
+    running = {"id": job_id, "folder": folder.path, "joined": joined}
     _print(json.dumps({"changed": False, RUNNING: running}).encode() + b"\n")
 
 

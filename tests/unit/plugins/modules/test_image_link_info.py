@@ -99,6 +99,26 @@ def test_arguments_that_make_no_sense(
     assert "exception" not in end.result
 
 
+@pytest.mark.parametrize(
+    ("report", "kept"),
+    [
+        ({"verdict": "direct", "proof": "full"}, True),
+        ({"verdict": "direct", "proof": "sample"}, False),
+        ({"verdict": "not_found", "proof": "full"}, False),
+        ({"verdict": "wrong_sha256", "proof": "full"}, False),
+        ({"failed": True, "msg": "The link could not be checked."}, False),
+        ({}, False),
+    ],
+)
+def test_which_report_a_later_run_may_take(report: dict[str, Any], kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody fetched: not one that says what may have been mended since."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(image_link_info, "run_long_module", lambda *_args, **options: given.update(options))
+    monkeypatch.setattr(image_link_info, "AnsibleModule", lambda **_options: None)
+    image_link_info.main()
+    assert given["keeps_answer"](report) is kept
+
+
 def test_a_password_in_the_link_is_kept_out_of_all_output(look: Callable[..., Any]) -> None:
     module = SimpleNamespace(no_log_values=set())
     image_link_info._hide_credentials(module, "https://jane:hunter2@localhost/image.pvmp")

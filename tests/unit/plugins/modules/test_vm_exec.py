@@ -43,6 +43,14 @@ def path_test(path: str) -> list[str]:
     return powershell(f"if (Test-Path -LiteralPath '{path}') {{exit 0}} else {{exit 3}}")
 
 
+def test_two_equal_commands_are_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(vm_exec, "run_long_module", lambda *_args, **options: given.update(options))
+    monkeypatch.setattr(vm_exec, "AnsibleModule", lambda **_options: None)
+    vm_exec.main()
+    assert given == {"joins": False}
+
+
 def test_a_command(module_mac: Any, call: Any) -> None:
     a_vm(module_mac)
     ready(module_mac)

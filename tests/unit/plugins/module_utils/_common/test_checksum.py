@@ -67,6 +67,22 @@ def test_a_file_that_changes_is_not_hashed(image, monkeypatch):
         hash_file(str(image))
 
 
+@pytest.mark.parametrize("other", [b"another", None], ids=["replaced", "removed"])
+def test_a_file_in_whose_place_another_is_put_is_not_hashed(image, tmp_path, other):
+    """The open file is the old one to its end."""
+
+    def replace(_count, _size):
+        if other is None:
+            image.unlink(missing_ok=True)
+        elif not (tmp_path / "done").exists():
+            (tmp_path / "done").touch()
+            (tmp_path / "new").write_bytes(other)
+            (tmp_path / "new").replace(image)
+
+    with pytest.raises(TaskError, match="was changed while it was being read"):
+        hash_file(str(image), replace)
+
+
 def test_hashing_costs_what_the_hash_costs(tmp_path):
     """In time what hashlib takes for it (other programs take several times as much), and no memory."""
     path = tmp_path / "sparse.pvmp"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common import retry
 from ansible_collections.macops.parallels.plugins.module_utils._common.deps import load
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import LONGEST_PAUSE, Retries, RetryLater
@@ -52,6 +53,18 @@ def test_the_server_knows_better(pauses):
         Work(RetryLater("Busy.", after=9), RetryLater("Busy.", after=0), RetryLater("Busy.", 9999))
     )
     assert pauses == [9, 0, LONGEST_PAUSE]
+
+
+@pytest.mark.parametrize(("chance", "first", "asked"), [(0.0, 2.0, 8.0), (0.5, 2.25, 9.0), (1.0, 2.5, 10.0)])
+def test_a_pause_is_never_shorter_than_the_server_asks_for(pauses, monkeypatch, chance, first, asked):
+    monkeypatch.setattr(retry, "_chance", lambda: chance)
+    Retries(2, pauses.append).call(Work(RetryLater("Busy."), RetryLater("Busy.", after=8)))
+    assert pauses == [first, asked]
+
+
+def test_clients_that_failed_together_do_not_come_back_together(monkeypatch):
+    monkeypatch.undo()
+    assert len({retry.spread(10.0) for _number in range(20)}) > 10
 
 
 def test_there_is_an_end(pauses):

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder impo
     JobFolder,
     all_jobs,
     cancel_path,
+    claim_path,
     remove_stale,
 )
 from ansible_collections.macops.parallels.tests.support.waiting import wait_until
@@ -61,7 +65,8 @@ def work(job):
 notices = []
 try:
     run_as_job(JobOrder.from_environment(), "image_pack", {"name": folder}, work,
-               keeps_answer="keep" in sys.argv, notice=notices.append)
+               joins="alone" not in sys.argv, notice=notices.append,
+               keeps_answer=lambda answer: "keep" in sys.argv and answer["worker"] > 0)
 except TaskError as error:
     exit_with(1, failed=True, msg=error.message)
 except OSError as error:
@@ -226,6 +231,103 @@ def test_an_answer_that_nobody_fetched_is_not_kept_by_default(mac: Mac) -> None:
     wait_until(folder.ended)
     wait_until(lambda: not all_jobs()[0].running)
     assert mac.call(0, token="two")["worker"] == mac.begun()[1]
+
+
+def ended_unfetched(mac: Mac, *words: str) -> JobFolder:
+    """Return the folder of a job whose answer nobody has fetched."""
+    folder = JobFolder(running(mac.call(30, *words))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not all_jobs()[0].running)
+    return folder
+
+
+@contextlib.contextmanager
+def listed(folder: JobFolder, seconds: float) -> Iterator[None]:
+    """Hold the claim of a job for some seconds, as another process does for a moment."""
+    claim = folder.take()
+    assert claim is not None
+    timer = threading.Timer(seconds, claim.release)
+    timer.start()
+    yield
+    timer.join()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5], ids=["shorter than a call", "longer than a call"])
+@pytest.mark.parametrize("if_running", ["join", "fail"])
+def test_an_old_answer_is_not_taken_for_one_that_was_waited_for(mac: Mac, seconds: float, if_running: str) -> None:
+    """Its claim is held in the moment in which the task starts, but the job had ended before."""
+    with listed(ended_unfetched(mac), seconds):
+        answer = mac.call(0, token="two", if_running=if_running)
+    assert answer["worker"] == mac.begun()[1]
+    assert len(mac.begun()) == 2
+
+
+def test_its_own_old_answer_is_found_while_jobs_are_listed(mac: Mac) -> None:
+    with listed(ended_unfetched(mac), 0.8):
+        assert mac.call(30, waited_for="one")["worker"] == mac.begun()[0]
+
+
+def test_a_job_that_starts_over_an_old_answer_is_joined(mac: Mac) -> None:
+    folder = ended_unfetched(mac)
+    (mac.home / "enough").unlink()
+    claim = folder.take()
+    processes = []
+    for token in ("two", "three"):
+        processes.append(mac.start(30, token=token))
+        wait_until(lambda token=token: folder.attendance()[0] == token)
+    claim.release()
+    jobs = [running(json.loads(process.communicate(timeout=30)[0])) for process in processes]
+    assert sorted(job["joined"] for job in jobs) == [False, True]
+    (starter,) = {job["id"] for job in jobs}
+    mac.end()
+    wait_until(lambda: not all_jobs()[0].running)
+    for token in ("two", "three"):
+        assert mac.call(30, token=token, waited_for=starter)["worker"] == mac.begun()[1]
+
+
+def test_killed_work_is_begun_again_while_jobs_are_listed(mac: Mac) -> None:
+    job = running(mac.call(30))
+    os.kill(mac.begun()[0], signal.SIGKILL)
+    wait_until(lambda: not all_jobs()[0].running)
+    mac.end()
+    with listed(JobFolder(job["folder"]), 0.3):
+        assert mac.call(30, token="two")["worker"] == mac.begun()[1]
+
+
+def test_listing_takes_nobody_for_a_job(mac: Mac) -> None:
+    """Two that list the jobs at the same time, neither of which is the job."""
+    folder = ended_unfetched(mac)
+    with open(claim_path(folder.path), "rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        assert [state.running for state in all_jobs()] == [False]
+
+
+def test_work_that_is_not_joined(mac: Mac) -> None:
+    """Two equal commands are two commands; only the task that started one gets its answer."""
+    own = running(mac.call(30, "alone"))
+    refused = mac.call(30, "alone", token="two")
+    for words in ("on 'win11'", "image_pack", time.strftime("%Y-%m-%dT"), "has not run it", "mac_jobs"):
+        assert words in refused["msg"]
+    again = running(mac.call(30, "alone"))
+    assert (again["id"], again["joined"]) == ("one", False), "the first answer may have been lost on its way"
+    mac.end()
+    wait_until(lambda: not all_jobs()[0].running)
+    assert mac.call(30, "alone", waited_for=own["id"])["worker"] == mac.begun()[0]
+    assert mac.call(30, "alone", waited_for=own["id"])["worker"] == mac.begun()[0]
+    assert mac.call(30, "alone", token="two")["worker"] == mac.begun()[1]
+
+
+def test_short_work_that_is_not_joined_is_done_one_after_the_other(mac: Mac) -> None:
+    processes = [mac.start(0.6, "alone", token=token, wait=20) for token in ("one", "two", "three")]
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert sorted(answer["worker"] for answer in answers) == sorted(mac.begun())
+    assert len(set(mac.begun())) == 3
+
+
+def test_an_answer_that_nobody_fetched_is_no_answer_to_another_task(mac: Mac) -> None:
+    ended_unfetched(mac, "alone")
+    assert mac.call(0, "alone", token="two")["worker"] == mac.begun()[1]
 
 
 def test_canceled(mac: Mac) -> None:
