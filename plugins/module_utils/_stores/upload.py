@@ -257,9 +257,12 @@ class Upload:
 
     def _prove(self, body: Body) -> None:
         found = self._look()
-        if found is None or found.size != body.size:
+        if found is None or found.size != body.size or found.sha256 not in (None, self._sha256):
+            there = f"{found.size} bytes" if found else "nothing"
+            if found is not None and found.size == body.size:
+                there = f"other bytes (SHA-256 {found.sha256})"
             raise TaskError(
-                f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there "
+                f"{self._address} was published, but the store now has {there} there "
                 f"instead of {body.size} bytes. Check whether another program writes to that folder, then run the same "
                 "command again.",
                 url=self._address,
@@ -276,17 +279,26 @@ class Upload:
             return all(ours.read(len(block)) == block for block in self._store.blocks(name))
 
     def _remove_half_sent(self, body: Body, before: Stored | None) -> None:
-        """Remove an incomplete image from its final name, where the store let it get there."""
+        """Remove an incomplete image from its final name, where the store let it get there.
+
+        It may also be the transfer of another run with the same image: only what can have come from this run, and does
+        not grow any more, is removed.
+        """
         with contextlib.suppress(RetryLater, TaskError, OSError):
-            if self._store.atomic:
+            if self._store.atomic or not body.sent:
                 return
             # The server may notice the lost connection, and store what it has, only after us.
+            seen = before
             for pause in _SETTLE_PAUSES:
                 found = self._store.look(self._wanted.name)
                 if found is not None and found != before:
-                    if found.size < body.size and self._is_start_of_ours(found.name):
-                        self._store.delete(found.name)
-                    return
+                    if found.size > min(body.sent, body.size - 1):
+                        return
+                    if found == seen:
+                        if self._is_start_of_ours(found.name):
+                            self._store.delete(found.name)
+                        return
+                    seen = found
                 time.sleep(pause)
 
     @property
