@@ -452,8 +452,7 @@ KILLED = textwrap.dedent(
     """
     import sys
     from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
-    from ansible_collections.macops.parallels.plugins.module_utils._stores import upload as upload_module
-from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Stored, StoreOptions
+    from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
     from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
     from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
