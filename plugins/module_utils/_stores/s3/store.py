@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError, add_sentence
 from ..._common.files import BLOCK
+from ..._common.machine import this_machine
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..base import (
@@ -35,7 +36,6 @@ from ..base import (
     left_parts,
     part_name,
     removed,
-    this_host,
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts
@@ -588,7 +588,7 @@ class S3Store(Store):
         return json.dumps(about, sort_keys=True)
 
     def _mark(self, name: str, content: Content) -> int:
-        return mark_of(self._about(name, content), this_host())
+        return mark_of(self._about(name, content), this_machine())
 
 
 def public_url(bucket: str, key: str, region: str, endpoint: str | None) -> str:
