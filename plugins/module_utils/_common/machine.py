@@ -22,7 +22,7 @@ import sys
 import tempfile
 from typing import Optional
 
-from .files import atomic_write, flush_folder
+from .files import atomic_write, flush_folder, try_to_remove
 
 FOLDER = "~/.ansible/macops.parallels"
 # Where Linux keeps a random number that is made when the system is installed or first started.
@@ -82,8 +82,7 @@ def _make(path: str) -> Optional[str]:
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        try_to_remove(temporary)
     flush_folder(folder)
     return _read(path)
 
