@@ -39,6 +39,7 @@ from ..base import (
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts
+from .begun import forget, note_begun
 from .client import S3Client
 from .errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, Refused, unclear_look
 from .parts import (
@@ -274,6 +275,7 @@ class S3Store(Store):
         base = part_size_for(body.size, self._options.part_size)
         self._own, self._own_of = answer["UploadId"], self._about(name, body.content)
         self._own_size = base + self._mark(name, body.content)
+        note_begun(self._client.place.address(self._key(name)), answer["UploadId"])
         return answer["UploadId"]
 
     def _send_part(self, key: str, upload: str, part: Part, checksum: str) -> None:
@@ -349,6 +351,7 @@ class S3Store(Store):
         if not answer.get("ETag"):
             raise RetryLater(f"{self._client.place.host} did not confirm that the upload of {name} is complete.")
         self._own = None
+        forget(self._client.place.address(self._key(name)), sent.name)
         self._prove_digest(name, answer)
 
     def _prove_digest(self, name: str, completed: Mapping[str, Any]) -> None:
