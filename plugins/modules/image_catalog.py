@@ -150,7 +150,9 @@ options:
         description: Description that the portal shows to users.
         type: str
       file:
-        description: File name of the image in the store. By default it is built from name, version and architecture.
+        description:
+          - File name of the image in the store, C(<name>-<version>-<arch>.pvmp). This is also the default.
+          - Other names are refused, because O(state=absent) removes the file together with the record.
         type: str
       url:
         description:

@@ -16,9 +16,19 @@ from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .._common.retry import Retries, RetryLater
-from .._records.record import SCHEMA, identity, label, new_record, record_problems, sort_records
+from .._records.record import (
+    SCHEMA,
+    identity,
+    image_file,
+    label,
+    names_own_file,
+    new_record,
+    record_problems,
+    sort_records,
+)
 from .._stores.base import Conflict, Store
 from .._trust.seal import CATALOG, Seal, without_seal
+from .inventory import same_name
 
 _LARGEST = 32 * 1024 * 1024
 # A store without atomic writes may briefly return a partly written catalog.
@@ -194,6 +204,7 @@ class CatalogFile:
 
         def edit(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found = next((each for each in records if identity(each) == same), None)
+            _refuse_foreign_file(record, records)
             return [*(each for each in records if each is not found), _merged(found, record)]
 
         change = self.change(edit, f"the record of {label(record)}", check_mode)
@@ -235,6 +246,25 @@ class CatalogFile:
             self._sleep(_SETTLE)
         if self._seal is not None:
             self._seal.put(data)
+
+
+def _refuse_foreign_file(record: dict[str, Any], records: list[dict[str, Any]]) -> None:
+    """Raise TaskError if the file of a new record is not its image, or may be the file of another record."""
+    if not names_own_file(record):
+        raise TaskError(
+            f"The record cannot be added to the catalog: file must be {image_file(record)}, not {record['file']!r}. "
+            "Publish the image under that name, and omit 'file'.",
+            record=record,
+        )
+    for other in records:
+        if identity(other) == identity(record) or other.get("file_removed"):
+            continue
+        if same_name(other["file"]) == same_name(record["file"]):
+            raise TaskError(
+                f"The record of {label(record)} cannot be added to the catalog: its file {record['file']} is also the "
+                f"file of {label(other)}, except perhaps for upper and lower case. Publish the image as a new version.",
+                record=other,
+            )
 
 
 def _merged(found: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:

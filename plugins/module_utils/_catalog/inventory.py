@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +28,19 @@ def files_of(record: Mapping[str, Any]) -> list[str]:
 
 
 def needed_files(records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the names that the files of records may have, except for records marked C(file_removed)."""
-    return {name for record in records if not record.get("file_removed") for name in files_of(record)}
+    """Return the names that the files of records may have, except for records marked C(file_removed).
+
+    They are in the form of C(same_name).
+    """
+    return {same_name(name) for record in records if not record.get("file_removed") for name in files_of(record)}
+
+
+def same_name(name: str) -> str:
+    """Return a form of a file name that is equal for all names of which a store may have only one.
+
+    Folders on a Mac and on Windows servers ignore the case, and list accents decomposed.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 @dataclass
@@ -66,7 +78,7 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
         elif stored.size != record["size"]:
             inventory.wrong_size.append(name)
     known = needed_files(kept)
-    inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and name not in known]
+    inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and same_name(name) not in known]
     return inventory
 
 

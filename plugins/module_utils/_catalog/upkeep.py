@@ -19,11 +19,19 @@ from typing import Any, Callable
 from .._common.checksum import SIDECAR, parse_sidecar
 from .._common.errors import TaskError, add_sentence
 from .._common.retry import Retries
-from .._records.record import OF_WITHDRAWN, TIME_FORMAT, identity, label, natural_order
+from .._records.record import (
+    OF_WITHDRAWN,
+    TIME_FORMAT,
+    identity,
+    image_file,
+    label,
+    names_own_file,
+    natural_order,
+)
 from .._records.retention import Choice
 from .._stores.base import Store
 from .catalog import CatalogFile, Change
-from .inventory import files_of, needed_files
+from .inventory import files_of, needed_files, same_name
 
 Record = dict[str, Any]
 
@@ -67,6 +75,8 @@ class Upkeep:
         """Withdraw a version. Its record is kept, and so are its files unless C(remove_file) is set."""
 
         def edit(records: list[Record]) -> list[Record]:
+            if remove_file:
+                _refuse_foreign_files(choice.of(records))
             return self._each(records, choice, lambda record: self._withdrawn(record, reason, remove_file))
 
         change = self._change(edit, choice)
@@ -90,8 +100,10 @@ class Upkeep:
         chosen: set[tuple[str, str, str]] = set()
 
         def withdraw(records: list[Record]) -> list[Record]:
+            gone = choose(records)
+            _refuse_foreign_files(gone)
             chosen.clear()
-            chosen.update(identity(record) for record in choose(records))
+            chosen.update(identity(record) for record in gone)
             return [self._withdrawn(each, None, True) if identity(each) in chosen else each for each in records]
 
         marked = self._catalog.change(withdraw, what, self._check_mode)
@@ -172,7 +184,7 @@ class Upkeep:
         needed = needed_files(records)
         for record in gone:
             for name in files_of(record):
-                if name in needed:
+                if same_name(name) in needed:
                     continue
                 try:
                     if self._retries.call(lambda name=name: self._remove(name)):
@@ -189,3 +201,15 @@ class Upkeep:
 
     def _remove(self, name: str) -> bool:
         return self._store.look(name) is not None if self._check_mode else self._store.delete(name)
+
+
+def _refuse_foreign_files(gone: Iterable[Record]) -> None:
+    """Raise TaskError, before anything is changed, for a record whose file may not belong to it."""
+    for record in gone:
+        if not names_own_file(record):
+            raise TaskError(
+                f"The record of {label(record)} names the file {record['file']!r}, but its image is "
+                f"{image_file(record)}. Nothing was removed, because that file may not belong to the record. Correct "
+                "'file' in that record of catalog.json, or remove the record there. Then run the same command again.",
+                record=record,
+            )

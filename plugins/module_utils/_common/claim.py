@@ -20,7 +20,7 @@ import time
 from typing import Any, Callable, Optional
 
 from .errors import TaskError
-from .files import flush_file, flush_folder
+from .files import flush_file, flush_folder, try_to_remove
 
 _SCHEMA = 1
 
@@ -147,16 +147,18 @@ class Claim:
 
     def remove(self) -> None:
         """Remove the claim: nothing is left that it describes."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-        self.release()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Release the claim and leave its file in place; one without notes is removed."""
         if self.descriptor < 0:
             return
         if not self.notes and _is_same(self.path, self.descriptor):
-            os.unlink(self.path)
+            try_to_remove(self.path)
         os.close(self.descriptor)
         self.descriptor = -1
 

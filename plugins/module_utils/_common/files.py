@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -110,6 +111,14 @@ def remove_path(path: str) -> None:
         os.unlink(path)
 
 
+def try_to_remove(path: str) -> bool:
+    """Remove a temporary file; return whether that was done. Failures are ignored: the caller reports another error."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        return True
+    return False
+
+
 def flush_file(descriptor: int) -> None:
     """Return when the bytes of an open file are on the disk itself."""
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS, fsync alone leaves them in the drive's cache
@@ -138,8 +147,11 @@ def temporary_prefix(name: str) -> str:
     return f".{name.encode()[:200].decode(errors='ignore')}."  # a name has 255 bytes at most
 
 
-def atomic_write(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Write a small file so that any reader, at any time, finds either the old content or the whole new one."""
+def atomic_write(path: str, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Write a small file so that any reader, at any time, finds either the old content or the whole new one.
+
+    What need not survive a power cut is written faster when it is not C(durable).
+    """
     folder, name = os.path.split(path)
     folder = folder or "."
     descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(name), suffix=".tmp", dir=folder)
@@ -148,12 +160,15 @@ def atomic_write(path: str, data: bytes, mode: int = 0o644) -> None:
             os.fchmod(handle.fileno(), mode)
             handle.write(data)
             handle.flush()
-            flush_file(handle.fileno())
+            if durable:
+                flush_file(handle.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        # After an interrupt it may be renamed already: the interrupt is what has to be reported.
+        try_to_remove(temporary)
         raise
-    flush_folder(folder)
+    if durable:
+        flush_folder(folder)
 
 
 # What Linux calls the request that makes a file share the blocks of another (linux/fs.h).
@@ -171,7 +186,11 @@ def clone_file(source: str, target: str, mode: int) -> bool:
             libc = ctypes.CDLL(None, use_errno=True)
             if libc.clonefile(os.fsencode(source), os.fsencode(target), 0) != 0:
                 return False
-            os.chmod(target, mode)
+            try:
+                os.chmod(target, mode)
+            except BaseException:
+                try_to_remove(target)
+                raise
             return True
         return _share_blocks(source, target, mode)
     except (OSError, AttributeError):
@@ -185,7 +204,7 @@ def _share_blocks(source: str, target: str, mode: int) -> bool:
             fcntl.ioctl(descriptor, _FICLONE, read.fileno())
             os.fchmod(descriptor, mode)
         except BaseException:
-            os.unlink(target)
+            try_to_remove(target)
             raise
         finally:
             os.close(descriptor)

@@ -15,13 +15,13 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from .._common.claim import Claim, claim_path, is_claimed, read_claim
 from .._common.errors import TaskError
+from .._common.files import atomic_write
 
 ROOT = "~/.ansible/macops.parallels/jobs"
 # A run that watches a job polls it at least this often, in seconds.
@@ -184,10 +184,7 @@ class JobFolder:
     def _write(self, path: str, content: dict[str, Any]) -> None:
         # The folder may be removed while the job ends, and the disk may be full of the output of the job.
         with contextlib.suppress(OSError):
-            descriptor, temporary = tempfile.mkstemp(dir=self.path)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-                json.dump(content, handle)
-            os.replace(temporary, path)
+            atomic_write(path, json.dumps(content).encode(), 0o600, durable=False)
 
 
 def cancel_path(token: str) -> str:

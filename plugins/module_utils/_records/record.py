@@ -22,6 +22,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 # The fields that identify an image: two records with the same values describe the same image.
 IDENTITY = ("name", "version", "arch")
+_IMAGE_FILE = "{name}-{version}-{arch}" + IMAGE_SUFFIX
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -128,7 +129,7 @@ def new_record(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "title": given.get("name"),
-        "file": ("{name}-{version}-{arch}" + IMAGE_SUFFIX).format_map({**dict.fromkeys(IDENTITY), **given}),
+        "file": _IMAGE_FILE.format_map({**dict.fromkeys(IDENTITY), **given}),
         "description": "",
         "published_at": now.astimezone(timezone.utc).strftime(TIME_FORMAT),
         "state": "published",
@@ -162,6 +163,20 @@ def record_problems(record: Any, strict: bool = False) -> list[str]:
         if isinstance(source, Mapping):
             problems += [f"source.{field} is not a field" for field in source if field not in SOURCE_FIELDS]
     return problems
+
+
+def image_file(record: Mapping[str, Any]) -> str:
+    """Return the name of the image that a record describes."""
+    return _IMAGE_FILE.format_map(record)
+
+
+def names_own_file(record: Mapping[str, Any]) -> bool:
+    """Return whether the file that a record names is its image.
+
+    Anybody who may write to the store can edit the catalog. Without this check, the removal of a record would remove
+    whatever file it names.
+    """
+    return bool(record["file"] == image_file(record))
 
 
 def identity(record: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -10,13 +10,13 @@ import hashlib
 import os
 import re
 import secrets
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from .._common.errors import TaskError
+from .._common.machine import known_machine, this_machine
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Retries, RetryLater
@@ -316,7 +316,7 @@ def check_name(name: str) -> None:
 def part_name(name: str, content: Content | None = None) -> str:
     """Return a new temporary name for C(name), from which later runs on this machine see its owner and content."""
     mark = content.marks[0] if content and content.marks else _SMALL
-    return f".{name}.{mark}-{this_host()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+    return f".{name}.{mark}-{this_machine()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
 
 
 def is_part_of(found: str, name: str, content: Content) -> bool:
@@ -332,9 +332,10 @@ def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Pa
     another image, which the next run for that image resumes.
     """
     partials, useless = [], []
+    ours = known_machine()
     for stored in found:
         parsed = _PART.fullmatch(stored.name)
-        if parsed is None or parsed["host"] != this_host() or _runs(int(parsed["pid"], 16)):
+        if parsed is None or parsed["host"] != ours or _runs(int(parsed["pid"], 16)):
             continue
         if is_part_of(stored.name, name, content) and 0 < stored.size <= content.size:
             partials.append(Partial(stored.name, stored.size))
@@ -353,11 +354,6 @@ def is_worth_keeping(error: BaseException) -> bool:
 def removed(address: str) -> str:
     """Return the notice about a removed leftover of a killed run."""
     return f"Removed {address}, which a killed run left behind."
-
-
-def this_host() -> str:
-    """Return a short identifier of this account on this machine."""
-    return hashlib.sha256(f"{socket.gethostname()} {os.getuid()}".encode()).hexdigest()[:8]
 
 
 def _runs(pid: int) -> bool:
@@ -389,6 +385,5 @@ __all__ = [
     "left_parts",
     "part_name",
     "removed",
-    "this_host",
     "version_of",
 ]

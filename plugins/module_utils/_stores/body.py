@@ -63,6 +63,8 @@ class Body:
         self._block = max(_SMALLEST_BLOCK, min(BLOCK, rate_limit // 4)) if rate_limit else BLOCK
         # Bytes returned for sending since the body was opened, including those of failed attempts.
         self.sent = 0
+        # Called before the last block is returned, without which no server has the whole file.
+        self.before_end: Callable[[], None] = lambda: None
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise TaskError(f"{path} is not a file. Use the path of the packed image.", path=path)
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
@@ -153,6 +155,7 @@ class Body:
         self._hasher.update(block)
         if self.offset + len(block) == self.size:
             self._prove()
+            self.before_end()
         self.offset += len(block)
         (report or self._report)(self.offset, self.size)
         return block

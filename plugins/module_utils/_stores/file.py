@@ -16,7 +16,7 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
-from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes
+from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, try_to_remove
 from .._common.notice import Notice, unheard
 from .._common.retry import RetryLater
 from .._common.space import in_words
@@ -194,7 +194,7 @@ class FileStore(Store):
                     raise FileExistsError(final) from error
                 os.rename(part, final)
         else:
-            os.unlink(part)
+            try_to_remove(part)  # it is published; the next run removes the other name
 
     def discard(self, sent: Sent) -> None:
         self._remove(sent.name)
@@ -280,10 +280,7 @@ class FileStore(Store):
         return os.path.join(self._folder, name)
 
     def _remove(self, name: str) -> bool:
-        with contextlib.suppress(OSError):
-            os.unlink(self._path(name))
-            return True
-        return False
+        return try_to_remove(self._path(name))
 
     def _remove_useless(self, name: str, content: Content, notice: Notice) -> None:
         """Remove what killed runs have left, except what can be resumed."""

@@ -21,6 +21,7 @@ from .body import Body
 
 # Seconds that a server may take to notice a lost connection.
 _SETTLE_PAUSES = (0.2, 0.3, 0.5, 1.0, 2.0)
+_SIDECAR_TYPE = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Upload:
         self._suspicious = False
         self._told_of_restart = False
         self._sha256 = wanted.sha256
+        # The old image that is being replaced, and its checksum file, which was removed.
+        self._aside: tuple[Stored | None, bytes] | None = None
         self._address = store.link(wanted.name)
 
     def run(self) -> Uploaded:
@@ -146,13 +149,11 @@ class Upload:
         )
         if self._check_mode:
             return True
-        if before is not None:
-            # The old sidecar would make new bytes of the same size look like the old ones.
-            self._retries.call(lambda: self._store.delete(self._sidecar_name))
         try:
             changed = self._send_and_publish(body, before, overwrite)
         except BaseException:
             self._remove_half_sent(body, before)
+            self._put_sidecar_back()
             raise
         self._sha256 = self._sha256 or body.sha256
         self._prove(body)
@@ -163,6 +164,11 @@ class Upload:
 
         After any failure, what the store can resume is left there for the next run.
         """
+        if before is not None and not self._store.staged:
+            if self._retries.call(lambda: self._store.atomic):
+                body.before_end = self._set_sidecar_aside
+            else:
+                self._set_sidecar_aside()
         sending, publishing = self._retries.begin(), self._retries.begin()
         sent: Sent | None = None
         while True:
@@ -176,6 +182,8 @@ class Upload:
                 sent = self._proven(sent, body)
                 if sent is None:
                     continue
+                if before is not None and self._store.staged:
+                    self._set_sidecar_aside()
                 self._store.publish(self._wanted.name, sent, overwrite)
                 return True
             except Conflict:
@@ -257,9 +265,12 @@ class Upload:
 
     def _prove(self, body: Body) -> None:
         found = self._look()
-        if found is None or found.size != body.size:
+        if found is None or found.size != body.size or found.sha256 not in (None, self._sha256):
+            there = f"{found.size} bytes" if found else "nothing"
+            if found is not None and found.size == body.size:
+                there = f"other bytes (SHA-256 {found.sha256})"
             raise TaskError(
-                f"{self._address} was published, but the store now has {found.size if found else 'nothing'} there "
+                f"{self._address} was published, but the store now has {there} there "
                 f"instead of {body.size} bytes. Check whether another program writes to that folder, then run the same "
                 "command again.",
                 url=self._address,
@@ -276,25 +287,89 @@ class Upload:
             return all(ours.read(len(block)) == block for block in self._store.blocks(name))
 
     def _remove_half_sent(self, body: Body, before: Stored | None) -> None:
-        """Remove an incomplete image from its final name, where the store let it get there."""
+        """Remove an incomplete image from its final name, where the store let it get there.
+
+        It may also be the transfer of another run with the same image: only what can have come from this run, and does
+        not grow any more, is removed.
+        """
         with contextlib.suppress(RetryLater, TaskError, OSError):
-            if self._store.atomic:
+            if self._store.atomic or not body.sent:
                 return
             # The server may notice the lost connection, and store what it has, only after us.
+            seen = before
             for pause in _SETTLE_PAUSES:
                 found = self._store.look(self._wanted.name)
                 if found is not None and found != before:
-                    if found.size < body.size and self._is_start_of_ours(found.name):
-                        self._store.delete(found.name)
-                    return
+                    if found.size > min(body.sent, body.size - 1):
+                        return
+                    if found == seen:
+                        if self._is_start_of_ours(found.name):
+                            self._store.delete(found.name)
+                        return
+                    seen = found
                 time.sleep(pause)
 
     @property
     def _sidecar_name(self) -> str:
         return self._wanted.name + SIDECAR
 
+    # The order when an image is replaced. The old checksum file must not lie beside the new bytes: the next run would
+    # take them for the old ones, if they have the same size. The new one must not lie beside the old bytes, either. No
+    # store replaces both at once, so there is a moment without a checksum file, which misleads nobody. To keep it
+    # short, the new bytes are sent first, and the old pair stays whole meanwhile:
+    # 1. send the image under a temporary name, and verify it
+    # 2. remove the old checksum file
+    # 3. publish the image
+    # 4. write the new checksum file
+    # If step 3 fails and the old image is still there, the old checksum file is put back. Only a kill between 2 and 3
+    # leaves the old image without it.
+    # Some servers have no temporary names: there, sending is publishing. If they replace the old image only after the
+    # last byte has arrived, step 2 comes before the last block is sent. The others overwrite the old image from its
+    # first byte on, so step 2 must come first.
+
+    def _set_sidecar_aside(self) -> None:
+        """Remove the old checksum file, and keep what is needed to put it back."""
+        found = self._read_sidecar()
+        if found is None:
+            return
+        if self._aside is None:
+            self._aside = (self._look(), found[0])
+        try:
+            self._retries.call(lambda: self._store.delete(self._sidecar_name))
+        except TaskError as error:
+            # Some credentials may write, but not remove. A checksum file without a checksum misleads nobody, either.
+            try:
+                self._write_sidecar(f"# {self._wanted.name} is being replaced.\n".encode())
+            except TaskError:
+                raise error from None
+
+    def _put_sidecar_back(self) -> None:
+        """Write the old checksum file again, if the image that it describes is certainly still there."""
+        if self._aside is None:
+            return
+        there, data = self._aside
+        try:
+            found = self._store.look(self._wanted.name)
+            if found is None or found != there:
+                return
+            if found.version is not None or found.sha256 is not None:
+                self._store.write(self._sidecar_name, data, _SIDECAR_TYPE)
+                return
+        except (RetryLater, TaskError, Conflict, OSError):
+            pass
+        self._notice(
+            f"The upload was interrupted while it replaced {self._address}. The checksum file {self._sidecar_name} was "
+            "removed before, and could not be put back. Run the same command again."
+        )
+
+    def _read_sidecar(self) -> tuple[bytes, str] | None:
+        return self._retries.call(lambda: self._store.read(self._sidecar_name))
+
+    def _write_sidecar(self, data: bytes) -> None:
+        self._retries.call(lambda: self._store.write(self._sidecar_name, data, _SIDECAR_TYPE))
+
     def _published_digest(self) -> str | None:
-        found = self._retries.call(lambda: self._store.read(self._sidecar_name))
+        found = self._read_sidecar()
         if found is None:
             return None
         return parse_sidecar(found[0].decode("utf-8", errors="replace"), self._wanted.name).sha256
@@ -306,8 +381,7 @@ class Upload:
         if self._published_digest() == self._sha256:
             return False
         if not self._check_mode:
-            line = line_for(self._sha256, self._wanted.name).encode()
-            self._retries.call(lambda: self._store.write(self._sidecar_name, line, "text/plain; charset=utf-8"))
+            self._write_sidecar(line_for(self._sha256, self._wanted.name).encode())
         return True
 
     def _occupied(self, found: Stored | None, body: Body) -> TaskError:

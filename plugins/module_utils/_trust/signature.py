@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import Callable, Optional
 
 from .._common.errors import TaskError
+from .._common.files import try_to_remove
 
 NAMESPACE = "macops.parallels"
 
@@ -245,7 +246,7 @@ def _in_file(signature: str) -> Iterator[str]:
             handle.write(signature)
         yield path
     finally:
-        os.unlink(path)
+        try_to_remove(path)
 
 
 def _local(moment: datetime) -> str:

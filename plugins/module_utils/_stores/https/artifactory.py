@@ -10,6 +10,7 @@ already has under any name: so each image is first deployed by its checksum alon
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Callable
 from urllib.parse import quote, urlsplit
@@ -17,8 +18,8 @@ from urllib.parse import quote, urlsplit
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.session import GONE
-from ..base import Conflict, Sent, Stored, StoreFull
-from ..body import Body, WrongFile
+from ..base import Conflict, Sent, Stored, StoreFull, part_name
+from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
 
@@ -57,30 +58,55 @@ class ArtifactoryWriter(PlainPutWriter):
     def send(self, name: str, body: Body, overwrite: bool, after: Any) -> Sent:
         if not overwrite and self._look(name) is not None:
             raise Conflict(name)
-        if not self._deploy_by_checksum(name, body, overwrite):
-            self._judge(self._put(name, body, overwrite, {"X-Checksum-Sha256": body.expected or ""}), name, overwrite)
+        if self._deploy_by_checksum(name, body, overwrite):
+            deployed = body.expected
+        else:
+            response = self._put(name, body, overwrite, {"X-Checksum-Sha256": body.expected or ""})
+            self._judge(response, name, overwrite)
+            deployed = _digest(response)
         kept = self._look(name)
         if kept is not None and kept.size == body.size and kept.sha256 in (None, body.sha256):
             return Sent(name, body.size)
-        # A repository may be configured to accept files without comparing their checksum.
-        self._folder.request("DELETE", name).close()
+        if kept is not None:
+            # A repository may be configured to accept files without comparing their checksum.
+            if deployed is None or kept.sha256 != deployed:  # another writer has the name now, or nothing shows whose
+                raise Conflict(name)
+            self._folder.request("DELETE", name).close()
         raise RetryLater(f"{self._folder.host} stored other bytes for {name} than those that were sent.")
 
     def _deploy_by_checksum(self, name: str, body: Body, overwrite: bool) -> bool:
-        """Return whether Artifactory already had these bytes; then they now exist under the name, too."""
-        if body.expected is None:
+        """Return whether Artifactory already had these bytes; then they now exist under the name, too.
+
+        The local file is compared before they get the name: afterwards, nobody could tell them from those of another
+        writer with the same image, and so they could not be removed again.
+        """
+        if body.expected is None or not self._has_bytes(name, body):
             return False
-        headers = {"X-Checksum-Deploy": "true", "X-Checksum-Sha256": body.expected}
-        response = self._folder.request("PUT", name, headers, b"", answer_timeout=self._folder.patience(body.size))
-        if response.status_code in GONE:
+        self._compare(body)
+        response = self._put_checksum(name, body)
+        if response.status_code in GONE:  # they were removed since
             return False
         self._judge(response, name, overwrite)
-        try:
-            self._compare(body)
-        except WrongFile:
-            self._folder.request("DELETE", name)
-            raise
         return True
+
+    def _has_bytes(self, name: str, body: Body) -> bool:
+        """Return whether Artifactory has these bytes under any name, by deploying them under a temporary one."""
+        if not self.removes:  # neither could the temporary name
+            return True
+        probe = part_name(name)
+        try:
+            response = self._put_checksum(probe, body)
+            if response.status_code in GONE:
+                return False
+            self._folder.judge(response, "upload")
+        finally:
+            with contextlib.suppress(RetryLater, TaskError):
+                self._folder.request("DELETE", probe).close()
+        return True
+
+    def _put_checksum(self, name: str, body: Body) -> Any:
+        headers = {"X-Checksum-Deploy": "true", "X-Checksum-Sha256": body.expected or ""}
+        return self._folder.request("PUT", name, headers, b"", answer_timeout=self._folder.patience(body.size))
 
     @staticmethod
     def _compare(body: Body) -> None:
@@ -153,6 +179,13 @@ def _object(response: Any) -> dict[str, Any]:
     except (ValueError, OSError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _digest(response: Any) -> str | None:
+    """Return the SHA-256 of what Artifactory has received, from its answer."""
+    checksums = _object(response).get("checksums")
+    digest = checksums.get("sha256") if isinstance(checksums, dict) else None
+    return digest.lower() if isinstance(digest, str) else None
 
 
 def _name(entry: dict[str, Any]) -> str:

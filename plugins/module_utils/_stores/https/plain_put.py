@@ -29,6 +29,8 @@ class PlainPutWriter:
 
     kind = "put"
     tried = True
+    # False where a file that was written could not be removed again.
+    removes = True
     atomic = False
     staged = False
     resumes = False
@@ -64,13 +66,13 @@ class PlainPutWriter:
         if response.status_code == 401:
             self._folder.judge(response, "upload")
         if response.status_code not in (200, 204, *GONE):
-            self.tried = False
+            self.tried = self.removes = False
             return
         try:
             self._folder.probe(probe)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
-                self._folder.request("DELETE", probe)
+                self.removes = self._folder.request("DELETE", probe).status_code in (200, 202, 204, *GONE)
 
     def can_resume(self, name: str, write: bool) -> bool | None:
         return self.resumes

@@ -211,8 +211,9 @@ class WebDavWriter:
         if not conditional:
             self._replace(name, data, content_type)
             return
-        with WebDavLock(self._folder, name, self._sleep).held():
-            if self._version(name) != expected:
+        lock = WebDavLock(self._folder, name, self._sleep)
+        with lock.held():
+            if self._version(name) != expected or lock.is_lost():
                 raise Conflict(name)
             self._replace(name, data, content_type)
 

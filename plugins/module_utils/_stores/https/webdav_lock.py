@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from typing import Callable
+from urllib.parse import urlsplit
 
 from ..._http.session import GONE
+from ..base import part_name
 from ..folder_lock import FolderLock
 from .folder import HttpFolder
 from .propfind import propfind, seconds
@@ -22,9 +24,12 @@ class WebDavLock(FolderLock):
     disabled on many servers.
     """
 
+    recursive = True
+
     def __init__(self, folder: HttpFolder, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(sleep)
         self._folder = folder
+        self._file = name
         self._name = f".{name}.lock/"
 
     @property
@@ -34,19 +39,62 @@ class WebDavLock(FolderLock):
     def age(self) -> float | None:
         response, entries = propfind(self._folder, self._name, 0)
         if response.status_code == 207:
-            now = seconds(response.headers.get("Date", ""))
-            modified = entries[0].modified if entries else None
-            return max(0.0, now - modified) if now is not None and modified is not None else 0.0
+            return _age(seconds(response.headers.get("Date", "")), entries[0].modified if entries else None)
         if response.status_code not in GONE:  # a server without folder listings
             response = self._folder.get("GET", self._name)
             response.close()
         return None if response.status_code in GONE else 0.0
 
     def _make(self) -> bool:
-        response = self._folder.request("MKCOL", self._name)
+        return self._make_folder(self._name)
+
+    def _make_folder(self, name: str) -> bool:
+        response = self._folder.request("MKCOL", name)
         if response.status_code == 401:
             self._folder.judge(response, "upload")
-        return response.status_code == 201
+        return bool(response.status_code == 201)
 
     def _remove(self) -> None:
-        self._folder.request("DELETE", self._name, {"Depth": "infinity"})
+        self._delete(self._name)
+
+    def _delete(self, name: str) -> bool:
+        response = self._folder.request("DELETE", name, {"Depth": "infinity"})
+        if response.status_code in GONE:
+            return False
+        self._folder.judge(response, "removal of a lock")
+        return True
+
+    def _marks(self) -> dict[str, float] | None:
+        response, entries = propfind(self._folder, self._name, 1)
+        if response.status_code in GONE:
+            return {}
+        if response.status_code != 207:
+            return None
+        now = seconds(response.headers.get("Date", ""))
+        own = self._name.rstrip("/")
+        return {entry.name: _age(now, entry.modified) for entry in entries if entry.name != own}
+
+    def _make_mark(self, mark: str) -> bool:
+        return self._make_folder(f"{self._name}{mark}/")
+
+    def _remove_mark(self, mark: str) -> bool:
+        return self._delete(f"{self._name}{mark}/")
+
+    def _rename_away(self, mark: str) -> bool:
+        away = part_name(self._file) + "/"
+        address = self._folder.address(away)
+        # Behind a proxy that terminates TLS, some servers take our https:// for the address of another server.
+        for destination in (address, urlsplit(address).path):
+            headers = {"Destination": destination, "Overwrite": "F"}
+            status = self._folder.request("MOVE", f"{self._name}{mark}/", headers).status_code
+            if status in (200, 201, 204):
+                self._delete(away)
+                return True
+            if status not in (400, 502):
+                return False
+        return False
+
+
+def _age(now: float | None, modified: float | None) -> float:
+    """Return an age in seconds, 0 if it is not known."""
+    return max(0.0, now - modified) if now is not None and modified is not None else 0.0

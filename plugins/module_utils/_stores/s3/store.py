@@ -18,8 +18,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from ..._common.errors import TaskError
+from ..._common.errors import TaskError, add_sentence
 from ..._common.files import BLOCK
+from ..._common.machine import this_machine
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..base import (
@@ -35,10 +36,10 @@ from ..base import (
     left_parts,
     part_name,
     removed,
-    this_host,
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts
+from .begun import forget, note_begun
 from .client import S3Client
 from .errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, Refused, unclear_look
 from .parts import (
@@ -274,6 +275,7 @@ class S3Store(Store):
         base = part_size_for(body.size, self._options.part_size)
         self._own, self._own_of = answer["UploadId"], self._about(name, body.content)
         self._own_size = base + self._mark(name, body.content)
+        note_begun(self._client.place.address(self._key(name)), answer["UploadId"])
         return answer["UploadId"]
 
     def _send_part(self, key: str, upload: str, part: Part, checksum: str) -> None:
@@ -349,16 +351,62 @@ class S3Store(Store):
         if not answer.get("ETag"):
             raise RetryLater(f"{self._client.place.host} did not confirm that the upload of {name} is complete.")
         self._own = None
-        self._prove_digest(name)
+        forget(self._client.place.address(self._key(name)), sent.name)
+        self._prove_digest(name, answer)
 
-    def _prove_digest(self, name: str) -> None:
-        """Raise RetryLater if the resumed upload was that of another image with equal first parts."""
+    def _prove_digest(self, name: str, completed: Mapping[str, Any]) -> None:
+        """Raise RetryLater if the resumed upload was that of another image with equal first parts.
+
+        C(completed) is the store's answer to our request: it shows whether what has the name now is what we published.
+        """
         found = self.look(name)
-        if found is not None and found.sha256 not in (None, self._sha256):
-            self.delete(name)
-            raise RetryLater(
-                f"The unfinished upload of {name} was that of another image. The upload restarts from the beginning."
+        if found is None or found.sha256 in (None, self._sha256):
+            return
+        if found.version is None or plain(found.version) != plain(completed["ETag"]):
+            raise self._left_to_others(name)
+        version = completed.get("VersionId")
+        if version not in (None, "null"):  # without versions, "null" is the ID of whatever is there
+            self._remove_own(name, VersionId=version)
+        else:
+            self._remove_while(name, found.version)
+        raise RetryLater(
+            f"The unfinished upload of {name} was that of another image. The upload restarts from the beginning."
+        )
+
+    def _remove_while(self, name: str, etag: str) -> None:
+        """Remove a file if it still has that ETag, else raise Conflict."""
+        try:
+            self._remove_own(name, {"If-Match": etag})
+        except Refused as refused:
+            if refused.code not in NOT_SUPPORTED:
+                raise self._left_to_others(name) from refused
+            found = self.look(name)
+            if found is not None and found.version != etag:
+                raise self._left_to_others(name) from refused
+            self._remove_own(name)
+
+    def _remove_own(self, name: str, conditions: Mapping[str, str] | None = None, **parameters: Any) -> None:
+        """Remove what this run has published. Raises Refused when the conditions fail or are not supported."""
+        accept = (*CONDITION_FAILED, *_IN_CONFLICT, *NOT_SUPPORTED) if conditions else ()
+        try:
+            self._client.call("delete_object", (*NOT_FOUND, *accept), conditions, Key=self._key(name), **parameters)
+        except Refused as refused:
+            if refused.code not in NOT_FOUND:
+                raise
+        except TaskError as error:
+            add_sentence(
+                error,
+                f"{self._client.place.address(self._key(name))} has the metadata of another image, so it must not be "
+                "used. Remove it, then run the same command again.",
             )
+            raise
+
+    def _left_to_others(self, name: str) -> Conflict:
+        self._notice(
+            f"Another writer has just published {self._client.place.address(self._key(name))}. It was not removed, "
+            "because it is not what this run has published."
+        )
+        return Conflict(name)
 
     def _is_published(self, name: str, size: int) -> bool:
         """Return whether exactly these bytes have the final name, by a request whose answer was lost."""
@@ -543,7 +591,7 @@ class S3Store(Store):
         return json.dumps(about, sort_keys=True)
 
     def _mark(self, name: str, content: Content) -> int:
-        return mark_of(self._about(name, content), this_host())
+        return mark_of(self._about(name, content), this_machine())
 
 
 def public_url(bucket: str, key: str, region: str, endpoint: str | None) -> str:

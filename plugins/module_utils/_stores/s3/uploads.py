@@ -18,6 +18,7 @@ from typing import Any
 from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
+from .begun import forget, has_begun
 from .client import S3Client
 from .errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
 from .parts import (
@@ -106,11 +107,13 @@ class Uploads:
 
     def abort(self, key: str, upload: str) -> bool:
         """Abort an upload; return whether it existed."""
+        existed = True
         try:
             self._client.call("abort_multipart_upload", GONE_UPLOAD, Key=key, UploadId=upload)
         except Refused:
-            return False
-        return True
+            existed = False
+        forget(self._client.place.address(key), upload)
+        return existed
 
     def sort_out(self, key: str, size: int, mark: int, notice: Notice) -> tuple[Unfinished, int] | None:
         """Return the best upload that can be resumed, and its part size; abort useless uploads.
@@ -125,14 +128,17 @@ class Uploads:
                 ours.append((upload, part_size))
             elif upload.age > STALE:
                 self._abort_with_notice(key, upload, "it received nothing for a day", notice)
-            elif upload.parts and is_from(max(part.size for part in upload.parts), mark):
+            elif upload.parts and self._is_ours(key, upload, max(part.size for part in upload.parts), mark):
                 self._abort_with_notice(key, upload, "this host started it with other bytes or options", notice)
         ours.sort(key=lambda found: found[0].size)
         best = ours.pop() if ours else None
         for upload, part_size in ours:
-            if is_from(part_size, mark):
+            if self._is_ours(key, upload, part_size, mark):
                 self._abort_with_notice(key, upload, "another upload of the same image has more bytes", notice)
         return best
+
+    def _is_ours(self, key: str, upload: Unfinished, part_size: int, mark: int) -> bool:
+        return is_from(part_size, mark) and has_begun(self._client.place.address(key), upload.name)
 
     def _abort_with_notice(self, key: str, upload: Unfinished, why: str, notice: Notice) -> None:
         what = f"an unfinished upload of {self._client.place.address(key)} with {upload.size} bytes"

@@ -238,9 +238,10 @@ class SftpStore(Store):
         if if_version is None and not if_absent:
             self._replace(name, data)
             return
-        with _SftpLock(self, name, self._sleep).held():
+        lock = _SftpLock(self, name, self._sleep)
+        with lock.held():
             found = self.read(name)
-            if (found[1] if found else None) != if_version:
+            if (found[1] if found else None) != if_version or lock.is_lost():
                 raise Conflict(name)
             self._replace(name, data)
 
@@ -388,7 +389,7 @@ class _SftpLock(FolderLock):
         super().__init__(sleep)
         self._store = store
         self._path = store.path(f".{name}.lock")
-        self._now = store.path(part_name(name))
+        self._file = name
 
     @property
     def address(self) -> str:
@@ -400,26 +401,66 @@ class _SftpLock(FolderLock):
                 made = sftp.stat(self._path).st_mtime
             except FileNotFoundError:
                 return None
-            sftp.mkdir(self._now)
-            now = sftp.stat(self._now).st_mtime
-            sftp.rmdir(self._now)
-        return max(0.0, float(now - made))
+            return max(0.0, self._now(sftp) - made)
+
+    def _now(self, sftp: Any) -> float:
+        path = self._store.path(part_name(self._file))
+        sftp.mkdir(path)
+        now = sftp.stat(path).st_mtime
+        sftp.rmdir(path)
+        return float(now)
 
     def _make(self) -> bool:
         with self._store._words("write to") as sftp:
-            try:
-                sftp.mkdir(self._path)
-            except PermissionError:
-                raise
-            except OSError as error:
-                if error.errno is None:  # "Failure": it exists
-                    return False
-                raise
+            return self._make_folder(sftp, self._path)
+
+    @staticmethod
+    def _make_folder(sftp: Any, path: str) -> bool:
+        try:
+            sftp.mkdir(path)
+        except OSError as error:
+            if error.errno is None:  # "Failure": it exists
+                return False
+            raise
         return True
 
     def _remove(self) -> None:
-        with self._store._words("write to") as sftp:
+        with self._store._words("write to") as sftp, contextlib.suppress(FileNotFoundError):
             sftp.rmdir(self._path)
+
+    def _marks(self) -> dict[str, float]:
+        with self._store._words("write to") as sftp:
+            try:
+                found = sftp.listdir_attr(self._path)
+            except FileNotFoundError:
+                return {}
+            now = self._now(sftp) if found else 0.0
+        return {each.filename: max(0.0, now - (each.st_mtime or now)) for each in found}
+
+    def _make_mark(self, mark: str) -> bool:
+        with self._store._words("write to") as sftp:
+            try:
+                return self._make_folder(sftp, posixpath.join(self._path, mark))
+            except FileNotFoundError:  # the lock was removed
+                return False
+
+    def _remove_mark(self, mark: str) -> bool:
+        with self._store._words("write to") as sftp:
+            try:
+                sftp.rmdir(posixpath.join(self._path, mark))
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _rename_away(self, mark: str) -> bool:
+        away = self._store.path(part_name(self._file))
+        with self._store._words("write to") as sftp:
+            try:
+                sftp.rename(posixpath.join(self._path, mark), away)
+            except FileNotFoundError:
+                return False
+            sftp.rmdir(away)
+        return True
 
 
 def _is_file(attributes: Any) -> bool:

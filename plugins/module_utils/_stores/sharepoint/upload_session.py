@@ -4,6 +4,9 @@
 # PRIVATE to this collection: not for use from outside of it.
 """Upload sessions of Microsoft Graph, and the notes by which a later run resumes them after a kill.
 
+A note counts on this machine only: imaging copies it to others, whose runs must not take over or cancel what this one
+is still sending.
+
 A session's address grants access to anyone who knows it. So it is kept in a file that only the user can read, and never
 shown. The content of a session cannot be read before it is published. So the SHA-256 of its content is kept with the
 address: it is recorded before the last byte of each range is sent, and compared with the file before a run resumes.
@@ -23,6 +26,7 @@ from typing import Any, Callable, Optional
 
 from ..._common.claim import Claim
 from ..._common.errors import TaskError
+from ..._common.machine import known_machine, this_machine
 
 FOLDER = "~/.ansible/macops.parallels/uploads"
 _OPERATION = "upload session"
@@ -89,8 +93,11 @@ class SessionNotes:
         return self._claim is not None
 
     def session(self) -> Optional[Session]:
-        """Return the session that an earlier run has left."""
-        return Session.of(self._claim.notes) if self._claim is not None else None
+        """Return the session that an earlier run on this machine has left."""
+        machine = known_machine()
+        if self._claim is None or machine is None or self._claim.notes.get("machine") != machine:
+            return None
+        return Session.of(self._claim.notes)
 
     def is_of(self, marks: Sequence[str]) -> bool:
         """Return whether that session is for a file with one of these marks."""
@@ -102,7 +109,7 @@ class SessionNotes:
         if self._claim is not None:
             with contextlib.suppress(OSError):
                 session.noted = True
-                self._claim.write(operation=_OPERATION, marks=list(marks), **session.notes())
+                self._claim.write(operation=_OPERATION, machine=this_machine(), marks=list(marks), **session.notes())
 
     def forget(self) -> None:
         """Write down that the session no longer exists. The note stays ours."""

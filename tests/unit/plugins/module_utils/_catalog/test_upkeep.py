@@ -79,6 +79,13 @@ class Images:
     def remove(self, version: str, **options: Any) -> Done:
         return self.upkeep(**options).remove(by_name(Choice("win11", version)), "the removal")
 
+    def edit(self, change: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Change the records as somebody else does who may write to the store."""
+        path = self.folder / "catalog.json"
+        document = json.loads(path.read_text())
+        change(document["records"])
+        path.write_text(json.dumps(document))
+
     @property
     def records(self) -> dict[str, dict[str, Any]]:
         return {f"{each['version']} {each['arch']}": each for each in self.catalog().read().records}
@@ -271,11 +278,118 @@ def test_a_named_version_is_removed(images: Images) -> None:
 
 def test_a_file_that_another_record_needs_stays(images: Images) -> None:
     images.publish("1.3")
-    images.catalog().add({**images.records["1.0 arm64"], "version": "1.4"})
+    images.edit(lambda records: records.append({**images.records["1.0 arm64"], "version": "1.4"}))
     images.retire(Rule(keep=3))
     assert "win11-1.0-arm64.pvmp" in images.names
     assert set(images.records) == {"1.2 arm64", "1.2 x86_64", "1.3 arm64", "1.4 arm64"}
     images.assert_true()
+
+
+FOREIGN_FILES = [
+    "catalog.json",
+    "catalog.json.sig",
+    "index.html",
+    "other-team.dmg",
+    "other-team.pvmp",
+    # Of another record, of this record but not its image, and of a version that no record has.
+    "win11-1.2-arm64.pvmp",
+    "win11-1.0-x86_64.pvmp",
+    "win11-1.0-arm64.pvmp.sha256",
+    "win11-0.9-arm64.pvmp",
+    # Another file on some disks, the same on others.
+    "Win11-1.0-ARM64.pvmp",
+    "win11-1.0-arm64.PVMP",
+    "win11-1.0-arm64.pvmp ",
+    "win\u0131\u03081-1.0-arm64.pvmp",
+    "\x7fwin11-1.0-arm64.pvmp",
+]
+
+
+class TestForeignFiles:
+    """Whoever may write to the store may edit the catalog: what a record names is not proven to be its image."""
+
+    @pytest.fixture
+    def edited(self, images: Images) -> Callable[[str], None]:
+        """Return a function that makes the record of 1.0 name another file, which exists."""
+
+        def edit(file: str) -> None:
+            if not (images.folder / file).exists():
+                (images.folder / file).write_text("Somebody needs this.")
+            images.edit(lambda records: records[0].update(file=file))
+            assert images.records["1.0 arm64"]["file"] == file
+
+        return edit
+
+    @pytest.mark.parametrize("file", FOREIGN_FILES)
+    @pytest.mark.parametrize(
+        "remove",
+        [
+            lambda images, check_mode: images.retire(check_mode=check_mode),
+            lambda images, check_mode: images.remove("1.0", check_mode=check_mode),
+            lambda images, check_mode: images.upkeep(check_mode=check_mode).withdraw(
+                Choice("win11", "1.0"), "No VPN.", remove_file=True
+            ),
+        ],
+        ids=["retire", "remove", "withdraw"],
+    )
+    def test_nothing_is_removed(
+        self, images: Images, edited: Callable[[str], None], file: str, remove: Callable[[Images, bool], Done]
+    ) -> None:
+        edited(file)
+        before = {path.name: path.read_bytes() for path in images.folder.iterdir()}
+        for check_mode in (True, False):
+            with pytest.raises(
+                TaskError, match=r"record of win11-1.0-arm64 names the file .* Nothing was removed"
+            ) as e:
+                remove(images, check_mode)
+            assert e.value.message.isprintable()
+        assert {path.name: path.read_bytes() for path in images.folder.iterdir()} == before
+
+    @pytest.mark.parametrize(
+        "file", ["a/win11-1.0-arm64.pvmp", "../win11-1.0-arm64.pvmp", "..\\a.pvmp", "..", ".win11.part", "a\nb"]
+    )
+    def test_a_catalog_with_such_a_name_is_not_used_at_all(self, images: Images, file: str) -> None:
+        images.edit(lambda records: records[0].update(file=file))
+        with pytest.raises(TaskError, match="file must be a file name"):
+            images.retire()
+
+    @pytest.mark.parametrize("file", FOREIGN_FILES)
+    def test_other_versions_are_still_withdrawn(self, images: Images, edited: Callable[[str], None], file: str) -> None:
+        edited(file)
+        assert images.upkeep().withdraw(ONE, "No VPN.", remove_file=True).removed_files
+        assert (images.folder / file).exists()
+
+    @pytest.mark.parametrize("file", FOREIGN_FILES)
+    def test_a_new_record_may_not_name_one(self, images: Images, file: str) -> None:
+        before = (images.folder / "catalog.json").read_bytes()
+        with pytest.raises(TaskError, match=r"file must be win11-2.0-arm64.pvmp, not '") as caught:
+            images.publish("2.0", file=file, sha256="b2" * 32)
+        assert caught.value.message.isprintable()
+        assert (images.folder / "catalog.json").read_bytes() == before
+
+    @pytest.mark.parametrize("version", ["1.0-RC1", "1.0-rc1"])
+    def test_two_images_whose_names_some_disks_do_not_tell_apart(self, images: Images, version: str) -> None:
+        images.publish("1.0-Rc1")
+        with pytest.raises(
+            TaskError, match=f"its file win11-{version}-arm64.pvmp is also the file of win11-1.0-Rc1-arm"
+        ):
+            images.publish(version, sha256="b2" * 32)
+
+    def test_one_of_two_such_images_is_not_removed(self, images: Images) -> None:
+        """A newer or older release may have recorded both."""
+        images.publish("1.0-rc1")
+        found = images.records["1.0-rc1 arm64"]
+        images.edit(lambda records: records.append({**found, "version": "1.0-RC1", "file": "win11-1.0-RC1-arm64.pvmp"}))
+        done = images.remove("1.0-RC1")
+        assert (len(done.removed), done.removed_files) == (1, [])
+        assert "win11-1.0-rc1-arm64.pvmp" in images.names
+
+    def test_two_names_that_make_the_same_file(self, images: Images) -> None:
+        """win11 1.0 and win11-1.0 are told apart by their records only."""
+        images.publish("2-1.0")
+        record = {**images.records["2-1.0 arm64"], "name": "win11-2", "version": "1.0", "sha256": "b2" * 32}
+        with pytest.raises(TaskError, match=r"is also the file of win11-2-1.0-arm64"):
+            images.catalog().add(record)
 
 
 def test_what_was_removed_may_be_published_again(images: Images) -> None:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import files
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted
 from ansible_collections.macops.parallels.plugins.module_utils._common.files import (
     FileIdentity,
     atomic_write,
@@ -123,3 +125,44 @@ def test_a_file_that_ends_is_quiet(tmp_path: Path) -> None:
         path.unlink(missing_ok=True)
 
     assert wait_until_quiet(str(path), 5, 60, sleep, lambda: now[0])
+
+
+class TestABreakWhileAFileIsWritten:
+    """What broke is reported, and nothing is left."""
+
+    @pytest.mark.parametrize("durable", [True, False])
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
+        def refuse(_descriptor: int, _mode: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fchmod", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            atomic_write(str(tmp_path / "note"), b"new", durable=durable)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_interrupt_after_the_rename(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        replace = os.replace
+
+        def be_interrupted(source: str, target: str) -> None:
+            replace(source, target)
+            raise Interrupted("Interrupted by the signal SIGTERM.")
+
+        monkeypatch.setattr(os, "replace", be_interrupted)
+        with pytest.raises(Interrupted):
+            atomic_write(str(tmp_path / "note"), b"new")
+        assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("note", b"new")]
+
+    def test_a_temporary_file_that_cannot_be_removed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(_source: str, _target: str) -> None:
+            raise Interrupted("Interrupted by the signal SIGTERM.")
+
+        def refuse(_path: str) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", interrupt)
+            patch.setattr(os, "unlink", refuse)
+            with pytest.raises(Interrupted):
+                atomic_write(str(tmp_path / "note"), b"new")
+        (left,) = tmp_path.iterdir()
+        assert left.name.startswith(".note.")  # what remove_temporaries knows as ours

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._jobs import folder as folder_module
 from ansible_collections.macops.parallels.plugins.module_utils._jobs import job as job_module
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder import (
@@ -453,3 +455,48 @@ def test_the_order_is_not_handed_on_to_programs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(job_module.ENVIRONMENT, json.dumps(order))
     assert job_module.JobOrder.from_environment() == job_module.JobOrder("t", 4.0, 900.0, "join", "")
     assert job_module.ENVIRONMENT not in os.environ
+
+
+@pytest.mark.parametrize("step", ["os.fdopen", "os.fchmod", "os.replace"])
+def test_a_full_disk_gets_no_file_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    folder = JobFolder(str(tmp_path))
+    folder.tell({"beat": 1})
+
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, refuse)
+        for beat in range(2, 5):
+            folder.tell({"beat": beat})
+        folder.end(0)
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+    assert folder.told() == {"beat": 1}
+    folder.tell({"beat": 5})
+    assert folder.told() == {"beat": 5}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), TaskError("A damaged note.")])
+def test_files_that_cannot_be_removed_do_not_hide_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise error
+
+    ended: list[int] = []
+
+    def end(code: int) -> None:
+        ended.append(code)
+        raise SystemExit(code)
+
+    folder = JobFolder(str(tmp_path))
+    folder.end(0)
+    monkeypatch.setattr(job_module, "_answer", lambda _folder: 0)
+    monkeypatch.setattr(job_module, "_forget", refuse)
+    monkeypatch.setattr(job_module.os, "_exit", end)
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(SystemExit):
+        job_module._answer_for_child(job_module.JobOrder("token", 5.0, 60.0, "join", ""), folder, reading)
+    os.close(reading)
+    assert ended == [0]

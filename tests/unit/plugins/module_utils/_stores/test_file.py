@@ -248,6 +248,16 @@ class TestWhatAKilledRunHasLeft:
         assert visible(share) == []
 
 
+def test_a_part_that_cannot_be_removed_does_not_hide_that_it_is_published(store, share, image, monkeypatch):
+    with Body(image.path, image.sha256) as body:
+        store.check(NAME, body.content)
+        sent = store.send(NAME, body)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.unlink", failing(errno.EPERM))
+            store.publish(NAME, sent, overwrite=False)
+    assert (share / NAME).read_bytes() == image.data
+
+
 class TestLock:
     def test_it_is_waited_for(self, store, share, waits):
         descriptor = os.open(share / ".x.lock", os.O_RDWR | os.O_CREAT)

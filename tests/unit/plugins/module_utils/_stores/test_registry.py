@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common import machine
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import (
     Partial,
@@ -136,8 +137,24 @@ class TestAProcessThatIsGone:
 
     def test_a_part_of_another_machine_is_left_alone(self, monkeypatch):
         part = part_name("a.pvmp", OURS)
-        monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+        monkeypatch.setattr(machine, "hardware_id", lambda: "another machine")
         assert left(part) == (None, [])
+
+    def test_another_host_name_does_not_matter(self, monkeypatch):
+        """A Mac gets it from DHCP, and another one in each network."""
+        part = part_name("a.pvmp", OURS)
+        monkeypatch.setattr("socket.gethostname", lambda: "another-name")
+        assert left(part) == (Partial(part, 50), [])
+
+    @pytest.mark.parametrize("unknown", ["before", "now", "both"])
+    def test_a_machine_that_is_not_known_leaves_everything_alone(self, monkeypatch, unknown):
+        with monkeypatch.context() as patch:
+            if unknown != "now":
+                patch.setattr(machine, "hardware_id", lambda: None)
+            parts = [part_name("a.pvmp", OURS), part_name("a.pvmp", Content(100, ("0" * 16,))), part_name("b.json")]
+        if unknown != "before":
+            monkeypatch.setattr(machine, "hardware_id", lambda: None)
+        assert left(*parts) == (None, [])
 
 
 @pytest.mark.parametrize(

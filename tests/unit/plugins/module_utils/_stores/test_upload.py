@@ -16,7 +16,8 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import hash_file, write_sidecar
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
-from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores import upload as upload_module
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Stored, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
@@ -413,6 +414,32 @@ class TestHalfSent:
         with pytest.raises(TaskError, match="with different content"):
             upload(plain)
         assert (plain.folder / image.name).read_bytes() == half
+
+    @pytest.mark.parametrize(
+        ("sent", "looks", "removed"),
+        [
+            (1000, [500, 500], True),
+            (1000, [None, 500, 500], True),
+            (1000, [None] * 9, False),
+            # Nothing was sent, or less than is there.
+            (0, [500, 500], False),
+            (400, [500, 500], False),
+            # It grows: another run sends the same image.
+            (1000, [500, 600, 700, 800, 900, 1000], False),
+        ],
+    )
+    def test_only_what_can_come_from_this_run_is_removed(
+        self, plain, image, connect, monkeypatch, sent, looks, removed
+    ):
+        monkeypatch.setattr(upload_module.time, "sleep", lambda _seconds: None)
+        store = connect(plain, https_method="put")
+        (plain.folder / image.name).write_bytes(image.data[:500])
+        found = iter([size and Stored(image.name, size) for size in looks])
+        monkeypatch.setattr(store, "look", lambda _name: next(found))
+        with Body(image.path) as body:
+            body.count(sent)
+            Upload(store, Wanted(image.path, image.name), Retries(0))._remove_half_sent(body, None)
+        assert (plain.folder / image.name).exists() is not removed
 
     def test_a_webdav_server_never_has_half_of_ours(self, webdav, image, upload):
         half = image.data[: image.size // 2]

@@ -439,7 +439,7 @@ def test_a_record_brings_its_signature_along(tmp_path: Path, store: Store, catal
     (tmp_path / "second").mkdir()
     second = open_store((tmp_path / "second").as_uri(), StoreOptions())
     assert catalog_by(second, OTHER).add(record).after == record
-    tampered = {**record, "version": "1.1"}
+    tampered = {**record, "version": "1.1", "file": "win11-1.1-arm64.pvmp"}
     assert catalog_by(second, OTHER).add(tampered).after["signed_by"] == OTHER
     assert words(inspect(second)) == ("good", ["good", "good"])
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 
 import pytest
@@ -111,6 +112,66 @@ def test_a_repository_that_trusts_what_it_gets(artifactory, upload, image, pause
     assert upload(artifactory).changed
     assert pauses == [2.0]
     assert artifactory.published("images/golden")[image.name] == image.data
+
+
+def test_the_file_of_another_writer_is_not_removed(artifactory, upload, image, monkeypatch):
+    """He publishes after our file has arrived, and before it is compared."""
+    put, created, published, answers = artifactory._put, artifactory._created, [], []
+
+    def put_and_lose(exchange, path):
+        put(exchange, path)
+        if path.endswith(image.name) and not published:
+            published.append(path)
+            other = artifactory.root / "theirs"
+            other.write_bytes(b"theirs")
+            with artifactory.lock:
+                artifactory.files[path] = dataclasses.replace(
+                    artifactory.files[path], path=other, size=6, sha256=hashlib.sha256(b"theirs").hexdigest()
+                )
+
+        created(*answers.pop())
+
+    monkeypatch.setattr(artifactory, "_put", put_and_lose)
+    monkeypatch.setattr(artifactory, "_created", lambda *answer: answers.append(answer))
+    with pytest.raises(TaskError, match="already exists with different content"):
+        upload(artifactory)
+    assert artifactory.published("images/golden") == {image.name: b"theirs"}
+
+
+def test_wrong_bytes_stay_if_the_answer_does_not_show_whose_they_are(artifactory, upload, image, monkeypatch):
+    artifactory.trusts_server = True
+    _spoil_once(artifactory, monkeypatch)
+    monkeypatch.setattr(artifactory, "_created", lambda exchange, path, artifact: exchange.send(201))
+    with pytest.raises(TaskError, match="already exists with different content"):
+        upload(artifactory)
+    assert list(artifactory.published("images/golden")) == [image.name]
+
+
+@pytest.mark.parametrize("may_delete", [True, False])
+def test_nothing_gets_the_name_before_the_local_file_is_compared(
+    artifactory, upload, image, tmp_path, monkeypatch, may_delete
+):
+    upload(artifactory)
+    artifactory.may_delete = may_delete
+    other = tmp_path / "other.pvmp"
+    other.write_bytes(image.data[::-1])
+    seen = []
+    put = artifactory._put
+    monkeypatch.setattr(artifactory, "_put", lambda exchange, path: (seen.append(path), put(exchange, path)))
+    with pytest.raises(TaskError, match="is not the expected file"):
+        upload(artifactory, OTHER, src=str(other))
+    assert not any(path.endswith(image.name) for path in seen)
+    # Without permission to remove, the empty file stays by which the permission to write was checked.
+    assert set(artifactory.published(f"images/{OTHER}").values()) <= ({b""} if not may_delete else set())
+
+
+def test_bytes_that_artifactory_has_are_not_sent_even_if_nothing_may_be_removed(artifactory, upload, image):
+    upload(artifactory)
+    artifactory.may_delete = False
+    assert upload(artifactory, OTHER).bytes_sent == 0
+    found = artifactory.published(f"images/{OTHER}")
+    assert found.pop(image.name) == image.data
+    assert image.data not in found.values()
 
 
 def _spoil_once(server, monkeypatch):

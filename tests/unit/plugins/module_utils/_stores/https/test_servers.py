@@ -271,6 +271,26 @@ class TestLock:
             assert lock.age() < 60
         assert waits == []
 
+    def test_a_mark_is_taken_from_the_dead(self, lock, webdav, left, waits):
+        mark = left / "dead"
+        mark.mkdir()
+        long_ago = time.time() - 600
+        os.utime(mark, (long_ago, long_ago))
+        with lock.held():
+            (found,) = left.iterdir()
+            assert found.name != "dead"
+            assert not lock.is_lost()
+        assert waits == []
+        assert list(webdav.folder.iterdir()) == []
+
+    def test_what_another_one_has_taken_over_is_left(self, lock, webdav, left):
+        left.rmdir()
+        with lock.held():
+            (mark,) = left.iterdir()
+            mark.rename(left / "theirs")
+            assert lock.is_lost()
+        assert [path.name for path in left.iterdir()] == ["theirs"]
+
     def test_a_server_that_makes_no_folders(self, lock, webdav, waits):
         webdav.faults.append(Fault("MKCOL", status=405, times=99))
         with lock.held():

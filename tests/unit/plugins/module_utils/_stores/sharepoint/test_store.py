@@ -10,6 +10,7 @@ import stat
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._common import machine
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._http.session import Http
@@ -339,6 +340,25 @@ def test_a_run_goes_on_where_another_was_interrupted(graph, home, upload, image)
     assert uploaded.bytes_sent == image.size - 5 * UNIT
     assert graph.files(graph.documents, FOLDER)[image.name] == image.data
     assert notes(home) == []
+
+
+@pytest.mark.parametrize("hardware", ["another Mac", None])
+@pytest.mark.parametrize("same_bytes", [True, False])
+def test_a_note_that_was_copied_to_another_machine_is_not_used(
+    graph, home, upload, image, monkeypatch, hardware, same_bytes
+):
+    """The run on the first machine may still be sending: its session is neither resumed nor canceled."""
+    with pytest.raises(Interrupted):
+        upload(report=interrupt_after(5 * UNIT))
+    (theirs,) = graph.uploads
+    monkeypatch.setattr(machine, "hardware_id", lambda: hardware)
+    if not same_bytes:
+        with open(image.path, "r+b") as handle:
+            handle.write(b"other bytes")
+    notices = []
+    assert upload(notice=notices.append, sha256=None).resumed_from == 0
+    assert list(graph.uploads) == [theirs]
+    assert notices == []
 
 
 def test_an_answer_that_the_killed_run_did_not_get_is_known_from_the_session(graph, home, upload, image):
