@@ -16,7 +16,7 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
-from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes
+from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, set_mode
 from .._common.notice import Notice, unheard
 from .._common.retry import RetryLater
 from .._common.space import in_words
@@ -42,7 +42,10 @@ _MODE = 0o644
 _LOCK_WAIT = 60.0
 _LOCK_POLL = 0.05
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_NO_LINKS = (
+    *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV),
+    errno.EMLINK,
+)
 
 
 class FileStore(Store):
@@ -76,7 +79,7 @@ class FileStore(Store):
                 self._probe(name)
             free = free_bytes(self._folder)
         needed = content.size - (self._left.size if self._left else 0)
-        if free < needed:
+        if free is not None and free < needed:
             raise self._too_small(free, needed, "")
 
     def look(self, name: str) -> Stored | None:
@@ -109,7 +112,7 @@ class FileStore(Store):
                     self._path(part), os.O_RDWR | (0 if after or cloned else os.O_CREAT | os.O_EXCL), _MODE
                 )
                 with os.fdopen(descriptor, "r+b", buffering=0):
-                    os.fchmod(descriptor, _MODE)
+                    set_mode(descriptor, _MODE)
                     body.rewind()
                     if cloned:
                         resumed_from = self._prove_clone(body)
@@ -154,7 +157,8 @@ class FileStore(Store):
                 self._write(descriptor, ours)
                 return same
             same += len(ours)
-        os.ftruncate(descriptor, same)
+        if same < there:
+            os.ftruncate(descriptor, same)
         os.lseek(descriptor, same, os.SEEK_SET)
         return same
 
@@ -246,7 +250,7 @@ class FileStore(Store):
         try:
             descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
             with os.fdopen(descriptor, "wb", buffering=0):
-                os.fchmod(descriptor, _MODE)
+                set_mode(descriptor, _MODE)
                 self._write(descriptor, data)
                 flush_file(descriptor)
             os.replace(self._path(part), self._path(name))
@@ -363,9 +367,10 @@ class FileStore(Store):
             path=self._folder,
         )
 
-    def _too_small(self, free: int, needed: int, how: str) -> TaskError:
+    def _too_small(self, free: int | None, needed: int, how: str) -> TaskError:
+        there = "does not report its free space" if free is None else f"has {in_words(free)} free"
         return StoreFull(
-            f"{self._folder} {how}has {in_words(free)} free, but the image needs {in_words(needed)}. Nothing was "
+            f"{self._folder} {how}{there}, but the image needs {in_words(needed)}. Nothing was "
             "published. Free up space there, then run the same command again.",
             path=self._folder,
             free_bytes=free,
