@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from typing import Callable
+from typing import Any, Callable
 
 from ..._http.session import GONE
 from ..folder_lock import FolderLock
 from .folder import HttpFolder
 from .propfind import propfind, seconds
+from .served import refuses_any
 
 
 class WebDavLock(FolderLock):
@@ -22,10 +24,10 @@ class WebDavLock(FolderLock):
     disabled on many servers.
     """
 
-    def __init__(self, folder: HttpFolder, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, folder: HttpFolder, lock: str, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(sleep)
         self._folder = folder
-        self._name = f".{name}.lock/"
+        self._name = lock + "/"
 
     @property
     def address(self) -> str:
@@ -38,9 +40,20 @@ class WebDavLock(FolderLock):
             modified = entries[0].modified if entries else None
             return max(0.0, now - modified) if now is not None and modified is not None else 0.0
         if response.status_code not in GONE:  # a server without folder listings
-            response = self._folder.get("GET", self._name)
-            response.close()
+            response = self._get(self._name)
+            if response.status_code not in GONE and refuses_any(response, self._get(self._sibling)):
+                return None
         return None if response.status_code in GONE else 0.0
+
+    @property
+    def _sibling(self) -> str:
+        """The name of a lock that nobody holds."""
+        return f"{self._name[:-1]}-{secrets.token_hex(4)}/"
+
+    def _get(self, name: str) -> Any:
+        response = self._folder.get("GET", name)
+        response.close()
+        return response
 
     def _make(self) -> bool:
         response = self._folder.request("MKCOL", self._name)

@@ -234,7 +234,7 @@ class TestLock:
     @pytest.fixture
     def lock(self, webdav, waits):
         options = StoreOptions(webdav.username, webdav.password, ca_path=webdav.ca_path, timeout=5.0)
-        return WebDavLock(HttpFolder(webdav.url, options), "catalog.json", sleep=waits.append)
+        return WebDavLock(HttpFolder(webdav.url, options), ".catalog.json.lock", sleep=waits.append)
 
     @pytest.fixture
     def waits(self):
