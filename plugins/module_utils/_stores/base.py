@@ -26,6 +26,7 @@ _PART = re.compile(
     r"\.?(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part(\.[^.]+)?"
 )
 _PLAIN_LOCK = ".lock.part"
+_PLAIN_REPLACED = ".replaced.part"
 # Used instead of a body's mark: small files are never resumed.
 _SMALL = "small"
 
@@ -329,9 +330,14 @@ def lock_name(name: str, hidden: bool = True) -> str:
     return f".{name}.lock" if hidden else name + _PLAIN_LOCK
 
 
+def replaced_name(name: str, hidden: bool = True) -> str:
+    """Return the name that the old file has while a store without an atomic replacement gives C(name) to the new one."""
+    return f".{name}.replaced" if hidden else name + _PLAIN_REPLACED
+
+
 def is_internal(found: str) -> bool:
     """Return whether a file is not to be listed: a temporary one, a lock, or one that its owner has hidden."""
-    return found.startswith(".") or found.endswith(_PLAIN_LOCK) or _PART.fullmatch(found) is not None
+    return found.startswith(".") or found.endswith((_PLAIN_LOCK, _PLAIN_REPLACED)) or _PART.fullmatch(found) is not None
 
 
 def is_part_of(found: str, name: str, content: Content) -> bool:
@@ -406,6 +412,7 @@ __all__ = [
     "lock_name",
     "part_name",
     "removed",
+    "replaced_name",
     "this_host",
     "version_of",
 ]
