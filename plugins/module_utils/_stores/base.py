@@ -331,7 +331,7 @@ def lock_name(name: str, hidden: bool = True) -> str:
 
 
 def replaced_name(name: str, hidden: bool = True) -> str:
-    """Return the name that the old file has while a store without an atomic replacement gives C(name) to the new one."""
+    """Return the name of the old file while a store that cannot replace atomically gives C(name) to the new one."""
     return f".{name}.replaced" if hidden else name + _PLAIN_REPLACED
 
 

@@ -216,8 +216,12 @@ class SftpStore(Store):
     def _first_there(self, name: str, ask: Callable[[str], Any]) -> Any:
         """Return the answer for a file, or for the old one while it is replaced; None if there is neither."""
         for each in (name, *_replaced_names(name)):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 return ask(self._path(each))
+            except OSError as error:
+                # A name that the server refuses is not there either.
+                if is_of_wire(error) or (each == name and not isinstance(error, FileNotFoundError)):
+                    raise
         return None
 
     # Sending
@@ -286,24 +290,21 @@ class SftpStore(Store):
                 raise
 
     def _give_name(self, sftp: Any, part: str, name: str) -> None:
-        """Rename a file, replacing another one: atomically if the server can.
+        """Rename a file, replacing another one: atomically if the server can, with posix-rename or its own rename.
 
         Else the old file gets another name first, and keeps it until the new one has its own. Readers of this
         collection, and the next run after one that was killed, find it there.
         """
         part_path, final = self._path(part), self._path(name)
-        if self._replaces:
-            try:
-                return sftp.posix_rename(part_path, final)
-            except OSError as error:
-                if is_of_wire(error) or not _exists(sftp, part_path):
-                    raise
+        if self._replaces and self._has_renamed(sftp, sftp.posix_rename, part_path, final):
+            return
         self._restore(sftp, name)
+        if self._has_renamed(sftp, sftp.rename, part_path, final):
+            return
+        if self._is_folder(sftp, name):
+            raise TaskError(f"{self._address(name)} is a folder. Remove it, or choose another name.")
         old = self._path(replaced_name(name, self._names.hidden))
-        try:
-            sftp.rename(final, old)
-        except FileNotFoundError:
-            return sftp.rename(part_path, final)
+        sftp.rename(final, old)
         try:
             sftp.rename(part_path, final)
         except BaseException:
@@ -313,15 +314,34 @@ class SftpStore(Store):
         self._replaces = False
         sftp.remove(old)
 
+    @staticmethod
+    def _has_renamed(sftp: Any, rename: Callable[[str, str], None], part: str, final: str) -> bool:
+        try:
+            rename(part, final)
+        except OSError as error:
+            if is_of_wire(error) or not _exists(sftp, part):
+                raise
+            return False
+        return True
+
     def _restore(self, sftp: Any, name: str) -> None:
         """Clean up after a replacement that was interrupted: one of the two files is whole and has its name."""
+        for each in self._left_by_replacing(sftp, name):
+            if _exists(sftp, self._path(name)):
+                sftp.remove(self._path(each))
+            else:
+                sftp.rename(self._path(each), self._path(name))
+
+    def _left_by_replacing(self, sftp: Any, name: str) -> list[str]:
+        found = []
         for each in _replaced_names(name):
-            old = self._path(each)
-            if _exists(sftp, old):
-                if _exists(sftp, self._path(name)):
-                    sftp.remove(old)
-                else:
-                    sftp.rename(old, self._path(name))
+            try:
+                if _exists(sftp, self._path(each)):
+                    found.append(each)
+            except OSError as error:  # a name that the server refuses is not there either
+                if is_of_wire(error):
+                    raise
+        return found
 
     def discard(self, sent: Sent) -> None:
         self._try_remove(sent.name)
@@ -397,10 +417,11 @@ class SftpStore(Store):
     def delete(self, name: str) -> bool:
         with self._words("delete from") as sftp:
             # All of them: else the old file would come back.
-            found = [each for each in (name, *_replaced_names(name)) if _exists(sftp, self._path(each))]
-            for each in found:
+            found = self._left_by_replacing(sftp, name)
+            for each in (*found, name):
                 with contextlib.suppress(FileNotFoundError):
                     sftp.remove(self._path(each))
+                    found.append(each)
         return bool(found)
 
     # For the other classes of this file
