@@ -89,7 +89,8 @@ options:
     description:
       - How files are written to an HTTPS server.
       - V(webdav) sends a file under a temporary name that starts with a dot, and then renames it (C(MOVE)). An
-        incomplete file is never visible, and other bytes under the final name are never overwritten by accident.
+        incomplete file is never visible, and other bytes under the final name are never overwritten by accident. A
+        server that refuses or hides such names gets one without a dot.
       - V(artifactory) is for JFrog Artifactory repositories. It sends the SHA-256 checksum of the image first. If
         Artifactory already has the image under any name, no bytes are sent. Otherwise the file is sent to its final
         name, together with its SHA-256 checksum, which Artifactory verifies.

@@ -88,7 +88,8 @@ architecture:
   type: str
   sample: arm64
 free_bytes:
-  description: Free bytes at O(path) for the connecting user.
+  description:
+    - Free bytes at O(path) for the connecting user. Null if the volume does not report its free space.
   returned: success
   type: int
   sample: 549755813888

@@ -172,6 +172,17 @@ def test_a_store_that_ignores_checksums_gets_another_one(poor: Case) -> None:
     assert not any("X-Amz-Checksum-Sha256" in seen.headers for seen in parts)
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "SignatureDoesNotMatch"), (400, "XAmzContentSHA256Mismatch"), (411, "MissingContentLength")],
+)
+def test_a_store_that_refuses_the_newer_checksums_gets_another_one(poor: Case, status: int, code: str) -> None:
+    poor.fault(status, code, times=999, where=lambda request: any("X-Amz-Checksum" in name for name in request.headers))
+    poor.upload(retries=0)
+    assert "Content-Md5" in next(request.headers for request in poor.gateway.seen if is_part(request))
+    poor.assert_published()
+
+
 def test_a_wrong_digest_of_a_part_is_tried_again(case: Case) -> None:
     fault = case.fault(400, "BadDigest", where=is_part)
     case.upload()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -46,13 +47,27 @@ class FileIdentity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def free_bytes(path: str) -> int:
-    """Return how many bytes the user may still write where C(path) is or would be made."""
+# What network shares and FUSE volumes answer to requests that they do not support.
+_UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY)
+
+
+def free_bytes(path: str) -> int | None:
+    """Return how many bytes the user may still write where C(path) is or would be made; None if that is not known.
+
+    Network shares, FUSE volumes and cloud mounts often report zeros, although they have space. A disk that is really
+    full refuses the next byte.
+    """
     folder = os.path.abspath(path)
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
+    try:
+        status = os.statvfs(folder)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return None
+        raise
+    free = status.f_bavail * (status.f_frsize or status.f_bsize)
+    return free if free > 0 and status.f_blocks > 0 else None
 
 
 def bytes_on_disk(path: str) -> int:
@@ -128,7 +143,20 @@ def flush_file(descriptor: int) -> None:
             return
         except OSError:  # network file systems do not support it
             pass
-    os.fsync(descriptor)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some have no fsync either; an error of the disk is one
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def set_mode(descriptor: int, mode: int) -> None:
+    """Set the mode of an open file, where the file system has modes: SMB, exFAT and FUSE volumes often do not."""
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError as error:
+        if error.errno not in (*_UNSUPPORTED, errno.EPERM, errno.EACCES):
+            raise
 
 
 def flush_folder(path: str) -> None:
@@ -157,7 +185,7 @@ def atomic_write(path: str, data: bytes, mode: int = 0o644, *, durable: bool = T
     descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(name), suffix=".tmp", dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as handle:
-            os.fchmod(handle.fileno(), mode)
+            set_mode(handle.fileno(), mode)
             handle.write(data)
             handle.flush()
             if durable:
@@ -187,7 +215,8 @@ def clone_file(source: str, target: str, mode: int) -> bool:
             if libc.clonefile(os.fsencode(source), os.fsencode(target), 0) != 0:
                 return False
             try:
-                os.chmod(target, mode)
+                with contextlib.suppress(OSError):  # the volume may not have modes
+                    os.chmod(target, mode)
             except BaseException:
                 try_to_remove(target)
                 raise
@@ -202,7 +231,7 @@ def _share_blocks(source: str, target: str, mode: int) -> bool:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             fcntl.ioctl(descriptor, _FICLONE, read.fileno())
-            os.fchmod(descriptor, mode)
+            set_mode(descriptor, mode)
         except BaseException:
             try_to_remove(target)
             raise

@@ -23,8 +23,10 @@ from .._common.retry import Retries, RetryLater
 from .body import Body, Content, WrongFile
 
 _PART = re.compile(
-    r"\.(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part"
+    r"\.?(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part(\.[^.]+)?"
 )
+_PLAIN_LOCK = ".lock.part"
+_PLAIN_REPLACED = ".replaced.part"
 # Used instead of a body's mark: small files are never resumed.
 _SMALL = "small"
 
@@ -313,10 +315,29 @@ def check_name(name: str) -> None:
         )
 
 
-def part_name(name: str, content: Content | None = None) -> str:
-    """Return a new temporary name for C(name), from which later runs on this machine see its owner and content."""
+def part_name(name: str, content: Content | None = None, hidden: bool = True) -> str:
+    """Return a new temporary name for C(name), from which later runs on this machine see its owner and content.
+
+    With C(hidden) false, it has no leading dot and the ending of C(name), for stores that refuse other names.
+    """
     mark = content.marks[0] if content and content.marks else _SMALL
-    return f".{name}.{mark}-{this_machine()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+    part = f"{name}.{mark}-{this_machine()}-{os.getpid():x}-{secrets.token_hex(4)}.part"
+    return f".{part}" if hidden else part + os.path.splitext(name)[1]
+
+
+def lock_name(name: str, hidden: bool = True) -> str:
+    """Return the name of the lock on a small file; see C(part_name)."""
+    return f".{name}.lock" if hidden else name + _PLAIN_LOCK
+
+
+def replaced_name(name: str, hidden: bool = True) -> str:
+    """Return the name of the old file while a store that cannot replace atomically gives C(name) to the new one."""
+    return f".{name}.replaced" if hidden else name + _PLAIN_REPLACED
+
+
+def is_internal(found: str) -> bool:
+    """Return whether a file is not to be listed: a temporary one, a lock, or one that its owner has hidden."""
+    return found.startswith(".") or found.endswith((_PLAIN_LOCK, _PLAIN_REPLACED)) or _PART.fullmatch(found) is not None
 
 
 def is_part_of(found: str, name: str, content: Content) -> bool:
@@ -380,10 +401,13 @@ __all__ = [
     "Stored",
     "check_name",
     "image_headers",
+    "is_internal",
     "is_part_of",
     "is_worth_keeping",
     "left_parts",
+    "lock_name",
     "part_name",
     "removed",
+    "replaced_name",
     "version_of",
 ]

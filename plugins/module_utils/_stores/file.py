@@ -16,7 +16,7 @@ from typing import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
-from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, try_to_remove
+from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, set_mode, try_to_remove
 from .._common.notice import Notice, unheard
 from .._common.retry import RetryLater
 from .._common.space import in_words
@@ -28,21 +28,27 @@ from .base import (
     Stored,
     StoreFull,
     StoreOptions,
+    is_internal,
     is_part_of,
     is_worth_keeping,
     left_parts,
-    part_name,
     removed,
     version_of,
 )
 from .body import Body, Content
+from .temporary_names import TemporaryNames
 
 # The server of the folder reads the files as another user.
 _MODE = 0o644
 _LOCK_WAIT = 60.0
 _LOCK_POLL = 0.05
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+# Errors that are not about a name.
+_NOT_THE_NAME = (*_TRANSIENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+_NO_LINKS = (
+    *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV),
+    errno.EMLINK,
+)
 
 
 class FileStore(Store):
@@ -58,6 +64,7 @@ class FileStore(Store):
             )
         self._folder = os.path.normpath(unquote(parts.path))
         self._sleep = sleep
+        self._names = TemporaryNames()
         self.url = "file://" + quote(self._folder).rstrip("/")
         # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
@@ -76,7 +83,7 @@ class FileStore(Store):
                 self._probe(name)
             free = free_bytes(self._folder)
         needed = content.size - (self._left.size if self._left else 0)
-        if free < needed:
+        if free is not None and free < needed:
             raise self._too_small(free, needed, "")
 
     def look(self, name: str) -> Stored | None:
@@ -90,7 +97,7 @@ class FileStore(Store):
     def resumable(self, name: str, body: Body) -> Partial | None:
         with self._words("write to"):
             if self._left is not None:
-                own = part_name(name, body.content)
+                own = self._names.part(name, body.content)
                 with contextlib.suppress(FileNotFoundError):  # another run was faster
                     os.rename(self._path(self._left.name), self._path(own))
                     self._own = own
@@ -101,7 +108,7 @@ class FileStore(Store):
         return Partial(self._own, found.size) if found is not None else None
 
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
-        part = self._own = after.name if after else part_name(name, body.content)
+        part = self._own = after.name if after else self._names.part(name, body.content)
         cloned = after is None and clone_file(body.path, self._path(part), _MODE)
         try:
             with self._words("write to"):
@@ -109,7 +116,7 @@ class FileStore(Store):
                     self._path(part), os.O_RDWR | (0 if after or cloned else os.O_CREAT | os.O_EXCL), _MODE
                 )
                 with os.fdopen(descriptor, "r+b", buffering=0):
-                    os.fchmod(descriptor, _MODE)
+                    set_mode(descriptor, _MODE)
                     body.rewind()
                     if cloned:
                         resumed_from = self._prove_clone(body)
@@ -154,7 +161,8 @@ class FileStore(Store):
                 self._write(descriptor, ours)
                 return same
             same += len(ours)
-        os.ftruncate(descriptor, same)
+        if same < there:
+            os.ftruncate(descriptor, same)
         os.lseek(descriptor, same, os.SEEK_SET)
         return same
 
@@ -242,11 +250,12 @@ class FileStore(Store):
 
     def _replace(self, name: str, data: bytes) -> None:
         """Write a small file under a temporary name, then rename it. Later runs recognize that name as ours."""
-        part = part_name(name)
+        self._settle(name)
+        part = self._names.part(name)
         try:
             descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
             with os.fdopen(descriptor, "wb", buffering=0):
-                os.fchmod(descriptor, _MODE)
+                set_mode(descriptor, _MODE)
                 self._write(descriptor, data)
                 flush_file(descriptor)
             os.replace(self._path(part), self._path(name))
@@ -264,7 +273,7 @@ class FileStore(Store):
             return [
                 Stored(entry.name, entry.stat().st_size)
                 for entry in entries
-                if entry.is_file() and not entry.name.startswith(".")
+                if entry.is_file() and not is_internal(entry.name)
             ]
 
     def delete(self, name: str) -> bool:
@@ -284,35 +293,46 @@ class FileStore(Store):
 
     def _remove_useless(self, name: str, content: Content, notice: Notice) -> None:
         """Remove what killed runs have left, except what can be resumed."""
-        self._left, useless = left_parts(self._hidden(), name, content)
+        self._left, useless = left_parts(self._internal(), name, content)
         for found in useless:
             if self._remove(found):
                 notice(removed(self._path(found)))
 
-    def _hidden(self) -> list[Stored]:
+    def _internal(self) -> list[Stored]:
         found = []
         for entry in os.scandir(self._folder):
             with contextlib.suppress(FileNotFoundError):  # others come and go
-                if entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                if is_internal(entry.name) and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     # With two names, it is published already and must not be written to.
                     found.append(Stored(entry.name, status.st_size if status.st_nlink == 1 else 0))
         return found
 
     def _probe(self, name: str) -> None:
-        """Write and rename an empty file: a share may refuse what the permissions allow."""
-        first, second = part_name(name), part_name(name)
+        """Write and rename an empty file: a share may refuse what the permissions allow, or names with a dot."""
+        self._names.find_out(lambda: self._try_names(name), _is_about_name)
+
+    def _try_names(self, name: str) -> None:
+        first, second = self._names.part(name), self._names.part(name)
         try:
             os.close(os.open(self._path(first), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE))
             os.rename(self._path(first), self._path(second))
+            os.stat(self._path(second))
         finally:
             self._remove(first)
             self._remove(second)
 
+    def _settle(self, name: str) -> None:
+        """Find out which temporary names the share accepts, if that is not known. Other errors are found later."""
+        if not self._names.known:
+            with contextlib.suppress(OSError):
+                self._probe(name)
+
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Let one writer at a time change a file. The lock ends with its process and leaves no file behind."""
-        path = self._path(f".{name}.lock")
+        self._settle(name)
+        path = self._path(self._names.lock(name))
         descriptor = self._lock(path)
         try:
             yield
@@ -360,9 +380,10 @@ class FileStore(Store):
             path=self._folder,
         )
 
-    def _too_small(self, free: int, needed: int, how: str) -> TaskError:
+    def _too_small(self, free: int | None, needed: int, how: str) -> TaskError:
+        there = "does not report its free space" if free is None else f"has {in_words(free)} free"
         return StoreFull(
-            f"{self._folder} {how}has {in_words(free)} free, but the image needs {in_words(needed)}. Nothing was "
+            f"{self._folder} {how}{there}, but the image needs {in_words(needed)}. Nothing was "
             "published. Free up space there, then run the same command again.",
             path=self._folder,
             free_bytes=free,
@@ -389,3 +410,7 @@ class FileStore(Store):
             if error.errno in _TRANSIENT:
                 raise RetryLater(f"Cannot {doing} {self._folder}: {error.strerror}.") from error
             raise
+
+
+def _is_about_name(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno not in _NOT_THE_NAME

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.session import GONE
-from ..base import Conflict, Sent, Stored, StoreFull, part_name
+from ..base import Conflict, Sent, Stored, StoreFull, is_internal, part_name
 from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
@@ -136,7 +136,7 @@ class ArtifactoryWriter(PlainPutWriter):
             self._folder.judge(response, "folder listing")
             names = [_name(each) for each in _object(response).get("children", []) if not each.get("folder")]
             found = [stored for stored in (self._look(name) for name in names) if stored is not None]
-        shown = [stored for stored in found if not stored.name.startswith(".")]
+        shown = [stored for stored in found if not is_internal(stored.name)]
         return sorted(shown, key=lambda stored: stored.name)
 
 

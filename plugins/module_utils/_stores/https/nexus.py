@@ -11,7 +11,7 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError
-from ..base import Conflict, Sent, Stored
+from ..base import Conflict, Sent, Stored, is_internal
 from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
@@ -57,7 +57,7 @@ class NexusWriter(PlainPutWriter):
         for asset in self._assets(base, repository):
             path = str(asset.get("path", "")).lstrip("/")
             above, _slash, name = path.rpartition("/")
-            if above == folder and not name.startswith("."):
+            if above == folder and not is_internal(name):
                 found.append(self._stored(name, asset))
         return sorted((stored for stored in found if stored is not None), key=lambda stored: stored.name)
 

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any, Callable
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
 from ..._http.session import GONE
-from ..base import Conflict, Partial, Sent, Stored, part_name
+from ..base import Conflict, Partial, Sent, Stored
 from ..body import Body, Content
 from .folder import HttpFolder
+from .served import require_served, served_name
 
 # Bytes that distinguish one image from another.
 _BEGINNING = 64 * 1024
@@ -50,7 +52,7 @@ class PlainPutWriter:
         self._version = version
 
     def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
-        """Send an empty file and remove it, where it can be removed; else rely on the answer to C(Expect).
+        """Send an empty file, read and remove it, where it can be removed; else rely on the answer to C(Expect).
 
         A request to remove a name that does not exist shows both whether the credentials are valid and whether removing
         is allowed. Repositories often let a user write but not remove.
@@ -61,7 +63,7 @@ class PlainPutWriter:
             if response.status_code == 401:
                 self._folder.judge(response, "folder lookup")
             return
-        probe = part_name(name)
+        probe = served_name(name, content)
         response = self._folder.request("DELETE", probe)
         if response.status_code == 401:
             self._folder.judge(response, "upload")
@@ -70,6 +72,7 @@ class PlainPutWriter:
             return
         try:
             self._folder.probe(probe)
+            require_served(self._folder, self._look, probe, 0, time.sleep)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
                 self.removes = self._folder.request("DELETE", probe).status_code in (200, 202, 204, *GONE)

@@ -26,16 +26,18 @@ from ..base import (
     Partial,
     Sent,
     Stored,
+    is_internal,
     is_part_of,
     is_worth_keeping,
     left_parts,
-    part_name,
     removed,
     version_of,
 )
 from ..body import Body, Chunk, Content
+from ..temporary_names import TemporaryNames
 from .folder import HttpFolder
 from .propfind import Entry, propfind
+from .served import is_about_name, require_served, served_name
 from .webdav_lock import WebDavLock
 
 PART_SIZE = 64 * 1024 * 1024
@@ -71,6 +73,7 @@ class WebDavWriter:
         self._part_size = part_size
         self._sleep = sleep
         self._absolute_destination = True
+        self._names = TemporaryNames()
         # None until there is a file for which it matters.
         self.resumes: bool | None = None
         # The part that a killed run left, until this run takes it over; then this run's own part.
@@ -106,7 +109,7 @@ class WebDavWriter:
     def _check_space(self, entries: list[Entry], size: int) -> None:
         own_path = unquote(self._folder.path)
         own = next((entry for entry in entries if entry.path == own_path), None)
-        if own is not None and own.available is not None and own.available < size:
+        if own is not None and own.available and own.available < size:  # many servers report 0 instead of nothing
             raise TaskError(
                 f"{self._folder.host} has {in_words(own.available)} free for {self._folder.url}, but the image needs "
                 f"{in_words(size)}. Free up space there, or ask its administrators for more.",
@@ -115,23 +118,43 @@ class WebDavWriter:
             )
 
     def _probe(self, name: str, content: Content) -> None:
-        """Write, rename and remove a tiny file: a server does not always allow what it announces."""
-        first, second = part_name(name), part_name(name)
+        """Write, read, rename and remove a tiny file: a server does not always allow what it announces."""
+        self._names.find_out(lambda: self._try_names(name, content), is_about_name)
+
+    def _try_names(self, name: str, content: Content) -> None:
+        first, second = self._names.part(name), served_name(name, content)
+        size = len(_PROBE)
         try:
             self._folder.probe(first, _PROBE)
+            require_served(self._folder, self._look, first, size, self._sleep)
             if content.size > self._part_size:
                 self.resumes = self._goes_on_within(first)
+                size = (self._look(first) or Stored(first, 0)).size
             self._move(first, second, overwrite=False)
+            require_served(self._folder, self._look, second, size, self._sleep)
             self._folder.judge(self._folder.request("DELETE", second), "removal of a temporary file")
         except BaseException:
             self._try_delete(first)
             self._try_delete(second)
             raise
 
+    def _settle(self, name: str) -> None:
+        """Find out which temporary names the server accepts, if that is not known. Other errors are found later."""
+        if not self._names.known:
+            with contextlib.suppress(TaskError):
+                self._names.find_out(lambda: self._try_name(self._names.part(name)), is_about_name)
+
+    def _try_name(self, part: str) -> None:
+        try:
+            self._folder.probe(part, _PROBE)
+            require_served(self._folder, self._look, part, len(_PROBE), self._sleep)
+        finally:
+            self._try_delete(part)
+
     def can_resume(self, name: str, write: bool) -> bool | None:
         """Return whether the server resumes within a file; None if that is unknown because trying would write."""
         if self.resumes is None and write:
-            part = part_name(name)
+            part = self._names.part(name)
             try:
                 self._folder.probe(part, _PROBE)
                 self.resumes = self._goes_on_within(part)
@@ -148,7 +171,7 @@ class WebDavWriter:
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         if self._left is not None:
-            self._own = self._own or part_name(name, body.content)
+            self._own = self._own or self._names.part(name, body.content)
             # The answer does not matter: the lookup of the new name below shows the result.
             self._ask_to_move(self._left.name, self._own, False, self._folder.patience(self._left.size))
             self._left = None
@@ -164,7 +187,7 @@ class WebDavWriter:
         return Partial(self._own, kept.size)
 
     def send(self, name: str, body: Body, overwrite: bool, after: Partial | None) -> Sent:
-        part = self._own = after.name if after else part_name(name, body.content)
+        part = self._own = after.name if after else self._names.part(name, body.content)
         resumed_from = after.size if after else 0
         try:
             body.rewind(resumed_from)
@@ -211,7 +234,8 @@ class WebDavWriter:
         if not conditional:
             self._replace(name, data, content_type)
             return
-        lock = WebDavLock(self._folder, name, self._sleep)
+        self._settle(name)
+        lock = WebDavLock(self._folder, name, self._names, self._sleep)
         with lock.held():
             if self._version(name) != expected or lock.is_lost():
                 raise Conflict(name)
@@ -219,7 +243,8 @@ class WebDavWriter:
 
     def is_being_written(self, name: str) -> bool:
         """Return whether a writer holds the lock: some servers have no file for a moment while it is replaced."""
-        return WebDavLock(self._folder, name, self._sleep).age() is not None
+        locks = (WebDavLock(self._folder, name, TemporaryNames(hidden), self._sleep) for hidden in (True, False))
+        return any(lock.age() is not None for lock in locks)
 
     def list(self) -> list[Stored]:
         response, entries = propfind(self._folder, "", 1)
@@ -228,11 +253,12 @@ class WebDavWriter:
             raise TaskError(
                 f"{self._folder.host} does not list {self._folder.url}. Ask its administrators to allow PROPFIND there."
             )
-        files = [entry for entry in entries if not entry.is_folder and not entry.name.startswith(".")]
+        files = [entry for entry in entries if not entry.is_folder and not is_internal(entry.name)]
         return sorted((Stored(entry.name, entry.size or 0) for entry in files), key=lambda stored: stored.name)
 
     def _replace(self, name: str, data: bytes, content_type: str) -> None:
-        part = part_name(name)
+        self._settle(name)
+        part = self._names.part(name)
         try:
             self._folder.judge(self._folder.put(part, data, {"Content-Type": content_type}), "upload")
             self._move(part, name, overwrite=True)

@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from typing import Callable
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from ..._http.session import GONE
-from ..base import part_name
 from ..folder_lock import FolderLock
+from ..temporary_names import TemporaryNames
 from .folder import HttpFolder
 from .propfind import propfind, seconds
+from .served import refuses_any
 
 
 class WebDavLock(FolderLock):
@@ -26,11 +28,14 @@ class WebDavLock(FolderLock):
 
     recursive = True
 
-    def __init__(self, folder: HttpFolder, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, folder: HttpFolder, name: str, names: TemporaryNames, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         super().__init__(sleep)
         self._folder = folder
         self._file = name
-        self._name = f".{name}.lock/"
+        self._names = names
+        self._name = names.lock(name) + "/"
 
     @property
     def address(self) -> str:
@@ -41,9 +46,20 @@ class WebDavLock(FolderLock):
         if response.status_code == 207:
             return _age(seconds(response.headers.get("Date", "")), entries[0].modified if entries else None)
         if response.status_code not in GONE:  # a server without folder listings
-            response = self._folder.get("GET", self._name)
-            response.close()
+            response = self._get(self._name)
+            if response.status_code not in GONE and refuses_any(response, self._get(self._sibling)):
+                return None
         return None if response.status_code in GONE else 0.0
+
+    @property
+    def _sibling(self) -> str:
+        """The name of a lock that nobody holds."""
+        return f"{self._name[:-1]}-{secrets.token_hex(4)}/"
+
+    def _get(self, name: str) -> Any:
+        response = self._folder.get("GET", name)
+        response.close()
+        return response
 
     def _make(self) -> bool:
         return self._make_folder(self._name)
@@ -81,7 +97,7 @@ class WebDavLock(FolderLock):
         return self._delete(f"{self._name}{mark}/")
 
     def _rename_away(self, mark: str) -> bool:
-        away = part_name(self._file) + "/"
+        away = self._names.part(self._file) + "/"
         address = self._folder.address(away)
         # Behind a proxy that terminates TLS, some servers take our https:// for the address of another server.
         for destination in (address, urlsplit(address).path):

@@ -15,11 +15,13 @@ from typing import Any, Callable
 
 from ..._common.errors import TaskError, add_sentence
 from ..._common.retry import RetryLater
-from ..base import StoreOptions
+from ..base import StoreFull, StoreOptions
 from .errors import CONDITION_FAILED, NOT_SUPPORTED, WRONG_CHECKSUM, Refused
 from .uploads import digests_of
 
 TINY = b"macops.parallels"
+# A store that answers this is busy, whatever the request.
+_BUSY = (408, 425, 429, 502, 503, 504)
 
 # Writes the tiny file; takes C(checksum), C(digests), C(conditions) and C(accept), as S3Store does.
 Put = Callable[..., None]
@@ -49,48 +51,77 @@ def learn(put: Put, options: StoreOptions) -> Support:
 
 
 def _best_checksum(put: Put) -> str:
-    """Return the best digest that the store verifies. Only a wrong digest shows whether it does."""
+    """Return the best digest that the store verifies. Only a wrong digest shows whether it does.
+
+    Stores that do not know a digest refuse the whole request, and with very different codes: Google Cloud Storage
+    reports a wrong signature, Ceph a wrong payload, Oracle a missing length. So the code does not matter. What matters
+    is whether the store accepts the same request without a digest.
+    """
     wrong: Mapping[str, Any] = digests_of(b"other bytes")
     for checksum in ("sha256", "md5"):
-        try:
-            put(checksum=checksum, digests=wrong)
-        except (RetryLater, TaskError) as error:
-            code = error.details.get("code")
-            if code in WRONG_CHECKSUM and _takes(put, checksum):
-                return checksum
-            if code not in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
-                raise
+        refusal = _refusal(put, checksum, wrong)
+        if refusal is None:  # the store ignores the digest
+            continue
+        if refusal.details.get("code") not in NOT_SUPPORTED and _refusal(put, checksum) is None:
+            return checksum
     return "none"
 
 
-def _takes(put: Put, checksum: str) -> bool:
-    """Return whether the store accepts a correct digest, rather than refusing all."""
+def _refusal(put: Put, checksum: str, digests: Mapping[str, Any] | None = None) -> TaskError | RetryLater | None:
+    """Return the store's refusal of a digest; None if it accepts the file. Raises errors with another cause."""
     try:
-        put(checksum=checksum)
-    except TaskError as error:
-        if error.details.get("code") in WRONG_CHECKSUM:
-            return False
-        raise
-    return True
+        put(checksum=checksum, digests=digests)
+    except (RetryLater, TaskError) as error:
+        if not _is_about_digest(put, checksum, digests, error):
+            raise
+        return error
+    return None
+
+
+def _is_about_digest(put: Put, checksum: str, digests: Mapping[str, Any] | None, error: TaskError | RetryLater) -> bool:
+    """Return whether the digest is the cause of an error: the store accepts the same file without it."""
+    code, status = str(error.details.get("code", "")), error.details.get("status") or 0
+    if code in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
+        return True
+    if isinstance(error, StoreFull) or status in _BUSY or (status < 500 and isinstance(error, RetryLater)):
+        return False
+    try:
+        put(checksum="none")
+    except (RetryLater, TaskError):
+        return False
+    if status < 500:
+        return True
+    # A store may also have failed by chance: once more, with the digest.
+    try:
+        put(checksum=checksum, digests=digests)
+    except (RetryLater, TaskError) as again:
+        return bool(again.details.get("code") == code)
+    return False
 
 
 def _put_with(put: Put, checksum: str) -> None:
     try:
         put(checksum=checksum)
-    except TaskError as error:
-        if checksum != "none" and error.details.get("code") in (*WRONG_CHECKSUM, *NOT_SUPPORTED):
-            add_sentence(error, f"The checksum {checksum} may be the cause: set s3_checksum to auto.")
+    except (RetryLater, TaskError) as error:
+        if checksum != "none" and _is_about_digest(put, checksum, None, error):
+            advice = f"The checksum {checksum} may be the cause: set s3_checksum to auto."
+            if isinstance(error, RetryLater):
+                raise TaskError(f"{error.message} {advice}", **error.details) from error
+            add_sentence(error, advice)
         raise
 
 
 def _honors_conditions(put: Put) -> bool:
-    """Return whether the store refuses to replace a file with C(If-None-Match)."""
+    """Return whether the store refuses to replace a file with C(If-None-Match).
+
+    It has just accepted the same file without a condition: so any other refusal is about the header.
+    """
     try:
         put(conditions={"If-None-Match": "*"}, accept=(*CONDITION_FAILED, *NOT_SUPPORTED))
     except Refused as refused:
         return refused.code in CONDITION_FAILED
-    except TaskError as error:
-        if error.details.get("code") in WRONG_CHECKSUM:  # some answer this to a header that they do not support
-            return False
+    except StoreFull:
         raise
+    except TaskError:
+        return False
     return False

@@ -48,7 +48,7 @@ class Unknown(TaskError):
 class Room:
     """What a file system reports about its free space."""
 
-    # Bytes that the user can still write.
+    # Bytes that the user can still write. Some servers report 0 although they have space.
     free: int
 
 
@@ -78,7 +78,12 @@ class Connection:
     @property
     def write_size(self) -> int:
         """The maximum number of bytes per write."""
-        return _LARGE_WRITE if "OpenSSH" in self._transport.remote_version else _SMALL_WRITE
+        return _LARGE_WRITE if self.is_openssh else _SMALL_WRITE
+
+    @property
+    def is_openssh(self) -> bool:
+        """Whether the server is OpenSSH, by its own words."""
+        return self._transport is not None and "OpenSSH" in self._transport.remote_version
 
     def close(self) -> None:
         if self._transport is not None:
@@ -93,12 +98,12 @@ class Connection:
             kind, answer = sftp._request(self._paramiko.sftp.CMD_EXTENDED, "statvfs@openssh.com", folder)
             if kind != self._paramiko.sftp.CMD_EXTENDED_REPLY:
                 return None
-            _block, fragment, _blocks, _free, available = (answer.get_int64() for _number in range(5))
+            _block, fragment, blocks, _free, available = (answer.get_int64() for _number in range(5))
         except (AttributeError, OSError) as error:
-            if _is_of_wire(error):
+            if is_of_wire(error):
                 raise
             return None
-        return Room(available * fragment)
+        return Room(available * fragment) if blocks else None
 
     @contextlib.contextmanager
     def words(self) -> Iterator[None]:
@@ -108,7 +113,7 @@ class Connection:
         except (RetryLater, TaskError):
             raise
         except (self._paramiko.SSHException, EOFError, OSError) as error:
-            if isinstance(error, OSError) and not _is_of_wire(error):
+            if isinstance(error, OSError) and not is_of_wire(error):
                 raise
             self.close()
             raise RetryLater(f"{self.name} cannot be reached, or the connection was lost ({_said(error)}).") from error
@@ -283,7 +288,7 @@ def _fingerprint(key: Any) -> str:
     return base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
 
 
-def _is_of_wire(error: BaseException) -> bool:
+def is_of_wire(error: BaseException) -> bool:
     """Return whether the connection was lost, in contrast to an error of the server about a file.
 
     paramiko turns a server's errors into an OSError: with one of two numbers, or with none and the server's text.

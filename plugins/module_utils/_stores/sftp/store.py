@@ -30,23 +30,27 @@ from ..base import (
     Stored,
     StoreFull,
     StoreOptions,
+    is_internal,
     is_part_of,
     is_worth_keeping,
     left_parts,
-    part_name,
     removed,
+    replaced_name,
     version_of,
 )
 from ..body import Body, Content
 from ..folder_lock import FolderLock
 from ..parts import Part, send_parts
-from .connection import DEFAULT_PORT, Connection
+from ..temporary_names import TemporaryNames
+from .connection import DEFAULT_PORT, Connection, is_of_wire
 
 PART_SIZE = 32 * 1024 * 1024
 # One connection fills an office line. More only help with high latency: a server accepts at most 2 MiB ahead.
 CONCURRENCY = 1
 # The web server reads the files as another user.
 _MODE = 0o644
+# What is written to test a server, and what it has after two bytes were replaced and one was added.
+_PROBE, _CONTINUED = b"ab-", b"abcd"
 
 
 class SftpStore(Store):
@@ -70,6 +74,11 @@ class SftpStore(Store):
         # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
+        self._names = TemporaryNames()
+        # False where the server has no posix-rename@openssh.com, which replaces a file atomically.
+        self._replaces = True
+        # False where the server reported no free space although it took a file.
+        self._tells_room = True
         # Offsets of the parts that the server has confirmed in this run: with a connection that is lost often, the
         # upload would never finish if all of them were read back each time.
         self._confirmed: set[int] = set()
@@ -89,9 +98,13 @@ class SftpStore(Store):
             if write:
                 self._remove_useless(sftp, name, content, notice)
                 self._probe(sftp, name)
+                if self._left is not None and not self.resumes:
+                    self._remove_and_tell([self._left.name], notice)
+                    self._left = None
         room = self._room()
+        self._tells_room = bool(room)
         needed = content.size - (self._left.size if self._left else 0)
-        if room is not None and room < needed:
+        if room and room < needed:
             raise self._too_small(room, needed)
 
     def _is_folder(self, sftp: Any, name: str) -> bool:
@@ -101,21 +114,92 @@ class SftpStore(Store):
 
     def _remove_useless(self, sftp: Any, name: str, content: Content, notice: Notice) -> None:
         """Remove what killed runs have left, except what can be resumed."""
-        files = (each for each in sftp.listdir_attr(self._folder) if _is_file(each) and each.filename.startswith("."))
+        files = [each for each in sftp.listdir_attr(self._folder) if _is_file(each) and is_internal(each.filename)]
         self._left, useless = left_parts((Stored(each.filename, each.st_size or 0) for each in files), name, content)
-        for found in useless:
+        self._remove_and_tell(useless, notice)
+        if any(each.filename in _replaced_names(name) for each in files):
+            self._restore(sftp, name)
+
+    def _remove_and_tell(self, names: list[str], notice: Notice) -> None:
+        for found in names:
             if self._try_remove(found):
                 notice(removed(self._address(found)))
 
     def _probe(self, sftp: Any, name: str) -> None:
-        """Write, rename and remove an empty file: a server may refuse what the permissions allow."""
-        first, second = part_name(name), part_name(name)
+        """Write, rename, replace and remove a tiny file: a server may refuse what the permissions allow.
+
+        Some servers refuse names with a leading dot; some take a file only from its first byte to its last, as those in
+        front of an object store do; some cannot replace a file.
+        """
+        self._names.find_out(lambda: self._try_names(sftp, name), _is_refusal)
+
+    def _try_names(self, sftp: Any, name: str) -> None:
+        first, second = self._names.part(name), self._names.part(name)
         try:
-            sftp.open(self._path(first), "wx").close()
+            self._create(sftp, first, _PROBE)
+            self.resumes = self._continues(sftp, first)
             sftp.rename(self._path(first), self._path(second))
+            self._create(sftp, first, _CONTINUED + _PROBE)
+            self._require_replacing(sftp, first, second)
         finally:
             self._try_remove(first)
-            self._try_remove(second)
+            for each in (second, *_replaced_names(second)):
+                self._try_remove(each)
+
+    def _require_replacing(self, sftp: Any, new: str, old: str) -> None:
+        try:
+            self._give_name(sftp, new, old)
+            refusal = "" if sftp.stat(self._path(old)).st_size == len(_CONTINUED + _PROBE) else "the old file stayed"
+        except OSError as error:
+            if is_of_wire(error):
+                raise
+            refusal = str(error)
+        if refusal:
+            raise TaskError(
+                f"{self._connection.name} cannot replace a file in {self.url} ({refusal}), which the catalog requires. "
+                "Ask its administrators to allow this user to rename and remove files there, or use another store."
+            )
+
+    def _create(self, sftp: Any, name: str, data: bytes) -> None:
+        with sftp.open(self._path(name), "wx") as handle:
+            handle.write(data)
+        if sftp.stat(self._path(name)).st_size != len(data):
+            raise OSError(f"{self._connection.name} stores other bytes than it gets")
+
+    def _continues(self, sftp: Any, name: str) -> bool:
+        """Return whether the server writes at an offset in a file."""
+        try:
+            with sftp.open(self._path(name), "r+") as handle:
+                handle.seek(len(_PROBE) - 1)
+                handle.write(_CONTINUED[len(_PROBE) - 1 :])
+            with sftp.open(self._path(name), "rb") as handle:
+                return bool(handle.read() == _CONTINUED)
+        except OSError as error:
+            if is_of_wire(error):
+                raise
+            return False
+
+    def can_resume(self, name: str, write: bool) -> bool | None:
+        return self.resumes if write or self._connection.is_openssh else None
+
+    def _settle(self, name: str) -> None:
+        """Find out which temporary names the server accepts, if that is not known. Other errors are found later."""
+        if self._names.known:
+            return
+
+        def attempt() -> None:
+            part = self._names.part(name)
+            try:
+                self._create(sftp, part, _PROBE)
+            finally:
+                self._try_remove(part)
+
+        with self._words("write to") as sftp:
+            try:
+                self._names.find_out(attempt, _is_refusal)
+            except OSError as error:
+                if is_of_wire(error):
+                    raise
 
     def _room(self) -> int | None:
         with self._words("access"):
@@ -124,17 +208,27 @@ class SftpStore(Store):
 
     def look(self, name: str) -> Stored | None:
         with self._words("access") as sftp:
-            try:
-                found = sftp.stat(self._path(name))
-            except FileNotFoundError:
-                return None
+            found = self._first_there(name, lambda path: sftp.stat(path))
+        if found is None:
+            return None
         return Stored(name, found.st_size or 0, version=f"{found.st_mtime}-{found.st_size}")
+
+    def _first_there(self, name: str, ask: Callable[[str], Any]) -> Any:
+        """Return the answer for a file, or for the old one while it is replaced; None if there is neither."""
+        for each in (name, *_replaced_names(name)):
+            try:
+                return ask(self._path(each))
+            except OSError as error:
+                # A name that the server refuses is not there either.
+                if is_of_wire(error) or (each == name and not isinstance(error, FileNotFoundError)):
+                    raise
+        return None
 
     # Sending
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         if self._left is not None:
-            own = part_name(name, body.content)
+            own = self._names.part(name, body.content)
             with self._words("write to") as sftp, contextlib.suppress(FileNotFoundError):  # another run was faster
                 sftp.rename(self._path(self._left.name), self._path(own))
                 self._own = own
@@ -145,25 +239,29 @@ class SftpStore(Store):
         return Partial(self._own, found.size) if found is not None else None
 
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
-        part = self._own = after.name if after else part_name(name, body.content)
+        part = self._own = after.name if after else self._names.part(name, body.content)
         if after is None:
             self._confirmed.clear()
         sending = _Sending(self, part, after.size if after else 0, self._confirmed)
         try:
-            with self._words("write to") as sftp:
-                sftp.open(self._path(part), "r+" if after else "wx").close()
-            resumed_from = send_parts(
-                body, self._part_size, self._concurrency, sending.send, sending.has, ("sha256",) if after else ()
-            )
-            with self._words("write to") as sftp:
-                sftp.truncate(self._path(part), body.size)  # the part may be longer than the body
-                with contextlib.suppress(OSError):  # the server may insist on its own mode
-                    sftp.chmod(self._path(part), _MODE)
+            if self.resumes:
+                with self._words("write to") as sftp:
+                    sftp.open(self._path(part), "r+" if after else "wx").close()
+                resumed_from = send_parts(
+                    body, self._part_size, self._concurrency, sending.send, sending.has, ("sha256",) if after else ()
+                )
+            else:
+                resumed_from = sending.send_in_order(body)
             found = self.look(part)
+            with self._words("write to") as sftp:
+                if found is not None and found.size > body.size:
+                    sftp.truncate(self._path(part), body.size)
+                    found = self.look(part)
+                self._set_mode(sftp, part)
             if found is None or found.size != body.size:
                 raise RetryLater(f"{self._host} stored {found.size if found else 0} of {body.size} bytes.")
         except BaseException as error:
-            if isinstance(error, StoreFull) or not is_worth_keeping(error):
+            if isinstance(error, StoreFull) or not self.resumes or not is_worth_keeping(error):
                 self._try_remove(part)
                 self._own = None
             raise
@@ -171,11 +269,15 @@ class SftpStore(Store):
             sending.close()
         return Sent(part, body.size, resumed_from)
 
+    def _set_mode(self, sftp: Any, name: str) -> None:
+        with contextlib.suppress(OSError):  # the server may insist on its own mode
+            sftp.chmod(self._path(name), _MODE)
+
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:
         part, final = self._path(sent.name), self._path(name)
         with self._words("write to") as sftp:
             if overwrite:
-                sftp.posix_rename(part, final)
+                self._give_name(sftp, sent.name, name)
                 return
             # The protocol's rename fails if the file exists; this check is for servers that do not comply.
             if self.look(name) is not None:
@@ -186,6 +288,60 @@ class SftpStore(Store):
                 if self.look(name) is not None:
                     raise Conflict(name) from None
                 raise
+
+    def _give_name(self, sftp: Any, part: str, name: str) -> None:
+        """Rename a file, replacing another one: atomically if the server can, with posix-rename or its own rename.
+
+        Else the old file gets another name first, and keeps it until the new one has its own. Readers of this
+        collection, and the next run after one that was killed, find it there.
+        """
+        part_path, final = self._path(part), self._path(name)
+        if self._replaces and self._has_renamed(sftp, sftp.posix_rename, part_path, final):
+            return
+        self._restore(sftp, name)
+        if self._has_renamed(sftp, sftp.rename, part_path, final):
+            return
+        if self._is_folder(sftp, name):
+            raise TaskError(f"{self._address(name)} is a folder. Remove it, or choose another name.")
+        old = self._path(replaced_name(name, self._names.hidden))
+        sftp.rename(final, old)
+        try:
+            sftp.rename(part_path, final)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                sftp.rename(old, final)
+            raise
+        self._replaces = False
+        sftp.remove(old)
+
+    @staticmethod
+    def _has_renamed(sftp: Any, rename: Callable[[str, str], None], part: str, final: str) -> bool:
+        try:
+            rename(part, final)
+        except OSError as error:
+            if is_of_wire(error) or not _exists(sftp, part):
+                raise
+            return False
+        return True
+
+    def _restore(self, sftp: Any, name: str) -> None:
+        """Clean up after a replacement that was interrupted: one of the two files is whole and has its name."""
+        for each in self._left_by_replacing(sftp, name):
+            if _exists(sftp, self._path(name)):
+                sftp.remove(self._path(each))
+            else:
+                sftp.rename(self._path(each), self._path(name))
+
+    def _left_by_replacing(self, sftp: Any, name: str) -> list[str]:
+        found = []
+        for each in _replaced_names(name):
+            try:
+                if _exists(sftp, self._path(each)):
+                    found.append(each)
+            except OSError as error:  # a name that the server refuses is not there either
+                if is_of_wire(error):
+                    raise
+        return found
 
     def discard(self, sent: Sent) -> None:
         self._try_remove(sent.name)
@@ -200,11 +356,11 @@ class SftpStore(Store):
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         with self._words("read from") as sftp:
-            try:
-                with sftp.open(self._path(name), "rb") as handle:
-                    data = handle.read(limit + 1)
-            except FileNotFoundError:
+            handle = self._first_there(name, lambda path: sftp.open(path, "rb"))
+            if handle is None:
                 return None
+            with handle:
+                data = handle.read(limit + 1)
         if len(data) > limit:
             raise TaskError(
                 f"{self._address(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
@@ -222,7 +378,7 @@ class SftpStore(Store):
         return [
             Stored(each.filename, each.st_size or 0)
             for each in names
-            if _is_file(each) and not each.filename.startswith(".")
+            if _is_file(each) and not is_internal(each.filename)
         ]
 
     # Small files
@@ -238,7 +394,8 @@ class SftpStore(Store):
         if if_version is None and not if_absent:
             self._replace(name, data)
             return
-        lock = _SftpLock(self, name, self._sleep)
+        self._settle(name)
+        lock = _SftpLock(self, name, self._names, self._sleep)
         with lock.held():
             found = self.read(name)
             if (found[1] if found else None) != if_version or lock.is_lost():
@@ -246,24 +403,27 @@ class SftpStore(Store):
             self._replace(name, data)
 
     def _replace(self, name: str, data: bytes) -> None:
-        part = part_name(name)
+        self._settle(name)
+        part = self._names.part(name)
         try:
             with self._words("write to") as sftp:
                 with sftp.open(self._path(part), "wx") as handle:
                     handle.write(data)
-                    handle.chmod(_MODE)
-                sftp.posix_rename(self._path(part), self._path(name))
+                self._set_mode(sftp, part)
+                self._give_name(sftp, part, name)
         except BaseException:
             self._try_remove(part)
             raise
 
     def delete(self, name: str) -> bool:
         with self._words("delete from") as sftp:
-            try:
-                sftp.remove(self._path(name))
-            except FileNotFoundError:
-                return False
-        return True
+            # All of them: else the old file would come back.
+            found = self._left_by_replacing(sftp, name)
+            for each in (*found, name):
+                with contextlib.suppress(FileNotFoundError):
+                    sftp.remove(self._path(each))
+                    found.append(each)
+        return bool(found)
 
     # For the other classes of this file
 
@@ -310,7 +470,7 @@ class SftpStore(Store):
         room = None
         with contextlib.suppress(RetryLater, TaskError, OSError):
             room = self._connection.room(self._folder)
-        if doing == "write to" and room is not None and room.free < BLOCK:
+        if doing == "write to" and self._tells_room and room is not None and room.free < BLOCK:
             return self._too_small(room.free, None)
         return RetryLater(f"{self._connection.name} cannot {doing} {self.url} ({error}).")
 
@@ -372,6 +532,18 @@ class _Sending:
                 handle.write(block)
         self._confirmed.add(part.offset)
 
+    def send_in_order(self, body: Body) -> int:
+        """Write a body through one handle from its first byte to its last, for servers that take it only so."""
+        body.rewind()
+        connection = self._store._connection
+        with self._store._words("write to") as sftp, sftp.open(self._path, "wx") as handle:
+            handle.MAX_REQUEST_SIZE = connection.write_size
+            handle.set_pipelined(True)
+            for block in iter(lambda: body.read(BLOCK), b""):
+                handle.set_pipelined(body.offset < body.size)
+                handle.write(block)
+        return 0
+
     def _connection(self) -> Connection:
         with self._lock:
             return self._connections.setdefault(threading.get_ident(), self._store.connect())
@@ -385,11 +557,12 @@ class _Sending:
 class _SftpLock(FolderLock):
     """A lock on one small file. Its age is by the server's clock, so another folder is created to compare with."""
 
-    def __init__(self, store: SftpStore, name: str, sleep: Callable[[float], None]) -> None:
+    def __init__(self, store: SftpStore, name: str, names: TemporaryNames, sleep: Callable[[float], None]) -> None:
         super().__init__(sleep)
         self._store = store
-        self._path = store.path(f".{name}.lock")
         self._file = name
+        self._names = names
+        self._path = store.path(names.lock(name))
 
     @property
     def address(self) -> str:
@@ -404,7 +577,7 @@ class _SftpLock(FolderLock):
             return max(0.0, self._now(sftp) - made)
 
     def _now(self, sftp: Any) -> float:
-        path = self._store.path(part_name(self._file))
+        path = self._store.path(self._names.part(self._file))
         sftp.mkdir(path)
         now = sftp.stat(path).st_mtime
         sftp.rmdir(path)
@@ -453,7 +626,7 @@ class _SftpLock(FolderLock):
         return True
 
     def _rename_away(self, mark: str) -> bool:
-        away = self._store.path(part_name(self._file))
+        away = self._store.path(self._names.part(self._file))
         with self._store._words("write to") as sftp:
             try:
                 sftp.rename(posixpath.join(self._path, mark), away)
@@ -461,6 +634,22 @@ class _SftpLock(FolderLock):
                 return False
             sftp.rmdir(away)
         return True
+
+
+def _replaced_names(name: str) -> tuple[str, str]:
+    return replaced_name(name), replaced_name(name, hidden=False)
+
+
+def _exists(sftp: Any, path: str) -> bool:
+    try:
+        sftp.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, OSError) and not is_of_wire(error)
 
 
 def _is_file(attributes: Any) -> bool:

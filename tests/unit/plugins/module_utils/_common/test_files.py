@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import files
@@ -43,6 +44,39 @@ def test_free_bytes_of_a_folder_to_be_made_are_those_above_it(tmp_path: Path) ->
     status = os.statvfs(tmp_path)
     free = free_bytes(str(tmp_path / "not" / "yet"))
     assert 0 < free <= status.f_blocks * status.f_frsize
+
+
+@pytest.mark.parametrize(
+    "fields", [{"f_bavail": 0}, {"f_blocks": 0}, {"f_bavail": 0, "f_bfree": 0, "f_blocks": 0, "f_frsize": 0}]
+)
+def test_a_volume_that_reports_no_space_has_an_unknown_amount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, int]
+) -> None:
+    status = SimpleNamespace(**{"f_bavail": 7, "f_bfree": 7, "f_blocks": 9, "f_frsize": 512, "f_bsize": 512, **fields})
+    monkeypatch.setattr("os.statvfs", lambda _path: status)
+    assert free_bytes(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EIO, errno.ENOSPC])
+def test_only_what_a_volume_cannot_do_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_unused: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "record.json"
+    for function in ("os.fsync", "os.fchmod"):
+        with monkeypatch.context() as patch:
+            patch.setattr(function, fail)
+            if number in (errno.EIO, errno.ENOSPC):
+                with pytest.raises(OSError, match=os.strerror(number)):
+                    atomic_write(str(path), function.encode())
+                assert not path.exists()
+            else:
+                atomic_write(str(path), function.encode())
+                assert path.read_bytes() == function.encode()
+                path.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_holes_and_second_names_take_no_bytes(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_too_little_room_is_an_error_with_the_numbers(at_least: bool, amount: st
     assert caught.value.details == {"path": "/p", "free_bytes": 3_000_000_000, "needed_bytes": 4_500_000_000}
 
 
+def test_space_that_is_not_known_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "free_bytes", lambda _path: None)
+    need = Need("Packing 'x'", "/p", 4_500_000_000)
+    need.refuse_less()
+    for explain in (need.explain, lambda error: explain_free(error, "/p")):
+        error = TaskError("It failed.", rc=255, stderr="Out of disk space.")
+        explain(error)
+        assert error.message == "It failed."
+    assert space.free_where("/p/file") == ""
+
+
 FULL = [
     "Failed to pack the VM: Not enough free space on the physical disk drive /.",
     "Out of disk space.",

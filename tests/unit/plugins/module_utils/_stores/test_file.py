@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 import threading
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
@@ -132,6 +133,71 @@ def test_a_share_that_is_not_mounted(store, share):
         store.write("x", b"1")
     with pytest.raises(TaskError, match=r"does not exist. Mount the share"):
         store.list()
+
+
+UNSUPPORTED = [errno.ENOTSUP, errno.EINVAL, errno.ENOSYS]
+
+
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [
+        *(("os.fsync", number) for number in UNSUPPORTED),
+        *(("os.fchmod", number) for number in (*UNSUPPORTED, errno.EPERM, errno.EACCES)),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_share_that_cannot_flush_or_set_a_mode(store, share, image, monkeypatch, function, number, overwrite):
+    monkeypatch.setattr(function, failing(number))
+    store.check(NAME, Content(image.size))
+    if overwrite:
+        (share / NAME).write_bytes(b"published")
+    with Body(image.path) as body:
+        store.publish(NAME, store.send(NAME, body), overwrite)
+    store.write("catalog.json", b"1", if_absent=True)
+    assert (share / NAME).read_bytes() == image.data
+    assert visible(share) == [NAME, "catalog.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [(errno.EIO, RetryLater, "Cannot write to"), (errno.ENOSPC, TaskError, "accepted no more bytes")],
+)
+def test_a_disk_that_fails_to_flush_has_not_got_the_image(store, share, image, monkeypatch, number, kind, words):
+    monkeypatch.setattr("os.fsync", failing(number))
+    with Body(image.path) as body, pytest.raises(kind, match=words):
+        store.send(NAME, body)
+    with pytest.raises(Exception, match=r"Cannot write to|is full"):
+        store.write("catalog.json", b"1")
+    assert not (share / NAME).exists()
+    assert not (share / "catalog.json").exists()
+
+
+def reporting(monkeypatch, **fields):
+    """Let the file system report its space in another way."""
+    real = os.statvfs
+
+    def statvfs(path):
+        found = real(path)
+        names = [name for name in dir(found) if name.startswith("f_")]
+        return SimpleNamespace(**{**{name: getattr(found, name) for name in names}, **fields})
+
+    monkeypatch.setattr("os.statvfs", statvfs)
+
+
+@pytest.mark.parametrize("fields", [{"f_bavail": 0}, {"f_bavail": 0, "f_bfree": 0, "f_blocks": 0}, {"f_blocks": 0}])
+def test_a_share_that_does_not_know_its_space_is_not_full(store, share, image, monkeypatch, fields):
+    reporting(monkeypatch, **fields)
+    store.check(NAME, Content(image.size))
+    monkeypatch.setattr("os.write", failing(errno.ENOSPC))
+    with Body(image.path) as body, pytest.raises(TaskError, match="it does not report its free space, but the image"):
+        store.send(NAME, body)
+    assert visible(share) == []
+
+
+@pytest.mark.parametrize("number", UNSUPPORTED)
+def test_a_share_that_cannot_be_asked_for_its_space(store, monkeypatch, number):
+    monkeypatch.setattr("os.statvfs", failing(number))
+    store.check(NAME, Content(1000))
 
 
 @pytest.mark.parametrize("there", [False, True])

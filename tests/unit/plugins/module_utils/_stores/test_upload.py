@@ -331,7 +331,7 @@ class TestWhatPasses:
             for part in webdav.folder.glob(".*.part"):
                 os.truncate(part, 1000)
 
-        webdav.faults.extend([Fault("HEAD"), Fault("HEAD", do=forget)])
+        webdav.faults.extend([Fault("HEAD", times=3), Fault("HEAD", do=forget)])
         upload(webdav)
         assert published(webdav, image)
         assert pauses == [2.0]
@@ -362,7 +362,7 @@ class TestOthers:
 
     def test_it_vanishes_after_the_publishing(self, webdav, image, upload):
         webdav.faults.append(
-            Fault("HEAD", path=".pvmp", times=2, do=lambda: (webdav.folder / image.name).unlink(missing_ok=True))
+            Fault("HEAD", path=".pvmp", times=3, do=lambda: (webdav.folder / image.name).unlink(missing_ok=True))
         )
         with pytest.raises(TaskError, match="was published, but the store now has nothing there"):
             upload(webdav)

@@ -17,6 +17,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.https.fol
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.propfind import parse_entries
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.webdav_lock import WebDavLock
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.temporary_names import TemporaryNames
 from ansible_collections.macops.parallels.tests.support.https_store import Fault
 from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
 
@@ -234,7 +235,7 @@ class TestLock:
     @pytest.fixture
     def lock(self, webdav, waits):
         options = StoreOptions(webdav.username, webdav.password, ca_path=webdav.ca_path, timeout=5.0)
-        return WebDavLock(HttpFolder(webdav.url, options), "catalog.json", sleep=waits.append)
+        return WebDavLock(HttpFolder(webdav.url, options), "catalog.json", TemporaryNames(), waits.append)
 
     @pytest.fixture
     def waits(self):

@@ -229,6 +229,86 @@ class Server:
             raise RetryLater("Other bytes.", code="BadDigest")
 
 
+# How stores refuse a request with a digest that they do not know: the code, the status, and whether it looks transient.
+REFUSALS = [
+    ("SignatureDoesNotMatch", 403, TaskError),  # Google Cloud Storage
+    ("XAmzContentSHA256Mismatch", 400, RetryLater),  # Ceph
+    ("MissingContentLength", 411, TaskError),  # Oracle
+    ("InvalidArgument", 400, TaskError),
+    ("NotImplemented", 501, TaskError),
+    ("AccessDenied", 403, TaskError),
+    ("MalformedTrailerError", 400, TaskError),
+    ("400", 400, TaskError),
+    ("InternalError", 500, RetryLater),
+]
+
+
+class Refusing:
+    """A store that refuses each request with one of some digests, and takes all others without verifying them."""
+
+    def __init__(self, error, refuses=("sha256",), times=99):
+        self.error, self.refuses, self.times = error, refuses, times
+        self.tried = []
+
+    def put(self, checksum=None, digests=None, conditions=None, accept=()):
+        self.tried.append(checksum)
+        if checksum in self.refuses and self.times > 0:
+            self.times -= 1
+            raise self.error
+        if checksum == "md5" and digests is not None and digests != digests_of(b"macops.parallels"):
+            raise RetryLater("Other bytes.", code="BadDigest", status=400)
+
+
+@pytest.mark.parametrize("refuses", [("sha256",), ("sha256", "md5")])
+@pytest.mark.parametrize(("code", "status", "kind"), REFUSALS, ids=[each[0] for each in REFUSALS])
+def test_a_digest_that_is_refused_in_any_way_is_not_supported(code, status, kind, refuses):
+    store = Refusing(kind("A refusal.", code=code, status=status), refuses)
+    found = learn(store.put, StoreOptions(endpoint_url="https://s3.example.com"))
+    assert found == Support("none" if "md5" in refuses else "md5", False)
+
+
+@pytest.mark.parametrize(("code", "status", "kind"), REFUSALS, ids=[each[0] for each in REFUSALS])
+def test_a_digest_that_was_asked_for_and_is_refused_is_named(code, status, kind):
+    store = Refusing(kind("A refusal.", code=code, status=status))
+    options = StoreOptions(endpoint_url="https://s3.example.com", s3_checksum="sha256")
+    with pytest.raises(TaskError, match=r"A refusal\. The checksum sha256 may be the cause: set s3_checksum to auto"):
+        learn(store.put, options)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("SignatureDoesNotMatch", 403, TaskError),
+        ("AccessDenied", 403, TaskError),
+        ("NoSuchBucket", 404, TaskError),
+        ("QuotaExceeded", 403, StoreFull),
+        ("InternalError", 500, RetryLater),
+    ],
+)
+def test_what_is_refused_without_a_digest_too_is_told_as_it_is(code, status, kind):
+    store = Refusing(kind("A refusal.", code=code, status=status), ("sha256", "md5", "none", None))
+    with pytest.raises(kind) as caught:
+        learn(store.put, StoreOptions(endpoint_url="https://s3.example.com"))
+    assert caught.value.message == "A refusal."
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "times"),
+    [("SlowDown", 503, 99), ("RequestTimeout", 400, 99), (None, 0, 99), ("InternalError", 500, 1)],
+)
+def test_a_store_in_trouble_is_not_one_without_the_digest(code, status, times):
+    """What it does not say about the digest is asked again later: a lost connection, a busy server."""
+    store = Refusing(RetryLater("Busy.", code=code, status=status), times=times)
+    with pytest.raises(RetryLater, match="Busy"):
+        learn(store.put, StoreOptions(endpoint_url="https://s3.example.com"))
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "AccessDenied", "400", "MissingContentLength"])
+def test_a_condition_that_is_refused_in_any_way_is_not_supported(code):
+    store = Server(verifies=("sha256",), conditions=code)
+    assert learn(store.put, StoreOptions(endpoint_url="https://s3.example.com")) == Support("sha256", False)
+
+
 @pytest.mark.parametrize(
     ("server", "abilities"),
     [
