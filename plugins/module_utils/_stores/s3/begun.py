@@ -5,7 +5,7 @@
 """Which multipart uploads this account on this machine has begun: only those may it abort while they are fresh.
 
 The part size of an upload shows its host only roughly, because there are more hosts than sizes. So an empty file is
-kept for each upload. Its name contains the identity of the machine, so a copy on another machine proves nothing there.
+kept for each upload. Its name contains the identity of the machine, so a copy does not count on another machine.
 """
 
 from __future__ import annotations
