@@ -38,7 +38,8 @@ _ADVICE = {
     "html": "Use the address of the file itself (the target of the page's download button), not that of the page.",
     "login": "Allow anonymous read access to this file on the server, or publish it where no sign-in is required.",
     "needs_cookies": "Publish the image where its link works without cookies: Parallels Desktop may not keep any.",
-    "not_found": "Check the address, and whether the upload finished and the share still exists.",
+    "not_found": "Check the address, and whether the upload finished and the share still exists. If the file is there, "
+    "the server may refuse its ending: in IIS, add the MIME type application/octet-stream for .pvmp.",
     "forbidden": "Allow anonymous read access to this file on the server, and check its name: some stores send this "
     "answer for a missing file, too.",
     "expired": "Create a link that does not expire, and replace this one with it in the Management Portal.",

@@ -64,6 +64,7 @@ def test_require_fails_with_the_verdict_and_the_advice(look: Callable[..., Any],
     end = look(server.url("/status/404"), require=True)
     assert end.failed
     assert "(not_found)" in end.result["msg"]
+    assert "add the MIME type application/octet-stream for .pvmp" in end.result["msg"]
     assert end.result["advice"] in end.result["msg"]
     assert end.result["chain"] == [{"url": server.url("/status/404"), "status": 404}]
 
