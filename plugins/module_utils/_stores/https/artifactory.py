@@ -15,6 +15,7 @@ from typing import Any, Callable
 from urllib.parse import quote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.session import GONE
 from ..base import Conflict, Sent, Stored, StoreFull
@@ -149,7 +150,7 @@ def _words(response: Any) -> str:
 
 def _object(response: Any) -> dict[str, Any]:
     try:
-        content = response.json()
+        content = read_json(response.content)
     except (ValueError, OSError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -18,6 +18,7 @@ from typing import Any, Callable
 from urllib.parse import urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
 from ..base import StoreFull, StoreOptions
@@ -291,7 +292,7 @@ def is_full(status: int, code: str) -> bool:
 def json_of(response: Any) -> dict[str, Any]:
     """Return the JSON object in an answer, an empty one when there is none."""
     try:
-        content = response.json()
+        content = read_json(response.content)
     except (ValueError, OSError):  # not JSON, or not complete
         return {}
     return content if isinstance(content, dict) else {}
