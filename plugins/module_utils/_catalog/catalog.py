@@ -135,7 +135,7 @@ class CatalogFile:
                 f"this release supports {SCHEMA}). It was not changed. Install the newer release here too."
             )
         if schema != SCHEMA or isinstance(schema, bool):
-            raise self._not_ours(f"its schema is {ascii(schema):.60}, not {SCHEMA}")
+            raise self._not_ours(f"its schema is {schema!a:.60}, not {SCHEMA}")
         records = document.get("records")
         if not isinstance(records, list):
             raise self._not_ours("it does not have a list of records")

@@ -34,7 +34,7 @@ def read_json(data: bytes) -> Any:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"it contains half of a surrogate pair, {ascii(error.object[error.start])}") from None
+        raise ValueError(f"it contains half of a surrogate pair, {error.object[error.start]!a}") from None
     return value
 
 

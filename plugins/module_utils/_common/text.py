@@ -20,8 +20,8 @@ _UNPRINTABLE_IN_LINES = re.compile(f"(?![\t\n])[{UNPRINTABLE}]")
 def composed(name: str) -> str:
     """Return a name in the form in which names are compared.
 
-    HFS+ and SMB shares list names decomposed: an umlaut is two characters. APFS and other file systems keep them as they
-    were written, and people write one character.
+    HFS+ and SMB shares list names decomposed: an umlaut is two characters. APFS and other file systems keep them as
+    they were written, and people write one character.
     """
     return unicodedata.normalize("NFC", name)
 

@@ -89,6 +89,8 @@ class SftpStore(Store):
             if write:
                 self._remove_useless(sftp, name, content, notice)
                 self._probe(sftp, name)
+        while self._connection.notes:
+            notice(self._connection.notes.pop())
         room = self._room()
         needed = content.size - (self._left.size if self._left else 0)
         if room is not None and room < needed:
