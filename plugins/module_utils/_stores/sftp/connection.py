@@ -231,8 +231,8 @@ class Connection:
                 why += f" that can be read (see line {known.unread[0]})"
             port = "" if self._port == DEFAULT_PORT else f"-p {self._port} "
             raise Unknown(
-                f"The SSH server {self.name} is unknown: {why}. Its host key is {shown}. Ask its administrators whether "
-                f"that is right, then add the server's line, which 'ssh-keyscan {port}{self._host}' prints."
+                f"The SSH server {self.name} is unknown: {why}. Its host key is {shown}. Ask its administrators "
+                f"whether that is right, then add the server's line, which 'ssh-keyscan {port}{self._host}' prints."
             )
         if key.asbytes() not in known.keys[kind]:
             raise Unknown(
