@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 import uuid as uuid_module
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from xml.etree import ElementTree
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, bytes_on_disk
+from .._common.text import same_name
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -169,11 +169,6 @@ def bare_uuid(text: str) -> str:
         return str(uuid_module.UUID(inner)) if re.fullmatch(r"[0-9a-fA-F-]{36}", inner) else ""
     except ValueError:
         return ""
-
-
-def same_name(one: str, other: str) -> bool:
-    """Return whether two names are the same to a person: an umlaut may be one character or two."""
-    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 @dataclass(frozen=True)
