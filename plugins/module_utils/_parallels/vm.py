@@ -400,7 +400,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
     packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
     system = str(info.get("OS", ""))
     link = _read_link(home)
-    tools = info.get("GuestTools") or {}
+    tools = _section(info, "GuestTools")
     return Vm(
         uuid=bare_uuid(str(info.get("ID", ""))) or entry.uuid,
         name=str(info.get("Name", entry.name)),
@@ -525,7 +525,8 @@ def layers_of(disk: Disk) -> list[Layer]:
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
         return ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError):  # no such file, or Parallels is just writing it
+    except (OSError, ElementTree.ParseError, ValueError, LookupError):
+        # No such file, Parallels is just writing it, or it is in no encoding that the parser knows.
         return None
 
 
