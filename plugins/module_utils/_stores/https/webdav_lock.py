@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+from ..._http.headers import http_date
 from ..._http.session import GONE
 from ..folder_lock import FolderLock
 from .folder import HttpFolder
-from .propfind import propfind, seconds
+from .propfind import propfind
 
 
 class WebDavLock(FolderLock):
@@ -34,7 +35,7 @@ class WebDavLock(FolderLock):
     def age(self) -> float | None:
         response, entries = propfind(self._folder, self._name, 0)
         if response.status_code == 207:
-            now = seconds(response.headers.get("Date", ""))
+            now = http_date(response.headers.get("Date", ""))
             modified = entries[0].modified if entries else None
             return max(0.0, now - modified) if now is not None and modified is not None else 0.0
         if response.status_code not in GONE:  # a server without folder listings
