@@ -14,14 +14,23 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._common.errors import Interrupted, TaskError
 from ._common.interrupt import interruptible
+from ._common.notice import Notice
 from ._common.space import free_where
+from ._common.text import printable
 from ._jobs.job import ForegroundJob, Job, JobOrder, run_as_job
 from ._parallels.cli import Prlctl
 
 
+def notice_of(module: AnsibleModule) -> Notice:
+    """Return what shows a notice as a warning of a module. A name from outside may be in it, with any characters."""
+    return lambda sentence: module.warn(printable(sentence))
+
+
 def prlctl_of(module: AnsibleModule) -> Prlctl:
     """Return Parallels' programs for a module that has the option C(executable)."""
-    return Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=not module.check_mode)
+    return Prlctl(
+        module.run_command, module.params["executable"], notice=notice_of(module), mends=not module.check_mode
+    )
 
 
 def run_module(
@@ -41,15 +50,19 @@ def run_module(
         module.fail_json(**error.result())
     except Interrupted as error:
         module.fail_json(
-            msg=f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to resume.",
+            msg=printable(
+                f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to resume."
+            ),
             interrupted=True,
         )
     except OSError as error:
-        module.fail_json(msg=describe_os_error(error), exception=traceback.format_exc())
+        module.fail_json(msg=printable(describe_os_error(error)), exception=traceback.format_exc())
     except Exception as error:  # a bug of ours: say so, and keep the traceback out of the message
         module.fail_json(
-            msg=f"{module._name} failed with an unexpected error: {type(error).__name__}: {error}. "
-            "Please report it, with the output of this task at -vvv.",
+            msg=printable(
+                f"{module._name} failed with an unexpected error: {type(error).__name__}: {error}. "
+                "Please report it, with the output of this task at -vvv."
+            ),
             exception=traceback.format_exc(),
         )
     module.exit_json(**result)
@@ -90,7 +103,7 @@ def run_long_module(
                 in_child,
                 joins=joins,
                 keeps_answer=keeps_answer,
-                notice=module.warn,
+                notice=notice_of(module),
             )
         except OSError as error:
             # Such as work that frees space on a full disk: running it without a job is better than not running it.

@@ -367,7 +367,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._catalog.changes 
     Changes,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._catalog.page_file import AUTO, MODES
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 from ansible_collections.macops.parallels.plugins.module_utils._records.record import (
     ARCHITECTURES,
     SCHEMA,
@@ -398,7 +398,7 @@ def change(module: AnsibleModule) -> dict[str, Any]:
         requires=module.params["require_signature"] and state != PAGE_ONLY,
         proves=state != "signed",
     )
-    changes = Changes(store, retries, seal, module.params, check_mode=module.check_mode, notice=module.warn)
+    changes = Changes(store, retries, seal, module.params, check_mode=module.check_mode, notice=notice_of(module))
     return changes.run()
 
 

@@ -119,7 +119,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.checksum 
 )
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
 
 
 def main() -> None:
@@ -154,7 +154,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     before = sidecar_content(path)
     after = sidecar_text(checksum, os.path.basename(path)) if module.params["sidecar"] else before
     if before != after and not module.check_mode:
-        write_sidecar(path, checksum, module.warn)
+        write_sidecar(path, checksum, notice_of(module))
     return _result(path, checksum, agreed, before, after)
 
 

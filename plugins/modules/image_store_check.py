@@ -114,7 +114,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import CATALOG, CatalogFile
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
     STORE_ARGUMENTS,
     STORE_RULES,
@@ -135,7 +135,7 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     requires = module.params["require_signature"]
     seal = seal_of(module, store, retries, requires=requires)
     write = not module.check_mode
-    abilities = retries.call(lambda: store.abilities(CATALOG, write=write, notice=module.warn))
+    abilities = retries.call(lambda: store.abilities(CATALOG, write=write, notice=notice_of(module)))
     if seal is not None:
         seal.prove()
         if requires:

@@ -152,7 +152,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import SIDECAR, normalized
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
     STORE_ARGUMENTS,
     STORE_RULES,
@@ -204,7 +204,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         store_retries(params),
         check_mode=module.check_mode,
         report=job.progress("Uploading"),
-        notice=module.warn,
+        notice=notice_of(module),
     ).run()
     return {
         "changed": uploaded.changed,

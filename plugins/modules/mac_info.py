@@ -115,14 +115,14 @@ programs:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import read_mac
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the facts of Parallels on this Mac."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
+    prl = Prlctl(module.run_command, module.params["executable"], notice=notice_of(module), mends=False)
     return {"changed": False, **read_mac(prl, module.params["path"] or "")}
 
 

@@ -250,7 +250,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
@@ -263,7 +263,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the virtual machines that are asked for."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
+    prl = Prlctl(module.run_command, module.params["executable"], notice=notice_of(module), mends=False)
     name = module.params["name"]
     if name is None:
         vms = list_vms(prl)

@@ -256,3 +256,24 @@ def test_a_night_on_which_all_is_wrong(published):
     assert suite.get("failures") == "4"
     assert failures["win11-2026.10.0-arm64.pvmp"].get("type") == "wrong_checksum"
     assert run.custom_stats["image_verified"]["ok"] is False
+
+
+def test_names_and_titles_of_any_characters(published):
+    (published.store.folder / "login.html").write_text("<html><title>\U0001f512 Sign\x9b31m in</title></html>", "utf-8")
+    (published.store.folder / "left\x9b31m \U0001f600.pvmp").write_bytes(b"left")
+    records = published.records
+    old = published.store.folder / records[0]["file"]
+    records[0].update(file="win\U0001f600.pvmp", url=f"{published.store.url}/login.html")
+    old.rename(old.with_name(records[0]["file"]))
+    old.with_name(f"{old.name}.sha256").unlink()
+    (published.store.folder / "catalog.json").write_text(json.dumps({"schema": 1, "records": records}))
+
+    run = published.run("verify_images", image_link_proof="headers")
+    run.assert_failed("win\U0001f600.pvmp is html", "its title is '\U0001f512 Sign 31m in'")
+    report, page, suite = reports(published)
+    assert [image["verdict"] for image in report["images"]] == ["html", "direct", "direct", "direct"]
+    assert len(report["problems"]) == 1
+    assert [note.partition(" is in")[0] for note in report["notes"]] == ["left?31m \U0001f600.pvmp"]
+    assert page.count("\U0001f600") == 2
+    assert suite.get("failures") == "1"
+    assert "\x9b" not in table(run, "Show the results")

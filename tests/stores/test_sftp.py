@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Partial, StoreOptions
-from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
 from ansible_collections.macops.parallels.plugins.module_utils._stores.upload import Upload, Wanted
 
@@ -77,10 +77,54 @@ def test_hashed_names_are_known(backend: OpenSsh, connect: Callable[..., Any], t
     assert connect(known_hosts_path=str(known)).list() == []
 
 
+JUNK = b"""
+|1|abc|def ssh-ed25519 AAAA
+|1|onlysalt ssh-ed25519 AAAA
+# R\xe9seau
+\x00\xff binary
+other.example.com ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCqfdQq3Qd77
+[127.0.0.1]:%d ssh-ed25519 AAAA
+@revoked other.example.com %s
+@cert-authority *.example.com %s
+[127.0.0.1]:%d %s
+"""
+
+
+def test_lines_that_cannot_be_read_are_ignored(
+    backend: OpenSsh, connect: Callable[..., Any], tmp_path: pathlib.Path
+) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    old, port = (tmp_path / "key.pub").read_bytes().strip(), backend.wire.port
+    known = tmp_path / "known_hosts"
+    known.write_bytes(JUNK % (port, old, old, port, old) + backend.known_hosts.read_bytes().replace(b"\n", b"\r\n"))
+    store, notices = connect(known_hosts_path=str(known)), []
+    store.check("a.pvmp", Content(1), write=False, notice=notices.append)
+    assert len(notices) == 1
+    assert "that were ignored: 7." in notices[0]
+
+
+@pytest.mark.parametrize("more", ["", " and a comment"])
+def test_a_revoked_key_is_refused(
+    backend: OpenSsh, connect: Callable[..., Any], tmp_path: pathlib.Path, more: str
+) -> None:
+    known, good = tmp_path / "known_hosts", backend.known_hosts.read_text()
+    known.write_text(f"{good}@revoked * {' '.join(good.split()[1:3])}{more}\n")
+    assert "is revoked" in refusal(connect(known_hosts_path=str(known)))
+
+
+def test_an_authority_is_not_enough(backend: OpenSsh, connect: Callable[..., Any], tmp_path: pathlib.Path) -> None:
+    known = tmp_path / "known_hosts"
+    known.write_text(f"@cert-authority {backend.known_hosts.read_text()}")
+    said = refusal(connect(known_hosts_path=str(known)))
+    assert "only a certificate authority (@cert-authority), which is not supported here" in said
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"known_hosts_path": "/none"}, "Correct known_hosts_path"),
+        ({"known_hosts_path": "/etc"}, "/etc cannot be read (Is a directory). Correct known_hosts_path"),
+        ({"known_hosts_path": "/dev/zero"}, "is not a file of host keys. Correct known_hosts_path"),
         ({"private_key_path": "/none"}, "Correct private_key_path"),
         ({"private_key_path": "/etc/hosts"}, "it is not a key"),
         ({"private_key_path": None}, "Set one of the two"),

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable
 
 from .._common.errors import TaskError
+from .._common.json_reader import read_json
 from .._common.retry import Retries, RetryLater
 from .._records.record import (
     SCHEMA,
@@ -124,7 +125,7 @@ class CatalogFile:
                 return Catalog()
             data, version = found
             try:
-                return Catalog(self._checked(json.loads(data)), version, data)
+                return Catalog(self._checked(read_json(data)), version, data)
             except ValueError as error:
                 if not pauses_left:
                     raise TaskError(
@@ -144,7 +145,7 @@ class CatalogFile:
                 f"this release supports {SCHEMA}). It was not changed. Install the newer release here too."
             )
         if schema != SCHEMA or isinstance(schema, bool):
-            raise self._not_ours(f"its schema is {schema!r}, not {SCHEMA}")
+            raise self._not_ours(f"its schema is {schema!a:.60}, not {SCHEMA}")
         records = document.get("records")
         if not isinstance(records, list):
             raise self._not_ours("it does not have a list of records")
@@ -235,6 +236,11 @@ class CatalogFile:
 
     def _write(self, catalog: Catalog) -> None:
         data = catalog.data()
+        if len(data) > _LARGEST:
+            raise TaskError(
+                f"{self._name} was not changed: it would be larger than {_LARGEST} bytes, which is the most that can "
+                "be read. Remove old versions from it first."
+            )
         self._store.write(
             CATALOG,
             data,

@@ -15,6 +15,7 @@ from .._common.checksum import SIDECAR
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
+from .._common.text import same_name
 from .._stores.base import Store, Stored
 
 # The suffixes of the files that may accompany an image.
@@ -72,7 +73,7 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
     inventory = Inventory(listed=found is not None)
     for record in kept:
         name = record["file"]
-        stored = retries.call(lambda name=name: store.look(name)) if found is None else found.get(name)
+        stored = retries.call(lambda name=name: store.look(name)) if found is None else _of_name(found, name)
         if stored is None:
             inventory.missing.append(name)
         elif stored.size != record["size"]:
@@ -80,6 +81,13 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
     known = needed_files(kept)
     inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and same_name(name) not in known]
     return inventory
+
+
+def _of_name(found: Mapping[str, Stored], name: str) -> Stored | None:
+    """Return the file of a name: that of exactly this name, or one that the store lists in another form."""
+    if name in found:
+        return found[name]
+    return next((stored for each, stored in found.items() if same_name(each, name)), None)
 
 
 def _listed(store: Store, retries: Retries) -> dict[str, Stored] | None:

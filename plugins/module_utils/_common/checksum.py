@@ -16,6 +16,7 @@ from .files import BLOCK, IMAGE_SUFFIX, FileIdentity, atomic_write, remove_path
 from .leftovers import remove_temporaries
 from .notice import Notice, unheard
 from .progress import Report, unwatched
+from .text import same_name
 
 SIDECAR = ".sha256"
 _PARALLELS_SIDECAR = ".sha256.txt"
@@ -88,7 +89,7 @@ def parse_sidecar(text: str, name: str) -> Sidecar:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     for line in lines:
         parsed = _LINE.fullmatch(line)
-        if parsed and os.path.basename(parsed[2]) == name:
+        if parsed and same_name(os.path.basename(parsed[2]), name):
             return Sidecar(parsed[1].lower(), identity)
     if len(lines) == 1 and _DIGEST.fullmatch(lines[0]):
         return Sidecar(lines[0].lower(), identity)

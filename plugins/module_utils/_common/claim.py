@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional
 
 from .errors import TaskError
 from .files import flush_file, flush_folder, try_to_remove
+from .json_reader import read_json
 
 _SCHEMA = 1
 
@@ -67,7 +68,7 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
         return {}
     try:
         # What follows the first line is the rest of an older, longer note: see Claim.write.
-        content = json.loads(data.split(b"\n", 1)[0].decode("utf-8"))
+        content = read_json(data.split(b"\n", 1)[0])
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("schema") != _SCHEMA:

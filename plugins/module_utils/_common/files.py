@@ -15,8 +15,9 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 # Bytes that are read, written or sent at a time.
 BLOCK = 1024 * 1024
@@ -26,6 +27,9 @@ IMAGE_SUFFIX = ".pvmp"
 
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
+
+# Seconds between the attempts to remove a folder in which files appear.
+_REMOVAL_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,10 @@ def _fingerprint(path: str) -> list[tuple[int, int, int]]:
     return found
 
 
-def remove_path(path: str) -> None:
+def remove_path(path: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Remove a file, or a folder with its contents, if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        _remove_folder(path, sleep)
     elif os.path.lexists(path):
         os.unlink(path)
 
@@ -132,6 +136,40 @@ def try_to_remove(path: str) -> bool:
         os.unlink(path)
         return True
     return False
+
+
+def _remove_folder(path: str, sleep: Callable[[float], None]) -> None:
+    """Remove a folder in which macOS may make and remove files meanwhile.
+
+    A Finder window on the folder, and Spotlight, make C(.DS_Store). On disks of other systems, a file with extended
+    attributes has a second one, C(._NAME), which comes and goes with it.
+    """
+    for pause in _REMOVAL_PAUSES:
+        try:
+            shutil.rmtree(path, **_pass_over(FileNotFoundError))
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _only_of_system(path):
+                raise
+        sleep(pause)
+    shutil.rmtree(path, **_pass_over(FileNotFoundError))
+
+
+def _pass_over(kind: type[OSError]) -> Any:
+    """Return the argument with which C(rmtree) passes over errors of one kind: its name has changed in Python 3.12."""
+
+    def handle(_function: Any, _path: str, found: Any) -> None:
+        error = found if isinstance(found, BaseException) else found[1]
+        if not isinstance(error, kind):
+            raise error
+
+    return {"onexc" if sys.version_info >= (3, 12) else "onerror": handle}
+
+
+def _only_of_system(path: str) -> bool:
+    """Return whether nothing is left in a folder but what macOS makes by itself."""
+    files = (name for _folder, _folders, names in os.walk(path) for name in names)
+    return all(name.startswith("._") or name == ".DS_Store" for name in files)
 
 
 def flush_file(descriptor: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from .files import bytes_on_disk, remove_path, temporary_prefix
 from .notice import Notice
 from .space import in_words
+from .text import composed
 
 # Seconds after which a small temporary file is no longer being written.
 _ABANDONED = 60
@@ -51,14 +52,14 @@ def remove_leftover(path: str, notice: Notice) -> None:
 def remove_temporaries(path: str, notice: Notice) -> None:
     """Remove leftovers of runs that were killed while they wrote the small file C(path): see files.atomic_write."""
     folder, name = os.path.split(path)
-    pattern = re.compile(re.escape(temporary_prefix(name)) + r"[a-z0-9_]{8}\.tmp")
+    pattern = re.compile(re.escape(composed(temporary_prefix(name))) + r"[a-z0-9_]{8}\.tmp")
     try:
         entries = os.listdir(folder or ".")
     except FileNotFoundError:
         return
     for entry in entries:
         found = os.path.join(folder, entry)
-        if pattern.fullmatch(entry) and _is_abandoned(found):
+        if pattern.fullmatch(composed(entry)) and _is_abandoned(found):
             remove_leftover(found, notice)
 
 

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import base64
-import email.utils
 import functools
 import http.client
+import ipaddress
 import os
 import socket
 import ssl
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from .._common.deps import load
@@ -25,6 +25,7 @@ from .._common.errors import TaskError
 from .._common.files import BLOCK
 from .._common.retry import RetryLater
 from .expect_continue import pool_classes
+from .headers import content_length, http_date, redirect_target, whole_number
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses after which the same request may succeed a little later.
@@ -83,6 +84,8 @@ class Http:
         self._session = self._requests.Session()
         # With trust_env, requests reads ~/.netrc, also after a redirect: an "anonymous" check would log in.
         self._session.trust_env = False
+        # We follow redirects ourselves. requests would decode each Location, which raises for one that is not UTF-8.
+        self._session.get_redirect_target = lambda response: None
         self._session.headers["User-Agent"] = "macops.parallels"
         self._session.headers["Accept-Encoding"] = "identity"
         if not cookies:
@@ -135,7 +138,9 @@ class Http:
                 proxies=self._proxies(url),
                 timeout=(self._timeout, answer_timeout or self._timeout),
             )
-        except self._requests.exceptions.RequestException as error:
+        except (self._requests.exceptions.RequestException, load("urllib3.exceptions").HTTPError, ValueError) as error:
+            # Some errors of urllib3 and some ValueErrors, such as that of a host name with a label that is too long,
+            # pass requests as they are.
             raise self._understood(error, url) from error
         if expect and response.status_code == 417:  # a server, or a proxy before it, that cannot do it
             response.close()
@@ -152,7 +157,13 @@ class Http:
             if response.status_code not in REDIRECTS or "Location" not in response.headers:
                 return response
             response.close()
-            url = urljoin(url, response.headers["Location"])
+            following = redirect_target(url, response.headers["Location"])
+            if following is None:
+                raise TaskError(
+                    f"{urlsplit(url).netloc} redirects to an address that is not valid. Check the address in "
+                    "destination, and ask the server's administrators to correct the redirect."
+                )
+            url = following
             target = urlsplit(url)
             if target.scheme != "https":
                 raise TaskError(
@@ -170,7 +181,7 @@ class Http:
         Raises RetryLater when the body is shorter than the server announced, which not every version of the libraries
         below does. Its detail C(truncated) is true when the server closed the connection in good order.
         """
-        announced = response.headers.get("Content-Length")
+        announced = content_length(response.headers)
         count = 0
         try:
             while True:
@@ -185,7 +196,7 @@ class Http:
             raise self._broke_off(response, count, _said(cause), truncated) from error
         finally:
             response.close()
-        if announced is not None and count != int(announced):
+        if announced is not None and count != announced:
             why = f"the response ended too early; the server announced {announced} bytes"
             raise self._broke_off(response, count, why, truncated=True)
 
@@ -202,7 +213,8 @@ class Http:
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}
         found = getproxies_environment()
-        if proxy_bypass_environment(urlsplit(url).hostname or "", found):
+        host = urlsplit(url).hostname or ""
+        if proxy_bypass_environment(host, found) or _in_networks(host, found.get("no", "")):
             return {}
         return {scheme: found[scheme] for scheme in ("http", "https", "all") if scheme in found}
 
@@ -223,6 +235,11 @@ class Http:
             return TlsError(f"{host} does not use TLS on that port. Check the address.", url=bare(url))
         if isinstance(error, kinds.Timeout):
             return RetryLater(f"{host} did not respond within {self._timeout:g} seconds.")
+        if isinstance(error, kinds.InvalidHeader):
+            return TaskError(
+                f"{host} answered with headers that contradict each other or are not valid, such as two different "
+                "Content-Length headers. Check the server, and the proxy or gateway in front of it."
+            )
         if isinstance(error, (kinds.ConnectionError, kinds.ChunkedEncodingError, kinds.ContentDecodingError)):
             return RetryLater(f"{host} cannot be reached, or the connection was lost ({_said(cause)}).")
         return TaskError(
@@ -247,11 +264,29 @@ def bare(url: str) -> str:
 
 def retry_after(response: Any) -> float | None:
     """Return the delay in seconds that a server requests with C(Retry-After), or None."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    date = email.utils.parsedate_tz(value) if value else None
-    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else None
+    value = (response.headers.get("Retry-After") or "").strip()
+    number = whole_number(value)
+    if number is not None:
+        return float(number)
+    until = http_date(value)
+    return None if until is None else max(0.0, until - time.time())
+
+
+def _in_networks(host: str, no_proxy: str) -> bool:
+    """Return whether an IP address is in one of the networks in C(no_proxy), such as 10.0.0.0/8, as for curl."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return any(address in network for network in map(_network, no_proxy.split(",")) if network is not None)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    address, slash, bits = text.strip().partition("/")
+    try:
+        return ipaddress.ip_network(address.strip("[]") + slash + bits, strict=False)
+    except ValueError:
+        return None
 
 
 def _ca_of_environment() -> str | None:

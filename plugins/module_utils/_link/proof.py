@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,12 +15,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Callable
 
 from .._common.retry import Attempts, RetryLater
+from .._http.headers import content_length, content_range
 from .route import Route, Unfit
 
 SAMPLE_BLOCK = 64 * 1024
 _RANDOM_SAMPLES = 3
-
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,15 +34,13 @@ class Part:
 
 def part_of(response: Any) -> Part:
     """Return which part of the file an answer with status 200 or 206 has. Raises Unfit when its headers are invalid."""
-    length = response.headers.get("Content-Length", "").strip()
-    known = int(length) if length.isdigit() else None
     if response.status_code != 206:
+        known = content_length(response.headers)
         return Part(0, known, known, ranged=False)
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if not found or int(found[2]) < int(found[1]):
+    found = content_range(response.headers)
+    if not found:
         raise Unfit("unreachable", "The server answered 206 without a valid Content-Range header.")
-    total = None if found[3] == "*" else int(found[3])
-    return Part(int(found[1]), int(found[2]) - int(found[1]) + 1, total, ranged=True)
+    return Part(*found, ranged=True)
 
 
 @dataclass(frozen=True)

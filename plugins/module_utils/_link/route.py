@@ -10,9 +10,10 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from typing import Any, Callable
-from urllib.parse import parse_qsl, quote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
+from .._http.headers import redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
 from .html import hints_at_login, is_login_host
 
@@ -149,13 +150,8 @@ class Route:
     def _turn_to(self, location: str) -> None:
         """Take the next step, or raise Unfit. The step is in the chain either way."""
         before = self.url
-        try:
-            # The header is decoded as Latin-1, but servers write UTF-8.
-            target = urljoin(before, location.encode("latin-1", "replace").decode("utf-8", "replace"))
-            broken = urlsplit(target).port == 0  # a port that is not a number raises
-        except ValueError:
-            broken = True
-        if broken:
+        target = redirect_target(before, location)
+        if target is None:
             raise Unfit("unreachable", f"{self.host} redirects to an invalid address.")
         known = target in self.urls and not self._cookies
         self.urls.append(target)

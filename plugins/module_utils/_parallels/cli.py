@@ -500,7 +500,7 @@ def _longest_value(text: str, expect: type) -> Any:
     while position >= 0:
         try:
             value, end = decoder.raw_decode(text, position)
-        except ValueError:
+        except (ValueError, RecursionError):
             end = position + 1
         else:
             if end - position > best_length:

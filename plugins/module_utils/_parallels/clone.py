@@ -23,6 +23,7 @@ from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
+from .._common.text import same_name
 from .cli import Prlctl, was_answered
 from .lifecycle import delete, refuse_running, register, unregister
 from .power import set_power
@@ -42,7 +43,6 @@ from .vm import (
     is_busy,
     no_such_vm,
     read_vm,
-    same_name,
     state_of,
     uuid_in,
     wait_for_state,

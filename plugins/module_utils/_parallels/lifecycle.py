@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
+from .._common.text import same_name
 from .cli import Prlctl
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
@@ -30,7 +31,6 @@ from .vm import (
     home_of,
     list_entries,
     read_vm,
-    same_name,
     wait_while_busy,
 )
 

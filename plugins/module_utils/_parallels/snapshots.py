@@ -12,6 +12,7 @@ from typing import Optional
 from .._common.errors import TaskError
 from .._common.files import bytes_on_disk
 from .._common.space import Need
+from .._common.text import same_name
 from .cli import Prlctl
 from .vm import (
     Snapshot,
@@ -21,7 +22,6 @@ from .vm import (
     is_busy,
     layers_of,
     read_snapshots,
-    same_name,
     state_of,
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 import uuid as uuid_module
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from xml.etree import ElementTree
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, bytes_on_disk
+from .._common.text import same_name
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -169,11 +169,6 @@ def bare_uuid(text: str) -> str:
         return str(uuid_module.UUID(inner)) if re.fullmatch(r"[0-9a-fA-F-]{36}", inner) else ""
     except ValueError:
         return ""
-
-
-def same_name(one: str, other: str) -> bool:
-    """Return whether two names are the same to a person: an umlaut may be one character or two."""
-    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 @dataclass(frozen=True)
@@ -405,7 +400,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
     packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
     system = str(info.get("OS", ""))
     link = _read_link(home)
-    tools = info.get("GuestTools") or {}
+    tools = _section(info, "GuestTools")
     return Vm(
         uuid=bare_uuid(str(info.get("ID", ""))) or entry.uuid,
         name=str(info.get("Name", entry.name)),
@@ -530,7 +525,8 @@ def layers_of(disk: Disk) -> list[Layer]:
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
         return ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError):  # no such file, or Parallels is just writing it
+    except (OSError, ElementTree.ParseError, ValueError, LookupError):
+        # No such file, Parallels is just writing it, or it is in no encoding that the parser knows.
         return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from .._common.files import IMAGE_SUFFIX
+from .._common.text import is_printable
 
 SCHEMA = 1
 ARCHITECTURES = ("arm64", "x86_64")
@@ -27,10 +28,19 @@ _IMAGE_FILE = "{name}-{version}-{arch}" + IMAGE_SUFFIX
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The largest file that any system knows.
+_LARGEST = 2**63 - 1
+_MOST_KEYS = 5
 
 
 def _text(value: Any) -> Optional[str]:
-    return None if isinstance(value, str) else "must be a string"
+    return None if _is_text(value) else "must be a string"
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether it is a string that can be encoded: half of a surrogate pair is not a character."""
+    return isinstance(value, str) and _SURROGATE.search(value) is None
 
 
 def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[Any], Optional[str]]:
@@ -42,13 +52,17 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[Any], Optional[str]]:
 
 
 def _file_name(value: Any) -> Optional[str]:
-    good = isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f/.-][^\x00-\x1f/]*", value)
-    return None if good else "must be a file name without a folder, and must not start with '.' or '-'"
+    good = isinstance(value, str) and re.fullmatch(r"[^/.-][^/]*", value) and is_printable(value)
+    return (
+        None
+        if good
+        else "must be a file name without a folder and without control characters, and must not start with '.' or '-'"
+    )
 
 
 def _url(value: Any) -> Optional[str]:
     wanted = "must be an https:// URL (or file:// for a store that is a folder) without a user name or password"
-    if not isinstance(value, str) or re.search(r"[\s\x00-\x1f]", value):
+    if not isinstance(value, str) or re.search(r"\s", value) or not is_printable(value):
         return wanted
     try:
         parts = urlsplit(value)
@@ -61,7 +75,7 @@ def _url(value: Any) -> Optional[str]:
 
 
 def _size(value: Any) -> Optional[str]:
-    good = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
     return None if good else "must be a number of bytes greater than 0"
 
 
@@ -80,8 +94,8 @@ def _time(value: Any) -> Optional[str]:
 def _source(value: Any) -> Optional[str]:
     if not isinstance(value, Mapping):
         return "must be a dictionary"
-    bad = sorted(str(key) for key, entry in value.items() if not isinstance(entry, str))
-    return f"must have only string values (not strings: {', '.join(bad)})" if bad else None
+    bad = sorted(str(key) for key, entry in value.items() if not _is_text(entry))
+    return f"must have only string values (not strings: {', '.join(bad[:_MOST_KEYS])})" if bad else None
 
 
 _FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
@@ -215,5 +229,12 @@ def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _marks(text: str) -> list[tuple[int, int, str]]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", text)
-    return [(_NUMBER, int(part), "") if part.isdigit() else (_TEXT, 0, part) for part in parts]
+    return [_mark(part) for part in re.findall(r"[0-9]+|[^0-9]+", text)]
+
+
+def _mark(part: str) -> tuple[int, int, str]:
+    """Of two numbers, the one with more digits is larger. Python does not convert numbers of any length."""
+    if not part[0].isdigit():
+        return _TEXT, 0, part
+    digits = part.lstrip("0")
+    return _NUMBER, len(digits), digits

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from .._common.errors import TaskError
+from .._common.text import printable
 from .record import ARCHITECTURES, label, record_problems
 
 # The portal's names for the architectures.
@@ -35,8 +36,8 @@ def golden_image_sheet(
     """Return the sheet for one version. It takes one record for each architecture."""
     images = _by_architecture(records)
     first = next(iter(images.values()))
-    name = _one_line(title if title is not None else first["title"]) or first["name"]
-    text = (description if description is not None else first["description"]).strip()
+    name = _one_line(printable(title if title is not None else first["title"])) or first["name"]
+    text = printable(description if description is not None else first["description"]).strip()
     blocks = [
         f"# Golden image: {_escape(name)}",
         f"Image {_code(first['name'])}, version {_code(first['version'])}.",

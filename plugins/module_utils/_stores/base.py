@@ -20,6 +20,7 @@ from .._common.machine import known_machine, this_machine
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
 from .._common.retry import Retries, RetryLater
+from .._common.text import same_name
 from .body import Body, Content, WrongFile
 
 _PART = re.compile(
@@ -343,7 +344,7 @@ def is_internal(found: str) -> bool:
 def is_part_of(found: str, name: str, content: Content) -> bool:
     """Return whether C(found) is a temporary name for this very content."""
     parsed = _PART.fullmatch(found)
-    return parsed is not None and parsed["file"] == name and parsed["mark"] in content.marks
+    return parsed is not None and same_name(parsed["file"], name) and parsed["mark"] in content.marks
 
 
 def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Partial | None, list[str]]:
@@ -360,7 +361,7 @@ def left_parts(found: Iterable[Stored], name: str, content: Content) -> tuple[Pa
             continue
         if is_part_of(stored.name, name, content) and 0 < stored.size <= content.size:
             partials.append(Partial(stored.name, stored.size))
-        elif parsed["file"] == name or parsed["mark"] == _SMALL:
+        elif same_name(parsed["file"], name) or parsed["mark"] == _SMALL:
             useless.append(stored.name)
     partials.sort(key=lambda partial: partial.size)
     best = partials.pop() if partials else None

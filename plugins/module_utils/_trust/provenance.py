@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from .._common.errors import TaskError
+from .._common.json_reader import read_json
 from .._common.retry import Retries
 from .._common.version import VERSION
 from .._records.record import TIME_FORMAT
@@ -174,7 +175,7 @@ class ProvenanceFile:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(data)
+        content = read_json(data)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
+from .._common.json_reader import read_json
 from .._common.retry import Retries
 from .._records.record import TIME_FORMAT, identity, label, record_problems
 from .._stores.base import Conflict, Store
@@ -299,7 +300,7 @@ class Inspection:
             return Verdict(MISSING, f"{self._store.url} has no {CATALOG}."), {}
         beside = self._retries.call(lambda: self._store.read(_CATALOG_SIGNATURE))
         try:
-            document = json.loads(found[0])
+            document = read_json(found[0])
         except ValueError:
             document = None
         records = document.get("records") if isinstance(document, dict) else None
@@ -336,7 +337,7 @@ class Inspection:
 def provenance_verdict(data: bytes, signature: str, sha256: str, verifier: Verifier) -> Verdict:
     """Return the verdict on a provenance statement about the image with this SHA-256."""
     try:
-        statement = json.loads(data)
+        statement = read_json(data)
         digests = [subject["digest"]["sha256"] for subject in statement["subject"]]
         finished = _moment(statement["predicate"]["runDetails"]["metadata"]["finishedOn"])
     except (ValueError, TypeError, KeyError):

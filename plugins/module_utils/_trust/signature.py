@@ -185,8 +185,11 @@ class Verifier:
             return Verdict(UNREADABLE, "The signature is not an SSH signature.")
         if identity is not None and not is_identity(identity):
             return Verdict(UNREADABLE, "The name of the signer is not a valid identity.")
-        with _in_file(signature) as path:
+        try:
             moment = f"verify-time={_local(at)}"
+        except (OverflowError, ValueError):  # such as the first day of the year 1, west of Greenwich
+            return Verdict(UNREADABLE, "The time of signing is not a valid time.")
+        with _in_file(signature) as path:
             if identity is None:
                 identity = self._principal(path, moment)
             said = f"{self._allowed} does not have its key."

@@ -9,13 +9,13 @@ They are made from the error code alone, because the error text of the SDK may c
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._http.headers import http_date
 from ..._http.session import retry_after
 from ..base import StoreFull
 from .access import Access, Container
@@ -151,5 +151,5 @@ class Judge:
 
 def _skew(headers: Mapping[str, str]) -> float:
     """Return by how many seconds the server's clock is ahead."""
-    date = email.utils.parsedate_tz(headers.get("Date", ""))
-    return email.utils.mktime_tz(date) - time.time() if date else 0.0
+    date = http_date(headers.get("Date", ""))
+    return 0.0 if date is None else date - time.time()

@@ -16,7 +16,9 @@ from typing import Any, Callable
 from urllib.parse import quote, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
+from ..._http.headers import whole_number
 from ..._http.session import GONE
 from ..base import Conflict, Sent, Stored, StoreFull, is_internal, part_name
 from ..body import Body
@@ -126,18 +128,21 @@ class ArtifactoryWriter(PlainPutWriter):
         address = f"{base}/api/storage/{path}"
         response = self._folder.ask("GET", f"{address}?list&deep=0&listFolders=0")
         if response.status_code == 200:
-            entries = _object(response).get("files", [])
-            found = [Stored(_name(each), int(each["size"]), each.get("sha2")) for each in entries]
+            found = [self._listed(each) for each in _entries(response, "files")]
         else:  # the list is a paid feature
             response = self._folder.ask("GET", address)
             if response.status_code in GONE:
                 # An empty folder does not exist.
                 return []
             self._folder.judge(response, "folder listing")
-            names = [_name(each) for each in _object(response).get("children", []) if not each.get("folder")]
-            found = [stored for stored in (self._look(name) for name in names) if stored is not None]
-        shown = [stored for stored in found if not is_internal(stored.name)]
+            names = [_name(each) for each in _entries(response, "children") if not each.get("folder")]
+            found = [self._look(name) for name in names]
+        shown = [stored for stored in found if stored is not None and not is_internal(stored.name)]
         return sorted(shown, key=lambda stored: stored.name)
+
+    def _listed(self, entry: dict[str, Any]) -> Stored | None:
+        size = whole_number(str(entry.get("size")))
+        return self._look(_name(entry)) if size is None else Stored(_name(entry), size, entry.get("sha2"))
 
 
 def _explain(response: Any) -> Exception | None:
@@ -175,7 +180,7 @@ def _words(response: Any) -> str:
 
 def _object(response: Any) -> dict[str, Any]:
     try:
-        content = response.json()
+        content = read_json(response.content)
     except (ValueError, OSError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -186,6 +191,14 @@ def _digest(response: Any) -> str | None:
     checksums = _object(response).get("checksums")
     digest = checksums.get("sha256") if isinstance(checksums, dict) else None
     return digest.lower() if isinstance(digest, str) else None
+
+
+def _entries(response: Any, key: str) -> list[dict[str, Any]]:
+    """Return the files or folders in a list. Raises RetryLater, because a list that cannot be read is not empty."""
+    entries = _object(response).get(key)
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise RetryLater(f"{urlsplit(response.url).netloc} did not send a list of the folder that can be read.")
+    return entries
 
 
 def _name(entry: dict[str, Any]) -> str:

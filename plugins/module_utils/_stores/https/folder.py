@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from typing import Any, Callable, Protocol
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._http.headers import redirect_target
 from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
@@ -137,7 +138,7 @@ class HttpFolder:
         if status == 507:
             return f"{said}: the store is full. Free up space there, or ask its administrators for more."
         if status in REDIRECTS:
-            target = bare(urljoin(response.url, response.headers.get("Location", "")))
+            target = bare(redirect_target(response.url, response.headers.get("Location", "")) or "an invalid address")
             return (
                 f"{said} to the {doing}, a redirect to {target}. Redirects of uploads are not followed: correct "
                 "destination."

@@ -11,6 +11,8 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.retry import RetryLater
+from ..._http.headers import whole_number
 from ..base import Conflict, Sent, Stored, is_internal
 from ..body import Body
 from .folder import HttpFolder
@@ -63,7 +65,8 @@ class NexusWriter(PlainPutWriter):
 
     def _stored(self, name: str, asset: dict[str, Any]) -> Stored | None:
         # Older releases do not report the size.
-        return Stored(name, int(asset["fileSize"])) if "fileSize" in asset else self._look(name)
+        size = whole_number(str(asset.get("fileSize")))
+        return self._look(name) if size is None else Stored(name, size)
 
     def _assets(self, base: str, repository: str) -> Any:
         """Yield all files of the repository, from all pages of its list."""
@@ -78,8 +81,8 @@ class NexusWriter(PlainPutWriter):
                     status=403,
                 )
             self._folder.judge(response, "folder listing")
-            page = response.json()
-            yield from page.get("items", [])
+            page = _page(response)
+            yield from page["items"]
             token = page.get("continuationToken")
             if not token:
                 return
@@ -87,6 +90,17 @@ class NexusWriter(PlainPutWriter):
 
 class _NoRedeploy(TaskError):
     """The repository does not allow replacing files."""
+
+
+def _page(response: Any) -> dict[str, Any]:
+    """Return a page of a list. Raises RetryLater, because a list that cannot be read is not empty."""
+    try:
+        page = response.json()
+        if all(isinstance(item, dict) for item in page["items"]):
+            return page
+    except (ValueError, OSError, KeyError, TypeError):
+        pass
+    raise RetryLater(f"{urlsplit(response.url).netloc} did not send a list of the repository that can be read.")
 
 
 def _explain(response: Any) -> Exception | None:

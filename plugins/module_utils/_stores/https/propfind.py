@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import email.utils
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +13,7 @@ from xml.etree import ElementTree
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._http.headers import http_date, whole_number
 from .folder import HttpFolder
 
 _LARGEST_LIST = 16 * 1024 * 1024
@@ -66,29 +66,18 @@ def parse_entries(document: bytes) -> list[Entry]:
     return [_entry(response) for response in root.iter("{DAV:}response")]
 
 
-def seconds(date: str) -> float | None:
-    """Return an HTTP date as seconds since 1970, None when it is not a date."""
-    parsed = email.utils.parsedate_tz(date) if date else None
-    return float(email.utils.mktime_tz(parsed)) if parsed else None
-
-
 def _entry(response: ElementTree.Element) -> Entry:
     path = unquote(urlsplit(response.findtext("{DAV:}href", "").strip()).path).rstrip("/")
     return Entry(
         name=path.rpartition("/")[2],
         path=path + "/",
         is_folder=response.find(".//{DAV:}resourcetype/{DAV:}collection") is not None,
-        size=_number(_text(response, "getcontentlength")),
-        modified=seconds(_text(response, "getlastmodified")),
-        available=_number(_text(response, "quota-available-bytes")),
+        size=whole_number(_text(response, "getcontentlength")),
+        modified=http_date(_text(response, "getlastmodified")),
+        available=whole_number(_text(response, "quota-available-bytes")),
     )
 
 
 def _text(response: ElementTree.Element, name: str) -> str:
     found = response.find(f".//{{DAV:}}{name}")
     return (found.text or "").strip() if found is not None else ""
-
-
-def _number(text: str) -> int | None:
-    """Servers without a quota report it in different ways: nothing, -1, -3."""
-    return int(text) if text.isdigit() else None

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -14,6 +13,7 @@ from typing import Any, Callable
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
+from ..._http.headers import content_length, content_range, reports_no_bytes, sha256_headers
 from ..._http.session import GONE, TRANSIENT
 from ..base import Partial, Sent, Store, Stored, StoreOptions, version_of
 from ..body import Body, Content
@@ -23,7 +23,8 @@ from .nexus import NexusWriter, is_nexus
 from .plain_put import PlainPutWriter
 from .webdav import PART_SIZE, WebDavWriter
 
-_RANGE = re.compile(r"bytes 0-\d+/(\d+)")
+# Servers that do not support ranges should ignore them. Some answer this instead.
+_REFUSALS_OF_RANGES = (400, 403, 405, 406, 412, 416, 501)
 _READ_WAIT = 0.2
 _READ_TRIES = 50
 _WITHOUT_MOVE: dict[str, type[PlainPutWriter]] = {
@@ -109,26 +110,32 @@ class HttpsStore(Store):
         response.close()
         if response.status_code in GONE:
             return None
-        size = response.headers.get("Content-Length")
+        size = content_length(response.headers)
         if response.status_code in (405, 501) or (response.status_code == 200 and size is None):
             return self._look_by_reading(name)
         self._folder.judge(response, "file lookup")
-        return self._stored(name, int(size or 0), response)
+        return self._stored(name, size or 0, response)
 
     def _look_by_reading(self, name: str) -> Stored | None:
         """For servers that do not answer C(HEAD), or do not report the size there."""
         response = self._folder.get("GET", name, {"Range": "bytes=0-0"})
         response.close()
+        if response.status_code == 416 and reports_no_bytes(response.headers):
+            return self._stored(name, 0, response)
+        ranged = content_range(response.headers) if response.status_code == 206 else None
+        if ranged and ranged.start == 0 and ranged.total is not None:
+            return self._stored(name, ranged.total, response)
+        if response.status_code in (206, *_REFUSALS_OF_RANGES):
+            response = self._folder.get("GET", name)
+            response.close()
         if response.status_code in GONE:
             return None
-        if response.status_code == 416:  # there is no first byte
+        if response.status_code == 416:  # there is no first byte, whatever is asked for
             return self._stored(name, 0, response)
         self._folder.judge(response, "file lookup")
-        ranged = _RANGE.match(response.headers.get("Content-Range", ""))
-        if response.status_code == 206 and ranged:
-            return self._stored(name, int(ranged.group(1)), response)
-        if response.status_code == 200 and "Content-Length" in response.headers:
-            return self._stored(name, int(response.headers["Content-Length"]), response)
+        length = content_length(response.headers)
+        if response.status_code == 200 and length is not None:
+            return self._stored(name, length, response)
         raise TaskError(
             f"{self._folder.host} does not report the size of its files, so uploads cannot be verified. Use another "
             "store, or ask the server's administrators to send Content-Length."
@@ -137,9 +144,8 @@ class HttpsStore(Store):
     @staticmethod
     def _stored(name: str, size: int, response: Any) -> Stored:
         # Artifactory computes it from the stored bytes.
-        digest = response.headers.get("X-Checksum-Sha256", "").lower()
-        known = digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
-        return Stored(name, size, known, response.headers.get("ETag"))
+        digest = sha256_headers(response.headers).get("X-Checksum-Sha256")
+        return Stored(name, size, digest, response.headers.get("ETag"))
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         return self._writer.resumable(name, body)
@@ -159,6 +165,7 @@ class HttpsStore(Store):
             response.close()
             raise RetryLater(f"{self._folder.address(name)} no longer exists.")
         self._folder.judge(response, "download")
+        # Some servers write an equals sign.
         begins = response.headers.get("Content-Range", "").replace("=", " ").strip()
         # A server may ignore the range and send the whole file.
         unwanted = 0 if begins.startswith(f"bytes {start}-") else start

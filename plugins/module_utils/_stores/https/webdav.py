@@ -20,6 +20,7 @@ from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._common.text import same_name
 from ..._http.session import GONE
 from ..base import (
     Conflict,
@@ -108,7 +109,7 @@ class WebDavWriter:
 
     def _check_space(self, entries: list[Entry], size: int) -> None:
         own_path = unquote(self._folder.path)
-        own = next((entry for entry in entries if entry.path == own_path), None)
+        own = next((entry for entry in entries if same_name(entry.path, own_path)), None)
         if own is not None and own.available and own.available < size:  # many servers report 0 instead of nothing
             raise TaskError(
                 f"{self._folder.host} has {in_words(own.available)} free for {self._folder.url}, but the image needs "

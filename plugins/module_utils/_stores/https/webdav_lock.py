@@ -11,11 +11,12 @@ import time
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
+from ..._http.headers import http_date
 from ..._http.session import GONE
 from ..folder_lock import FolderLock
 from ..temporary_names import TemporaryNames
 from .folder import HttpFolder
-from .propfind import propfind, seconds
+from .propfind import propfind
 from .served import refuses_any
 
 
@@ -44,7 +45,7 @@ class WebDavLock(FolderLock):
     def age(self) -> float | None:
         response, entries = propfind(self._folder, self._name, 0)
         if response.status_code == 207:
-            return _age(seconds(response.headers.get("Date", "")), entries[0].modified if entries else None)
+            return _age(http_date(response.headers.get("Date", "")), entries[0].modified if entries else None)
         if response.status_code not in GONE:  # a server without folder listings
             response = self._get(self._name)
             if response.status_code not in GONE and refuses_any(response, self._get(self._sibling)):
@@ -86,7 +87,7 @@ class WebDavLock(FolderLock):
             return {}
         if response.status_code != 207:
             return None
-        now = seconds(response.headers.get("Date", ""))
+        now = http_date(response.headers.get("Date", ""))
         own = self._name.rstrip("/")
         return {entry.name: _age(now, entry.modified) for entry in entries if entry.name != own}
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import hashlib
 import time
 import zlib
@@ -18,6 +17,7 @@ from typing import Any
 from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
+from ..._http.headers import http_date
 from .begun import forget, has_begun
 from .client import S3Client
 from .errors import GONE_UPLOAD, NOT_SUPPORTED, Refused
@@ -208,5 +208,5 @@ class Uploads:
 def _date(answer: Mapping[str, Any]) -> float:
     """Return the time by the store's clock, from which ages are computed."""
     told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    parsed = email.utils.parsedate_tz(told) if told else None
-    return float(email.utils.mktime_tz(parsed)) if parsed else time.time()
+    parsed = http_date(told)
+    return time.time() if parsed is None else parsed

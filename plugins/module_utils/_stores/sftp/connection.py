@@ -25,6 +25,7 @@ from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.session import basic
 from ..base import StoreOptions
+from .known_hosts import KnownHost, read_known_host
 
 DEFAULT_PORT = 22
 # Seconds of silence after which a packet is sent, so that firewalls do not drop the connection.
@@ -37,6 +38,8 @@ _FAST_CIPHER = "aes128-gcm@openssh.com"
 # does not fit into one SSH packet with its header, so that half of it would wait for a late answer.
 _LARGE_WRITE = 255 * 1024
 _SMALL_WRITE = 32 * 1024 - 128
+_LARGEST_KNOWN_HOSTS = 64 * 1024 * 1024
+_MOST_LINES = 5
 _SOCKS = ("socks", "socks4", "socks5", "socks5h")
 
 
@@ -61,6 +64,8 @@ class Connection:
         self.name = host if port == DEFAULT_PORT else f"{host}:{port}"
         self._transport: Any = None
         self.sftp: Any = None
+        # What the admin should know about the file of host keys, although the server's key is known.
+        self.notes: list[str] = []
 
     def open(self) -> Any:
         """Connect if not connected; return the paramiko C(SFTPClient)."""
@@ -155,7 +160,7 @@ class Connection:
         """Return a transport to the server, after its host key was verified."""
         transport = self._paramiko.Transport(wire, default_window_size=_WINDOW)
         transport.banner_timeout = transport.auth_timeout = self._options.timeout
-        known = self._known_keys()
+        known = self._known_host()
         security = transport.get_security_options()
         if _FAST_CIPHER in security.ciphers:
             security.ciphers = (_FAST_CIPHER, *(each for each in security.ciphers if each != _FAST_CIPHER))
@@ -166,38 +171,47 @@ class Connection:
         except BaseException:
             transport.close()
             raise
+        if known.unread:
+            lines = ", ".join(str(number) for number in known.unread[:_MOST_LINES])
+            self.notes = [
+                f"{self._known_hosts_path} has lines for the SSH server {self.name} that cannot be read, and that were "
+                f"ignored: {lines}. Correct or remove them."
+            ]
         return transport
 
     @property
     def _known_hosts_path(self) -> str:
         return self._options.known_hosts_path or os.path.expanduser("~/.ssh/known_hosts")
 
-    def _known_keys(self) -> Any:
-        """Return the known host keys of this server by their types."""
+    def _known_host(self) -> KnownHost:
+        """Return what is known about this server."""
         path = self._known_hosts_path
-        keys = self._paramiko.HostKeys()
         try:
-            keys.load(path)
+            with open(path, "rb") as handle:
+                data = handle.read(_LARGEST_KNOWN_HOSTS + 1)
         except FileNotFoundError:
             if self._options.known_hosts_path:
                 raise TaskError(
                     f"{path} does not exist. Correct known_hosts_path (it is a path on the host that runs the module)."
                 ) from None
+            data = b""
         except PermissionError:
             raise TaskError(
                 f"This user does not have read permission for {path}. Grant it, or correct known_hosts_path."
             ) from None
-        return keys.lookup(self._known_name) or {}
-
-    @property
-    def _known_name(self) -> str:
-        """The name of the server in known_hosts files."""
-        return self._host if self._port == DEFAULT_PORT else f"[{self._host}]:{self._port}"
+        except OSError as error:
+            raise TaskError(f"{path} cannot be read ({_said(error)}). Correct known_hosts_path.") from None
+        if len(data) > _LARGEST_KNOWN_HOSTS:
+            raise TaskError(
+                f"{path} is larger than {_LARGEST_KNOWN_HOSTS} bytes, so it is not a file of host keys. Correct "
+                "known_hosts_path."
+            )
+        return read_known_host(data, self._host, self._port, DEFAULT_PORT)
 
     @staticmethod
-    def _prefer_known_kinds(security: Any, known: Any) -> None:
+    def _prefer_known_kinds(security: Any, known: KnownHost) -> None:
         """Request a host key of a type that is known, if the server has several."""
-        kinds = set(known)
+        kinds = set(known.keys)
         if "ssh-rsa" in kinds:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
         security.key_types = (
@@ -205,17 +219,27 @@ class Connection:
             *(each for each in security.key_types if each not in kinds),
         )
 
-    def _check_key(self, key: Any, known: Any) -> None:
+    def _check_key(self, key: Any, known: KnownHost) -> None:
         kind = key.get_name()
         shown = f"{kind} SHA256:{_fingerprint(key)}"
-        if kind not in known:
+        if key.asbytes() in known.revoked:
+            raise Unknown(
+                f"The host key of the SSH server {self.name} is revoked: {self._known_hosts_path} has {shown} in a "
+                "line with @revoked. Nothing was sent. Ask its administrators for its new key, and whether someone is "
+                "intercepting the connection."
+            )
+        if kind not in known.keys:
+            why = f"{self._known_hosts_path} has no {kind} key for it"
+            if known.has_authority:
+                why += ", only a certificate authority (@cert-authority), which is not supported here"
+            if known.unread:
+                why += f" that can be read (see line {known.unread[0]})"
             port = "" if self._port == DEFAULT_PORT else f"-p {self._port} "
             raise Unknown(
-                f"The SSH server {self.name} is unknown: {self._known_hosts_path} has no {kind} key for it. Its host "
-                f"key is {shown}. Ask its administrators whether that is right, then add the server's line, which "
-                f"'ssh-keyscan {port}{self._host}' prints."
+                f"The SSH server {self.name} is unknown: {why}. Its host key is {shown}. Ask its administrators "
+                f"whether that is right, then add the server's line, which 'ssh-keyscan {port}{self._host}' prints."
             )
-        if known[kind].asbytes() != key.asbytes():
+        if key.asbytes() not in known.keys[kind]:
             raise Unknown(
                 f"The host key of the SSH server {self.name} has changed: it is {shown}, but {self._known_hosts_path} "
                 f"has another {kind} key. Nothing was sent. Either the server was set up again, or someone is "

@@ -101,6 +101,8 @@ class SftpStore(Store):
                 if self._left is not None and not self.resumes:
                     self._remove_and_tell([self._left.name], notice)
                     self._left = None
+        while self._connection.notes:
+            notice(self._connection.notes.pop())
         room = self._room()
         self._tells_room = bool(room)
         needed = content.size - (self._left.size if self._left else 0)

@@ -18,7 +18,9 @@ from typing import Any, Callable
 from urllib.parse import urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
+from ..._http.headers import redirect_target
 from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
@@ -215,9 +217,8 @@ class Graph:
         if response.status_code not in REDIRECTS or "Location" not in response.headers:
             return response
         response.close()
-        return self.open(
-            "GET", response.headers["Location"], {"Cache-Control": "no-cache", **headers}, None, stream=True
-        )
+        target = redirect_target(response.url, response.headers["Location"]) or ""
+        return self.open("GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True)
 
     def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
         """Send a request to an address that needs no token. It must not get one: some then answer 401."""
@@ -291,7 +292,7 @@ def is_full(status: int, code: str) -> bool:
 def json_of(response: Any) -> dict[str, Any]:
     """Return the JSON object in an answer, an empty one when there is none."""
     try:
-        content = response.json()
+        content = read_json(response.content)
     except (ValueError, OSError):  # not JSON, or not complete
         return {}
     return content if isinstance(content, dict) else {}

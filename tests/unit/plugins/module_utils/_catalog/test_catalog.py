@@ -147,6 +147,29 @@ def test_a_record_that_is_not_right_is_not_added(catalog: CatalogFile, folder: P
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("before", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_catalog_that_another_program_has_saved(
+    catalog: CatalogFile, folder: Path, before: str, encoding: str
+) -> None:
+    record = new_record(values(version="7" * 5000, title="Büro \U0001f600", size=2**63 - 1), NOW)
+    text = json.dumps({"schema": 1.0, "new": 1e308, "records": [record]}, ensure_ascii=True)
+    (folder / "catalog.json").write_bytes((before if encoding == "utf-8" else "").join(("", text)).encode(encoding))
+    catalog.add(values())
+    assert catalog.read().records == [new_record(values(), NOW), record]
+
+
+def test_what_no_reader_would_accept_is_not_written(
+    catalog: CatalogFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.add(values())
+    written = (folder / "catalog.json").read_bytes()
+    monkeypatch.setattr(catalog_module, "_LARGEST", len(written) + 100)
+    with pytest.raises(TaskError, match=r"was not changed: it would be larger than \d+ bytes.* Remove old versions"):
+        catalog.add(values("2.0"))
+    assert (folder / "catalog.json").read_bytes() == written
+
+
 def test_what_a_newer_release_has_written_is_kept(catalog: CatalogFile, folder: Path) -> None:
     old = {**new_record(values("0.9"), NOW), "sbom": "https://images.example.com/sbom"}
     (folder / "catalog.json").write_text(json.dumps({"schema": 1, "signature": "abc", "records": [old]}))
@@ -165,6 +188,23 @@ RECORD = new_record(values(), NOW)
         ("", "is not valid JSON"),
         ('{"schema": 1, "records": [', "is not valid JSON"),
         ("\x80", "is not valid JSON"),
+        (" \n", "is not valid JSON .it is empty"),
+        ("\xff\xfe", "is not valid JSON"),
+        ('{"schema": 1, "records": [], "new": %s}' % ("[" * 50_000 + "]" * 50_000), "nested more than 100 levels deep"),
+        ('{"schema": 1, "records": [], "new": %s}' % ("[" * 100 + "]" * 100), "nested more than 100 levels deep"),
+        ('{"schema": 1, "records": [], "new": NaN}', "NaN is not a number"),
+        ('{"schema": 1, "records": [], "new": 1e999}', "1e999 is too large"),
+        ('{"schema": 1, "records": [], "new": %s}' % ("9" * 5000), "a number in it has 5000 digits"),
+        ('{"schema": 1, "records": [], "new": "\\ud83d"}', "half of a surrogate pair"),
+        (json.dumps({"schema": 1, "records": [RECORD]})[:-1] + ', "records": []}', "the key 'records' twice"),
+        ('{"schema": [[%s]], "records": []}' % ('"long", ' * 50_000 + "1"), "its schema is .{60}, not 1"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "size": 10**50}]}), "record 1: size must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "size": 5.0}]}), "record 1: size must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "file": "a\x9b31mb.pvmp"}]}), "record 1: file must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "name": []}]}), "record 1: name must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "state": {}}]}), "record 1: state must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "published_at": 1}]}), "record 1: published_at must be"),
+        (json.dumps({"schema": 1, "records": [{**RECORD, "source": {"vm": None}}]}), "record 1: source must"),
         ("[]", "does not specify its schema"),
         ('{"records": []}', "does not specify its schema"),
         (

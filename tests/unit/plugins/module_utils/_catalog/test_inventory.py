@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,24 @@ def test_an_inventory(tmp_path: Path, webdav: HttpsStore, kind: str) -> None:
         "wrong_size": ["win11-1.1-arm64.pvmp"],
         "strays": STRAYS,
     }
+
+
+@pytest.mark.parametrize(("listed", "recorded"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_store_that_lists_names_in_another_form(tmp_path: Path, listed: str, recorded: str) -> None:
+    (tmp_path / unicodedata.normalize(listed, "Büro 11.pvmp")).write_bytes(b"x" * 5)
+    (tmp_path / unicodedata.normalize(listed, "Ångström.pvmp")).write_bytes(b"x" * 4)
+    records = [record(name, unicodedata.normalize(recorded, f"{name}.pvmp")) for name in ("Büro 11", "Ångström", "가")]
+    found = take_inventory(open_store(tmp_path.as_uri(), StoreOptions()), records, Retries(0))
+    assert (found.missing, found.wrong_size) == ([records[2]["file"]], [records[1]["file"]])
+
+
+def test_both_forms_of_a_name_in_one_folder(tmp_path: Path) -> None:
+    one, other = (unicodedata.normalize(form, "Büro.pvmp") for form in ("NFC", "NFD"))
+    (tmp_path / one).write_bytes(b"x" * 5)
+    (tmp_path / other).write_bytes(b"x" * 6)
+    records = [record("1", one), record("2", other, size=6)]
+    found = take_inventory(open_store(tmp_path.as_uri(), StoreOptions()), records, Retries(0))
+    assert (found.missing, found.wrong_size) == ([], [])
 
 
 def test_a_store_without_a_list(tmp_path: Path) -> None:

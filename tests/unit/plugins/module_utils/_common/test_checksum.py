@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 import tracemalloc
+import unicodedata
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import checksum as checksum_module
@@ -167,6 +168,7 @@ def test_names_that_a_sidecar_cannot_say(name):
         (f"{A}  {NAME}\n", A, False),
         (f"{A} *{NAME}\n", A, False),
         (f"{A.upper()}  {NAME}\n", A, False),
+        (f"{A}  {unicodedata.normalize('NFD', NAME)}\n", A, False),
         (f"{A}  ./{NAME}\r\n", A, False),
         (f"{RECORD}\n{A}  {NAME}\n", A, True),
         (f"{B}  other.pvmp\n{A}  {NAME}\n", A, False),

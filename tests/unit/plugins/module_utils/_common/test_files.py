@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import files
@@ -108,6 +109,77 @@ def test_removing_takes_what_is_there_and_never_what_a_link_leads_to(tmp_path: P
     remove_path(str(path))
     assert os.listdir(tmp_path) == ["precious"]
     assert (precious / "data").is_dir()
+
+
+@pytest.fixture(name="bundle")
+def fixture_bundle(tmp_path: Path) -> Path:
+    bundle = tmp_path / "Büro.pvm"
+    (bundle / "disk.hdd").mkdir(parents=True)
+    for name in ("config.pvs", "._config.pvs", "disk.hdd/disk.hds", "disk.hdd/._disk.hds"):
+        (bundle / name).write_text("x")
+    return bundle
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._disk.hds", "._config.pvs"])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_files_of_the_system_that_appear_do_not_stop_a_removal(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str, times: int
+) -> None:
+    rmdir, left, slept = os.rmdir, [True] * times, []
+
+    def look_into(path: Any, **options: Any) -> None:
+        if left:
+            left.pop()
+            (bundle / ("disk.hdd" if "disk" in str(path) else "") / name).write_text("x")
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", look_into)
+    remove_path(str(bundle), slept.append)
+    assert not bundle.exists()
+    assert 1 <= len(slept) <= 5
+
+
+@pytest.mark.parametrize(("name", "times"), [(".DS_Store", 1000), ("disk2.hds", 1), ("DS_Store", 1)])
+def test_other_files_that_appear_stop_a_removal(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str, times: int
+) -> None:
+    rmdir, left, slept = os.rmdir, [True] * times, []
+
+    def write(path: Any, **options: Any) -> None:
+        if left:
+            left.pop()
+            (bundle / "disk.hdd" / name).write_text("precious")
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", write)
+    with pytest.raises(OSError, match="not empty"):
+        remove_path(str(bundle), slept.append)
+    assert (bundle / "disk.hdd" / name).exists()
+    assert slept == ([0.1, 0.2, 0.5, 1.0, 2.0] if times > 1 else [])
+
+
+def test_second_files_that_go_with_the_first_do_not_stop_a_removal(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def with_second_file(path: Any, **options: Any) -> None:
+        unlink(path, **options)
+        for second in bundle.rglob(f"._{os.path.basename(path)}"):
+            unlink(second)
+
+    monkeypatch.setattr(os, "unlink", with_second_file)
+    remove_path(str(bundle), pytest.fail)
+    assert not bundle.exists()
+
+
+def test_what_may_not_be_removed_is_an_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Any, **_options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        remove_path(str(bundle), pytest.fail)
 
 
 def test_an_atomic_write_replaces_the_file_and_sets_its_mode(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def test_what_a_killed_writer_left_is_removed_and_named(tmp_path: Path, monkeypa
     assert all((tmp_path / name).exists() for name in others)
     assert len(notices) == 1
     assert notices[0].startswith(f"{old} (4.1 kB (4096 bytes)) was left")
+
+
+@pytest.mark.parametrize(("listed", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_what_is_listed_in_another_form_is_removed_too(tmp_path: Path, listed: str, written: str) -> None:
+    left = tmp_path / unicodedata.normalize(listed, f".{NAME}.abcdefgh.tmp")
+    left.write_text("half")
+    os.utime(left, (1, 1))
+    notices: list[str] = []
+    remove_temporaries(str(tmp_path / unicodedata.normalize(written, NAME)), notices.append)
+    assert not left.exists()
+    assert len(notices) == 1
 
 
 def test_a_long_name_has_a_temporary_file_too(tmp_path: Path) -> None:

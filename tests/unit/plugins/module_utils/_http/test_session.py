@@ -338,3 +338,88 @@ def test_the_time_until_which_a_server_asks_to_wait(monkeypatch):
 
 def test_a_url_without_what_may_be_secret():
     assert bare("https://me:pw@host:1/a/b?sig=1#x") == "https://host:1/a/b"
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy"),
+    [
+        ("127.0.0.1", "localhost,127.0.0.0/8,10.0.0.0/8"),
+        ("127.0.0.1", "127.0.0.1/32"),
+        ("10.1.2.3", "example.com, 10.1.2.9/16"),
+        ("[fd00::17]", "fd00::/8"),
+        ("[fd00::17]", "[fd00::]/8"),
+        ("[::1]", "[::1]"),
+        ("[::1]", "0:0:0:0:0:0:0:1"),
+        ("images.example.com", ".example.com"),
+        ("images.example.com", "*"),
+    ],
+)
+def test_hosts_without_a_proxy(monkeypatch, host, no_proxy):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    with Http() as http:
+        assert http._proxies(f"https://{host}:8443/a") == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy"),
+    [
+        ("127.0.0.1", "128.0.0.0/8"),
+        ("127.0.0.1", "fd00::/8,127.0.0.0/99,/8,,10.0.0.0/x"),
+        ("10.0.0.8.example.com", "10.0.0.0/8"),
+        ("[fd00::17]", "10.0.0.0/8"),
+        ("images.example.com", "0.0.0.0/0"),
+    ],
+)
+def test_hosts_with_a_proxy(monkeypatch, host, no_proxy):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    with Http() as http:
+        assert http._proxies(f"https://{host}:8443/a") == {"https": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    "location", [b"/gr\xf6\xdfe", "/größe".encode(), b"/a b", b"https://[::1", b"https://:0/", b""]
+)
+def test_a_location_of_any_bytes_is_no_error_of_the_request(start, location):
+    answer = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    server, http = start(Listening(answer))
+    assert http.request("GET", server.url).status_code == 302
+
+
+def test_redirects_to_addresses_of_any_bytes(start):
+    listening = Listening(b"HTTP/1.1 302 Found\r\nLocation: /gr\xf6\xdfe\r\nContent-Length: 0\r\n\r\n")
+    server, http = start(listening)
+    with pytest.raises(TaskError, match="redirects more than"):
+        http.follow("GET", server.url)
+    assert listening.heads[1].startswith("GET /gr%F6%DFe HTTP/1.1")
+    listening.answer = b"HTTP/1.1 302 Found\r\nLocation: https://[::1/x\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(TaskError, match="redirects to an address that is not valid"):
+        http.follow("GET", server.url)
+
+
+@pytest.mark.parametrize(
+    "length", ["3", "3\nContent-Length: 3", "many", "-3", "\xb2", "1_0", "9" * 40, "3\nContent-Length: 4", "3, 3"]
+)
+def test_an_announced_size_of_any_form(start, length):
+    def serve(connection):
+        connection.request()
+        connection.say(f"HTTP/1.1 200 OK\nContent-Length: {length}\nConnection: close\n\n".encode("latin-1") + b"abc")
+
+    server, http = start(serve)
+    try:
+        data = b"".join(http.blocks(http.request("GET", server.url, stream=True)))
+    except TaskError as error:
+        assert "contradict each other" in error.message
+        assert "4" in length
+    except RetryLater as error:
+        assert "broke off after 3 bytes" in error.message
+        assert length in ("1_0", "9" * 40)  # which the library takes for numbers
+    else:
+        assert data == b"abc"
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example", "xn--a", "\u2603" * 70])
+def test_a_host_name_that_is_not_valid(host):
+    with Http() as http, pytest.raises((TaskError, RetryLater)):
+        http.request("GET", f"https://{host}/x")

@@ -65,26 +65,39 @@ def test_a_new_record_is_complete() -> None:
         ("version", 2026),
         ("arch", "aarch64"),
         ("title", 11),
+        ("title", "half \ud83d"),
         ("description", ["a"]),
         ("file", "folder/image.pvmp"),
         ("file", "-image.pvmp"),
         ("file", ".image.pvmp"),
+        ("file", "a\x7fb.pvmp"),
+        ("file", "a\x9b31mb.pvmp"),
+        ("file", "a\u2028b.pvmp"),
+        ("file", "a\u202egpj.pvmp"),
+        ("file", "a\udcffb.pvmp"),
         ("url", "http://images.example.com/a.pvmp"),
         ("url", "https://jane:secret@images.example.com/a.pvmp"),
         ("url", "https://images.example.com/a b.pvmp"),
         ("url", "https:///a.pvmp"),
+        ("url", "https://images.example.com/a\x9bb.pvmp"),
+        ("url", "https://images.example.com/a\ud83d.pvmp"),
         ("url", "https://[broken/a.pvmp"),
         ("sha256", "ab"),
         ("sha256", "AB" * 32),
         ("size", 0),
         ("size", "5"),
         ("size", True),
+        ("size", 5.0),
+        ("size", 2**63),
+        ("size", float("nan")),
         ("published_at", "2026-11-22"),
         ("published_at", None),
         ("state", "gone"),
         ("protected", "yes"),
         ("source", "a VM"),
         ("source", {"vm": 1}),
+        ("source", {"vm": "half \udc00"}),
+        ("signed_by", "half \udc00"),
         ("parallels", 26),
     ],
 )
@@ -125,6 +138,12 @@ def test_versions_are_sorted_as_people_read_them() -> None:
         "2026.11.0",
     ]
     assert sorted(random.Random(1).sample(ordered, len(ordered)), key=natural_order) == ordered
+
+
+def test_a_number_may_have_any_length() -> None:
+    ordered = ["0", "1.0", "1.09", "1.10", "1." + "9" * 5000, "1." + "1" * 5001]
+    assert sorted(random.Random(1).sample(ordered, len(ordered)), key=natural_order) == ordered
+    assert natural_order("1.01") == natural_order("1.1")
 
 
 def test_records_are_sorted_by_name_version_and_architecture() -> None:

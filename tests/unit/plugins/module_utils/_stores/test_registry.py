@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import machine
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
@@ -134,6 +136,14 @@ class TestAProcessThatIsGone:
 
     def test_a_part_of_another_image_is_left_alone(self):
         assert left(part_name("b.pvmp", OURS)) == (None, [])
+
+    def test_a_part_whose_name_is_listed_in_another_form(self):
+        name = "Büro.pvmp"
+        part = unicodedata.normalize("NFD", part_name(name, OURS))
+        assert is_part_of(part, name, OURS)
+        assert left_parts([Stored(part, 50)], name, OURS) == (Partial(part, 50), [])
+        other = unicodedata.normalize("NFD", part_name(name, Content(100, ("0" * 16,))))
+        assert left_parts([Stored(other, 50)], name, OURS) == (None, [other])
 
     def test_a_part_of_another_machine_is_left_alone(self, monkeypatch):
         part = part_name("a.pvmp", OURS)

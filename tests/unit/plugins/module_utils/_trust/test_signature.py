@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +43,22 @@ def fixture_keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def fixture_allowed(tmp_path: Path, keys: dict[str, Path]) -> Path:
     lines = [(IDENTITY, keys[name]) for name in ("ed25519", "ecdsa", "rsa")]
     return allow(tmp_path / "allowed signers", *lines)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_signature_of_any_time(
+    keys: dict[str, Path], allowed: Path, monkeypatch: pytest.MonkeyPatch, zone: str, year: int
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = datetime(year, 1 if year == 1 else 12, 1 if year == 1 else 31, 0 if year == 1 else 23, tzinfo=timezone.utc)
+        verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, sign(keys["ed25519"]), at, IDENTITY)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert verdict.word in ("good", "unreadable", "foreign", "expired")
 
 
 def sign(key: Path, data: bytes = DATA, namespace: str = NAMESPACE) -> str:
