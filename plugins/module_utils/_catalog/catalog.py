@@ -17,6 +17,7 @@ from typing import Any, Callable
 from .._common.errors import TaskError
 from .._common.json_reader import read_json
 from .._common.retry import Retries, RetryLater
+from .._common.text import folded
 from .._records.record import (
     SCHEMA,
     identity,
@@ -29,7 +30,6 @@ from .._records.record import (
 )
 from .._stores.base import Conflict, Store
 from .._trust.seal import CATALOG, Seal, without_seal
-from .inventory import same_name
 
 _LARGEST = 32 * 1024 * 1024
 # A store without atomic writes may briefly return a partly written catalog.
@@ -265,7 +265,7 @@ def _refuse_foreign_file(record: dict[str, Any], records: list[dict[str, Any]]) 
     for other in records:
         if identity(other) == identity(record) or other.get("file_removed"):
             continue
-        if same_name(other["file"]) == same_name(record["file"]):
+        if folded(other["file"]) == folded(record["file"]):
             raise TaskError(
                 f"The record of {label(record)} cannot be added to the catalog: its file {record['file']} is also the "
                 f"file of {label(other)}, except perhaps for upper and lower case. Publish the image as a new version.",

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from .._common.checksum import SIDECAR
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
-from .._common.text import same_name
+from .._common.text import folded, same_name
 from .._stores.base import Store, Stored
 
 # The suffixes of the files that may accompany an image.
@@ -31,17 +30,9 @@ def files_of(record: Mapping[str, Any]) -> list[str]:
 def needed_files(records: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the names that the files of records may have, except for records marked C(file_removed).
 
-    They are in the form of C(same_name).
+    They are in the form of C(folded).
     """
-    return {same_name(name) for record in records if not record.get("file_removed") for name in files_of(record)}
-
-
-def same_name(name: str) -> str:
-    """Return a form of a file name that is equal for all names of which a store may have only one.
-
-    Folders on a Mac and on Windows servers ignore the case, and list accents decomposed.
-    """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return {folded(name) for record in records if not record.get("file_removed") for name in files_of(record)}
 
 
 @dataclass
@@ -79,7 +70,7 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
         elif stored.size != record["size"]:
             inventory.wrong_size.append(name)
     known = needed_files(kept)
-    inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and same_name(name) not in known]
+    inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and folded(name) not in known]
     return inventory
 
 

@@ -19,6 +19,7 @@ from typing import Any, Callable
 from .._common.checksum import SIDECAR, parse_sidecar
 from .._common.errors import TaskError, add_sentence
 from .._common.retry import Retries
+from .._common.text import folded
 from .._records.record import (
     OF_WITHDRAWN,
     TIME_FORMAT,
@@ -31,7 +32,7 @@ from .._records.record import (
 from .._records.retention import Choice
 from .._stores.base import Store
 from .catalog import CatalogFile, Change
-from .inventory import files_of, needed_files, same_name
+from .inventory import files_of, needed_files
 
 Record = dict[str, Any]
 
@@ -184,7 +185,7 @@ class Upkeep:
         needed = needed_files(records)
         for record in gone:
             for name in files_of(record):
-                if same_name(name) in needed:
+                if folded(name) in needed:
                     continue
                 try:
                     if self._retries.call(lambda name=name: self._remove(name)):

@@ -31,6 +31,14 @@ def same_name(one: str, other: str) -> bool:
     return composed(one) == composed(other)
 
 
+def folded(name: str) -> str:
+    """Return a form of a file name that is equal for all names of which a store may have only one.
+
+    Folders on a Mac and on Windows servers ignore the case, and list accents decomposed.
+    """
+    return composed(composed(name).casefold())
+
+
 def is_printable(text: str) -> bool:
     """Return whether a text of one line can be shown as it is."""
     return _UNPRINTABLE.search(text) is None
