@@ -240,10 +240,10 @@ class LongWork(ActionBase):
 
 
 def _prints_for_people() -> bool:
-    """Return whether what is printed on standard output is text for people, into which a line of ours fits.
+    """Return whether standard output is for people to read, so that more lines in it do no harm.
 
-    That is so for the callback of Ansible and those made from it, such as that of ansible-runner and AWX. Others may
-    print something that a program reads, such as JSON. C(ansible) and C(ansible-console) use callbacks of their own.
+    This is true of Ansible's default callback and those made from it, such as that of ansible-runner and AWX. Others
+    may print something that a program reads, such as JSON. C(ansible) and C(ansible-console) use their own callbacks.
     """
     if "start_at_task" not in context.CLIARGS:
         return False
