@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from .._common.retry import RetryLater
 from .._http.headers import redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
-from .html import hints_at_login, is_login_host
+from .login import hints_at_login, is_login_host
 
 # Transient: too early, too many requests, a server that is overloaded or restarting.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -34,12 +34,13 @@ Resolve = Callable[[str], Iterable[str]]
 
 
 class Unfit(Exception):
-    """The link is not fit for use: the verdict, and the reason in a sentence."""
+    """The link is not fit for use: the verdict, the reason in a sentence, and advice of its own, if any."""
 
-    def __init__(self, verdict: str, reason: str) -> None:
+    def __init__(self, verdict: str, reason: str, advice: str = "") -> None:
         super().__init__(reason)
         self.verdict = verdict
         self.reason = reason
+        self.advice = advice
 
 
 def masked(url: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.headers import redirect_target
+from ..._http.headers import login_schemes, redirect_target
 from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
@@ -115,7 +115,7 @@ class HttpFolder:
     def _sentence(self, status: int, doing: str, response: Any) -> str:
         said = f"{self.host} answered {status} {response.reason or ''}".rstrip()
         if status == 401:
-            return f"{said} to the {doing}: {self._credentials_advice()}"
+            return f"{said} to the {doing}: {self._credentials_advice(login_schemes(response.headers))}"
         if status == 403:
             return (
                 f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for write "
@@ -150,7 +150,12 @@ class HttpFolder:
     def _missing(self, said: str) -> str:
         return f"{said}: the folder {self.url} does not exist. Create it, or correct destination."
 
-    def _credentials_advice(self) -> str:
+    def _credentials_advice(self, schemes: list[str]) -> str:
+        if (self._options.token or self._options.username) and schemes and not {"Basic", "Bearer"} & {*schemes}:
+            return (
+                f"the server accepts only {' or '.join(schemes)}, which is not supported here. Ask its administrators "
+                "to allow Basic or a token for this folder, over HTTPS."
+            )
         if self._options.token:
             return "the server rejected the token. Check token."
         if self._options.username:

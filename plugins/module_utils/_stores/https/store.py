@@ -23,6 +23,7 @@ from .nexus import NexusWriter, is_nexus
 from .plain_put import PlainPutWriter
 from .webdav import PART_SIZE, WebDavWriter
 
+_REFUSALS_OF_HEAD = (400, 403, 405, 501)
 # Servers that do not support ranges should ignore them. Some answer this instead.
 _REFUSALS_OF_RANGES = (400, 403, 405, 406, 412, 416, 501)
 _READ_WAIT = 0.2
@@ -111,7 +112,8 @@ class HttpsStore(Store):
         if response.status_code in GONE:
             return None
         size = content_length(response.headers)
-        if response.status_code in (405, 501) or (response.status_code == 200 and size is None):
+        # Some servers forbid HEAD, or report no size or 0 there.
+        if response.status_code in _REFUSALS_OF_HEAD or (response.status_code == 200 and not size):
             return self._look_by_reading(name)
         self._folder.judge(response, "file lookup")
         return self._stored(name, size or 0, response)
