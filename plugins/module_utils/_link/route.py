@@ -23,7 +23,23 @@ _LONGEST_URL = 500
 
 # Query parameters that are useful to see and grant no access. The values of all others are masked.
 _OPEN_PARAMETERS = (
-    *("dl", "download", "e", "expires", "files", "path", "raw", "se", "sp", "sr", "st", "sv", "version", "versionid"),
+    *(
+        "dl",
+        "download",
+        "e",
+        "exp",
+        "expires",
+        "files",
+        "path",
+        "raw",
+        "se",
+        "sp",
+        "sr",
+        "st",
+        "sv",
+        "version",
+        "versionid",
+    ),
     *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
 )
 
