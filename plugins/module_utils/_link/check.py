@@ -49,6 +49,11 @@ _LONGEST_HEADER = 300
 _PERHAPS_COOKIES = ("html", "login", "forbidden", "not_found", "too_many_redirects")
 _PERHAPS_LOGIN = ("html", "forbidden", "not_found", "unreachable", "tls_error")
 
+_CHAIN_ADVICE = (
+    "Configure the server to send its intermediate certificates, too (the full chain), or set ca_path to the file of "
+    "the company's certificate authority, which users' Macs must trust, too."
+)
+
 # A redirect that was signed longer ago than this was not made for our request: it expires, and the link with it.
 _FRESH_SIGNATURE = timedelta(hours=1)
 
@@ -412,7 +417,8 @@ class LinkCheck:
         try:
             return work()
         except TlsError as error:
-            raise Unfit("tls_error", error.message) from None
+            advice = _CHAIN_ADVICE if error.details.get("issuer_missing") else ""
+            raise Unfit("tls_error", error.message, advice) from None
         except TaskError as error:
             if error.details.get("truncated"):
                 raise Unfit("wrong_size", error.message) from None
@@ -438,6 +444,11 @@ class LinkCheck:
                     "The server's header Content-Length is not a valid number: "
                     f"'{one_line(response.headers['Content-Length'])}'."
                 )
+        for host in sorted(route.unread_certificates):
+            self._report.note(
+                f"The certificate of {host} could not be read, so it was not checked whether it meets Apple's rules "
+                "for its validity, names, purposes and key."
+            )
         if self._http.ca_path:
             self._report.note(
                 f"The server's certificate was verified with {self._http.ca_path}. Users' Macs must trust that "

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from .._common.retry import RetryLater
 from .._http.headers import redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
+from .certificate import read_certificate, refusal
 from .login import hints_at_login, is_login_host
 
 # Transient: too early, too many requests, a server that is overloaded or restarting.
@@ -118,6 +119,8 @@ class Route:
         self.statuses: list[int] = []
         self.sets_cookies = False
         self.response: Any = None
+        # Hosts whose certificates could not be checked by Apple's rules.
+        self.unread_certificates: set[str] = set()
         self._networks = networks
         self._allow_private = allow_private_redirects
         self._cookies = cookies
@@ -150,6 +153,7 @@ class Route:
         while True:
             response = http.request("GET", self.url, headers, stream=True)
             self.statuses.append(response.status_code)
+            self._judge_certificate(http, response)
             self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
             location = response.headers.get("Location")
             if response.status_code not in REDIRECTS or not location:
@@ -158,6 +162,24 @@ class Route:
                 return self
             response.close()
             self._turn_to(location)
+
+    def _judge_certificate(self, http: Http, response: Any) -> None:
+        """Raise Unfit for a certificate that OpenSSL accepted and a Mac refuses."""
+        der = http.certificate_of(response)
+        certificate = read_certificate(der) if der else None
+        if certificate is None:
+            self.unread_certificates.add(self.host)
+            return
+        why = refusal(certificate, http.trusts_public)
+        if why:
+            response.close()
+            raise Unfit(
+                "tls_error",
+                f"Macs do not trust the certificate of {self.host}: {why}. This host accepts it, but macOS has "
+                "stricter rules.",
+                "Replace the server's certificate with one that meets Apple's requirements "
+                "(https://support.apple.com/103769).",
+            )
 
     def _raise_for_passing(self) -> None:
         if self.response.status_code in _PASSING:

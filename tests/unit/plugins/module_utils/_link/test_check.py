@@ -728,3 +728,33 @@ def test_digests_that_cannot_be_read_are_unknown(server: LinkServer, name: str) 
     for value in ("", "?", "sha-256=:x:", "AAAA-3", "\xff" * 64):
         server.answers["/odd.pvmp"] = lambda exchange, value=value: exchange.file(server.image, **{name: value})
         assert check(server, "/odd.pvmp", sha256=server.image.sha256()).verdict == "direct"
+
+
+@pytest.mark.parametrize("proof", ["headers", "full"])
+def test_a_certificate_that_only_a_mac_refuses(server: LinkServer, proof: str) -> None:
+    report = check(server, "/image.pvmp", tls="ten_years", proof=proof)
+    assert report.verdict == "tls_error"
+    assert "it is valid for 3650 days, and 825 days are the limit" in report.reasons[0]
+    assert "Apple's requirements" in report.advice
+    assert report.chain == [{"url": server.url("/image.pvmp", "ten_years"), "status": 206}]
+
+
+def test_a_certificate_of_a_redirect_that_only_a_mac_refuses(server: LinkServer) -> None:
+    server.answers["/to"] = lambda exchange: exchange.redirect(server.url("/image.pvmp", "ten_years"))
+    assert check(server, "/to").verdict == "tls_error"
+
+
+def test_a_certificate_that_cannot_be_read_is_not_called_good(
+    server: LinkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http, "certificate_of", staticmethod(lambda response: b"\x30\x03"))
+    report = check(server, "/image.pvmp")
+    assert report.verdict == "direct"
+    assert "it was not checked whether it meets Apple's rules" in " ".join(report.reasons)
+
+
+def test_a_missing_intermediate_certificate_has_advice_of_its_own(server: LinkServer) -> None:
+    report = check(server, "/image.pvmp", tls="unknown")
+    assert "it does not send its intermediate certificates" in report.reasons[0]
+    assert report.advice.startswith("Configure the server to send its intermediate certificates, too")
+    assert "intermediate" not in check(server, "/image.pvmp", tls="expired").advice
