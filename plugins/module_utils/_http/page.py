@@ -119,3 +119,14 @@ def one_line(text: str) -> str:
     """Return a text of a server for use in a sentence: printable and shortened."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= _LONGEST_TITLE else text[: _LONGEST_TITLE - 3] + "..."
+
+
+def page_instead(name: str, content_type: str, head: bytes = b"", content_encoding: str = "") -> str | None:
+    """Return a description of the web page that came instead of the file C(name), None when none came."""
+    if name.lower().endswith((".html", ".htm")):
+        return None
+    document = describe_document(content_type, head, content_encoding)
+    if document is None or "web page" not in document:
+        return None
+    title = title_of(readable(head, content_encoding))
+    return f"a web page with the title '{title}'" if title else "a web page"
