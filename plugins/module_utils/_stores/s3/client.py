@@ -246,9 +246,9 @@ class S3Client:
             return
         response.close()
         raise TaskError(
-            f"{self.place.host} sent {page} where the store should answer. A login page or a gateway is in front of the "
-            "store, or the address is that of a console. Check endpoint_url (the address and port of the S3 API) and the "
-            "proxy."
+            f"{self.place.host} sent {page} where the store should answer. A login page or a gateway is in front of "
+            "the store, or the address is that of a console. Check endpoint_url (the address and port of the S3 API) "
+            "and the proxy."
         )
 
     def _unsent(self, error: Exception) -> Exception:
