@@ -78,7 +78,8 @@ options:
   min_validity:
     description:
       - For how many more days a link that expires must be valid. If it expires sooner, the verdict is V(expires_soon).
-      - The expiry is read from the link, in the formats of S3, Google Cloud, CloudFront and Azure.
+      - The expiry is read from the link, in the formats of S3, Google Cloud, CloudFront, Azure, nginx, Bunny, Akamai,
+        Cloudflare and JSON web tokens.
       - The default is a quarter of a year, because an image is usually in use until its second successor is published,
         and because such an early warning of a nightly check leaves time for a fix.
       - V(0) accepts every link that has not expired yet.
@@ -160,7 +161,7 @@ verdict:
   description:
     - What a user's Mac gets from the link.
     - V(direct) - the image; the link can be used.
-    - V(html) - a web page or another document.
+    - V(html) - a web page, a text or another document.
     - V(login) - a request to sign in, or a redirect to a sign-in page.
     - V(needs_cookies) - the image, but only for clients that keep cookies.
     - V(not_found) - nothing; the server answers 404 or 410.
@@ -169,7 +170,8 @@ verdict:
     - V(wrong_size), V(wrong_checksum) - a file that is not the image.
     - V(insecure) - the address is not HTTPS, contains a user name, or redirects to such an address or into a private
       network.
-    - V(tls_error) - the server's certificate is not trusted.
+    - V(tls_error) - the server's certificate is not trusted, or does not meet Apple's requirements, which are stricter
+      than those of OpenSSL.
     - V(unreachable) - no answer, or an invalid one.
     - V(too_many_redirects) - more than five redirects, or a redirect loop.
   type: str

@@ -43,6 +43,7 @@ else:
 
 BLOCK = 1024 * 1024
 IMAGE_SIZE = 3 * BLOCK + 4321
+YEAR = datetime.timedelta(days=365)
 LOGIN_URL = "https://login.microsoftonline.com/common/oauth2/authorize?client_id=1"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Contoso files</title></head><body>Your file is ready</body></html>\n"
 LOGIN_PAGE = (
@@ -173,7 +174,10 @@ Answer = Callable[[Exchange], None]
 
 
 class LinkServer:
-    """Listens on one port for each kind of TLS: C(good), C(expired), C(unknown), C(wrong_host), C(no_cipher)."""
+    """Listens on one port for each kind of TLS: C(good), C(expired), C(unknown), C(wrong_host), C(no_cipher),
+
+    C(ten_years).
+    """
 
     def __init__(self, image: Optional[Content] = None, folder: Optional[str] = None) -> None:
         # A folder that is given is left to the one who gave it.
@@ -198,6 +202,7 @@ class LinkServer:
             "unknown": stranger.issue_cert(*names),
             "wrong_host": authority.issue_cert("elsewhere.example"),
             "no_cipher": authority.issue_cert(*names),
+            "ten_years": authority.issue_cert(*names, not_before=past, not_after=past + 10 * YEAR),
         }
         for kind, certificate in certificates.items():
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

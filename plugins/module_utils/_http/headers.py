@@ -21,6 +21,9 @@ _NO_BYTES = re.compile(r"bytes[ \t]+\*/0", re.IGNORECASE)
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 # Algorithm and value in Repr-Digest and Content-Digest (RFC 9530), and in Digest (RFC 3230).
 _DIGEST_ITEM = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:?\s*([A-Za-z0-9+/_=-]+)", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# The first word between commas, if it is not the name of a parameter.
+_SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s+[A-Za-z0-9]|\s*(?:,|$))")
 _COMPRESSIONS = ("br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd")
 
 # Headers in which stores report the SHA-256 of a file.
@@ -85,6 +88,12 @@ def sha256_headers(headers: Headers) -> dict[str, str]:
         found = _DIGEST_ITEM.search(headers.get(name) or "")
         said[name] = _sha256(found[1]) if found else None
     return {name: digest for name, digest in said.items() if digest}
+
+
+def login_schemes(headers: Headers) -> list[str]:
+    """Return the schemes of C(WWW-Authenticate), such as Basic, Bearer or Negotiate."""
+    found = _SCHEME.findall(_QUOTED.sub("", headers.get("WWW-Authenticate") or ""))
+    return sorted({each.capitalize() if each.upper() != "NTLM" else "NTLM" for each in found})
 
 
 def _sha256(text: str) -> str | None:

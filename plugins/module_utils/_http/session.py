@@ -39,6 +39,12 @@ _CAUSES: dict[type[BaseException], str] = {
     http.client.IncompleteRead: "the response ended too early",
     http.client.RemoteDisconnected: "the server closed the connection without a response",
 }
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY and X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+_NO_ISSUER = (20, 21)
+_INCOMPLETE = (
+    "If the server has a certificate of a public or known certificate authority, it does not send its intermediate "
+    "certificates: configure it with the full chain. "
+)
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
 
@@ -175,6 +181,16 @@ class Http:
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
         raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Use the final address.")
 
+    @property
+    def trusts_public(self) -> bool:
+        """Whether the public certificate authorities are trusted, not those of a file."""
+        return self._verify is True
+
+    @staticmethod
+    def certificate_of(response: Any) -> bytes | None:
+        """Return the server's certificate of an answer in DER, None when it is not known."""
+        return getattr(getattr(response.raw, "_original_response", None), "certificate", None)
+
     def blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
         """Yield the whole undecoded body of a streamed answer in large blocks.
 
@@ -226,7 +242,13 @@ class Http:
         # CertificateError is what urllib3 1.26 raises for a certificate of another host.
         if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ == "CertificateError":
             why = (getattr(cause, "verify_message", "") or str(cause)).rstrip(".")
-            return TlsError(f"The certificate of {host} is not trusted: {why}. {self._trust_advice()}", url=bare(url))
+            missing = getattr(cause, "verify_code", 0) in _NO_ISSUER
+            return TlsError(
+                f"The certificate of {host} is not trusted: {why}. {_INCOMPLETE if missing else ''}"
+                f"{self._trust_advice()}",
+                url=bare(url),
+                **({"issuer_missing": True} if missing else {}),
+            )
         if isinstance(error, kinds.ProxyError):
             return RetryLater(
                 f"The proxy for {host} does not respond correctly ({_said(cause)}). Check the proxy option."

@@ -64,6 +64,9 @@ class PacedResponse(http.client.HTTPResponse):
     """An answer with a minimum speed. The socket's timeout limits how long the server may take to begin it."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        # The server's certificate, because the connection may be closed and forgotten before the answer is read.
+        peer = getattr(sock, "getpeercert", None)
+        self.certificate: bytes | None = peer(True) if peer else None
         super().__init__(_Wire(sock), *args, **kwargs)  # type: ignore[arg-type]
 
 

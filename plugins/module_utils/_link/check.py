@@ -15,15 +15,17 @@ import random
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Callable, TypeVar
 from urllib.parse import urlsplit
 
 from .._common.errors import TaskError
 from .._common.retry import Retries
-from .._http.session import GONE, Http, TlsError
+from .._http.headers import compression, reports_no_bytes, sha256_headers
+from .._http.page import asks_for_password, describe_document, is_text, one_line, readable, title_of
+from .._http.session import GONE, TRANSIENT, Http, TlsError
 from .expiry import TIME_FORMAT, Expiry, ends_by_policy, read_expiry
-from .html import asks_for_password, describe_document, title_of
 from .proof import (
     LocalFile,
     Part,
@@ -47,6 +49,11 @@ _LONGEST_HEADER = 300
 _PERHAPS_COOKIES = ("html", "login", "forbidden", "not_found", "too_many_redirects")
 _PERHAPS_LOGIN = ("html", "forbidden", "not_found", "unreachable", "tls_error")
 
+_CHAIN_ADVICE = (
+    "Configure the server to send its intermediate certificates, too (the full chain), or set ca_path to the file of "
+    "the company's certificate authority, which users' Macs must trust, too."
+)
+
 # A redirect that was signed longer ago than this was not made for our request: it expires, and the link with it.
 _FRESH_SIGNATURE = timedelta(hours=1)
 
@@ -66,8 +73,6 @@ _SHOWN_HEADERS = (
     "WWW-Authenticate",
     "X-Ms-Error-Code",
 )
-# Headers in which stores report the SHA-256 of a file.
-_DIGEST_HEADERS = ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256")
 
 T = TypeVar("T")
 
@@ -86,6 +91,7 @@ class LinkCheck:
         each: Callable[[int, int | None], None] = lambda count, total: None,
         patience: float = 60.0,
     ) -> None:
+        question = replace(question, url=question.url.strip())
         question.check()
         self._question = question
         self._open_http = open_http
@@ -97,6 +103,8 @@ class LinkCheck:
         # How many seconds the first bytes may take in total.
         self._patience = patience
         self._cookies = False
+        # Whether requests with Range fail.
+        self._refuses_ranges = False
         self._route = self._new_route()
         self._report = Report(url=masked(question.url))
         self._wanted_size = question.size
@@ -110,7 +118,7 @@ class LinkCheck:
                 self._use_local_file(handle, self._question.path)
             self._http = opened.enter_context(self._open_http(False))
             self._judge()
-        self._report.advice = advice_for(self._report.verdict, self._question.url)
+        self._report.advice = self._report.advice or advice_for(self._report.verdict, self._question.url)
         return self._report
 
     def _use_local_file(self, handle: BinaryIO, path: str) -> None:
@@ -127,7 +135,7 @@ class LinkCheck:
         try:
             self._prove()
         except Unfit as unfit:
-            self._report.condemn(unfit.verdict, unfit.reason)
+            self._report.condemn(unfit.verdict, unfit.reason, unfit.advice)
             self._report_route()
 
     def _prove(self) -> None:
@@ -170,14 +178,48 @@ class LinkCheck:
     def _probe(self) -> Part:
         """Check the first bytes. Raises Unfit."""
         try:
-            return self._with_retries(self._look_at_head)
+            return self._probe_with_and_without_range()
         except Unfit as unfit:
             if unfit.verdict in _PERHAPS_LOGIN and self._route.hints_at_login:
                 raise Unfit("login", f"The link redirects to a sign-in page. {unfit.reason}") from None
             raise
 
-    def _look_at_head(self) -> Part:
-        route = self._walk({"Range": f"bytes=0-{_HEAD - 1}"})
+    def _probe_with_and_without_range(self) -> Part:
+        """Check the first bytes, as a part of the file or as the beginning of all of it.
+
+        Servers that do not support ranges should ignore them, but some answer with an error or an invalid header. A Mac
+        that just downloads still gets the file.
+        """
+        try:
+            return self._with_retries(lambda: self._look_at_head({"Range": f"bytes=0-{_HEAD - 1}"}))
+        except Unfit as unfit:
+            if not self._may_refuse_range(unfit):
+                raise
+            ranged, refused = unfit, self._route
+        try:
+            part = self._as_verdict(lambda: Retries(0).call(lambda: self._look_at_head({})))
+        except Unfit:
+            answer = self._route.response
+            if answer is None or answer.status_code == 206 or answer.status_code in TRANSIENT:
+                self._route = refused
+                raise ranged from None
+            raise
+        self._report.ranges = False
+        self._refuses_ranges = True
+        return replace(part, ranged=False)
+
+    def _may_refuse_range(self, unfit: Unfit) -> bool:
+        response = self._route.response
+        if response is None or unfit.verdict in ("login", "html", "wrong_checksum", "tls_error"):
+            return False
+        if response.status_code == 206:
+            return unfit.verdict == "unreachable"
+        if response.status_code == 416:
+            return not reports_no_bytes(response.headers)
+        return response.status_code >= 400 and response.status_code not in GONE
+
+    def _look_at_head(self, headers: dict[str, str]) -> Part:
+        route = self._walk(headers)
         with closing(route):
             self._judge_status(route)
             part = part_of(route.response)
@@ -187,7 +229,9 @@ class LinkCheck:
             if part.start != 0:
                 raise Unfit("unreachable", "The server was asked for the first bytes of the file and sent other bytes.")
             self._report.size, self._report.ranges = part.total, part.ranged
-            self._judge_size(part.total, head)
+            self._judge_size(part.total, head, compression(route.response.headers))
+            self._judge_text(route.response, head, part.total)
+            self._judge_compression(route.response)
             if self._local:
                 self._local.compare(0, head)
         self._judge_digest_headers(route.response)
@@ -223,7 +267,8 @@ class LinkCheck:
         return expiry is not None and expiry.ends is not None and expiry.ends <= self._time_of(response)
 
     def _judge_document(self, response: Any, head: bytes, rest: Iterator[bytes]) -> None:
-        document = describe_document(response.headers.get("Content-Type", ""), head)
+        encoding = response.headers.get("Content-Encoding", "")
+        document = describe_document(response.headers.get("Content-Type", ""), head, encoding)
         if not document:
             return
         if self._local and head and self._local.has(0, head):  # the same bytes outweigh any guess
@@ -231,22 +276,51 @@ class LinkCheck:
                 f"The server labels the image as {document}. Configure it to send application/octet-stream."
             )
             return
-        page = head + take_what_comes(rest, _LONGEST_PAGE, self._patience)
+        page = readable(head + take_what_comes(rest, _LONGEST_PAGE, self._patience), encoding)
         if asks_for_password(page):
             raise Unfit("login", f"The link leads to a page that asks for a password{_titled(page)}.")
         raise Unfit("html", f"The link leads to {document}, not to an image{_titled(page)}.")
 
-    def _judge_size(self, total: int | None, head: bytes) -> None:
+    def _judge_text(self, response: Any, head: bytes, total: int | None) -> None:
+        """Raise Unfit for a message of a server or a gateway that comes with status 200 and any Content-Type."""
+        encoding = response.headers.get("Content-Encoding", "")
+        if not is_text(head, encoding) or (self._local and self._local.has(0, head)):
+            return
+        if total is not None and total == self._wanted_size:  # such an image was published
+            return
+        said = one_line(readable(head, encoding).decode())
+        size = "a text" if total is None else f"a text of {total} bytes"
+        raise Unfit(
+            "html",
+            f"The link leads to {size}, not to an image, which has some MB and is not text. It begins with '{said}'.",
+            "Open the link in a browser, and read what the server or a gateway in front of it reports. Then use the "
+            "address of the image itself.",
+        )
+
+    @staticmethod
+    def _judge_compression(response: Any) -> None:
+        method = compression(response.headers)
+        if method:
+            raise Unfit(
+                "wrong_checksum",
+                f"The server compresses the file in transit ({method}), although it was asked not to. A Mac that "
+                "stores the bytes as they come gets a file with another size and another checksum.",
+                "Switch off compression for this file on the server, and remove the header Content-Encoding from it in "
+                "the store. The image does not have to be uploaded again.",
+            )
+
+    def _judge_size(self, total: int | None, head: bytes, compressed: str) -> None:
         if total == 0 or not head:
             raise Unfit("wrong_size", "The file is empty.")
+        if compressed:  # the size of something else
+            return
         if total is not None and self._wanted_size not in (None, total):
             raise Unfit("wrong_size", f"The file at the link has {total} bytes, but the image has {self._wanted_size}.")
 
     def _judge_digest_headers(self, response: Any) -> None:
-        for name in _DIGEST_HEADERS:
-            said = response.headers.get(name, "").strip().lower()
-            if said and self._question.sha256 and said != self._question.sha256:
-                raise Unfit("wrong_checksum", f"The server's header {name} reports another SHA-256: {said[:64]}.")
+        for name, said in sha256_headers(response.headers).items():
+            if self._question.sha256 and said != self._question.sha256:
+                raise Unfit("wrong_checksum", f"The server's header {name} reports another SHA-256: {said}.")
 
     # More of it
 
@@ -301,7 +375,10 @@ class LinkCheck:
             )
 
     def _ask_for_file(self, headers: dict[str, str]) -> Route:
-        route = self._ask(headers)
+        route = self._ask({} if self._refuses_ranges else headers)
+        if compression(route.response.headers):
+            route.close()
+            self._judge_compression(route.response)
         document = describe_document(route.response.headers.get("Content-Type", ""), b"")
         if document and not self._local:
             route.close()
@@ -340,7 +417,8 @@ class LinkCheck:
         try:
             return work()
         except TlsError as error:
-            raise Unfit("tls_error", error.message) from None
+            advice = _CHAIN_ADVICE if error.details.get("issuer_missing") else ""
+            raise Unfit("tls_error", error.message, advice) from None
         except TaskError as error:
             if error.details.get("truncated"):
                 raise Unfit("wrong_size", error.message) from None
@@ -361,8 +439,16 @@ class LinkCheck:
             )
         if part.total is None:
             self._report.note("The server does not report the size of the file.")
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            self._report.note("The server compresses the file in transit, although it was asked not to.")
+            if "Content-Length" in response.headers and not part.ranged:
+                self._report.note(
+                    "The server's header Content-Length is not a valid number: "
+                    f"'{one_line(response.headers['Content-Length'])}'."
+                )
+        for host in sorted(route.unread_certificates):
+            self._report.note(
+                f"The certificate of {host} could not be read, so it was not checked whether it meets Apple's rules "
+                "for its validity, names, purposes and key."
+            )
         if self._http.ca_path:
             self._report.note(
                 f"The server's certificate was verified with {self._http.ca_path}. Users' Macs must trust that "

@@ -108,9 +108,10 @@ class Report:
         if sentence not in self.reasons:
             self.reasons.append(sentence)
 
-    def condemn(self, verdict: str, reason: str) -> None:
+    def condemn(self, verdict: str, reason: str, advice: str = "") -> None:
         """Set the verdict that the link is not fit, with the reason that comes before all others."""
         self.verdict = verdict
+        self.advice = advice
         self.reasons.insert(0, reason)
 
     def result(self) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from .._common.retry import RetryLater
 from .._http.headers import redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
-from .html import hints_at_login, is_login_host
+from .certificate import read_certificate, refusal
+from .login import hints_at_login, is_login_host
 
 # Transient: too early, too many requests, a server that is overloaded or restarting.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -23,7 +24,23 @@ _LONGEST_URL = 500
 
 # Query parameters that are useful to see and grant no access. The values of all others are masked.
 _OPEN_PARAMETERS = (
-    *("dl", "download", "e", "expires", "files", "path", "raw", "se", "sp", "sr", "st", "sv", "version", "versionid"),
+    *(
+        "dl",
+        "download",
+        "e",
+        "exp",
+        "expires",
+        "files",
+        "path",
+        "raw",
+        "se",
+        "sp",
+        "sr",
+        "st",
+        "sv",
+        "version",
+        "versionid",
+    ),
     *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
 )
 
@@ -34,12 +51,13 @@ Resolve = Callable[[str], Iterable[str]]
 
 
 class Unfit(Exception):
-    """The link is not fit for use: the verdict, and the reason in a sentence."""
+    """The link is not fit for use: the verdict, the reason in a sentence, and advice of its own, if any."""
 
-    def __init__(self, verdict: str, reason: str) -> None:
+    def __init__(self, verdict: str, reason: str, advice: str = "") -> None:
         super().__init__(reason)
         self.verdict = verdict
         self.reason = reason
+        self.advice = advice
 
 
 def masked(url: str) -> str:
@@ -101,6 +119,8 @@ class Route:
         self.statuses: list[int] = []
         self.sets_cookies = False
         self.response: Any = None
+        # Hosts whose certificates could not be checked by Apple's rules.
+        self.unread_certificates: set[str] = set()
         self._networks = networks
         self._allow_private = allow_private_redirects
         self._cookies = cookies
@@ -133,6 +153,7 @@ class Route:
         while True:
             response = http.request("GET", self.url, headers, stream=True)
             self.statuses.append(response.status_code)
+            self._judge_certificate(http, response)
             self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
             location = response.headers.get("Location")
             if response.status_code not in REDIRECTS or not location:
@@ -141,6 +162,24 @@ class Route:
                 return self
             response.close()
             self._turn_to(location)
+
+    def _judge_certificate(self, http: Http, response: Any) -> None:
+        """Raise Unfit for a certificate that OpenSSL accepted and a Mac refuses."""
+        der = http.certificate_of(response)
+        certificate = read_certificate(der) if der else None
+        if certificate is None:
+            self.unread_certificates.add(self.host)
+            return
+        why = refusal(certificate, http.trusts_public)
+        if why:
+            response.close()
+            raise Unfit(
+                "tls_error",
+                f"Macs do not trust the certificate of {self.host}: {why}. This host accepts it, but macOS has "
+                "stricter rules.",
+                "Replace the server's certificate with one that meets Apple's requirements "
+                "(https://support.apple.com/103769).",
+            )
 
     def _raise_for_passing(self) -> None:
         if self.response.status_code in _PASSING:

@@ -34,11 +34,19 @@ def share_link(url: str) -> Optional[ShareLink]:
         return None
     if parts.scheme.lower() not in ("http", "https") or not host:
         return None
+    if host.endswith(".") and host.strip("."):  # the same host, with the root of all names
+        host = host.rstrip(".")
+        parts = parts._replace(netloc=_without_root(parts.netloc))
     for belongs, read in _SERVICES:
         if belongs(host):
             found = read(parts)
             return None if found is not None and found.direct == url else found
     return None
+
+
+def _without_root(netloc: str) -> str:
+    host, colon, port = netloc.rpartition(":")
+    return f"{host.rstrip('.')}:{port}" if colon and port.isdigit() else netloc.rstrip(".")
 
 
 def sharepoint_link(url: str) -> ShareLink:
@@ -60,12 +68,15 @@ def _query(parts: SplitResult) -> dict[str, str]:
 
 _SHAREPOINT = "SharePoint"
 _SHAREPOINT_LINK = re.compile(r"^/:(?P<kind>[a-z]):/(?P<form>[a-z])/.")
+_ENCODED_COLONS = re.compile(r"^/(?:%3A|:)([a-z])(?:%3A|:)/", re.IGNORECASE)
 _SHAREPOINT_FOLDER = "f"
 _SHAREPOINT_EXISTING_ACCESS = "r"
 
 
 def _sharepoint(parts: SplitResult) -> Optional[ShareLink]:
     name = _SHAREPOINT
+    # Mail programs write the colons as %3A.
+    parts = parts._replace(path=_ENCODED_COLONS.sub(r"/:\1:/", parts.path))
     link = _SHAREPOINT_LINK.match(parts.path)
     if link:
         if link["kind"] == _SHAREPOINT_FOLDER:
@@ -97,13 +108,17 @@ def _onedrive(parts: SplitResult) -> Optional[ShareLink]:
     name, query = "OneDrive", _query(parts)
     if _ONEDRIVE_FOLDER.match(parts.path):
         return ShareLink(name, advice="This link shares a OneDrive folder: share the image file itself.")
-    if _SHAREPOINT_LINK.match(parts.path):  # accounts that were moved to SharePoint have its links
+    if _SHAREPOINT_LINK.match(
+        _ENCODED_COLONS.sub(r"/:\1:/", parts.path)
+    ):  # accounts that were moved to SharePoint have its links
         return _sharepoint(parts)
     if _on("onedrive.live.com")((parts.hostname or "").lower()):
         if parts.path.startswith("/download"):
             return None
-        if "resid" in query and "authkey" in query:
-            kept = {key: query[key] for key in ("cid", "resid", "authkey") if key in query}
+        if "authkey" in query and ("resid" in query or "id" in query):
+            # The page's own address has the same id under another name.
+            named = {**query, "resid": query.get("resid") or query.get("id", "")}
+            kept = {key: named[key] for key in ("cid", "resid", "authkey") if key in named}
             return ShareLink(name, direct=_with_query(parts, urlencode(kept), path="/download"))
         return ShareLink(
             name,
@@ -182,7 +197,11 @@ def _cloud_console(_parts: SplitResult) -> Optional[ShareLink]:
 
 _NEXTCLOUD_LOCKED = re.compile(r"^(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,}/authenticate(/|$)")
 _NEXTCLOUD_PAGE = re.compile(r"^(?:/[^/]+)*?(/index\.php/f/\d+|/apps/files(/files/\d+)?)/?$")
-_NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/[A-Za-z0-9_-]{4,})(?P<rest>/download)?/?$")
+_NEXTCLOUD_SHARE = re.compile(r"^(?P<share>(?:/[^/]+)*?/s/(?P<token>[A-Za-z0-9_-]{4,}))(?P<rest>/download)?/?$")
+
+
+# Tokens are random: 15 letters and digits by default (ownCloud's too), never one word in lower case.
+_NEXTCLOUD_TOKEN = re.compile(r"(?=.*[0-9A-Z])[A-Za-z0-9_-]{8,}")
 
 
 def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
@@ -201,10 +220,42 @@ def _nextcloud(parts: SplitResult) -> Optional[ShareLink]:
     share = _NEXTCLOUD_SHARE.match(parts.path)
     if not share or share["rest"]:
         return None
-    kept = {key: value for key, value in _query(parts).items() if key in ("path", "files")}
+    if "/index.php/s/" not in parts.path and not _NEXTCLOUD_TOKEN.fullmatch(share["token"]):
+        return None  # a folder named s on any web server
+    query = _query(parts)
+    if ("dir" in query or query.get("path", "").strip("/")) and not query.get("files"):
+        return ShareLink(
+            "Nextcloud",
+            advice="This Nextcloud link opens a folder, which is sent as a ZIP file: share the image file itself with "
+            "'Share link'.",
+        )
+    kept = {key: value for key, value in query.items() if key in ("path", "files")}
     return ShareLink("Nextcloud", direct=_with_query(parts, urlencode(kept), path=share["share"] + "/download"))
 
 
+def _safe_links(parts: SplitResult) -> Optional[ShareLink]:
+    """Outlook replaces links in messages by its own, with the link inside."""
+    name, inner = "Outlook (Safe Links)", _query(parts).get("url", "")
+    advice = (
+        "This is the address of a mail filter, which checks who follows it: copy the link itself, not from a message."
+    )
+    try:
+        known = share_link(inner) if urlsplit(inner).scheme == "https" and not _SAFE_LINKS(_host(inner)) else None
+        usable = urlsplit(inner).scheme == "https" and bool(_host(inner)) and not _SAFE_LINKS(_host(inner))
+    except ValueError:
+        known, usable = None, False
+    if known:
+        return known
+    return ShareLink(name, direct=inner) if usable else ShareLink(name, advice=advice)
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
+
+
+_SAFE_LINKS = _on("safelinks.protection.outlook.com", "safelinks.protection.office365.us")
+# Services with paths like those of Nextcloud.
+_PAN = _on("pan.baidu.com", "quark.cn", "terabox.com")
 _Service = Callable[[SplitResult], Optional[ShareLink]]
 _SERVICES: tuple[tuple[Callable[[str], bool], _Service], ...] = (
     (_on("sharepoint.com", "sharepoint.us", "sharepoint-mil.us", "sharepoint.de", "sharepoint.cn"), _sharepoint),
@@ -218,5 +269,7 @@ _SERVICES: tuple[tuple[Callable[[str], bool], _Service], ...] = (
     (_on("wetransfer.com", "we.tl"), _transfer_page("WeTransfer")),
     (_on("mega.nz", "mega.io"), _transfer_page("MEGA")),
     (_on("console.aws.amazon.com", "portal.azure.com", "console.cloud.google.com"), _cloud_console),
+    (_SAFE_LINKS, _safe_links),
+    (_PAN, _transfer_page("This service")),
     (lambda host: True, _nextcloud),
 )

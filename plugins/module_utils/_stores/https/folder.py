@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Callable, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.headers import redirect_target
+from ..._http.headers import login_schemes, redirect_target
+from ..._http.page import page_instead
 from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
+_LONGEST_PAGE = 64 * 1024
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~-._"
 
 
@@ -98,6 +101,32 @@ class HttpFolder:
         """Return how many seconds a server may take to process C(size) bytes that it already has."""
         return self._options.timeout + size / _SLOWEST_SERVER
 
+    def refuse_page(self, response: Any, name: str, head: bytes = b"") -> None:
+        """Raise TaskError when a web page came instead of a file: that of a login, a gateway or another server."""
+        if response.status_code not in (200, 206):
+            return
+        headers = response.headers
+        kind, encoding = headers.get("Content-Type", ""), headers.get("Content-Encoding", "")
+        if page_instead(name, kind, head, encoding) and not head and response.request.method == "HEAD":
+            response.close()
+            response = self.get("GET", name)  # for the title
+        if page_instead(name, kind, head, encoding) and not head:
+            try:
+                head = b"".join(itertools.islice(self.blocks(response, _LONGEST_PAGE), 1))
+            except RetryLater:
+                head = b""
+        page = page_instead(name, kind, head, encoding)
+        if page is None:
+            return
+        response.close()
+        came = urlsplit(response.url).netloc
+        by = f"{self.host}" if came == self.host else f"{self.host} redirects to {came}, which"
+        raise TaskError(
+            f"{by} sent {page} where the store should answer. A login page or a gateway is in front of the store, or "
+            "the address is wrong. Check destination in a browser, and the proxy. Ask the server's "
+            "administrators for an address that accepts the store's credentials without a web login."
+        )
+
     def judge(self, response: Any, doing: str) -> None:
         """Return if an answer is a success; else raise RetryLater or TaskError with a message."""
         status = response.status_code
@@ -115,7 +144,7 @@ class HttpFolder:
     def _sentence(self, status: int, doing: str, response: Any) -> str:
         said = f"{self.host} answered {status} {response.reason or ''}".rstrip()
         if status == 401:
-            return f"{said} to the {doing}: {self._credentials_advice()}"
+            return f"{said} to the {doing}: {self._credentials_advice(login_schemes(response.headers))}"
         if status == 403:
             return (
                 f"{said}: the {doing} is forbidden in {self.url}. Ask the server's administrators for write "
@@ -150,7 +179,12 @@ class HttpFolder:
     def _missing(self, said: str) -> str:
         return f"{said}: the folder {self.url} does not exist. Create it, or correct destination."
 
-    def _credentials_advice(self) -> str:
+    def _credentials_advice(self, schemes: list[str]) -> str:
+        if (self._options.token or self._options.username) and schemes and not {"Basic", "Bearer"} & {*schemes}:
+            return (
+                f"the server accepts only {' or '.join(schemes)}, which is not supported here. Ask its administrators "
+                "to allow Basic or a token for this folder, over HTTPS."
+            )
         if self._options.token:
             return "the server rejected the token. Check token."
         if self._options.username:

@@ -23,6 +23,7 @@ from .nexus import NexusWriter, is_nexus
 from .plain_put import PlainPutWriter
 from .webdav import PART_SIZE, WebDavWriter
 
+_REFUSALS_OF_HEAD = (400, 403, 405, 501)
 # Servers that do not support ranges should ignore them. Some answer this instead.
 _REFUSALS_OF_RANGES = (400, 403, 405, 406, 412, 416, 501)
 _READ_WAIT = 0.2
@@ -110,8 +111,10 @@ class HttpsStore(Store):
         response.close()
         if response.status_code in GONE:
             return None
+        self._folder.refuse_page(response, name)
         size = content_length(response.headers)
-        if response.status_code in (405, 501) or (response.status_code == 200 and size is None):
+        # Some servers forbid HEAD, or report no size or 0 there.
+        if response.status_code in _REFUSALS_OF_HEAD or (response.status_code == 200 and not size):
             return self._look_by_reading(name)
         self._folder.judge(response, "file lookup")
         return self._stored(name, size or 0, response)
@@ -119,6 +122,7 @@ class HttpsStore(Store):
     def _look_by_reading(self, name: str) -> Stored | None:
         """For servers that do not answer C(HEAD), or do not report the size there."""
         response = self._folder.get("GET", name, {"Range": "bytes=0-0"})
+        self._folder.refuse_page(response, name)
         response.close()
         if response.status_code == 416 and reports_no_bytes(response.headers):
             return self._stored(name, 0, response)
@@ -165,6 +169,7 @@ class HttpsStore(Store):
             response.close()
             raise RetryLater(f"{self._folder.address(name)} no longer exists.")
         self._folder.judge(response, "download")
+        self._folder.refuse_page(response, name)
         # Some servers write an equals sign.
         begins = response.headers.get("Content-Range", "").replace("=", " ").strip()
         # A server may ignore the range and send the whole file.
@@ -200,6 +205,8 @@ class HttpsStore(Store):
         self._folder.judge(response, "download")
         data = b""
         for block in self._folder.blocks(response):
+            if not data:
+                self._folder.refuse_page(response, name, block)
             data += block
             if len(data) > limit:
                 response.close()

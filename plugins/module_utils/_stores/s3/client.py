@@ -24,12 +24,15 @@ from urllib.request import getproxies_environment
 from ..._common.deps import load
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
-from ..._http.session import Http, retry_after
+from ..._http.headers import redirect_target
+from ..._http.page import page_instead
+from ..._http.session import REDIRECTS, Http, bare, retry_after
 from ..base import StoreOptions
 from .errors import EXPIRED, Place, Refusal, Refused, understood, wrong_region
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
+_LONGEST_PAGE = 64 * 1024
 # The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
 
@@ -201,6 +204,7 @@ class S3Client:
             answer_timeout=self._own.patience,
         )
         self._refuse_other_region(response)
+        self._refuse_page(request, response)
         if request.method == "HEAD":
             response.close()
             blocks: Iterator[bytes] = iter(())
@@ -224,6 +228,28 @@ class S3Client:
         if response.status_code >= 300 and told and told != self.region:
             response.close()
             raise wrong_region(self.place, told)
+
+    def _refuse_page(self, request: Any, response: Any) -> None:
+        """Raise TaskError when a web page came, or a redirect to one: from a console, a login or a gateway."""
+        headers = response.headers
+        page = None
+        if response.status_code == 200:
+            name, kind = urlsplit(request.url).path, headers.get("Content-Type", "")
+            page = page_instead(name, kind)
+            if page and request.method == "GET":
+                head = next(self._http().blocks(response, _LONGEST_PAGE), b"")
+                page = page_instead(name, kind, head, headers.get("Content-Encoding", ""))
+        elif response.status_code in REDIRECTS and not any(name.lower().startswith("x-amz-") for name in headers):
+            target = redirect_target(request.url, headers.get("Location", ""))
+            page = f"a redirect to {bare(target)}" if target else "a redirect"
+        if page is None:
+            return
+        response.close()
+        raise TaskError(
+            f"{self.place.host} sent {page} where the store should answer. A login page or a gateway is in front of "
+            "the store, or the address is that of a console. Check endpoint_url (the address and port of the S3 API) "
+            "and the proxy."
+        )
 
     def _unsent(self, error: Exception) -> Exception:
         """Return what to raise for botocore's own errors, whose text may contain secrets."""

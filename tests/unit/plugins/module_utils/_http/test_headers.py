@@ -14,6 +14,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._http.headers imp
     content_length,
     content_range,
     http_date,
+    login_schemes,
     redirect_target,
     reports_no_bytes,
     sha256_headers,
@@ -147,3 +148,20 @@ def test_what_is_not_a_date(text: str) -> None:
 
 def test_a_date() -> None:
     assert http_date(email.utils.formatdate(1_000_030.0, usegmt=True)) == 1_000_030.0
+
+
+@pytest.mark.parametrize(
+    ("text", "schemes"),
+    [
+        ('Basic realm="images"', ["Basic"]),
+        ("Negotiate, NTLM", ["NTLM", "Negotiate"]),
+        ('NTLM, basic realm="a, Digest b", charset="UTF-8"', ["Basic", "NTLM"]),
+        ('Bearer realm="https://auth.example.com",service="registry"', ["Bearer"]),
+        ('Digest realm="x", nonce="Basic y", qop=auth', ["Digest"]),
+        ("", []),
+        ('"', []),
+        ("\xff\xfe = ,,,", []),
+    ],
+)
+def test_schemes_of_a_login(text: str, schemes: list[str]) -> None:
+    assert login_schemes({"WWW-Authenticate": text}) == schemes

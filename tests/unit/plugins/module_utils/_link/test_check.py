@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -558,3 +559,202 @@ def test_the_memory_does_not_grow_with_the_image(server: LinkServer, tmp_path: P
     verdict, read, digest, growth = found.stdout.split()
     assert (verdict, int(read), digest) == ("direct", size, sparse.sha256())
     assert int(growth) < 20, f"{growth} MiB"
+
+
+def odd_part(header: dict[str, str], status: int = 206) -> Any:
+    """Return an answer to requests with a range, for a server that sends the file to all others."""
+
+    def answer(exchange: Exchange) -> None:
+        if exchange.headers.get("Range"):
+            exchange.send(status, header, b"".join(exchange.server.image.blocks(0, 1024)) if status == 206 else b"no")
+        else:
+            exchange.file(exchange.server.image, ranges=False)
+
+    return answer
+
+
+@pytest.mark.parametrize("proof", ["headers", "full"])
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (400, {}),
+        (403, {}),
+        (405, {}),
+        (416, {}),
+        (416, {"Content-Range": "bytes */3150049"}),
+        (500, {"Retry-After": "0"}),
+        (501, {}),
+        (206, {}),
+        (206, {"Content-Range": "bytes=0-1023/3150049"}),
+        (206, {"Content-Range": "0-1023/3150049"}),
+        (206, {"Content-Range": "bytes 0-1023/99"}),
+        (206, {"Content-Range": "bytes 0-1023/" + "9" * 40}),
+        (206, {"Content-Range": "bytes 5-1028/3150049"}),
+    ],
+)
+def test_a_server_that_refuses_ranges_still_sends_the_file(
+    server: LinkServer, status: int, header: dict[str, str], proof: str
+) -> None:
+    server.answers["/odd.pvmp"] = odd_part(header, status)
+    report = check(server, "/odd.pvmp", proof=proof, sha256=server.image.sha256(), retries=0)
+    assert (report.verdict, report.ranges, report.size) == ("direct", False, server.image.size)
+    assert "does not support range requests" in " ".join(report.reasons)
+
+
+def test_a_download_without_ranges_starts_over(server: LinkServer) -> None:
+    def answer(exchange: Exchange) -> None:
+        if exchange.headers.get("Range"):
+            exchange.send(416)
+        else:
+            turn = exchange.server.count(exchange.path)
+            exchange.file(server.image, ranges=False, cut_at=2 * BLOCK if turn == 1 else None)
+
+    server.answers["/odd.pvmp"] = answer
+    report = check(server, "/odd.pvmp", proof="full", sha256=server.image.sha256())
+    assert (report.verdict, report.sha256) == ("direct", server.image.sha256())
+    assert "restart from the beginning once" in " ".join(report.reasons)
+
+
+def test_an_answer_without_a_range_is_judged_by_itself(server: LinkServer) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.send(416 if exchange.headers.get("Range") else 200, {}, b"<html>Blocked</html>")
+
+    server.answers["/odd.pvmp"] = answer
+    assert check(server, "/odd.pvmp").verdict == "html"
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(416, {"Content-Range": "bytes */0"})
+    server.requests.clear()
+    assert check(server, "/odd.pvmp").verdict == "wrong_size"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        ("application/octet-stream", b"Access to this site was blocked.\r\n", "a text of 34 bytes, not to an image"),
+        ("text/plain", b"Access to this site was blocked.", "It begins with 'Access to this site was blocked.'"),
+        ("application/octet-stream", b'{"error":"expired"}', "a JSON document"),
+        ("application/octet-stream", b"<div class=err>Blocked</div>", "a web page"),
+        ("application/octet-stream", "\ufeff<html><title>No</title>".encode("utf-16-le"), "its title is 'No'"),
+    ],
+)
+def test_messages_that_come_as_a_file(server: LinkServer, content_type: str, body: bytes, reason: str) -> None:
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(200, {"Content-Type": content_type}, body)
+    report = check(server, "/odd.pvmp")
+    assert report.verdict == "html"
+    assert reason in report.reasons[0]
+    assert "as it is" not in report.advice
+
+
+def test_an_image_of_text_that_was_published(server: LinkServer) -> None:
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(200, {}, b"a small test image")
+    assert check(server, "/odd.pvmp", size=18).verdict == "direct"
+
+
+@pytest.mark.parametrize("proof", ["headers", "sample", "full"])
+def test_a_file_that_is_compressed_on_the_way(server: LinkServer, proof: str) -> None:
+    packed = gzip.compress(b"".join(server.image.blocks(0, server.image.size)), 1)
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(200, {"Content-Encoding": "gzip"}, packed)
+    report = check(server, "/odd.pvmp", proof=proof, sha256=server.image.sha256(), size=server.image.size)
+    assert report.verdict == "wrong_checksum"
+    assert "compresses the file in transit (gzip)" in report.reasons[0]
+    assert report.advice.startswith("Switch off compression for this file on the server")
+
+
+def test_a_file_that_is_only_compressed_as_a_whole(server: LinkServer) -> None:
+    def answer(exchange: Exchange) -> None:
+        if exchange.headers.get("Range"):
+            exchange.file(server.image)
+        else:
+            exchange.send(200, {"Content-Encoding": "gzip"}, b"")
+
+    server.answers["/odd.pvmp"] = answer
+    report = check(server, "/odd.pvmp", proof="full", sha256=server.image.sha256())
+    assert "Switch off compression" in report.advice
+
+
+def test_a_compressed_page_is_a_page(server: LinkServer) -> None:
+    page = gzip.compress(b"<html><title>Sign in</title>")
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(200, {"Content-Encoding": "gzip"}, page)
+    report = check(server, "/odd.pvmp", size=5)
+    assert report.verdict == "html"
+    assert "'Sign in'" in report.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "location", ["/B\xfcro.pvmp", "/B\xc3\xbcro.pvmp", "  /plain.pvmp  ", "//localhost:PORT/plain.pvmp"]
+)
+def test_redirects_in_any_encoding(server: LinkServer, location: str) -> None:
+    for path in ("/B%FCro.pvmp", "/B%C3%BCro.pvmp", "/plain.pvmp"):
+        server.answers[path] = server.answers["/image.pvmp"]
+    port = server.url("").rpartition(":")[2]
+    server.answers["/to"] = lambda exchange: exchange.redirect(location.replace("PORT", port))
+    assert check(server, "/to").verdict == "direct"
+
+
+@pytest.mark.parametrize(
+    "location", ["https://[::1/x", "https://a..b/x", "https://:443/x", "https://h:99999/x", "\x7f:x"]
+)
+def test_redirects_to_nowhere(server: LinkServer, location: str) -> None:
+    server.answers["/to"] = lambda exchange: exchange.redirect(location)
+    assert check(server, "/to", retries=0).verdict in ("unreachable", "not_found", "insecure")
+
+
+@pytest.mark.parametrize("length", ["many", "-5", "\xb2", "9" * 30, ""])
+def test_a_size_that_is_not_a_number(server: LinkServer, length: str) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.begin(200, {"Content-Length": length, "Connection": "close"})
+        exchange.write(b"\0image" * 1000)
+        exchange._handler.close_connection = True
+
+    server.answers["/odd.pvmp"] = answer
+    report = check(server, "/odd.pvmp", retries=0)
+    assert (report.verdict, report.size) == ("direct", None)
+    assert "is not a valid number" in " ".join(report.reasons)
+
+
+def test_blanks_around_a_link(server: LinkServer) -> None:
+    report = check(server, server.url("/image.pvmp") + " \n")
+    assert (report.verdict, report.url) == ("direct", server.url("/image.pvmp"))
+
+
+@pytest.mark.parametrize("scheme", ["Negotiate", "NTLM", 'Bearer realm="x"', "\xff"])
+def test_logins_of_any_scheme(server: LinkServer, scheme: str) -> None:
+    server.answers["/odd.pvmp"] = lambda exchange: exchange.send(401, {"WWW-Authenticate": scheme})
+    assert check(server, "/odd.pvmp").verdict == "login"
+
+
+@pytest.mark.parametrize("name", ["Repr-Digest", "Digest", "Content-MD5", "X-Checksum-Sha256", "X-Amz-Checksum-Sha256"])
+def test_digests_that_cannot_be_read_are_unknown(server: LinkServer, name: str) -> None:
+    for value in ("", "?", "sha-256=:x:", "AAAA-3", "\xff" * 64):
+        server.answers["/odd.pvmp"] = lambda exchange, value=value: exchange.file(server.image, **{name: value})
+        assert check(server, "/odd.pvmp", sha256=server.image.sha256()).verdict == "direct"
+
+
+@pytest.mark.parametrize("proof", ["headers", "full"])
+def test_a_certificate_that_only_a_mac_refuses(server: LinkServer, proof: str) -> None:
+    report = check(server, "/image.pvmp", tls="ten_years", proof=proof)
+    assert report.verdict == "tls_error"
+    assert "it is valid for 3650 days, and 825 days are the limit" in report.reasons[0]
+    assert "Apple's requirements" in report.advice
+    assert report.chain == [{"url": server.url("/image.pvmp", "ten_years"), "status": 206}]
+
+
+def test_a_certificate_of_a_redirect_that_only_a_mac_refuses(server: LinkServer) -> None:
+    server.answers["/to"] = lambda exchange: exchange.redirect(server.url("/image.pvmp", "ten_years"))
+    assert check(server, "/to").verdict == "tls_error"
+
+
+def test_a_certificate_that_cannot_be_read_is_not_called_good(
+    server: LinkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http, "certificate_of", staticmethod(lambda response: b"\x30\x03"))
+    report = check(server, "/image.pvmp")
+    assert report.verdict == "direct"
+    assert "it was not checked whether it meets Apple's rules" in " ".join(report.reasons)
+
+
+def test_a_missing_intermediate_certificate_has_advice_of_its_own(server: LinkServer) -> None:
+    report = check(server, "/image.pvmp", tls="unknown")
+    assert "it does not send its intermediate certificates" in report.reasons[0]
+    assert report.advice.startswith("Configure the server to send its intermediate certificates, too")
+    assert "intermediate" not in check(server, "/image.pvmp", tls="expired").advice

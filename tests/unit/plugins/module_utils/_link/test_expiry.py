@@ -137,3 +137,65 @@ def test_an_end_that_a_policy_decides() -> None:
     assert ends_by_policy("https://a.blob.core.windows.net/c/i.pvmp?sv=1&si=golden&sr=b&sig=x") == "golden"
     assert ends_by_policy("https://a.blob.core.windows.net/c/i.pvmp?si=golden&sig=x&se=2027-01-01") is None
     assert ends_by_policy("https://a.blob.core.windows.net/c/i.pvmp") is None
+
+
+END = 1795600000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"md5=_e4Nc3iduzkWRm01TBBNYw&expires={END}",
+        f"st=KNyEQUXC&e={END}",
+        f"token=abcDEF&expires={END}",
+        f"token=abc&token_path=%2F&expires={END}",
+        f"sign=ab&exp={END}",
+        f"hdnts=exp={END}~acl=/*~hmac=ab",
+        f"__token__=exp%3D{END}~acl%3D%2F%2A~hmac%3Dab",
+        f"any=st=1~exp={END}~hmac=ab",
+        f"verify={END}-abc%3D",
+        "jwt=eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTU2MDAwMDB9.x",
+        "access_token=eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTU2MDAwMDAuNX0.",
+    ],
+)
+def test_ends_in_other_forms(query: str) -> None:
+    expiry = read_expiry(f"https://images.example.com/win11.pvmp?{query}")
+    assert expiry is not None
+    assert expiry.ends == datetime.fromtimestamp(END, timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://f004.backblazeb2.com/file/b/win11.pvmp?Authorization=3_20261127_abc", "Backblaze"),
+        ("https://uc1234.dl.dropboxusercontent.com/cd/0/get/AbCdEf/file?dl=1", "Dropbox"),
+        ("https://public.boxcloud.com/d/1/b1!AbC/download", "Box"),
+    ],
+)
+def test_temporary_addresses(url: str, kind: str) -> None:
+    expiry = read_expiry(url)
+    assert expiry is not None
+    assert kind in expiry.kind
+    assert expiry.ends is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/x?e=1795600000",
+        "https://h/x?md5=ab&expires=never",
+        "https://h/x?md5=ab&e=\u00b2",
+        "https://h/x?Expires=\u00b2&Signature=ab",
+        "https://h/x?X-Amz-Date=20261122T100000Z&X-Amz-Expires=\u00b2",
+        "https://h/x?st=ab&e=x1Y2z3",
+        "https://h/x?verify=abc-1795600000",
+        "https://h/x?any=exp=1795600000~acl=/*",
+        "https://h/x?jwt=eyJhbGciOiJIUzI1NiJ9.AAAA.x",
+        "https://h/x?jwt=eyJhbGciOiJIUzI1NiJ9.eyJleHAiOiJuZXZlciJ9.x",
+        "https://h/x?jwt=eyJhbGciOiJIUzI1NiJ9.W10.x",
+        "https://dl.dropboxusercontent.com/scl/fi/id1/win11.pvmp?rlkey=k",
+        "https://contoso.box.com/shared/static/abc.pvmp",
+    ],
+)
+def test_links_that_do_not_end(url: str) -> None:
+    assert read_expiry(url) is None

@@ -47,6 +47,9 @@ class FakeHttp:
         self.redirects = redirects
         self.asked: list[str] = []
 
+    def certificate_of(self, response: Any) -> None:
+        return None
+
     def request(self, method: str, url: str, headers: dict[str, str], stream: bool) -> Any:
         assert (method, stream) == ("GET", True)
         self.asked.append(url)

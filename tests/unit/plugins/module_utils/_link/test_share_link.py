@@ -90,6 +90,35 @@ DIRECT = {
         "https://cloud.example.com/s/AbCd1234?path=%2F&files=win11.pvmp&x=1",
         "https://cloud.example.com/s/AbCd1234/download?path=%2F&files=win11.pvmp",
     ),
+    "SharePoint, with encoded colons": (
+        "https://contoso.sharepoint.com/%3Au%3A/s/mac/EabC?e=x",
+        "https://contoso.sharepoint.com/:u:/s/mac/EabC?download=1",
+    ),
+    "SharePoint, with encoded colons in lower case": (
+        "https://contoso.sharepoint.com/%3au:/s/mac/EabC?e=x",
+        "https://contoso.sharepoint.com/:u:/s/mac/EabC?download=1",
+    ),
+    "SharePoint, with a dot after the host": (
+        "https://contoso.sharepoint.com./:u:/s/mac/EabC",
+        "https://contoso.sharepoint.com/:u:/s/mac/EabC?download=1",
+    ),
+    "SharePoint, with a dot and a port": (
+        "https://contoso.sharepoint.com.:443/:u:/s/mac/EabC",
+        "https://contoso.sharepoint.com:443/:u:/s/mac/EabC?download=1",
+    ),
+    "OneDrive, the page of a file": (
+        "https://onedrive.live.com/?cid=0AB&id=0AB%21123&authkey=%21AbCd",
+        "https://onedrive.live.com/download?cid=0AB&resid=0AB%21123&authkey=%21AbCd",
+    ),
+    "Outlook, a share link": (
+        "https://nam02.safelinks.protection.outlook.com/?url=https%3A%2F%2Fcontoso.sharepoint.com%2F%3Au%3A%2Fs%2Fmac"
+        "%2FEabC&data=05%7C02&reserved=0",
+        "https://contoso.sharepoint.com/:u:/s/mac/EabC?download=1",
+    ),
+    "Outlook, any link": (
+        "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fimages.example.com%2Fa.pvmp&data=05",
+        "https://images.example.com/a.pvmp",
+    ),
     "http": ("http://cloud.example.com/s/AbCd1234", "https://cloud.example.com/s/AbCd1234/download"),
 }
 
@@ -132,6 +161,12 @@ def test_the_direct_form_is_left_as_it_is(name: str) -> None:
         ("https://cloud.example.com/index.php/f/12345", "signed-in"),
         ("https://cloud.example.com/apps/files/?dir=/golden", "signed-in"),
         ("https://cloud.example.com/s/AbCd1234EfGh567/authenticate/showShare", "password"),
+        ("https://cloud.example.com/s/AbCd1234EfGh567?dir=/golden&openfile=4711", "opens a folder"),
+        ("https://cloud.example.com/index.php/s/AbCd1234EfGh567?path=%2Fgolden", "opens a folder"),
+        ("https://pan.baidu.com/s/1AbCdEfGh", "no permanent direct links"),
+        ("https://nam02.safelinks.protection.outlook.com/?data=05", "copy the link itself"),
+        ("https://nam02.safelinks.protection.outlook.com/?url=https%3A%2F%2F%5Bbroken", "copy the link itself"),
+        ("https://nam02.safelinks.protection.outlook.com/?url=file%3A%2F%2F%2Fetc", "copy the link itself"),
         ("https://www.icloud.com/iclouddrive/0abc#win11.pvmp", "another store"),
         ("https://we.tl/t-abc", "WeTransfer has no permanent direct links"),
         ("https://mega.nz/file/abc#key", "MEGA has no permanent direct links"),
@@ -164,6 +199,9 @@ def test_links_without_a_direct_form(url: str, advice: str) -> None:
         "https://images.example.com/f/12345",
         "https://contoso.sharepoint.com/sites/mac/_layouts/15/download.aspx?share=EabC",
         "https://notsharepoint.com/:u:/s/mac/EabC",
+        "https://images.example.com/s/golden",
+        "https://images.example.com/s/windows-eleven",
+        "https://./s/x",
         "file:///s/AbCd1234",
         "https://[broken/s/AbCd1234",
         "no address",

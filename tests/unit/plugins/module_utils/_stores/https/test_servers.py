@@ -35,7 +35,7 @@ def answering(tmp_path):
                 head = connection.request()
                 if not head:
                     return
-                answer = answers[head.split()[0]]
+                answer = answers(head) if callable(answers) else answers[head.split()[0]]
                 connection.say(answer if "\n\n" in answer else answer + "\n")
 
         server = ScriptedServer(serve, tls=tmp_path / f"tls{len(servers)}")
@@ -308,3 +308,73 @@ class TestLock:
 
         webdav.faults.extend([Fault("GET"), Fault("GET", do=come_back)])
         assert store.read("catalog.json")[0] == b"[1]"
+
+
+PAGE = "<html><title>Sign in</title>xx"
+GATEWAY = f"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: {len(PAGE)}\n\n"
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream"])
+@pytest.mark.parametrize("name", ["win11.pvmp", "catalog.json"])
+def test_a_login_page_before_the_store(answering, name, content_type):
+    head = GATEWAY.replace("text/html", content_type)
+    answers = dict.fromkeys(("GET", "OPTIONS", "PUT"), head + PAGE) | {"HEAD": head}
+    store = answering(answers)
+    with pytest.raises(
+        TaskError, match="sent a web page with the title 'Sign in' where the store should answer"
+    ) as caught:
+        store.read(name)
+    assert "overwrite" not in caught.value.message
+    if content_type == "text/html":
+        with pytest.raises(TaskError, match="the title 'Sign in' where the store should answer"):
+            store.look(name)
+        with pytest.raises(TaskError, match="a web page"):
+            list(store.blocks(name))
+
+
+def test_a_redirect_to_a_login_page(answering):
+    port = {}
+
+    def answer(head):
+        if "/login" in head.split()[1]:
+            return GATEWAY if head.startswith("HEAD") else GATEWAY + PAGE
+        return f"HTTP/1.1 302 Found\nLocation: https://localhost:{port['is']}/login?to=x\nContent-Length: 0\n\n"
+
+    store = answering(answer)
+    port["is"] = store.url.rpartition(":")[2]
+    for ask in (store.look, store.read):
+        with pytest.raises(
+            TaskError, match=r"redirects to localhost:\d+, which sent a web page with the title 'Sign in'"
+        ):
+            ask("catalog.json")
+
+
+def test_a_page_of_our_own_is_a_file(answering):
+    store = answering({"HEAD": GATEWAY, "GET": GATEWAY + PAGE, "OPTIONS": "HTTP/1.1 200 OK\nContent-Length: 0\n"})
+    assert store.look("index.html").size == len(PAGE)
+    assert store.read("index.html")[0] == PAGE.encode()
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "405 Not Allowed", "501 Not Implemented"])
+def test_a_server_that_forbids_head_is_asked_with_get(answering, status):
+    answers = {
+        "HEAD": f"HTTP/1.1 {status}\nContent-Length: 0\n",
+        "GET": "HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-0/99\nContent-Length: 1\n\nx",
+    }
+    assert answering(answers).look("x") == Stored("x", 99)
+
+
+@pytest.mark.parametrize("length", ["0", "many", "-1", "9" * 30])
+def test_a_size_that_is_not_believed_is_asked_for_with_get(answering, length):
+    answers = {
+        "HEAD": f"HTTP/1.1 200 OK\nContent-Length: {length}\n",
+        "GET": "HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-0/99\nContent-Length: 1\n\nx",
+    }
+    assert answering(answers).look("x") == Stored("x", 99)
+
+
+@pytest.mark.parametrize("scheme", ["Negotiate", "NTLM", "Digest realm=x"])
+def test_a_login_of_a_scheme_that_is_not_supported(answering, scheme):
+    answers = {"HEAD": f"HTTP/1.1 401 Unauthorized\nWWW-Authenticate: {scheme}\nContent-Length: 0\n"}
+    with pytest.raises(TaskError, match=f"accepts only {scheme.split()[0]}, which is not supported"):
+        answering(answers, username="jane", password="x").look("x")
