@@ -12,6 +12,7 @@ C(generalized_uptime) the range in which the VM's uptime stays until it is start
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Noted:
 def noted(vm: Vm) -> Noted:
     """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
     try:
-        notes = read_claim(vm.bundle) if vm.home else {}
+        if not os.listdir(vm.folder):  # such as a disk that is not mounted
+            return Noted(None, False)
+        notes = read_claim(vm.bundle)
     except (TaskError, OSError):  # it cannot be read
         return Noted(None, False)
     mine = _notes_of(vm, notes)
