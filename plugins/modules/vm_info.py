@@ -250,6 +250,7 @@ vms:
       description:
         - Whether M(macops.parallels.vm_generalize) started to generalize it and did not note the end. Do not start such
           a Windows virtual machine. Run M(macops.parallels.vm_generalize) again, which reports what to do.
+        - Null if the note cannot be read.
       type: bool
       sample: false
     ip_address:

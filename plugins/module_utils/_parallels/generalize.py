@@ -78,18 +78,17 @@ class Noted:
 
     # None where it may have run since it was generalized, or where that has begun and nobody noted the end.
     generalized: Optional[bool]
-    # Whether it has begun, and nobody noted the end.
-    generalizing: bool
+    # Whether it has begun, and nobody noted the end; None where the note cannot be read.
+    generalizing: Optional[bool]
 
 
 def noted(vm: Vm) -> Noted:
     """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
     try:
-        if not os.listdir(vm.folder):  # such as a disk that is not mounted
-            return Noted(None, False)
+        os.lstat(vm.home)  # a note on a disk that is not mounted is not a missing note
         notes = read_claim(vm.bundle)
     except (TaskError, OSError):  # it cannot be read
-        return Noted(None, False)
+        return Noted(None, None)
     mine = _notes_of(vm, notes)
     if not mine:
         return Noted(False, False)
