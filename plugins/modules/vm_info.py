@@ -156,11 +156,11 @@ vms:
       description: Description of the virtual machine.
       type: str
     cpus:
-      description: Number of processors.
+      description: Number of processors. Null if not known.
       type: int
       sample: 4
     memory:
-      description: Memory in MiB.
+      description: Memory in MiB. Null if not known.
       type: int
       sample: 8192
     pause_idle:
@@ -179,7 +179,7 @@ vms:
       type: str
       sample: keep-running
     disks:
-      description: Virtual hard disks.
+      description: Virtual hard disks. Null if Parallels does not report the hardware.
       type: list
       elements: dict
       contains:

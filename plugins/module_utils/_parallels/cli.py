@@ -326,7 +326,9 @@ class Prlctl:
             answer = parse_json(result.stdout, expect)
             remedy = remedy_for(result)
             # An exit code of 255 may follow a complete answer; without an answer, it cannot be told from a refusal.
-            if answer or (result.rc == 0 and answer is not None and (result.stdout.strip() or remedy is None)):
+            if answer or (
+                result.rc == 0 and answer is not None and (result.stdout.strip() or not _shows_failure(result))
+            ):
                 return answer
             if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
                 break
@@ -567,6 +569,11 @@ def remedy_for(result: Result) -> Optional[Remedy]:
         if re.search(remedy.pattern, said):
             return remedy
     return None
+
+
+def _shows_failure(result: Result) -> bool:
+    """Return whether a program reported a failure, whatever its exit code."""
+    return remedy_for(result) is not None or re.search(r"^Failed to ", result.stderr, re.MULTILINE) is not None
 
 
 def is_transient(result: Result) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -23,6 +24,7 @@ from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
+from .._common.unreadable import why_unreadable
 from .cli import Prlctl, was_answered
 from .lifecycle import delete, refuse_removal, refuse_running, refuse_template, register, unregister
 from .power import set_power
@@ -164,9 +166,15 @@ def _is_ruined(vm: Vm) -> bool:
 
 
 def _is_whole(home: str) -> bool:
-    """Return whether a bundle or image has the files that a VM needs."""
+    """Return whether a bundle or image has the files that a VM needs; raise TaskError when that cannot be seen."""
     main_file = home if home.endswith(IMAGE_SUFFIX) else os.path.join(home, _CONFIGURATION)
-    return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
+    try:
+        status = os.stat(main_file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:  # it must not be taken for ruined and removed
+        raise TaskError(f"{why_unreadable(main_file, error)} Then run again.", path=main_file) from error
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _lost_files(target: str, notes: dict[str, Any]) -> str:

@@ -43,6 +43,8 @@ _LINUX = re.compile(
 # According to Parallels, Windows guests with this platform key get no new boot loaders after March 2026.
 _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022d8c74f0d53"
 
+_NO_HARDWARE = "Parallels does not report the hardware and disks"
+
 # Seconds that Parallels gets to finish its work on a VM before something else is done to it.
 BUSY_TIME = 600
 
@@ -122,6 +124,8 @@ class Vm:
     disks: list[Disk] = field(default_factory=list)
     snapshots: Optional[list[Snapshot]] = None
     uptime: int = 0  # seconds that it has run in total, as far as Parallels counts them
+    # Whether the disks are all that it has: without facts about its hardware, that it has none is not known.
+    disks_known: bool = True
     # What of it could not be read, and why, in whole sentences.
     unreadable: tuple[str, ...] = ()
 
@@ -190,7 +194,7 @@ class Vm:
             "secure_boot_key": self.secure_boot_key,
             "bytes_on_disk": self.bytes_on_disk,
             **asdict(self.settings),
-            "disks": [disk.result() for disk in self.disks],
+            "disks": [disk.result() for disk in self.disks] if self.disks_known else None,
             "snapshots": None if self.snapshots is None else [asdict(snapshot) for snapshot in self.snapshots],
         }
 
@@ -499,7 +503,10 @@ def read_vm(prl: Prlctl, entry: Entry, *, partly: bool = False) -> Vm:
     """Return all facts of one VM. With C(partly), snapshots that Parallels cannot list are unknown and not an error."""
     info = _read_info(prl, entry)
     snapshots, why = _snapshots_in_passing(prl, info, entry, partly)
-    return _from_info(entry, info, snapshots, why)
+    vm = _from_info(entry, info, snapshots, why)
+    if not (vm.disks_known or partly):
+        raise TaskError(f"{_NO_HARDWARE} of '{vm.name}'. Check it in Control Center, then run again.")
+    return vm
 
 
 def _snapshots_in_passing(
@@ -532,6 +539,7 @@ def _unread(entry: Entry, error: TaskError) -> Vm:
         encrypted=None,
         tools=tools,
         settings=unknown,
+        disks_known=False,
         unreadable=(error.message,),
     )
 
@@ -541,6 +549,9 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
     packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
     system = str(info.get("OS", ""))
     linked, link = _link_in_passing(home, packed, unreadable)
+    disks_known = isinstance(info.get("Hardware"), dict)
+    if not disks_known:
+        unreadable.append(f"{_NO_HARDWARE}.")
     tools = _section(info, "GuestTools")
     return Vm(
         uuid=bare_uuid(str(info.get("ID", ""))) or entry.uuid,
@@ -562,6 +573,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         disks=_disks(info, home, packed),
         snapshots=snapshots,
         uptime=_whole_number(info.get("Uptime")),
+        disks_known=disks_known,
         unreadable=tuple(unreadable),
     )
 
@@ -594,8 +606,8 @@ def _settings(info: dict[str, Any]) -> Settings:
     startup = _section(info, "Startup and Shutdown")
     return Settings(
         description=str(info.get("Description", "")),
-        cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")),
-        memory=_whole_number(_section(info, "Hardware", "memory").get("size")),
+        cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")) or None,
+        memory=_whole_number(_section(info, "Hardware", "memory").get("size")) or None,
         pause_idle=startup.get("Pause idle", "off") == "on",
         startup_view=str(startup.get("Startup view", "")),
         on_shutdown=str(startup.get("On shutdown", "")),

@@ -120,10 +120,13 @@ def test_no_part_of_an_answer_is_an_answer(fixture_text: Callable[[str], str]) -
         assert parse_json(text[end:], dict) is None
 
 
-def test_no_output_with_a_known_error_is_not_an_empty_answer(mac: Any) -> None:
+@pytest.mark.parametrize("said", [BUSY, "objc[7]: a warning\nFailed to get the list of snapshots: PRL_ERR"])
+def test_no_output_with_an_error_is_not_an_empty_answer(mac: Any, said: str) -> None:
+    mac.expect("prlctl", "list", err="objc[7]: Class X is implemented twice.")
+    assert mac.prl.read_json(PRLCTL, "list") == []
     for _try in range(3):
-        mac.expect("prlctl", "list", err=BUSY)
-    with pytest.raises(TaskError, match=r"no readable answer: .*Another operation is using this virtual machine"):
+        mac.expect("prlctl", "list", err=said)
+    with pytest.raises(TaskError, match=r"returned no readable answer: .*Failed to "):
         mac.prl.read_json(PRLCTL, "list")
 
 

@@ -116,6 +116,16 @@ def test_the_key_packed_tells_as_well(mac: Any, packed: str) -> None:
     assert vm.encrypted
 
 
+@pytest.mark.parametrize("hardware", [None, "none", []])
+def test_without_facts_about_hardware_no_disks_are_not_known(mac: Any, hardware: Any) -> None:
+    mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x")
+    vm = get_vm(mac.prl, "x", partly=True)
+    assert [vm.result()[key] for key in ("disks", "cpus", "memory")] == [None, None, None]
+    mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x").list((UUID, "x", "stopped"))
+    with pytest.raises(TaskError, match=r"does not report the hardware and disks of 'x'\. Check it in Control Center"):
+        get_vm(mac.prl, "x")
+
+
 def test_the_home_is_taken_from_home_path_when_that_is_all_there_is(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID, Home="")
     assert get_vm(mac.prl, "x").home == "/Users/u/Parallels/Maui_DevBox.pvm"
