@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
+from .._common.unreadable import why_unreadable
 from .cli import Prlctl
 from .snapshots import refuse_needed
 from .unlisted import Unlisted, forget_unlisted, off_the_list
@@ -53,8 +54,12 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
         raise TaskError(
             f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp). Check the option path.", path=path
         )
-    if not os.path.exists(path):
-        raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path) from None
+    except OSError as error:
+        raise TaskError(f"{why_unreadable(path, error)} Then run again.", path=path) from error
     known = {entry.uuid: entry for entry in list_all_entries(prl)}
     vm = _registered_from(prl, path, set())
     if vm is None:

@@ -74,6 +74,11 @@ class _Work:
 
 
 def _work(verb: str, vm: Vm) -> _Work:
+    if not vm.home:
+        raise TaskError(
+            f"'{vm.name}' cannot be {verb}ed: Parallels does not report where its files are. Check it in Control "
+            "Center, then run again."
+        )
     stem = os.path.join(vm.folder, vm.stem)
     bundle, image = stem + BUNDLE_SUFFIX, stem + IMAGE_SUFFIX
     if verb == PACK:

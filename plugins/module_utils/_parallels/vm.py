@@ -126,7 +126,7 @@ class Vm:
     uptime: int = 0  # seconds that it has run in total, as far as Parallels counts them
     # Whether the disks are all that it has: without facts about its hardware, that it has none is not known.
     disks_known: bool = True
-    # What of it could not be read, and why, in whole sentences.
+    # Sentences about what could not be read, and why.
     unreadable: tuple[str, ...] = ()
 
     @cached_property
@@ -151,7 +151,7 @@ class Vm:
         return size
 
     def why_unreadable(self) -> list[str]:
-        """Return what of it cannot be read, its size among it, and why."""
+        """Return what could not be read, including the size, and why."""
         why = self._measured[1]
         known = any(sentence.startswith(self.home) for sentence in self.unreadable)
         return [*self.unreadable, *([why] if why and not known else [])]
@@ -546,9 +546,9 @@ def _unread(entry: Entry, error: TaskError) -> Vm:
 
 def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snapshot]], unreadable: list[str]) -> Vm:
     home = _home(info)
-    packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
+    packed = _is_packed(info, home)
     system = str(info.get("OS", ""))
-    linked, link = _link_in_passing(home, packed, unreadable)
+    linked, link = _link_in_passing(home, bool(packed), unreadable)
     disks_known = isinstance(info.get("Hardware"), dict)
     if not disks_known:
         unreadable.append(f"{_NO_HARDWARE}.")
@@ -570,7 +570,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         linked_to=link.vm if link else "",
         linked_snapshot=link.snapshot if link else "",
         secure_boot_key=_secure_boot_key(home),
-        disks=_disks(info, home, packed),
+        disks=_disks(info, home, bool(packed)),
         snapshots=snapshots,
         uptime=_whole_number(info.get("Uptime")),
         disks_known=disks_known,
@@ -600,6 +600,13 @@ def _home(info: dict[str, Any]) -> str:
     if not home:
         home = re.sub(r"/config\.pvs$", "", str(info.get("Home path") or ""))
     return home.rstrip("/")
+
+
+def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:
+    if home.endswith(IMAGE_SUFFIX):
+        return True
+    told = _yes_or_no(_security(info).get("Packed"))  # old versions do not report it
+    return bool(told) if home else told
 
 
 def _settings(info: dict[str, Any]) -> Settings:

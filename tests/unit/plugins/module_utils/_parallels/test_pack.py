@@ -212,6 +212,17 @@ def test_a_vm_that_may_be_a_linked_clone_is_not_packed(stage: Stage) -> None:
         packing(stage, dry=True)
 
 
+@pytest.mark.parametrize(
+    "work", [lambda *args: pack(*args, PackOrder(), dry=True), lambda *args: unpack(*args, 9, dry=True)]
+)
+def test_a_vm_whose_place_is_not_known_is_neither_packed_nor_unpacked(stage: Stage, work: Any) -> None:
+    stage.facts = {"Home": "", "Home path": ""}
+    with pytest.raises(
+        TaskError, match=r"'win 11' cannot be (un)?packed: Parallels does not report where its files are"
+    ):
+        work(stage.mac.prl, stage.vm())
+
+
 def test_a_template_is_not_packed(stage: Stage) -> None:
     stage.facts = {"Template": "yes"}
     with pytest.raises(TaskError, match=r"is a template, so it was not packed\. Convert it .*--template off"):

@@ -116,6 +116,13 @@ def test_the_key_packed_tells_as_well(mac: Any, packed: str) -> None:
     assert vm.encrypted
 
 
+@pytest.mark.parametrize(("packed", "told"), [("yes", True), ("no", False), ("", None), (None, None)])
+def test_without_a_home_only_parallels_knows_whether_it_is_packed(mac: Any, packed: Any, told: Optional[bool]) -> None:
+    facts = {"Home": None, "Home path": "", "Security": {"Packed": packed, "Encrypted": "no"}}
+    mac.list((UUID, "x", "invalid")).look(UUID, **facts)
+    assert get_vm(mac.prl, "x").packed is told
+
+
 @pytest.mark.parametrize("hardware", [None, "none", []])
 def test_without_facts_about_hardware_no_disks_are_not_known(mac: Any, hardware: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x")
