@@ -504,7 +504,7 @@ def read_vm(prl: Prlctl, entry: Entry, *, partly: bool = False) -> Vm:
     info = _read_info(prl, entry)
     snapshots, why = _snapshots_in_passing(prl, info, entry, partly)
     vm = _from_info(entry, info, snapshots, why)
-    if not (vm.disks_known or partly):
+    if not (_has_hardware(info) or partly):
         raise TaskError(f"{_NO_HARDWARE} of '{vm.name}'. Check it in Control Center, then run again.")
     return vm
 
@@ -549,9 +549,9 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
     packed = _is_packed(info, home)
     system = str(info.get("OS", ""))
     linked, link = _link_in_passing(home, bool(packed), unreadable)
-    disks_known = isinstance(info.get("Hardware"), dict)
-    if not disks_known:
+    if not _has_hardware(info):
         unreadable.append(f"{_NO_HARDWARE}.")
+    disks = _disks(info, home, bool(packed))
     tools = _section(info, "GuestTools")
     return Vm(
         uuid=bare_uuid(str(info.get("ID", ""))) or entry.uuid,
@@ -570,10 +570,10 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         linked_to=link.vm if link else "",
         linked_snapshot=link.snapshot if link else "",
         secure_boot_key=_secure_boot_key(home),
-        disks=_disks(info, home, bool(packed)),
+        disks=disks,
         snapshots=snapshots,
         uptime=_whole_number(info.get("Uptime")),
-        disks_known=disks_known,
+        disks_known=_has_hardware(info) and bool(disks or info.get("State") != INVALID),
         unreadable=tuple(unreadable),
     )
 
@@ -581,6 +581,10 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
 def _yes_or_no(value: Any) -> Optional[bool]:
     """Return what prlctl calls yes or no; None for anything else, also where it reports nothing."""
     return {"yes": True, "no": False}.get(value) if isinstance(value, str) else None
+
+
+def _has_hardware(info: dict[str, Any]) -> bool:
+    return isinstance(info.get("Hardware"), dict)
 
 
 def _section(info: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -123,6 +123,12 @@ def test_without_a_home_only_parallels_knows_whether_it_is_packed(mac: Any, pack
     assert get_vm(mac.prl, "x").packed is told
 
 
+@pytest.mark.parametrize(("state", "disks"), [("invalid", None), ("stopped", [])])
+def test_an_invalid_vm_without_disks_may_have_some(mac: Any, state: str, disks: Any) -> None:
+    mac.list((UUID, "x", state)).look(UUID, State=state, Hardware={"cpu": {"cpus": 2}})
+    assert get_vm(mac.prl, "x").result()["disks"] == disks
+
+
 @pytest.mark.parametrize("hardware", [None, "none", []])
 def test_without_facts_about_hardware_no_disks_are_not_known(mac: Any, hardware: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x")
