@@ -17,6 +17,7 @@ from ._common.interrupt import interruptible
 from ._common.notice import Notice
 from ._common.space import free_where
 from ._common.text import printable
+from ._common.unreadable import advice_for_denied
 from ._jobs.job import ForegroundJob, Job, JobOrder, run_as_job
 from ._parallels.cli import Prlctl
 
@@ -130,11 +131,7 @@ def describe_os_error(error: OSError) -> str:
             "same command again."
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            f"Access denied{where}: {error.strerror}. Connect as the user who owns the virtual machines. On macOS, "
-            "folders such as Desktop and Documents, and external disks, also need Full Disk Access for "
-            "sshd-keygen-wrapper."
-        )
+        return f"Access denied{where}: {error.strerror}. {advice_for_denied(error.filename)}"
     return (
         f"The operating system reported an error{where}: {error.strerror or error}. Fix its cause, then run the same "
         "command again."

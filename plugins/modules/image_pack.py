@@ -60,7 +60,16 @@ options:
     type: bool
     default: false
   allow_encrypted:
-    description: Whether an encrypted virtual machine may be packed. Its image can only be used with its password.
+    description:
+      - Whether an encrypted virtual machine may be packed. Its image can only be used with its password.
+      - Without this option, a virtual machine of which Parallels does not report whether it is encrypted is an error,
+        too.
+    type: bool
+    default: false
+  force:
+    description:
+      - Whether to pack a virtual machine even if linked clones depend on its snapshots, or may depend on them because
+        another virtual machine cannot be read. Their disks are lost with it. By default, that is an error.
     type: bool
     default: false
 author:
@@ -117,6 +126,16 @@ state:
   returned: when the virtual machine was refused
   type: str
   sample: running
+linked_clones:
+  description: UUIDs of the linked clones that would be lost.
+  returned: when linked clones depend on the virtual machine
+  type: list
+  elements: str
+unreadable:
+  description: UUIDs of the virtual machines that cannot be read and may be linked clones.
+  returned: when it is not known whether linked clones depend on the virtual machine
+  type: list
+  elements: str
 free_bytes:
   description: Free bytes on the disk.
   returned: when they are not enough, or when the disk filled up during the work
@@ -180,7 +199,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
     job.subject = vm.name
     start = time.monotonic()
     if params["state"] == "packed":
-        order = PackOrder(params["timeout"], params["allow_snapshots"], params["allow_encrypted"])
+        order = PackOrder(params["timeout"], params["allow_snapshots"], params["allow_encrypted"], params["force"])
         report = job.progress("Packing", estimate=True)
         changed = pack(prl, vm, order, dry=module.check_mode, report=report)
     else:
@@ -212,6 +231,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 14400},
             "allow_snapshots": {"type": "bool", "default": False},
             "allow_encrypted": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
             "executable": {"type": "path"},
         },
         supports_check_mode=True,

@@ -73,10 +73,19 @@ edition:
   type: str
   sample: enterprise
 license_state:
-  description: V(valid), or another state that Parallels reports, such as V(expired); V(unknown) when it reports none.
+  description:
+    - V(valid), or another state that Parallels reports, such as V(expired); V(unknown) when it reports none.
+    - V(graced) if the license has expired, but still works until its grace period ends. A warning reports that.
+    - V(not_loaded) if there is a license that could be used, but Parallels Desktop has not loaded it. Parallels itself
+      calls that C(VALID).
   returned: success
   type: str
   sample: valid
+license_grace_period_ends_at:
+  description: When the grace period of the license ends, as Parallels reports it. Empty when it is not reported.
+  returned: success
+  type: str
+  sample: "2026-12-15 00:00:00"
 vm_home:
   description: Folder in which Parallels creates new virtual machines.
   returned: success

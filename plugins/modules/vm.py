@@ -47,8 +47,8 @@ options:
   state:
     description:
       - V(present) creates it with O(clone_of) or O(path) if it does not exist, and applies the settings.
-      - V(absent) removes it with its files. A running or paused one is not removed. With O(clone_of), the checksum
-        files beside its packed image are removed, too.
+      - V(absent) removes it with its files. A running or paused one is not removed, nor a template. With O(clone_of),
+        the checksum files beside its packed image are removed, too.
       - V(unregistered) removes it from the list of Parallels and keeps its files.
     type: str
     choices: [present, absent, unregistered]
@@ -90,6 +90,12 @@ options:
     description: Timeout for the cloning, in seconds.
     type: int
     default: 14400
+  force:
+    description:
+      - With O(state=absent), whether to remove a virtual machine even if linked clones depend on it, or may depend on
+        it because another virtual machine cannot be read. Their disks are lost with it. By default, that is an error.
+    type: bool
+    default: false
   description:
     description: Description of the virtual machine.
     type: str
@@ -167,6 +173,16 @@ vm:
     encrypted: false
     linked_clone: false
     snapshots: []
+linked_clones:
+  description: UUIDs of the linked clones that would be lost.
+  returned: when linked clones depend on a virtual machine that is to be removed
+  type: list
+  elements: str
+unreadable:
+  description: UUIDs of the virtual machines that cannot be read and may be linked clones.
+  returned: when it is not known whether linked clones depend on a virtual machine that is to be removed
+  type: list
+  elements: str
 doubts:
   description: Why a clone that Parallels made did not pass the check.
   returned: when the clone did not pass the check
@@ -233,6 +249,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.host i
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecycle import (
     apply_settings,
     delete,
+    refuse_removal,
     refuse_running,
     register,
     unregister,
@@ -299,12 +316,14 @@ def _ensure_absent(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, A
     params = module.params
     if params["clone_of"] is not None:
         dest = _folder(params, prl)
-        vm, changed = ensure_no_clone(prl, params["name"], params["clone_of"], dest, dry=module.check_mode)
+        vm, changed = ensure_no_clone(
+            prl, params["name"], params["clone_of"], dest, dry=module.check_mode, force=params["force"]
+        )
     else:
         vm = find_vm(prl, params["name"])
         changed = vm is not None
         if vm is not None:
-            state = refuse_running(prl, vm, "removed")
+            state = refuse_removal(prl, vm, force=params["force"])
             if not module.check_mode:
                 delete(prl, vm, state)
                 forget_clone(vm)
@@ -347,6 +366,7 @@ def main() -> None:
             "stop_source": {"type": "bool", "default": False},
             "stop_timeout": {"type": "int", "default": 300},
             "timeout": {"type": "int", "default": 14400},
+            "force": {"type": "bool", "default": False},
             "description": {"type": "str"},
             "cpus": {"type": "int"},
             "memory": {"type": "int"},

@@ -13,6 +13,10 @@ version_added: 1.0.0
 description:
   - Returns facts about one virtual machine, or about all virtual machines of the connecting user.
   - A virtual machine that does not exist is an empty list, not an error.
+  - A virtual machine that cannot be read, or only partly, is returned as well. Such are one in a folder without access,
+    on a disk that is not mounted, on a share that does not respond, or an archived one. Facts that are not known are
+    null, and a warning reports what cannot be read and why.
+  - Templates are returned, too.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -107,10 +111,15 @@ vms:
       type: str
       sample: /Users/build/Parallels/Windows 11.pvm
     packed:
-      description: Whether it is packed into an image, a C(.pvmp) file.
+      description: Whether it is packed into an image, a C(.pvmp) file. Null if not known.
       type: bool
     encrypted:
-      description: Whether its disks are encrypted.
+      description: Whether its disks are encrypted. Null if Parallels does not report it.
+      type: bool
+    template:
+      description:
+        - Whether it is a template, which this collection neither clones nor packs.
+        - Null if Parallels does not report it.
       type: bool
     tools:
       description: Parallels Tools in the guest.
@@ -127,6 +136,7 @@ vms:
       description:
         - Whether it is a linked clone, whose disks depend on the disks of another virtual machine. Read from the file
           C(config.pvs) in its bundle, because C(prlctl) does not report it.
+        - Null if that file cannot be read, and for a packed virtual machine.
       type: bool
     secure_boot_key:
       description:
@@ -137,18 +147,20 @@ vms:
       type: str
       sample: current
     bytes_on_disk:
-      description: Bytes that the bundle or the image takes on the disk. Holes in sparse files take nothing.
+      description:
+        - Bytes that the bundle or the image takes on the disk. Holes in sparse files take nothing.
+        - Null if it cannot be read.
       type: int
       sample: 34359738368
     description:
       description: Description of the virtual machine.
       type: str
     cpus:
-      description: Number of processors.
+      description: Number of processors. Null if not known.
       type: int
       sample: 4
     memory:
-      description: Memory in MiB.
+      description: Memory in MiB. Null if not known.
       type: int
       sample: 8192
     pause_idle:
@@ -167,7 +179,7 @@ vms:
       type: str
       sample: keep-running
     disks:
-      description: Virtual hard disks.
+      description: Virtual hard disks. Null if Parallels does not report the hardware.
       type: list
       elements: dict
       contains:
@@ -188,13 +200,13 @@ vms:
           type: int
           sample: 137438953472
         bytes_on_disk:
-          description: Bytes that it takes on the disk. V(0) if the virtual machine is packed.
+          description: Bytes that it takes on the disk. V(0) if the virtual machine is packed. Null if not known.
           type: int
           sample: 30064771072
     snapshots:
       description:
         - Snapshots, each after its parent.
-        - Empty for a packed virtual machine if Parallels cannot list what is in the image.
+        - Null if Parallels cannot list them, such as those in an image.
       type: list
       elements: dict
       contains:
@@ -238,6 +250,7 @@ vms:
       description:
         - Whether M(macops.parallels.vm_generalize) started to generalize it and did not note the end. Do not start such
           a Windows virtual machine. Run M(macops.parallels.vm_generalize) again, which reports what to do.
+        - Null if the note cannot be read.
       type: bool
       sample: false
     ip_address:
@@ -268,8 +281,12 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     if name is None:
         vms = list_vms(prl)
     else:
-        found = find_vm(prl, name)
+        found = find_vm(prl, name, partly=True)
         vms = [found] if found else []
+    for vm in vms:
+        reasons = vm.why_unreadable()
+        if reasons:
+            module.warn(f"'{vm.name}': {' '.join(reasons)} Facts that are not known are null.")
     addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
     return {
         "changed": False,

@@ -139,7 +139,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Bring the virtual machine into the wanted state."""
     prl = prlctl_of(module)
-    vm = get_vm(prl, module.params["name"])
+    vm = get_vm(prl, module.params["name"], partly=True)
     job.subject = vm.name
     done = set_power(
         prl,

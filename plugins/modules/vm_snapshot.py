@@ -64,8 +64,8 @@ options:
     default: false
   force:
     description:
-      - Whether to remove a snapshot even if linked clones depend on it. Their disks are lost with it. By default, that
-        is an error.
+      - Whether to remove a snapshot even if linked clones depend on it, or may depend on it because another virtual
+        machine cannot be read. Their disks are lost with it. By default, that is an error.
       - A snapshot that was made for a linked clone which no longer exists is removed like any other.
     type: bool
     default: false
@@ -125,6 +125,11 @@ linked_clones:
   returned: when linked clones depend on a snapshot that is to be removed
   type: list
   elements: str
+unreadable:
+  description: UUIDs of the virtual machines that cannot be read and may be linked clones.
+  returned: when it is not known whether linked clones depend on a snapshot that is to be removed
+  type: list
+  elements: str
 path:
   description: The folder without enough free space.
   returned: when the free space is not enough, or when the disk filled up during the work
@@ -174,6 +179,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.snapsh
     chosen,
     create_snapshot,
     find_snapshots,
+    known_snapshots,
     refuse_needed,
     remove_snapshots,
 )
@@ -194,9 +200,9 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
 def _ensure_present(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any]:
     name = module.params["snapshot"]
     if find_snapshots(vm, name):
-        return _result(vm, vm.snapshots, changed=False)
+        return _result(vm, known_snapshots(vm), changed=False)
     if module.check_mode:
-        return _result(vm, vm.snapshots, changed=True, planned=[name])
+        return _result(vm, known_snapshots(vm), changed=True, planned=[name])
     now = create_snapshot(prl, vm, name, module.params["description"], module.params["timeout"])
     return _result(vm, now, changed=True)
 
@@ -204,11 +210,11 @@ def _ensure_present(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any
 def _ensure_absent(module: AnsibleModule, prl: Prlctl, vm: Vm) -> dict[str, Any]:
     victims = chosen(vm, module.params["snapshot"], module.params["children"])
     if not victims:
-        return _result(vm, vm.snapshots, changed=False)
+        return _result(vm, known_snapshots(vm), changed=False)
     if not module.params["force"]:
         refuse_needed(prl, vm, victims)
     if module.check_mode:
-        now = [snapshot for snapshot in vm.snapshots if snapshot not in victims]
+        now = [snapshot for snapshot in known_snapshots(vm) if snapshot not in victims]
     else:
         now = remove_snapshots(prl, vm, victims, module.params["timeout"])
     return _result(vm, now, changed=True)
@@ -219,9 +225,9 @@ def _result(vm: Vm, now: list[Snapshot], *, changed: bool, planned: Any = ()) ->
     return {
         "changed": changed,
         "snapshots": [asdict(snapshot) for snapshot in now],
-        "removed": [asdict(snapshot) for snapshot in vm.snapshots if snapshot.id not in left],
+        "removed": [asdict(snapshot) for snapshot in known_snapshots(vm) if snapshot.id not in left],
         "diff": {
-            "before": {"snapshots": [snapshot.name for snapshot in vm.snapshots]},
+            "before": {"snapshots": [snapshot.name for snapshot in known_snapshots(vm)]},
             "after": {"snapshots": [*(snapshot.name for snapshot in now), *planned]},
         },
     }

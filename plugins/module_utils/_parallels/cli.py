@@ -317,17 +317,19 @@ class Prlctl:
         """Run a program that answers in JSON, and return its answer as a list or a dictionary.
 
         Parallels sometimes mixes messages and control characters into its JSON. They are skipped; an answer that is
-        still unreadable is requested again.
+        still unreadable is requested again. No output is an empty answer, unless an error explains it.
         """
         for attempt in range(3):
             if attempt:
                 self.sleep(2)
             result = self.run(program, *args, private=private)
             answer = parse_json(result.stdout, expect)
-            # An exit code of 255 may follow a complete answer; without an answer, it cannot be told from a refusal.
-            if answer or (result.rc == 0 and answer is not None):
-                return answer
             remedy = remedy_for(result)
+            # An exit code of 255 may follow a complete answer; without an answer, it cannot be told from a refusal.
+            if answer or (
+                result.rc == 0 and answer is not None and (result.stdout.strip() or not _shows_failure(result))
+            ):
+                return answer
             if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
                 break
         raise failure(
@@ -473,40 +475,91 @@ def without_progress(text: str) -> str:
 
 
 _PROGRESS = re.compile(r".{0,80}?\d{1,3}\s?%\s*")
+# A line of its own that Parallels prints into its JSON. One with a quote or a brace may belong to the answer.
 _NOISE_LINE = re.compile(
-    r"^(?:This feature is not available.*|\r?.{0,80}?progress.{0,20}\d{1,3}\s?%)\s*$", re.MULTILINE
+    r"^(?:This feature is not available[^\"{}\n]*|\r?[^\"{}\n]{0,80}?progress[^\"{}\n]{0,20}\d{1,3}\s?%)\s*$",
+    re.MULTILINE,
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+_ESCAPE = re.compile(r"\\(?P<good>[\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
+_STRING_OR_STRAY_QUOTE = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<stray>\\")', re.DOTALL)
+# One member of an object on a line of its own: its value ends with the last quote of the line, whatever is before it.
+_TEXT_MEMBER = re.compile(r'^(?P<start>\s*"[^"]*"\s*:\s*")(?P<value>.*)(?P<end>"\s*,?\s*)$', re.MULTILINE)
+_OTHER_MEMBER = re.compile(r'"\s*:|"\s*,\s*"')
+_BARE_QUOTE = re.compile(r'(?P<escape>\\.)|"')
 
 
 def parse_json(text: str, expect: type = list) -> Any:
-    """Return the list or dictionary in a text, or None where there is none. No text at all is an empty one."""
-    text = _CONTROL.sub("", text)
-    if not text.strip():
+    """Return the whole answer, a list or a dictionary, or None: never a part of one that is broken or cut off.
+
+    No text at all is an empty answer. Lines around the answer and known damage within it are tolerated.
+    """
+    if not text.strip(" \t\r\n"):
         return expect()
-    for candidate in (text, _NOISE_LINE.sub("", text), _BAD_ESCAPE.sub(r"\\\\", _NOISE_LINE.sub("", text))):
-        answer = _longest_value(candidate, expect)
+    text = _CONTROL.sub("", text)
+    for repair in (_unchanged, _without_noise_lines, _with_good_escapes, _without_stray_quotes, _with_escaped_quotes):
+        text = repair(text)
+        answer = _whole_value(text, expect)
         if answer is not None:
             return answer
     return None
 
 
-def _longest_value(text: str, expect: type) -> Any:
+def _unchanged(text: str) -> str:
+    return text
+
+
+def _without_noise_lines(text: str) -> str:
+    return _NOISE_LINE.sub("", text)
+
+
+def _with_good_escapes(text: str) -> str:
+    return _ESCAPE.sub(lambda found: found.group() if found["good"] else "\\\\", text)
+
+
+def _without_stray_quotes(text: str) -> str:
+    r"""Return a text without backslashes before quotes outside of strings, as in `[\"remove-vm\"]` of Parallels 11."""
+    return _STRING_OR_STRAY_QUOTE.sub(lambda found: '"' if found["stray"] else found.group(), text)
+
+
+def _with_escaped_quotes(text: str) -> str:
+    """Return a text with escaped quotes within values, as far as the lines show where each value ends."""
+
+    def repair(found: re.Match[str]) -> str:
+        value = found["value"]
+        if _OTHER_MEMBER.search(value):  # there may be more than one member on this line
+            return found.group()
+        value = _BARE_QUOTE.sub(lambda quote: quote["escape"] or '\\"', value)
+        return found["start"] + value + found["end"]
+
+    return _TEXT_MEMBER.sub(repair, text)
+
+
+def _whole_value(text: str, expect: type) -> Any:
+    """Return the one list or dictionary in a text in which there is nothing else but messages."""
     decoder = json.JSONDecoder(strict=False)
     opening = "[" if expect is list else "{"
-    best, best_length = None, 0
     position = text.find(opening)
-    while position >= 0:
+    while position >= 0 and _is_noise(text[:position]):
         try:
             value, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            end = position + 1
+            pass
         else:
-            if end - position > best_length:
-                best, best_length = value, end - position
-        position = text.find(opening, end)
-    return best
+            if _is_noise(text[end:]):
+                return value
+        position = text.find(opening, position + 1)
+    return None
+
+
+_PART_OF_JSON = re.compile(r'[{}]|"\s*[:,]|^\s*[:,]|\[\s*\]|,\s*$')
+
+
+def _is_noise(text: str) -> bool:
+    """Return whether a text before or after an answer is only messages, not a part of an answer."""
+    if _PART_OF_JSON.search(text):
+        return False
+    return not re.search(r"[\[\]]", re.sub(r"\[[^\[\]]*\]", "", text))
 
 
 def remedy_for(result: Result) -> Optional[Remedy]:
@@ -516,6 +569,11 @@ def remedy_for(result: Result) -> Optional[Remedy]:
         if re.search(remedy.pattern, said):
             return remedy
     return None
+
+
+def _shows_failure(result: Result) -> bool:
+    """Return whether a program reported a failure, whatever its exit code."""
+    return remedy_for(result) is not None or re.search(r"^Failed to ", result.stderr, re.MULTILINE) is not None
 
 
 def is_transient(result: Result) -> bool:

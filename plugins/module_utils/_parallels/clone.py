@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -24,8 +25,9 @@ from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .._common.text import same_name
+from .._common.unreadable import why_unreadable
 from .cli import Prlctl, was_answered
-from .lifecycle import delete, refuse_running, register, unregister
+from .lifecycle import delete, refuse_removal, refuse_running, refuse_template, register, unregister
 from .power import set_power
 from .vm import (
     BUNDLE_SUFFIX,
@@ -164,9 +166,15 @@ def _is_ruined(vm: Vm) -> bool:
 
 
 def _is_whole(home: str) -> bool:
-    """Return whether a bundle or image has the files that a VM needs."""
+    """Return whether a bundle or image has the files that a VM needs; raise TaskError when that cannot be seen."""
     main_file = home if home.endswith(IMAGE_SUFFIX) else os.path.join(home, _CONFIGURATION)
-    return os.path.isfile(main_file) and os.path.getsize(main_file) > 0
+    try:
+        status = os.stat(main_file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:  # it must not be taken for ruined and removed
+        raise TaskError(f"{why_unreadable(main_file, error)} Then run again.", path=main_file) from error
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _lost_files(target: str, notes: dict[str, Any]) -> str:
@@ -307,6 +315,7 @@ def remove_leftovers(prl: Prlctl, target: str) -> None:
 
 
 def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
+    refuse_template(source, "cloned")
     if source.packed:
         raise TaskError(
             f"'{source.name}' is packed and cannot be cloned. Unpack it first (macops.parallels.image_pack with state: "
@@ -330,7 +339,7 @@ def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
 
 
 def _need(source: Vm, order: CloneOrder) -> Need:
-    return Need(f"A clone of '{source.name}'", order.dest, source.bytes_on_disk)
+    return Need(f"A clone of '{source.name}'", order.dest, source.measured())
 
 
 def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, report: Report) -> Vm:
@@ -350,7 +359,7 @@ def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm,
     if state == RUNNING:
         _shut_down(prl, order, claim, source)
     try:
-        with watched(lambda: bytes_on_disk(target), source.bytes_on_disk, report):
+        with watched(lambda: bytes_on_disk(target), source.measured(), report):
             _clone(prl, order, claim, source)
     except BaseException as error:
         _undo(prl, target, claim, source, error)
@@ -482,8 +491,13 @@ def _start(prl: Prlctl, source: Vm) -> None:
     )
 
 
-def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool) -> tuple[Optional[Vm], bool]:
-    """Remove a clone, with everything that was made for it; raise TaskError when no claim shows it to be ours."""
+def ensure_no_clone(
+    prl: Prlctl, name: str, source_name: str, dest: str, *, dry: bool, force: bool = False
+) -> tuple[Optional[Vm], bool]:
+    """Remove a clone, with everything that was made for it; raise TaskError when no claim shows it to be ours.
+
+    With C(force), even if linked clones are lost with it.
+    """
     source = find_vm(prl, source_name)
     vm = find_vm(prl, name)
     target = vm.bundle if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
@@ -492,7 +506,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
         return None, False
     if dry:
         if vm is not None:
-            refuse_running(prl, vm, "removed")
+            refuse_removal(prl, vm, force=force)
         return vm, True
     with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have removed or made it: check again, now that no other run works here.
@@ -500,7 +514,7 @@ def ensure_no_clone(prl: Prlctl, name: str, source_name: str, dest: str, *, dry:
         notes = claim.notes if vm is None else _notes_about(vm, target, claim)
         if not _is_to_be_removed(name, source_name, source, vm, target, notes):
             return None, False
-        state = refuse_running(prl, vm, "removed") if vm is not None else ""
+        state = refuse_removal(prl, vm, force=force) if vm is not None else ""
         claim.note(removing=True, image=_is_own_image(target, notes) or (vm is not None and vm.home != target))
         if vm is not None:
             delete(prl, vm, state)

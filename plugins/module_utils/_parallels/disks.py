@@ -43,21 +43,21 @@ def compact(
         return [], False
     _refuse(vm)
     worth = {disk.path for disk in disks if _is_worth_it(prl, disk, timeout)}
-    total = sum(disk.bytes_on_disk for disk in disks if disk.path in worth)
+    total = sum(disk.bytes_on_disk or 0 for disk in disks if disk.path in worth)
     through = 0
     done = []
     for disk in disks:
-        after = disk.bytes_on_disk
+        size = after = disk.bytes_on_disk or 0  # known, see _refuse
         if disk.path in worth and not dry:
             before = through
 
-            def report_pass(number: int, disk: Disk = disk, before: int = before) -> None:
-                report(before + disk.bytes_on_disk * number // len(_PASSES), total)
+            def report_pass(number: int, size: int = size, before: int = before) -> None:
+                report(before + size * number // len(_PASSES), total)
 
             _compact_disk(prl, vm, disk, timeout, report_pass)
-            through += disk.bytes_on_disk
+            through += size
             after = bytes_on_disk(disk.path) or after  # 0 when it has been packed into an image since
-        done.append(Compacted(disk.path, disk.bytes_on_disk, after))
+        done.append(Compacted(disk.path, size, after))
     return done, bool(worth) if dry else any(disk.bytes_before != disk.bytes_after for disk in done)
 
 
@@ -72,6 +72,8 @@ def _refuse(vm: Vm) -> None:
             "first (macops.parallels.vm_power with state: stopped).",
             state=vm.state,
         )
+    if vm.snapshots is None or any(disk.bytes_on_disk is None for disk in vm.disks):
+        raise TaskError(f"'{vm.name}' cannot be read. {' '.join(vm.why_unreadable())} Then run again.")
     if vm.snapshots:
         raise TaskError(
             f"'{vm.name}' has {len(vm.snapshots)} snapshots, and disks with snapshots cannot be compacted. Remove "

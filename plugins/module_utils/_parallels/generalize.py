@@ -12,6 +12,7 @@ C(generalized_uptime) the range in which the VM's uptime stays until it is start
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,16 +78,17 @@ class Noted:
 
     # None where it may have run since it was generalized, or where that has begun and nobody noted the end.
     generalized: Optional[bool]
-    # Whether it has begun, and nobody noted the end.
-    generalizing: bool
+    # Whether it has begun, and nobody noted the end; None where the note cannot be read.
+    generalizing: Optional[bool]
 
 
 def noted(vm: Vm) -> Noted:
     """Return what runs of C(generalize) have noted of a VM, without asking its guest."""
     try:
-        notes = read_claim(vm.bundle) if vm.home else {}
+        os.lstat(vm.home)  # a note on a disk that is not mounted is not a missing note
+        notes = read_claim(vm.bundle)
     except (TaskError, OSError):  # it cannot be read
-        return Noted(None, False)
+        return Noted(None, None)
     mine = _notes_of(vm, notes)
     if not mine:
         return Noted(False, False)

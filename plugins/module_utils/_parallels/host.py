@@ -16,7 +16,11 @@ from .._common.files import free_bytes
 from .cli import PRL_DISK_TOOL, PRLCTL, PRLSRVCTL, Prlctl
 
 _EDITIONS = ("enterprise", "business", "pro", "standard")
-_VALID = ("valid", "active")
+# The states that the license's own record has, in the words of this collection; others are shown as they are.
+# Parallels calls a license VALID that could be used, but is not loaded.
+_RECORDED_STATES = {"active": "valid", "valid": "not_loaded"}
+_GRACED = "graced"  # expired, but it works until the grace period ends
+_GRACE_END = "grace_period_ends_at"
 
 
 def read_server(prl: Prlctl) -> dict[str, Any]:
@@ -39,11 +43,19 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
     if not version:
         version, build = _version(prl.run(PRLCTL, "--version").stdout)
     home = os.path.abspath(os.path.expanduser(str(server.get("VM home") or "~/Parallels")))
+    state = _license_state(server, license_facts)
+    grace_end = str(license_facts.get(_GRACE_END) or "")
+    if state == _GRACED:
+        prl.notice(
+            "The license of Parallels Desktop has expired. It works only until its grace period ends: "
+            f"{grace_end or 'at an unknown time'} ({_GRACE_END}). Renew it before."
+        )
     return {
         "version": version,
         "build": build,
         "edition": _edition(license_facts),
-        "license_state": _license_state(server, license_facts),
+        "license_state": state,
+        "license_grace_period_ends_at": grace_end,
         "vm_home": home,
         "architecture": platform.machine(),
         "free_bytes": free_bytes(path or home),
@@ -72,6 +84,9 @@ def _edition(license_facts: dict[str, Any]) -> str:
 
 def _license_state(server: dict[str, Any], license_facts: dict[str, Any]) -> str:
     """Return the license state as one word: from the license's own record if there is one, else the service's."""
+    recorded = str(license_facts.get("status") or "").lower()
+    if recorded:
+        return _RECORDED_STATES.get(recorded, recorded)
     own = server.get("License")
-    state = str(license_facts.get("status") or (own.get("state") if isinstance(own, dict) else "") or "unknown").lower()
-    return "valid" if state in _VALID else state
+    state = str((own.get("state") if isinstance(own, dict) else "") or "unknown").lower()
+    return "valid" if state == "active" else state

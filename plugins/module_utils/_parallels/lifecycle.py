@@ -14,7 +14,9 @@ from typing import Any, Callable, Optional
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
 from .._common.text import same_name
+from .._common.unreadable import why_unreadable
 from .cli import Prlctl
+from .snapshots import refuse_needed
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
     BUNDLE_SUFFIX,
@@ -29,7 +31,7 @@ from .vm import (
     find_entry,
     get_vm,
     home_of,
-    list_entries,
+    list_all_entries,
     read_vm,
     wait_while_busy,
 )
@@ -52,16 +54,21 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
         raise TaskError(
             f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp). Check the option path.", path=path
         )
-    if not os.path.exists(path):
-        raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path)
-    known = {entry.uuid: entry for entry in list_entries(prl)}
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise TaskError(f"There is no {path} on this Mac. Check the option path.", path=path) from None
+    except OSError as error:
+        raise TaskError(f"{why_unreadable(path, error)} Then run again.", path=path) from error
+    known = {entry.uuid: entry for entry in list_all_entries(prl)}
     vm = _registered_from(prl, path, set())
     if vm is None:
         other = find_entry(prl, name)
         if other is not None:
             taken = read_vm(prl, other)
+            what = "template" if taken.template else "virtual machine"
             raise TaskError(
-                f"The virtual machine '{name}' already exists, in {taken.home} and not in {path}. Choose another name, "
+                f"The {what} '{name}' already exists, in {taken.home} and not in {path}. Choose another name, "
                 "or unregister that one first.",
                 path=taken.home,
             )
@@ -75,6 +82,7 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
         vm = _registered_from(prl, path, set(known))
         changed = True
     else:
+        refuse_template(vm, "registered")
         changed = False
     if vm is not None and not same_name(vm.name, name):
         vm = _rename(prl, vm, name, dry=dry)
@@ -83,8 +91,13 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
 
 
 def _registered_from(prl: Prlctl, path: str, but: set[str]) -> Optional[Vm]:
-    for entry in list_entries(prl):
-        home = home_of(prl, entry) if entry.uuid not in but else ""
+    for entry in list_all_entries(prl):
+        if entry.uuid in but:
+            continue
+        try:
+            home = home_of(prl, entry)
+        except TaskError:  # if it is the one that cannot be read, Parallels refuses to register it again
+            continue
         if home and os.path.exists(home) and os.path.samefile(home, path):
             return read_vm(prl, entry)
     return None
@@ -135,6 +148,25 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
     return get_vm(prl, vm.uuid), differing
 
 
+def refuse_template(vm: Vm, verb: str) -> None:
+    """Raise TaskError for a template, which is not used like a VM."""
+    if vm.template:
+        raise TaskError(
+            f"'{vm.name}' ({vm.home}) is a template, so it was not {verb}. Convert it to a virtual machine first "
+            f"(prlctl set {vm.uuid} --template off).",
+            path=vm.home,
+        )
+
+
+def refuse_removal(prl: Prlctl, vm: Vm, *, force: bool) -> str:
+    """Return the state of a VM that may be removed; with C(force), even if linked clones are lost with it."""
+    refuse_template(vm, "removed")
+    state = refuse_running(prl, vm, "removed")
+    if not force:
+        refuse_needed(prl, vm)
+    return state
+
+
 def refuse_running(prl: Prlctl, vm: Vm, verb: str) -> str:
     """Return the state of a VM that may be removed; a running or paused one is an error."""
     state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
@@ -167,6 +199,7 @@ def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) 
 
 def delete(prl: Prlctl, vm: Vm, state: str) -> None:
     """Remove a VM with its files. If its files are gone, only the entry is removed."""
+    vm.measure()
     if state == INVALID:
         unregister(prl, vm)
     else:

@@ -19,7 +19,8 @@ from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_s
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
-from .lifecycle import register_again
+from .lifecycle import refuse_template, register_again
+from .snapshots import refuse_needed
 from .vm import (
     BUNDLE_SUFFIX,
     INVALID,
@@ -54,6 +55,7 @@ class PackOrder:
     timeout: float = 14400
     allow_snapshots: bool = False
     allow_encrypted: bool = False
+    force: bool = False  # whether linked clones may be lost
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class _Work:
 
 
 def _work(verb: str, vm: Vm) -> _Work:
+    if not vm.home:
+        raise TaskError(
+            f"'{vm.name}' cannot be {verb}ed: Parallels does not report where its files are. Check it in Control "
+            "Center, then run again."
+        )
     stem = os.path.join(vm.folder, vm.stem)
     bundle, image = stem + BUNDLE_SUFFIX, stem + IMAGE_SUFFIX
     if verb == PACK:
@@ -84,7 +91,9 @@ def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool, report: Report = u
     work = _work(PACK, vm)
     if vm.packed and (dry or not _is_ours(read_claim(work.image), vm, PACK, _TAKING_BACK)):
         return False
-    return _Run(prl, work, order.timeout, lambda found: _refuse_to_pack(found, order), _prove_image, report).go(vm, dry)
+    return _Run(prl, work, order.timeout, lambda found: _refuse_to_pack(prl, found, order), _prove_image, report).go(
+        vm, dry
+    )
 
 
 def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched) -> bool:
@@ -173,7 +182,7 @@ class _Run:
         strangers = [path for path in outputs_of(work.target) if os.path.lexists(path)]
         claim.write(operation=work.verb, vm=vm.uuid, name=vm.name, strangers=strangers)
         try:
-            with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.bytes_on_disk, self.report):
+            with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.measured(), self.report):
                 _change(prl, vm, work, self.timeout, claim)
             self.prove(get_vm(prl, vm.uuid))
         except BaseException as error:
@@ -329,13 +338,16 @@ def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
 def _need(vm: Vm, work: _Work) -> Need:
     """Return the space for the target beside the source, which stays until the target is complete."""
     # An image may be as big as its bundle. How much a bundle was compressed cannot be seen from its image.
-    return Need(f"{work.verb.capitalize()}ing '{vm.name}'", vm.folder, vm.bytes_on_disk, at_least=work.verb == UNPACK)
+    return Need(f"{work.verb.capitalize()}ing '{vm.name}'", vm.folder, vm.measured(), at_least=work.verb == UNPACK)
 
 
-def _refuse_to_pack(vm: Vm, order: PackOrder) -> None:
+def _refuse_to_pack(prl: Prlctl, vm: Vm, order: PackOrder) -> None:
+    refuse_template(vm, "packed")
     reason = _reason_not_to_pack(vm, vm.state, order)
     if reason:
         raise TaskError(f"'{vm.name}' was not packed: {reason}", state=vm.state)
+    if not order.force:
+        refuse_needed(prl, vm)
 
 
 def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
@@ -358,11 +370,20 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
             "it is a linked clone: its disks depend on those of another virtual machine and would be incomplete on "
             "another Mac. Make a full clone of it and pack that."
         )
+    if vm.linked_clone is None:
+        return f"it is not known whether it is a linked clone. {' '.join(vm.unreadable)} Then run again."
+    if vm.encrypted is None and not order.allow_encrypted:
+        return (
+            "Parallels does not report whether it is encrypted. Check it in Control Center, and allow it with "
+            "allow_encrypted: true."
+        )
     if vm.encrypted and not order.allow_encrypted:
         return (
             "it is encrypted, so the image could only be used with its password. Decrypt it, or allow it with "
             "allow_encrypted: true."
         )
+    if vm.snapshots is None:
+        return f"its snapshots are not known. {' '.join(vm.unreadable)} Then run again."
     if vm.snapshots and not order.allow_snapshots:
         return (
             f"it has {len(vm.snapshots)} snapshots, which make the image bigger and may not work on another Mac. "

@@ -29,16 +29,29 @@ from .vm import (
 _MERGE_PATIENCE = 900
 
 
+def known_snapshots(vm: Vm) -> list[Snapshot]:
+    """Return the snapshots of a VM; raise TaskError when Parallels cannot list them."""
+    if vm.snapshots is None:
+        why = (
+            "it is packed. Unpack it first (macops.parallels.image_pack with state: unpacked)."
+            if vm.packed
+            else "its files are missing or unreadable. Connect the disk they are on, or restore them."
+        )
+        raise TaskError(f"Parallels cannot list the snapshots of '{vm.name}': {why}")
+    return vm.snapshots
+
+
 def find_snapshots(vm: Vm, name_or_id: str) -> list[Snapshot]:
     """Return the snapshots of a VM that have this id or name."""
     identity = bare_uuid(name_or_id)
-    by_id = [snapshot for snapshot in vm.snapshots if identity and snapshot.id == identity]
-    return by_id or [snapshot for snapshot in vm.snapshots if same_name(snapshot.name, name_or_id)]
+    known = known_snapshots(vm)
+    by_id = [snapshot for snapshot in known if identity and snapshot.id == identity]
+    return by_id or [snapshot for snapshot in known if same_name(snapshot.name, name_or_id)]
 
 
 def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: float) -> list[Snapshot]:
     """Make a snapshot, and return the new list."""
-    known = {snapshot.id for snapshot in vm.snapshots}
+    known = {snapshot.id for snapshot in known_snapshots(vm)}
 
     def made() -> bool:
         now = read_snapshots(prl, vm.uuid)
@@ -56,7 +69,7 @@ def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: f
 def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
     """Return the snapshots to remove, leaves first: all, or one, or one with its descendants."""
     if name_or_id is None:
-        return list(reversed(vm.snapshots))  # the list has each parent before its children
+        return list(reversed(known_snapshots(vm)))  # the list has each parent before its children
     found = find_snapshots(vm, name_or_id)
     if len(found) > 1:
         raise TaskError(
@@ -66,22 +79,39 @@ def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
     if not found or not children:
         return found
     family = {found[0].id}
-    for snapshot in vm.snapshots:
+    for snapshot in known_snapshots(vm):
         if snapshot.parent in family:
             family.add(snapshot.id)
-    return [snapshot for snapshot in reversed(vm.snapshots) if snapshot.id in family]
+    return [snapshot for snapshot in reversed(known_snapshots(vm)) if snapshot.id in family]
 
 
-def refuse_needed(prl: Prlctl, vm: Vm, victims: list[Snapshot]) -> None:
-    """Raise TaskError when a linked clone depends on one of the snapshots: without it, the clone's disks are lost."""
-    doomed = {snapshot.id for snapshot in victims}
-    clones = [clone for clone, snapshot in find_linked_clones(prl, vm) if not snapshot or snapshot in doomed]
+def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None) -> None:
+    """Raise TaskError when linked clones may depend on these snapshots, by default all: their disks would be lost.
+
+    This is the check of all that removes, merges or packs the disks of a VM. A VM that cannot be read may be a linked
+    clone.
+    """
+    if vm.snapshots == [] or victims == []:  # a linked clone always depends on a snapshot
+        return
+    found = find_linked_clones(prl, vm)
+    doomed = None if victims is None else {snapshot.id for snapshot in victims}
+    clones = [clone for clone, snapshot in found.clones if not snapshot or doomed is None or snapshot in doomed]
     if clones:
         names = ", ".join(f"'{clone.name}'" for clone in clones)
         raise TaskError(
             f"Linked clones depend on snapshots of '{vm.name}' and would be lost with them: {names}. Remove those "
             "virtual machines first, or accept their loss with force: true.",
             linked_clones=[clone.uuid for clone in clones],
+        )
+    # The disks of a packed VM are in its image: a linked clone would have been lost when it was packed.
+    if found.unreadable and not vm.packed:
+        reasons = " ".join(f"'{entry.name}': {why}" for entry, why in found.unreadable)
+        raise TaskError(
+            f"It is not known whether linked clones depend on snapshots of '{vm.name}' and would be lost with them, "
+            f"because some virtual machines cannot be read. {reasons} Make them readable, or unregister those that do "
+            "not exist any more (macops.parallels.vm with state: unregistered), or accept the loss of linked clones "
+            "with force: true.",
+            unreadable=[entry.uuid for entry, _why in found.unreadable],
         )
 
 

@@ -11,12 +11,14 @@ import re
 import uuid as uuid_module
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, bytes_on_disk
 from .._common.text import same_name
+from .._common.unreadable import Unreadable, why_unreadable
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -40,6 +42,8 @@ _LINUX = re.compile(
 
 # According to Parallels, Windows guests with this platform key get no new boot loaders after March 2026.
 _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022d8c74f0d53"
+
+_NO_HARDWARE = "Parallels does not report the hardware and disks"
 
 # Seconds that Parallels gets to finish its work on a VM before something else is done to it.
 BUSY_TIME = 600
@@ -69,7 +73,15 @@ class Disk:
     path: str
     format: str
     size: int
-    bytes_on_disk: int
+
+    @cached_property
+    def bytes_on_disk(self) -> Optional[int]:
+        """The bytes that it takes, read when they are needed first; None if that is not known."""
+        return _measure(self.path)[0] if self.path else 0
+
+    def result(self) -> dict[str, Any]:
+        """Return the disk as modules show it."""
+        return {**asdict(self), "bytes_on_disk": self.bytes_on_disk}
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Vm:
-    """One VM, as it was when it was read."""
+    """One VM, as it was when it was read. Facts that are None are not known: that is never a no."""
 
     uuid: str
     name: str
@@ -100,18 +112,49 @@ class Vm:
     family: str
     arch: str
     home: str
-    packed: bool
-    encrypted: bool
+    packed: Optional[bool]
+    encrypted: Optional[bool]
     tools: dict[str, str]
     settings: Settings
-    linked_clone: bool = False
+    template: Optional[bool] = None
+    linked_clone: Optional[bool] = None
     linked_to: str = ""
     linked_snapshot: str = ""
     secure_boot_key: str = UNKNOWN
     disks: list[Disk] = field(default_factory=list)
-    snapshots: list[Snapshot] = field(default_factory=list)
-    bytes_on_disk: int = 0
+    snapshots: Optional[list[Snapshot]] = None
     uptime: int = 0  # seconds that it has run in total, as far as Parallels counts them
+    # Whether the disks are all that it has: without facts about its hardware, that it has none is not known.
+    disks_known: bool = True
+    # Sentences about what could not be read, and why.
+    unreadable: tuple[str, ...] = ()
+
+    @cached_property
+    def _measured(self) -> tuple[Optional[int], str]:
+        return _measure(self.home)
+
+    @property
+    def bytes_on_disk(self) -> Optional[int]:
+        """The bytes that it takes, read when they are needed first; None if that is not known."""
+        return self._measured[0]
+
+    def measure(self) -> None:
+        """Read the sizes now, before the files are changed or removed."""
+        for part in (self, *self.disks):
+            _ = part.bytes_on_disk
+
+    def measured(self) -> int:
+        """Return the bytes that it takes; raise TaskError if that is not known."""
+        size, why = self._measured
+        if size is None:
+            raise TaskError(f"The size of '{self.name}' is not known. {why} Then run again.", path=self.home)
+        return size
+
+    def why_unreadable(self) -> list[str]:
+        """Return what could not be read, including the size, and why."""
+        why = self._measured[1]
+        known = any(sentence.startswith(self.home) for sentence in self.unreadable)
+        return [*self.unreadable, *([why] if why and not known else [])]
 
     @property
     def busy(self) -> bool:
@@ -145,14 +188,26 @@ class Vm:
             "home": self.home,
             "packed": self.packed,
             "encrypted": self.encrypted,
+            "template": self.template,
             "tools": self.tools,
             "linked_clone": self.linked_clone,
             "secure_boot_key": self.secure_boot_key,
             "bytes_on_disk": self.bytes_on_disk,
             **asdict(self.settings),
-            "disks": [asdict(disk) for disk in self.disks],
-            "snapshots": [asdict(snapshot) for snapshot in self.snapshots],
+            "disks": [disk.result() for disk in self.disks] if self.disks_known else None,
+            "snapshots": None if self.snapshots is None else [asdict(snapshot) for snapshot in self.snapshots],
         }
+
+
+def _measure(path: str) -> tuple[Optional[int], str]:
+    """Return the bytes that a file or folder takes on the disk; if that is not known, None and why."""
+    if not path:
+        return None, "Parallels does not report where its files are."
+    try:
+        os.lstat(path)  # of one that does not exist, the size is not known rather than 0
+        return bytes_on_disk(path), ""
+    except OSError as error:
+        return None, why_unreadable(error.filename or path, error)
 
 
 def is_busy(state: str) -> bool:
@@ -186,22 +241,46 @@ class Entry:
 
 
 def list_entries(prl: Prlctl) -> list[Entry]:
-    """Return all VMs of this user, with the basic facts of each."""
+    """Return all VMs of this user but templates, with the basic facts of each."""
     answer = prl.read_json(PRLCTL, "list", "-a", "-j")
     if not answer:
         # The list may be empty right after the service started, and much depends on "there is no such VM".
         prl.sleep(1)
         answer = prl.read_json(PRLCTL, "list", "-a", "-j")
-    return [
-        Entry(bare_uuid(str(row.get("uuid", ""))), str(row.get("name", "")), str(row.get("status", UNKNOWN)))
-        for row in answer
-        if isinstance(row, dict)
-    ]
+    return _entries(answer)
+
+
+def list_templates(prl: Prlctl) -> list[Entry]:
+    """Return the templates of this user, which Parallels leaves out of the list of VMs."""
+    return _entries(prl.read_json(PRLCTL, "list", "-a", "-t", "-j"))
+
+
+def list_all_entries(prl: Prlctl) -> list[Entry]:
+    """Return all VMs of this user, templates among them."""
+    entries = list_entries(prl)
+    known = {entry.uuid for entry in entries}
+    return [*entries, *(entry for entry in list_templates(prl) if entry.uuid not in known)]
+
+
+def _entries(answer: list[Any]) -> list[Entry]:
+    entries = []
+    for row in answer:
+        uuid = bare_uuid(str(row.get("uuid", ""))) if isinstance(row, dict) else ""
+        if not uuid:  # leaving it out would mean that there is no such VM
+            raise TaskError(
+                "Parallels returned a list of virtual machines with an entry that has no UUID. Run `prlctl list --all "
+                "--json` on the Mac to see it, and restart Parallels Desktop."
+            )
+        entries.append(Entry(uuid, str(row.get("name", "")), str(row.get("status", UNKNOWN))))
+    return entries
 
 
 def find_entry(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
-    """Return the VM with exactly this name or UUID, or None. Raises TaskError for two of one name."""
-    entries = list_entries(prl)
+    """Return the VM or template with exactly this name or UUID, or None. Raises TaskError for two of one name."""
+    return _named(list_entries(prl), name_or_uuid) or _named(list_templates(prl), name_or_uuid)
+
+
+def _named(entries: list[Entry], name_or_uuid: str) -> Optional[Entry]:
     wanted = bare_uuid(name_or_uuid)
     if wanted:
         found = [entry for entry in entries if entry.uuid == wanted]
@@ -216,10 +295,13 @@ def find_entry(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
     return found[0] if found else None
 
 
-def find_vm(prl: Prlctl, name_or_uuid: str) -> Optional[Vm]:
-    """Return the VM with exactly this name or UUID, or None. One that a killed run unregistered is registered again."""
+def find_vm(prl: Prlctl, name_or_uuid: str, *, partly: bool = False) -> Optional[Vm]:
+    """Return the VM with exactly this name or UUID, or None. One that a killed run unregistered is registered again.
+
+    For C(partly) see C(read_vm).
+    """
     entry = _find_or_put_back(prl, name_or_uuid)
-    return _read_if_there(prl, entry) if entry else None
+    return _read_if_there(prl, entry, partly=partly) if entry else None
 
 
 def _find_or_put_back(prl: Prlctl, name_or_uuid: str) -> Optional[Entry]:
@@ -256,19 +338,24 @@ def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
         return entry
 
 
-def _read_if_there(prl: Prlctl, entry: Entry) -> Optional[Vm]:
+def _read_if_there(prl: Prlctl, entry: Entry, *, partly: bool = False) -> Optional[Vm]:
     """Return a VM that was just on the list; None when another run has removed it since."""
     try:
-        return read_vm(prl, entry)
-    except TaskError:
+        return read_vm(prl, entry, partly=partly)
+    except TaskError as error:
         if find_entry(prl, entry.uuid) is None:
             return None
+        if partly:
+            return _unread(entry, error)
         raise
 
 
-def get_vm(prl: Prlctl, name_or_uuid: str) -> Vm:
-    """Return the VM with exactly this name or UUID; raise TaskError when there is none."""
-    vm = find_vm(prl, name_or_uuid)
+def get_vm(prl: Prlctl, name_or_uuid: str, *, partly: bool = False) -> Vm:
+    """Return the VM with exactly this name or UUID; raise TaskError when there is none.
+
+    For C(partly) see C(read_vm).
+    """
+    vm = find_vm(prl, name_or_uuid, partly=partly)
     if vm is None:
         raise no_such_vm(name_or_uuid)
     return vm
@@ -302,8 +389,11 @@ def ip_addresses(prl: Prlctl) -> dict[str, str]:
 
 
 def list_vms(prl: Prlctl) -> list[Vm]:
-    """Return all VMs of this user. Each is read separately: in one answer for all, some facts are missing."""
-    found = (_read_if_there(prl, entry) for entry in list_entries(prl))
+    """Return all VMs of this user, also those that can be read only partly.
+
+    Each is read separately: in one answer for all, some facts are missing.
+    """
+    found = (_read_if_there(prl, entry, partly=True) for entry in list_all_entries(prl))
     return [vm for vm in found if vm is not None]
 
 
@@ -339,16 +429,38 @@ def wait_while_busy(prl: Prlctl, uuid: str, timeout: float) -> str:
     return state
 
 
-def find_linked_clones(prl: Prlctl, vm: Vm) -> list[tuple[Entry, str]]:
-    """Return the linked clones of a VM, each with the id of the snapshot that it depends on."""
-    found = []
-    for entry in list_entries(prl):
-        if entry.uuid != vm.uuid:
-            home = home_of(prl, entry)
-            link = _read_link(home) if home else {}
-            if link.get("vm") == vm.uuid:
-                found.append((entry, link["snapshot"]))
+@dataclass(frozen=True)
+class Dependents:
+    """The linked clones of a VM, each with the id of the snapshot that it depends on; and the VMs that may be some."""
+
+    clones: list[tuple[Entry, str]]
+    # Each with the reason why that cannot be read.
+    unreadable: list[tuple[Entry, str]]
+
+
+def find_linked_clones(prl: Prlctl, vm: Vm) -> Dependents:
+    """Return the linked clones of a VM, and the VMs that cannot be read and so may be linked clones of it."""
+    found = Dependents([], [])
+    for entry in list_all_entries(prl):
+        if entry.uuid == vm.uuid:
+            continue
+        try:
+            home = _home_if_there(prl, entry)
+            link = _read_link(home) if home else None
+        except (Unreadable, TaskError) as error:
+            found.unreadable.append((entry, str(error)))
+            continue
+        if link is not None and link.vm == vm.uuid:
+            found.clones.append((entry, link.snapshot))
     return found
+
+
+def _home_if_there(prl: Prlctl, entry: Entry) -> str:
+    """Return the bundle of a VM that may be a linked clone; empty when the VM is gone, or packed."""
+    home = home_of(prl, entry)
+    if not home and find_entry(prl, entry.uuid) is not None:
+        raise Unreadable("Parallels does not report where its files are.")
+    return "" if home.endswith(IMAGE_SUFFIX) else home  # the disks of a packed VM are within its image
 
 
 def home_of(prl: Prlctl, entry: Entry) -> str:
@@ -365,7 +477,10 @@ def _read_info(prl: Prlctl, entry: Entry) -> dict[str, Any]:
     answer = prl.read_json(PRLCTL, "list", "-i", "-j", entry.uuid)
     info = next((row for row in answer if isinstance(row, dict)), None)
     if info is None:
-        raise no_such_vm(entry.name)
+        raise TaskError(
+            f"Parallels lists the virtual machine '{entry.name}', but returns no facts about it. Check it in Control "
+            "Center, then run again."
+        )
     return info
 
 
@@ -379,27 +494,59 @@ def get_vm_at_rest(prl: Prlctl, name_or_uuid: str, timeout: float = BUSY_TIME) -
     return get_vm(prl, entry.uuid)
 
 
-def read_vm(prl: Prlctl, entry: Entry) -> Vm:
-    """Return all facts of one VM."""
+def read_vm(prl: Prlctl, entry: Entry, *, partly: bool = False) -> Vm:
+    """Return all facts of one VM. With C(partly), snapshots that Parallels cannot list are unknown and not an error."""
     info = _read_info(prl, entry)
-    return _from_info(entry, info, _snapshots_in_passing(prl, info, entry))
+    snapshots, why = _snapshots_in_passing(prl, info, entry, partly)
+    vm = _from_info(entry, info, snapshots, why)
+    if not (_has_hardware(info) or partly):
+        raise TaskError(f"{_NO_HARDWARE} of '{vm.name}'. Check it in Control Center, then run again.")
+    return vm
 
 
-def _snapshots_in_passing(prl: Prlctl, info: dict[str, Any], entry: Entry) -> list[Snapshot]:
-    """Return the snapshots; none where Parallels may not be able to read them: in an image, or without files."""
+def _snapshots_in_passing(
+    prl: Prlctl, info: dict[str, Any], entry: Entry, partly: bool
+) -> tuple[Optional[list[Snapshot]], list[str]]:
+    """Return the snapshots; where Parallels may be unable to read them (in an image, without files), None, and why."""
     try:
-        return read_snapshots(prl, entry.uuid)
-    except TaskError:
-        if info.get("State") == INVALID or _home(info).endswith(IMAGE_SUFFIX):
-            return []
+        return read_snapshots(prl, entry.uuid), []
+    except TaskError as error:
+        if _home(info).endswith(IMAGE_SUFFIX):
+            return None, []
+        if partly or info.get("State") == INVALID:
+            return None, [f"Its snapshots cannot be listed. {error.message}"]
         raise
 
 
-def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) -> Vm:
+def _unread(entry: Entry, error: TaskError) -> Vm:
+    """Return a VM of which only what the list shows can be read."""
+    unknown = Settings()
+    tools = {"state": UNKNOWN, "version": ""}
+    return Vm(
+        entry.uuid,
+        entry.name,
+        entry.state,
+        os="",
+        family="other",
+        arch=UNKNOWN,
+        home="",
+        packed=None,
+        encrypted=None,
+        tools=tools,
+        settings=unknown,
+        disks_known=False,
+        unreadable=(error.message,),
+    )
+
+
+def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snapshot]], unreadable: list[str]) -> Vm:
     home = _home(info)
-    packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
+    packed = _is_packed(info, home)
     system = str(info.get("OS", ""))
-    link = _read_link(home)
+    linked, link = _link_in_passing(home, bool(packed), unreadable)
+    if not _has_hardware(info):
+        unreadable.append(f"{_NO_HARDWARE}.")
+    disks = _disks(info, home, bool(packed))
     tools = _section(info, "GuestTools")
     return Vm(
         uuid=bare_uuid(str(info.get("ID", ""))) or entry.uuid,
@@ -410,18 +557,29 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
         arch=_arch(info, home),
         home=home,
         packed=packed,
-        encrypted=_security(info).get("Encrypted") == "yes",
+        encrypted=_yes_or_no(_security(info).get("Encrypted")),
         tools={"state": str(tools.get("state", UNKNOWN)), "version": str(tools.get("version", ""))},
         settings=_settings(info),
-        linked_clone=bool(link),
-        linked_to=link.get("vm", ""),
-        linked_snapshot=link.get("snapshot", ""),
+        template=_yes_or_no(info.get("Template")),
+        linked_clone=linked,
+        linked_to=link.vm if link else "",
+        linked_snapshot=link.snapshot if link else "",
         secure_boot_key=_secure_boot_key(home),
-        disks=_disks(info, home, packed),
+        disks=disks,
         snapshots=snapshots,
-        bytes_on_disk=bytes_on_disk(home) if home else 0,
         uptime=_whole_number(info.get("Uptime")),
+        disks_known=_has_hardware(info) and bool(disks or info.get("State") != INVALID),
+        unreadable=tuple(unreadable),
     )
+
+
+def _yes_or_no(value: Any) -> Optional[bool]:
+    """Return what prlctl calls yes or no; None for anything else, also where it reports nothing."""
+    return {"yes": True, "no": False}.get(value) if isinstance(value, str) else None
+
+
+def _has_hardware(info: dict[str, Any]) -> bool:
+    return isinstance(info.get("Hardware"), dict)
 
 
 def _section(info: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -443,12 +601,19 @@ def _home(info: dict[str, Any]) -> str:
     return home.rstrip("/")
 
 
+def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:
+    if home.endswith(IMAGE_SUFFIX):
+        return True
+    told = _yes_or_no(_security(info).get("Packed"))  # old versions do not report it
+    return bool(told) if home else told
+
+
 def _settings(info: dict[str, Any]) -> Settings:
     startup = _section(info, "Startup and Shutdown")
     return Settings(
         description=str(info.get("Description", "")),
-        cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")),
-        memory=_whole_number(_section(info, "Hardware", "memory").get("size")),
+        cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")) or None,
+        memory=_whole_number(_section(info, "Hardware", "memory").get("size")) or None,
         pause_idle=startup.get("Pause idle", "off") == "on",
         startup_view=str(startup.get("Startup view", "")),
         on_shutdown=str(startup.get("On shutdown", "")),
@@ -498,8 +663,7 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
         path = "" if packed or not image else os.path.join(home, image)
         kind = str(values.get("type", UNKNOWN))
         size = _whole_number(values.get("size")) * 1024 * 1024
-        taken = bytes_on_disk(path) if path else 0
-        disks.append(Disk(device, path, _DISK_FORMATS.get(kind, kind), size, taken))
+        disks.append(Disk(device, path, _DISK_FORMATS.get(kind, kind), size))
     return disks
 
 
@@ -540,14 +704,44 @@ def _text(root: Optional[ElementTree.Element], tag: str) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
-def _read_link(home: str) -> dict[str, str]:
-    """Return the parent of a linked clone; prlctl does not report it."""
-    root = _read_xml(os.path.join(home, "config.pvs"))
-    parent, snapshot = bare_uuid(_text(root, "LinkedVmUuid")), bare_uuid(_text(root, "LinkedSnapshotUuid"))
+@dataclass(frozen=True)
+class Link:
+    """What a linked clone depends on: its parent, and the snapshot of that, empty if it is not noted."""
+
+    vm: str
+    snapshot: str
+
+
+def _read_link(home: str) -> Optional[Link]:
+    """Return what a linked clone depends on, which prlctl does not report; None for other VMs.
+
+    Raises Unreadable when the bundle does not show it.
+    """
+    path = os.path.join(home, "config.pvs")
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+        raise Unreadable(why_unreadable(path, error)) from error
+    noted = _text(root, "LinkedVmUuid")
+    parent = bare_uuid(noted)
+    if noted and not parent:
+        raise Unreadable(why_unreadable(path, ValueError(noted)))
     nobody = str(uuid_module.UUID(int=0))
     if parent in ("", nobody):
-        return {}
-    return {"vm": parent, "snapshot": snapshot}
+        return None
+    return Link(parent, bare_uuid(_text(root, "LinkedSnapshotUuid")))
+
+
+def _link_in_passing(home: str, packed: bool, unreadable: list[str]) -> tuple[Optional[bool], Optional[Link]]:
+    """Return whether a VM is a linked clone, None if that is not known; and what it depends on."""
+    if packed or not home:
+        return None, None
+    try:
+        link = _read_link(home)
+    except Unreadable as error:
+        unreadable.append(str(error))
+        return None, None
+    return link is not None, link
 
 
 def _secure_boot_key(home: str) -> str:
@@ -565,6 +759,8 @@ def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
     """Return a VM's snapshots, each parent before its children."""
     answer = prl.read_json(PRLCTL, "snapshot-list", uuid, "-j", expect=dict)
     found = {bare_uuid(key): value for key, value in answer.items() if bare_uuid(key) and isinstance(value, dict)}
+    if len(found) != len(answer):
+        raise _unclear_snapshots(uuid)
     children: dict[str, list[str]] = {}
     for identity, values in found.items():
         parent = bare_uuid(str(values.get("parent", "")))
@@ -589,4 +785,13 @@ def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
             add(identity, depth + 1)
 
     add("", 0)
+    if len(ordered) != len(found):  # some are each other's parents
+        raise _unclear_snapshots(uuid)
     return ordered
+
+
+def _unclear_snapshots(uuid: str) -> TaskError:
+    return TaskError(
+        f"Parallels returned a list of snapshots of the virtual machine {uuid} that cannot be understood. Run `prlctl "
+        f"snapshot-list {uuid} --json` on the Mac to see it."
+    )

@@ -69,6 +69,13 @@ KNOBS: dict[str, Knob] = {
             "no_snapshots_json", "choice", "nothing", "what `snapshot-list -j` prints for none", ("nothing", "braces")
         ),
         Knob(
+            "license",
+            "choice",
+            "active",
+            "status of the license (`graced`: expired, but it works until 2026-12-15; `valid`: none is loaded)",
+            ("active", "graced", "valid", "expired", "invalid"),
+        ),
+        Knob(
             "json_noise",
             "choice",
             "off",

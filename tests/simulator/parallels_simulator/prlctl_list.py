@@ -99,12 +99,20 @@ def _choose(session: Session, state: dict[str, Any], parsed: Parsed) -> list[tup
         return [(vm, vm.look()) for vm in (session.require(state, word) for word in parsed.words)]
     if nothing:
         return []
-    looks = [(vm, vm.look()) for vm in all_vms(session.mac, state)]
+    wanted = "template" in parsed.flags
+    looks = [(vm, vm.look()) for vm in all_vms(session.mac, state) if _is_template(vm) is wanted]
     if "all" in parsed.flags:
         return looks
     if "stopped" in parsed.flags:
         return [(vm, shown) for vm, shown in looks if shown == "stopped"]
     return [(vm, shown) for vm, shown in looks if shown == "running"]
+
+
+def _is_template(vm: Vm) -> bool:
+    try:
+        return vm.config().template
+    except ValueError:  # it is invalid
+        return False
 
 
 def _columns(session: Session, parsed: Parsed) -> list[str]:

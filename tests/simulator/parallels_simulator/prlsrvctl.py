@@ -51,11 +51,11 @@ def run(mac: Mac, console: Console, argv: list) -> int:
 
 def _license(mac: Mac) -> dict[str, Any]:
     return {
-        "status": "ACTIVE",
+        "status": mac.knob("license").upper(),
         "serial": SERIAL,
         "expiration": "2099-12-31 23:59:59",
         "main_period_ends_at": "2099-12-31 23:59:59",
-        "grace_period_ends_at": "2099-12-31 23:59:59",
+        "grace_period_ends_at": f"{'2026-12-15' if mac.knob('license') == 'graced' else '2099-12-31'} 23:59:59",
         "cpu_total": 4 if mac.read()["edition"] == "standard" else 32,
         "max_memory": 8192 if mac.read()["edition"] == "standard" else 131072,
         "edition": mac.read()["edition"],

@@ -437,3 +437,13 @@ def test_long_arguments_can_be_made_to_work(mac: SimulatedMac) -> None:
 
 # Both need a process that can be killed: test_processes.py has their tests.
 turns("killed_clone_registered", "job_survives_client")
+
+
+@turns("license")
+def test_license(fresh: SimulatedMac) -> None:
+    def license_now() -> dict[str, Any]:
+        return json.loads(fresh.run("prlsrvctl", "info", "--license", "--json").out)
+
+    assert license_now()["status"] == "ACTIVE"
+    fresh.knob("license=graced")
+    assert (license_now()["status"], license_now()["grace_period_ends_at"][:10]) == ("GRACED", "2026-12-15")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -307,3 +308,15 @@ def test_real_trouble_with_the_disk_is_told_in_words(mac: SimulatedMac, monkeypa
     result = mac.prlctl("clone", "a", "--name", "b")
     assert result.rc == 255
     assert result.err.startswith("Failed to clone the VM: Not enough free space")
+
+
+def test_templates_are_listed_apart(mac: SimulatedMac) -> None:
+    mac.vm("a")
+    mac.vm("b")
+    mac.ok("set", "b", "--template", "on")
+
+    def names(*options: str) -> list[str]:
+        return [row["name"] for row in json.loads(mac.ok("list", "-a", "-j", *options))]
+
+    assert (names(), names("-t")) == (["a"], ["b"])
+    assert json.loads(mac.ok("list", "-i", "-j", "b"))[0]["Template"] == "yes"

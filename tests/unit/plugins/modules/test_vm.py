@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import Any, Callable
 
@@ -184,3 +185,81 @@ def test_a_clone_and_a_registration_exclude_each_other(run: Callable[..., Any]) 
     end = run(name="x", clone_of="y", path="/x.pvm")
     assert end.failed
     assert "mutually exclusive" in end.result["msg"]
+
+
+SNAPSHOT = {"{64d481bb-ce04-45b1-8328-49e4e4c43ddf}": {"name": "Snapshot for linked clone", "parent": ""}}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("force", [True, False])
+def test_linked_clones_are_not_lost_with_a_removed_vm(
+    module_mac: Any, run: Callable[..., Any], check: bool, ours: bool, force: bool
+) -> None:
+    home = module_mac.folder / "x.pvm"
+    facts = module_mac.bundle(home)
+    linked = module_mac.bundle(module_mac.folder / "l.pvm", config=f"<LinkedVmUuid>{{{UUID}}}</LinkedVmUuid>")
+    source = "11111111-2222-3333-4444-555555555555"
+    if ours:
+        with Claim.take(str(home)) as claim:
+            claim.write(operation="clone", source=source, clone=UUID)
+
+    def look_at(all_again: bool) -> None:
+        if ours:
+            module_mac.list((UUID, "x", "stopped"), (CLONE, "L", "stopped"))
+        if all_again:
+            module_mac.list((UUID, "x", "stopped"), (CLONE, "L", "stopped")).look(UUID, SNAPSHOT, Name="x", **facts)
+
+    look_at(True)
+    if ours and not check:
+        module_mac.list((UUID, "x", "stopped"), (CLONE, "L", "stopped")).look(UUID, SNAPSHOT, Name="x", **facts)
+    module_mac.list((UUID, "x", "stopped"))
+    if not force:
+        module_mac.list((UUID, "x", "stopped"), (CLONE, "L", "stopped"))
+        module_mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[module_mac.info(**linked)])
+    elif not check:
+        module_mac.expect("prlctl", "delete", UUID, then=lambda: shutil.rmtree(home))
+        module_mac.list((CLONE, "L", "stopped"))
+    options = {"clone_of": source, "dest": str(module_mac.folder)} if ours else {}
+    end = run(name="x", state="absent", force=force, _ansible_check_mode=check, **options)
+    assert end.failed is not force
+    assert home.exists() is (check or not force)
+    if force:
+        assert end.result["vm"]["bytes_on_disk"] > 0  # as it was before
+        return
+    assert end.result["msg"].startswith("Linked clones depend on snapshots of 'x' and would be lost with them: 'L'.")
+    assert end.result["linked_clones"] == [CLONE]
+
+
+@pytest.mark.parametrize("state", ["absent", "present"])
+def test_a_template_is_named_as_what_it_is(module_mac: Any, run: Callable[..., Any], state: str) -> None:
+    path = module_mac.folder / "x.pvm"
+    facts = {**module_mac.bundle(path), "Name": "x", "Template": "yes"}
+    options = {} if state == "absent" else {"path": str(path)}
+    templates = [{"uuid": UUID, "name": "x", "status": "stopped"}]
+    for _look in range(1 if state == "absent" else 2):
+        module_mac.list((CLONE, "z", "stopped"))
+        module_mac.expect("prlctl", "list", "-a", "-t", "-j", out=templates)
+    if options:
+        module_mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[module_mac.info()])
+        module_mac.expect("prlctl", "list", "-i", "-j", UUID, out=[module_mac.info(**facts)])
+    module_mac.look(UUID, **facts)
+    end = run(name="x", state=state, **options)
+    assert end.failed
+    assert re.match(
+        r"'x' \(.*x.pvm\) is a template, so it was not (removed|registered)\. Convert it", end.result["msg"]
+    )
+    assert path.exists()
+
+
+def test_a_template_is_not_cloned(module_mac: Any, run: Callable[..., Any]) -> None:
+    facts = {**module_mac.bundle(module_mac.folder / "x.pvm"), "Name": "x", "Template": "yes"}
+    templates = [{"uuid": UUID, "name": "x", "status": "stopped"}]
+    for _name in range(2):
+        module_mac.list((CLONE, "z", "stopped"))
+        module_mac.expect("prlctl", "list", "-a", "-t", "-j", out=templates)
+        if not _name:
+            module_mac.look(UUID, **facts)
+    end = run(name="y", clone_of="x", dest=str(module_mac.folder), _ansible_check_mode=True)
+    assert end.result["msg"].startswith("'x' (")
+    assert "is a template, so it was not cloned. Convert it to a virtual machine first" in end.result["msg"]

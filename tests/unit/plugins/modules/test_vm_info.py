@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any, Callable
+from xml.etree import ElementTree
 
 import pytest
 import yaml
+from ansible.module_utils import basic
 from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
+from ansible_collections.macops.parallels.plugins.module_utils._parallels import vm as vm_room
 from ansible_collections.macops.parallels.plugins.modules import vm_info
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -79,3 +83,93 @@ def test_a_service_that_does_not_answer_is_a_sentence(module_mac: Any, run_modul
     assert end.result["msg"].startswith("Parallels returned no readable answer: ?")
     assert end.result["cmd"] == [str(module_mac.executable), "list", "-a", "-j"]
     assert "exception" not in end.result
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: said.append(text))
+    return said
+
+
+GONE = "Failed to get VM config: The share of the virtual machine is gone."
+UNKNOWN_FACTS = ("encrypted", "linked_clone", "bytes_on_disk", "snapshots")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_vm_that_parallels_does_not_describe_does_not_hide_the_others(
+    module_mac: Any, run_module_main: Callable[..., Any], warnings: list[str], named: bool
+) -> None:
+    vms = [(UUID, "one", "stopped")] if named else [(UUID, "one", "stopped"), (OTHER, "two", "stopped")]
+    module_mac.list(*vms)
+    for _try in range(3):
+        module_mac.expect("prlctl", "list", "-i", "-j", UUID, rc=255, err=GONE)
+    module_mac.list(*vms)
+    if not named:
+        module_mac.look(OTHER, **module_mac.bundle(module_mac.folder / "two.pvm"))
+    end = run_module_main(vm_info.main, executable=str(module_mac.executable), **({"name": "one"} if named else {}))
+    assert not end.failed
+    assert [vm["uuid"] for vm in end.result["vms"]] == ([UUID] if named else [UUID, OTHER])
+    one = end.result["vms"][0]
+    assert (one["name"], one["state"], one["home"]) == ("one", "stopped", "")
+    assert [one[key] for key in (*UNKNOWN_FACTS, "packed", "template", "generalized")] == [None] * 7
+    assert list(one) == list(yaml.safe_load(vm_info.RETURN)["vms"]["contains"])
+    (warning,) = warnings
+    assert warning.startswith("'one': Parallels refused to answer: ")
+    assert "The share of the virtual machine is gone." in warning
+    if not named:
+        assert end.result["vms"][1]["bytes_on_disk"] > 0
+        assert end.result["vms"][1]["linked_clone"] is False
+
+
+def test_a_vm_on_a_disk_that_is_not_mounted(
+    module_mac: Any, run_module_main: Callable[..., Any], warnings: list[str]
+) -> None:
+    module_mac.list((UUID, "one", "invalid"))
+    facts = module_mac.info(State="invalid", Home="/Volumes/No Such Disk/one.pvm/", Security={})
+    module_mac.expect("prlctl", "list", "-i", "-j", UUID, out=[facts])
+    for _try in range(3):
+        module_mac.expect("prlctl", "snapshot-list", UUID, "-j", rc=255, err=GONE)
+    end = run_module_main(vm_info.main, executable=str(module_mac.executable))
+    (vm,) = end.result["vms"]
+    assert [vm[key] for key in UNKNOWN_FACTS] == [None] * 4
+    assert "the disk /Volumes/No Such Disk is not mounted. Connect it." in warnings[0]
+    assert len(warnings) == 1
+
+
+def test_a_bundle_without_access(
+    module_mac: Any, run_module_main: Callable[..., Any], warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = module_mac.folder / "one.pvm"
+    module_mac.list((UUID, "one", "stopped")).look(UUID, Name="one", **module_mac.bundle(home))
+
+    def denied(path: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(ElementTree, "parse", denied)
+    monkeypatch.setattr(vm_room, "bytes_on_disk", denied)
+    end = run_module_main(vm_info.main, name="one", executable=str(module_mac.executable))
+    (vm,) = end.result["vms"]
+    assert [vm[key] for key in UNKNOWN_FACTS] == [False, None, None, []]
+    (warning,) = warnings
+    assert warning.startswith(f"'one': {home}/config.pvs cannot be read: Permission denied. ")
+    assert "Full Disk Access for sshd-keygen-wrapper" in warning
+
+
+def test_templates_are_listed(module_mac: Any, run_module_main: Callable[..., Any]) -> None:
+    module_mac.list((UUID, "one", "stopped"))
+    rows = [{"uuid": UUID, "name": "one", "status": "stopped"}, {"uuid": OTHER, "name": "two", "status": "stopped"}]
+    module_mac.expect("prlctl", "list", "-a", "-t", "-j", out=rows)
+    module_mac.look(UUID).look(OTHER, Template="yes")
+    end = run_module_main(vm_info.main, executable=str(module_mac.executable))
+    assert [vm["template"] for vm in end.result["vms"]] == [False, True]
+
+
+@pytest.mark.parametrize("row", [{"name": "two"}, {"uuid": "no", "name": "two"}, "two", None])
+def test_an_entry_that_is_not_understood_is_not_left_out(
+    module_mac: Any, run_module_main: Callable[..., Any], row: Any
+) -> None:
+    module_mac.expect("prlctl", "list", "-a", "-j", out=[{"uuid": UUID, "name": "one", "status": "stopped"}, row])
+    end = run_module_main(vm_info.main, name="two", executable=str(module_mac.executable))
+    assert end.failed
+    assert "with an entry that has no UUID" in end.result["msg"]

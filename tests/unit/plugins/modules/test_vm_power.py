@@ -65,3 +65,18 @@ def test_a_suspended_vm_is_an_error(module_mac: Any, run: Callable[..., Any]) ->
     end = run(state="stopped")
     assert end.failed
     assert "not discarded by default" in end.result["msg"]
+
+
+@pytest.mark.parametrize("part", ["info", "snapshots"])
+def test_a_vm_that_can_be_read_only_partly_is_stopped(module_mac: Any, run: Callable[..., Any], part: str) -> None:
+    module_mac.list((UUID, "x", "running"))
+    if part == "snapshots":
+        module_mac.expect("prlctl", "list", "-i", "-j", UUID, out=[module_mac.info(State="running")])
+    for _try in range(3):
+        args = ["list", "-i", "-j", UUID] if part == "info" else ["snapshot-list", UUID, "-j"]
+        module_mac.expect("prlctl", *args, rc=255, err="Failed: The share is gone.")
+    for _look in range(2 if part == "info" else 1):
+        module_mac.list((UUID, "x", "running"))
+    module_mac.expect("prlctl", "stop", UUID, "--noforce").list((UUID, "x", "stopped"))
+    end = run(state="stopped")
+    assert (end.failed, end.result["method"]) == (False, "stop")

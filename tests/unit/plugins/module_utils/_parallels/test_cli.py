@@ -78,10 +78,56 @@ JOB = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed."
         pytest.param('[{"a": 1}]\nDone [100]', list, [{"a": 1}], id="text behind"),
         pytest.param("Segmentation fault", list, None, id="garbage"),
         pytest.param('[{"a": 1', list, None, id="cut off"),
+        pytest.param('{"a": {"b": 1}', dict, None, id="cut off behind a part that is whole"),
+        pytest.param('{"a": [{"b": 1}], "c": "x', list, None, id="cut off within a text"),
+        pytest.param('"c": 1, "a": {"b": 1}}', dict, None, id="beginning cut off"),
+        pytest.param(': {"b": 1}', dict, None, id="both ends cut off"),
+        pytest.param('[{"a": 1}]', dict, None, id="a list instead of an object"),
+        pytest.param('{"a": [{"b": 1}]}', list, None, id="an object instead of a list"),
+        pytest.param('{"a": 1}\n{"b": 2}', dict, None, id="two answers"),
+        pytest.param('[]\n[{"a": 1}]', list, None, id="an empty answer and another"),
+        pytest.param('[{"a": 1}]\n[]', list, None, id="an answer and an empty one"),
+        pytest.param('\ufeff{"a": 1}', dict, {"a": 1}, id="byte order mark"),
+        pytest.param('{"a": 1}\x00\x00', dict, {"a": 1}, id="NUL behind"),
+        pytest.param("\x00", dict, None, id="only NUL"),
+        pytest.param("\ufeff", list, None, id="only a byte order mark"),
+        pytest.param('\x1b[0m[{"a": 1}]\x1b[0m', list, [{"a": 1}], id="colors"),
+        pytest.param('VM "x" is busy.\n[{"a": 1}]\nThe VM "x" is ready.', list, [{"a": 1}], id="names in messages"),
+        pytest.param('{"a": ["x"], "b": [\\"y\\"]}', dict, {"a": ["x"], "b": ["y"]}, id="escaped quotes outside"),
+        pytest.param('{"a": "\\"y\\"", "b": [\\"]\\"]}', dict, {"a": '"y"', "b": ["]"]}, id="both kinds of quotes"),
+        pytest.param('{"a": "\\\\S", "b": "\\S"}', dict, {"a": "\\S", "b": "\\S"}, id="a good and a bad escape"),
+        pytest.param(
+            '[{\n\t"a": "the "b", {"c"}",\n\t"d": "\\"e\\" "f""\n}]',
+            list,
+            [{"a": 'the "b", {"c"}', "d": '"e" "f"'}],
+            id="raw quotes, a member a line",
+        ),
+        pytest.param('[{"a": "the "b", c", "d": "yes", "e": [{"f": 1}]}]', list, None, id="raw quotes in one line"),
+        pytest.param('{\n"a": "the "b"", "c": "d"\n}', dict, None, id="raw quotes, two members a line"),
+        pytest.param('{"a": "x"}", "b": "yes"}', dict, None, id="a raw quote that seems to end the answer"),
+        pytest.param("[" * 100_000, list, None, id="deep"),
     ],
 )
 def test_json_is_read_through_noise(text: str, expect: type, answer: Any) -> None:
     assert parse_json(text, expect) == answer
+
+
+def test_no_part_of_an_answer_is_an_answer(fixture_text: Callable[[str], str]) -> None:
+    text = fixture_text("snapshot_list.json").strip()
+    assert parse_json(text, dict)
+    for end in range(1, len(text)):
+        assert parse_json(text[:end], dict) is None
+        assert parse_json(text[end:], dict) is None
+
+
+@pytest.mark.parametrize("said", [BUSY, "objc[7]: a warning\nFailed to get the list of snapshots: PRL_ERR"])
+def test_no_output_with_an_error_is_not_an_empty_answer(mac: Any, said: str) -> None:
+    mac.expect("prlctl", "list", err="objc[7]: Class X is implemented twice.")
+    assert mac.prl.read_json(PRLCTL, "list") == []
+    for _try in range(3):
+        mac.expect("prlctl", "list", err=said)
+    with pytest.raises(TaskError, match=r"returned no readable answer: .*Failed to "):
+        mac.prl.read_json(PRLCTL, "list")
 
 
 def test_progress_is_not_shown() -> None:

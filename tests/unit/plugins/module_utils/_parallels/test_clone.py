@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -435,6 +436,27 @@ def test_a_ruined_clone_is_made_again(stage: Stage, image: Optional[bytes]) -> N
     vm, changed = stage.run()
     assert (vm.state, changed) == ("stopped", True)
     assert not ruin.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
+def test_a_clone_whose_files_cannot_be_seen_is_not_ruined(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.clone_state = "invalid"
+    stage.first_look()
+    real, config = os.stat, str(stage.target / "config.pvs")
+
+    def stat(path: Any, *args: Any, **options: Any) -> Any:
+        if str(path) == config:
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(TaskError, match=r"config.pvs cannot be read: .*Then run again"):
+        stage.run()
+    assert stage.target.is_dir()
 
 
 def test_an_invalid_clone_whose_files_are_there_is_left_alone(stage: Stage) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Optional
 
@@ -461,7 +462,13 @@ def test_of_a_vm_that_is_not_stopped_the_notes_prove_nothing(scene: Scene, state
 def test_notes_that_cannot_be_read_tell_nothing(scene: Scene) -> None:
     Path(claim_path(str(scene.home))).write_text("{", encoding="utf-8")
     scene.look("stopped")
-    assert scene.noted_now() == Noted(None, generalizing=False)
+    assert scene.noted_now() == Noted(None, generalizing=None)
+
+
+def test_of_a_vm_on_a_disk_that_is_not_there_nothing_is_known(scene: Scene) -> None:
+    scene.look("stopped")
+    shutil.rmtree(scene.home)
+    assert scene.noted_now() == Noted(None, generalizing=None)
 
 
 @pytest.mark.parametrize("state", ["suspended", "paused"])

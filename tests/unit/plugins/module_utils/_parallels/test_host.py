@@ -37,6 +37,7 @@ def test_what_there_is_to_know(mac: Any, fixture_text: Callable[[str], str], tmp
         "build": "55742",
         "edition": "enterprise",
         "license_state": "valid",
+        "license_grace_period_ends_at": "",
         "vm_home": "/Users/u/Parallels",
         "architecture": platform.machine(),
         "programs": {name: str(mac.executable.with_name(name)) for name in ("prlctl", "prlsrvctl", "prl_disk_tool")},
@@ -51,12 +52,28 @@ def test_what_there_is_to_know(mac: Any, fixture_text: Callable[[str], str], tmp
         ({"License": {"state": "valid"}}, {"edition": "pro", "status": "EXPIRED"}, "pro", "expired"),
         ({}, {"edition": "any"}, "unknown", "unknown"),
         ({"License": "none"}, {"edition": "standard", "status": "ACTIVE"}, "standard", "valid"),
+        ({"License": {"state": "ACTIVE"}}, {}, "unknown", "valid"),
+        ({"License": {"state": "valid"}}, {"edition": "pro", "status": "VALID"}, "pro", "not_loaded"),
+        ({"License": {"state": "valid"}}, {"edition": "pro", "status": "Invalid"}, "pro", "invalid"),
+        ({"License": {"state": ""}}, {"edition": "pro", "status": None}, "pro", "unknown"),
+        ({"License": ["valid"]}, {"edition": 7}, "unknown", "unknown"),
     ],
 )
 def test_edition_and_licence(mac: Any, server: Any, license_facts: Any, edition: str, state: str) -> None:
     answers(mac, {"Version": "Desktop 26.4.1-57516", **server}, license_facts)
     facts = read_mac(mac.prl)
     assert (facts["edition"], facts["license_state"]) == (edition, state)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"), [("2026-12-15 00:00:00", "2026-12-15 00:00:00"), (None, "at an unknown time")]
+)
+def test_a_license_in_its_grace_period(mac: Any, end: Any, told: str) -> None:
+    answers(mac, {"Version": "Desktop 26.4.1-57516"}, {**LICENSE, "status": "GRACED", "grace_period_ends_at": end})
+    facts = read_mac(mac.prl)
+    assert (facts["license_state"], facts["license_grace_period_ends_at"]) == ("graced", end or "")
+    (notice,) = mac.notices
+    assert f"until its grace period ends: {told} (grace_period_ends_at). Renew it before." in notice
 
 
 def test_a_licence_that_is_not_told_is_unknown(mac: Any) -> None:

@@ -191,10 +191,73 @@ def test_what_is_allowed_is_packed(stage: Stage) -> None:
     stage.facts = {"Security": {"Encrypted": "yes"}}
     vm = stage.vm()
     stage.under_the_claim()
+    stage.list()  # whether linked clones depend on it
     stage.run("pack", then=stage.packed)
     stage.is_home(stage.image)
     stage.look()
     assert pack(stage.mac.prl, vm, PackOrder(allow_snapshots=True, allow_encrypted=True), dry=False)
+
+
+@pytest.mark.parametrize("security", [{}, {"Encrypted": ""}, {"Encrypted": "Yes?"}, "none", None])
+def test_a_vm_that_may_be_encrypted_is_not_packed(stage: Stage, security: Any) -> None:
+    stage.facts = {"Security": security}
+    with pytest.raises(TaskError, match=r"does not report whether it is encrypted\. Check it in Control Center"):
+        packing(stage, dry=True)
+    assert packing(stage, dry=True, allow_encrypted=True)
+
+
+def test_a_vm_that_may_be_a_linked_clone_is_not_packed(stage: Stage) -> None:
+    (stage.bundle / "config.pvs").write_text("<cut off")
+    with pytest.raises(TaskError, match=r"it is not known whether it is a linked clone\. .*config.pvs is not complete"):
+        packing(stage, dry=True)
+
+
+@pytest.mark.parametrize(
+    "work", [lambda *args: pack(*args, PackOrder(), dry=True), lambda *args: unpack(*args, 9, dry=True)]
+)
+def test_a_vm_whose_place_is_not_known_is_neither_packed_nor_unpacked(stage: Stage, work: Any) -> None:
+    stage.facts = {"Home": "", "Home path": ""}
+    with pytest.raises(
+        TaskError, match=r"'win 11' cannot be (un)?packed: Parallels does not report where its files are"
+    ):
+        work(stage.mac.prl, stage.vm())
+
+
+def test_a_template_is_not_packed(stage: Stage) -> None:
+    stage.facts = {"Template": "yes"}
+    with pytest.raises(TaskError, match=r"is a template, so it was not packed\. Convert it .*--template off"):
+        packing(stage, dry=True)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("readable", [True, False])
+def test_linked_clones_are_not_lost_with_a_packed_vm(stage: Stage, dry: bool, force: bool, readable: bool) -> None:
+    clone = stage.mac.bundle(stage.folder / "clone.pvm", config=f"<LinkedVmUuid>{{{UUID}}}</LinkedVmUuid>")
+    if not readable:
+        shutil.rmtree(stage.folder / "clone.pvm")
+    stage.snapshots = SNAPSHOT
+    vm = stage.vm()
+    if not dry:
+        stage.under_the_claim()
+    order = PackOrder(allow_snapshots=True, force=force)
+    if force:
+        if not dry:
+            stage.run("pack", then=stage.packed)
+            stage.is_home(stage.image)
+            stage.look()
+        assert pack(stage.mac.prl, vm, order, dry=dry)
+        return
+    stage.mac.list((UUID, "win 11", "stopped"), (OTHER, "The clone", "stopped"))
+    stage.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[stage.mac.info(**clone)])
+    words = (
+        r"would be lost with them: 'The clone'" if readable else r"'The clone': .*clone.pvm/config.pvs does not exist"
+    )
+    with pytest.raises(TaskError, match=words) as caught:
+        pack(stage.mac.prl, vm, order, dry=dry)
+    assert caught.value.details == {"linked_clones" if readable else "unreadable": [OTHER]}
+    assert stage.bundle.is_dir()
+    assert not stage.image.exists()
 
 
 @pytest.mark.parametrize("dry", [True, False])
@@ -329,6 +392,7 @@ def test_packing_tells_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pack_module, "watched", functools.partial(watched, every=0.01))
     reports: list[tuple[int, Optional[int]]] = []
     vm = stage.vm()
+    vm.measure()
     temporary = stage.folder / "win 11.pvmp.tmp"
 
     def wait_for(count: int) -> None:

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import space
@@ -155,6 +158,138 @@ def test_a_snapshot_on_which_a_linked_clone_stands_is_kept(
         assert caught.value.details["linked_clones"] == [OTHER]
     else:
         refuse_needed(mac.prl, vm, chosen(vm, "base", False))
+
+
+CONFIG = f"<LinkedVmUuid>{{{UUID}}}</LinkedVmUuid>"
+
+
+def damage(bundle: Path, kind: str) -> None:
+    config = bundle / "config.pvs"
+    if kind == "cut off":
+        config.write_text(config.read_text()[:-30])
+    elif kind == "no file":
+        config.unlink()
+    elif kind == "no disk":
+        shutil.rmtree(bundle)
+    elif kind == "archived":
+        shutil.rmtree(bundle)
+        bundle.with_suffix(".pvmz").write_bytes(b"PK")
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("cut off", "config.pvs is not complete"),
+        ("no file", "config.pvs does not exist. Connect the disk"),
+        ("no disk", "clone.pvm/config.pvs does not exist. Connect the disk"),
+        ("archived", "clone.pvmz/config.pvs does not exist"),
+    ],
+)
+def test_a_vm_that_cannot_be_read_may_be_a_linked_clone(mac: Any, tmp_path: Path, kind: str, why: str) -> None:
+    bundle = tmp_path / "clone.pvm"
+    facts = mac.bundle(bundle, config=CONFIG)
+    damage(bundle, kind)
+    if kind == "archived":
+        facts["Home"] = str(bundle.with_suffix(".pvmz"))
+    vm = a_vm(mac, 1)
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "invalid"))
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**facts)])
+    with pytest.raises(TaskError, match=rf"It is not known whether linked clones.*'The clone': .*{why}") as caught:
+        refuse_needed(mac.prl, vm, vm.snapshots)
+    assert caught.value.details == {"unreadable": [OTHER]}
+    assert "or accept the loss of linked clones with force: true" in caught.value.message
+
+
+def test_a_vm_in_a_folder_without_access_may_be_a_linked_clone(
+    mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = mac.bundle(tmp_path / "clone.pvm", config=CONFIG)
+
+    def denied(path: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    vm = a_vm(mac, 1)
+    monkeypatch.setattr(ElementTree, "parse", denied)
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**facts)])
+    with pytest.raises(
+        TaskError, match=r"'The clone': .*config.pvs cannot be read: Permission denied.*Full Disk Access"
+    ):
+        refuse_needed(mac.prl, vm)
+
+
+@pytest.mark.parametrize("home", ["", None])
+def test_a_vm_whose_place_is_not_known_may_be_a_linked_clone(mac: Any, home: Any) -> None:
+    vm = a_vm(mac, 1)
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**{"Home": home, "Home path": home})])
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    with pytest.raises(TaskError, match=r"'The clone': Parallels does not report where its files are"):
+        refuse_needed(mac.prl, vm)
+
+
+def test_a_vm_that_parallels_does_not_describe_may_be_a_linked_clone(mac: Any) -> None:
+    vm = a_vm(mac, 1)
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    for _try in range(3):
+        mac.expect("prlctl", "list", "-i", "-j", OTHER, rc=255, err="Failed to get VM config: The share is gone.")
+    mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
+    with pytest.raises(TaskError, match=r"'The clone': Parallels refused to answer: .*The share is gone"):
+        refuse_needed(mac.prl, vm)
+
+
+def test_a_template_may_be_a_linked_clone(mac: Any, tmp_path: Path) -> None:
+    facts = mac.bundle(tmp_path / "clone.pvm", config=CONFIG)
+    vm = a_vm(mac, 1)
+    mac.list((UUID, "x", "stopped"))
+    rows = [{"uuid": OTHER, "name": "The clone", "status": "stopped"}]
+    mac.expect("prlctl", "list", "-a", "-t", "-j", out=rows)
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**facts)])
+    with pytest.raises(TaskError, match=r"would be lost with them: 'The clone'"):
+        refuse_needed(mac.prl, vm)
+
+
+def test_packed_vms_depend_on_no_other(mac: Any, tmp_path: Path) -> None:
+    vm = a_vm(mac, 1)
+    mac.list((UUID, "x", "stopped"), (OTHER, "an image", "stopped"))
+    mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**mac.home(tmp_path / "image.pvmp"))])
+    refuse_needed(mac.prl, vm)
+
+
+def test_a_vm_without_snapshots_has_no_linked_clones(mac: Any) -> None:
+    refuse_needed(mac.prl, a_vm(mac))
+
+
+def test_snapshots_that_cannot_be_listed_are_not_none(mac: Any) -> None:
+    mac.list((UUID, "x", "stopped")).expect("prlctl", "list", "-i", "-j", UUID, out=[mac.info(Home="/p/x.pvmp")])
+    for _try in range(3):
+        mac.expect("prlctl", "snapshot-list", UUID, "-j", rc=255, err="Failed")
+    vm = get_vm(mac.prl, "x")
+    for ask in (lambda: chosen(vm, None, False), lambda: find_snapshots(vm, "base")):
+        with pytest.raises(TaskError, match=r"cannot list the snapshots of '.*': it is packed\. Unpack it first"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({"error": "busy"}, id="not a snapshot"),
+        pytest.param({f"{{{identity(1)}}}": None}, id="no facts"),
+        pytest.param({f"{{{identity(1)}}}": {"parent": f"{{{identity(1)}}}"}}, id="its own parent"),
+        pytest.param(
+            {
+                f"{{{identity(1)}}}": {"parent": f"{{{identity(2)}}}"},
+                f"{{{identity(2)}}}": {"parent": f"{{{identity(1)}}}"},
+                f"{{{identity(3)}}}": {"parent": ""},
+            },
+            id="each other's parents",
+        ),
+    ],
+)
+def test_a_list_of_snapshots_that_is_not_understood_is_an_error(mac: Any, answer: Any) -> None:
+    mac.list((UUID, "x", "stopped")).look(UUID, answer).list((UUID, "x", "stopped"))
+    with pytest.raises(TaskError, match=r"a list of snapshots of the virtual machine .* cannot be understood"):
+        get_vm(mac.prl, "x")
 
 
 TOP = 9

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
@@ -53,10 +53,11 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
         "home": "/Users/u/Parallels/Maui_DevBox.pvm",
         "packed": False,
         "encrypted": False,
+        "template": False,
         "tools": {"state": "possibly_installed", "version": "20.0.0-55397"},
-        "linked_clone": False,
+        "linked_clone": None,  # its bundle is not there
         "secure_boot_key": "unknown",
-        "bytes_on_disk": 0,
+        "bytes_on_disk": None,
         "description": "",
         "cpus": 4,
         "memory": 8192,
@@ -70,7 +71,7 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
                 "path": "/Users/u/Parallels/Maui_DevBox.pvm/harddisk1.hdd",
                 "format": "expanding",
                 "size": 131072 * 1024 * 1024,
-                "bytes_on_disk": 0,
+                "bytes_on_disk": None,
             }
         ],
         "snapshots": [],
@@ -89,11 +90,13 @@ def test_a_packed_vm_of_an_old_parallels(mac: Any, fixture_text: Callable[[str],
     assert [(disk.path, disk.size) for disk in vm.disks] == [("", 262144 * 1024 * 1024)]
 
 
-def test_a_packed_vm_whose_snapshots_cannot_be_listed_has_none(mac: Any) -> None:
+def test_the_snapshots_of_a_packed_vm_that_cannot_be_listed_are_unknown(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).expect("prlctl", "list", "-i", "-j", UUID, out=[mac.info(Home="/p/x.pvmp")])
     for _try in range(3):
         mac.expect("prlctl", "snapshot-list", UUID, "-j", rc=255, err="Failed")
-    assert get_vm(mac.prl, "x").snapshots == []
+    vm = get_vm(mac.prl, "x")
+    assert vm.snapshots is None
+    assert vm.linked_clone is None
 
 
 def test_a_vm_whose_snapshots_cannot_be_listed_is_an_error(mac: Any) -> None:
@@ -111,6 +114,29 @@ def test_the_key_packed_tells_as_well(mac: Any, packed: str) -> None:
     vm = get_vm(mac.prl, "x")
     assert vm.packed is (packed == "yes")
     assert vm.encrypted
+
+
+@pytest.mark.parametrize(("packed", "told"), [("yes", True), ("no", False), ("", None), (None, None)])
+def test_without_a_home_only_parallels_knows_whether_it_is_packed(mac: Any, packed: Any, told: Optional[bool]) -> None:
+    facts = {"Home": None, "Home path": "", "Security": {"Packed": packed, "Encrypted": "no"}}
+    mac.list((UUID, "x", "invalid")).look(UUID, **facts)
+    assert get_vm(mac.prl, "x").packed is told
+
+
+@pytest.mark.parametrize(("state", "disks"), [("invalid", None), ("stopped", [])])
+def test_an_invalid_vm_without_disks_may_have_some(mac: Any, state: str, disks: Any) -> None:
+    mac.list((UUID, "x", state)).look(UUID, State=state, Hardware={"cpu": {"cpus": 2}})
+    assert get_vm(mac.prl, "x").result()["disks"] == disks
+
+
+@pytest.mark.parametrize("hardware", [None, "none", []])
+def test_without_facts_about_hardware_no_disks_are_not_known(mac: Any, hardware: Any) -> None:
+    mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x")
+    vm = get_vm(mac.prl, "x", partly=True)
+    assert [vm.result()[key] for key in ("disks", "cpus", "memory")] == [None, None, None]
+    mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware, Name="x").list((UUID, "x", "stopped"))
+    with pytest.raises(TaskError, match=r"does not report the hardware and disks of 'x'\. Check it in Control Center"):
+        get_vm(mac.prl, "x")
 
 
 def test_the_home_is_taken_from_home_path_when_that_is_all_there_is(mac: Any) -> None:
@@ -249,10 +275,32 @@ def test_the_bundle_tells_a_linked_clone(mac: Any, tmp_path: Path, config: str, 
     assert get_vm(mac.prl, "x").linked_clone is linked
 
 
-def test_a_broken_configuration_file_is_no_crash(mac: Any, tmp_path: Path) -> None:
-    facts = mac.bundle(tmp_path / "x.pvm", config="<open>")
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        pytest.param(b"<a><open></a>", "is not complete", id="broken"),
+        pytest.param(b"<a><LinkedVmUuid>{de22df32", "is not complete", id="cut off"),
+        pytest.param(b"<a><LinkedVmUuid>de22</LinkedVmUuid></a>", "is not complete", id="not a UUID"),
+        pytest.param(b"", "is not complete", id="empty"),
+        pytest.param(b"\x00" * 100, "is not complete", id="NUL"),
+        pytest.param(b"<?xml version='1.0' encoding='x-unknown'?><a/>", "is not complete", id="encoding"),
+        pytest.param(None, "does not exist. Connect the disk", id="missing"),
+    ],
+)
+def test_a_configuration_file_that_cannot_be_read_does_not_tell_a_linked_clone(
+    mac: Any, tmp_path: Path, config: Optional[bytes], why: str
+) -> None:
+    facts = mac.bundle(tmp_path / "x.pvm")
+    path = tmp_path / "x.pvm" / "config.pvs"
+    if config is None:
+        path.unlink()
+    else:
+        path.write_bytes(config)
     mac.list((UUID, "x", "stopped")).look(UUID, **facts)
-    assert get_vm(mac.prl, "x").linked_clone is False
+    vm = get_vm(mac.prl, "x")
+    assert vm.linked_clone is None
+    assert vm.why_unreadable() == vm.why_unreadable()[:1]
+    assert vm.why_unreadable()[0].startswith(f"{path} {why}")
 
 
 def test_the_linked_clones_of_a_vm_are_found(mac: Any, tmp_path: Path) -> None:
@@ -263,7 +311,9 @@ def test_the_linked_clones_of_a_vm_are_found(mac: Any, tmp_path: Path) -> None:
     vm = get_vm(mac.prl, "x")
     mac.list((UUID, "x", "stopped"), (OTHER, "clone", "stopped"))
     mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**facts)])
-    assert [(entry.name, base) for entry, base in find_linked_clones(mac.prl, vm)] == [("clone", snapshot)]
+    found = find_linked_clones(mac.prl, vm)
+    assert [(entry.name, base) for entry, base in found.clones] == [("clone", snapshot)]
+    assert found.unreadable == []
 
 
 def test_a_captured_snapshot(mac: Any, fixture_text: Callable[[str], str]) -> None:
