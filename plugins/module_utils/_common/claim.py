@@ -20,7 +20,7 @@ import time
 from typing import Any, Callable, Optional
 
 from .errors import TaskError
-from .files import flush_file, flush_folder
+from .files import flush_file, flush_folder, remove_quietly
 
 _SCHEMA = 1
 
@@ -136,7 +136,7 @@ class Claim:
         if self.descriptor < 0:
             return
         if not self.notes and _is_same(self.path, self.descriptor):
-            os.unlink(self.path)
+            remove_quietly(self.path)
         os.close(self.descriptor)
         self.descriptor = -1
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -110,6 +111,23 @@ def remove_path(path: str) -> None:
         os.unlink(path)
 
 
+def remove_quietly(path: str) -> None:
+    """Remove a file of ours while an error is handled, which must not be replaced by that of a failed removal.
+
+    The file may be gone: an interruption may come right after it was renamed.
+    """
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def same_file(one: str, other: str) -> bool:
+    """Return whether two paths lead to the same file or folder, which may be gone at any time."""
+    try:
+        return os.path.samefile(one, other)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def flush_file(descriptor: int) -> None:
     """Return when the bytes of an open file are on the disk itself."""
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS, fsync alone leaves them in the drive's cache
@@ -151,7 +169,7 @@ def atomic_write(path: str, data: bytes, mode: int = 0o644) -> None:
             flush_file(handle.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        remove_quietly(temporary)
         raise
     flush_folder(folder)
 
@@ -185,7 +203,7 @@ def _share_blocks(source: str, target: str, mode: int) -> bool:
             fcntl.ioctl(descriptor, _FICLONE, read.fileno())
             os.fchmod(descriptor, mode)
         except BaseException:
-            os.unlink(target)
+            remove_quietly(target)
             raise
         finally:
             os.close(descriptor)

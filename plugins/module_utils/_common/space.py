@@ -59,8 +59,8 @@ class Need:
 
     def explain(self, error: BaseException) -> None:
         """Add the numbers to the error of a stage that ran out of space."""
-        if ran_out(error):
-            free = free_bytes(self.folder)
+        free = _free_after(error, self.folder)
+        if free is not None:
             add_sentence(
                 error,
                 f"{self.folder} has {in_words(free)} free now, and {self.what[0].lower()}{self.what[1:]} needs "
@@ -87,9 +87,19 @@ def ran_out(error: BaseException) -> bool:
 
 def explain_free(error: BaseException, folder: str) -> None:
     """Add the free space to the error of work that ran out of it; the space that it needs is unknown."""
-    if ran_out(error):
-        free = free_bytes(folder)
+    free = _free_after(error, folder)
+    if free is not None:
         add_sentence(error, f"{folder} has {in_words(free)} free now.", path=folder, free_bytes=free)
+
+
+def _free_after(error: BaseException, folder: str) -> Optional[int]:
+    """Return the free space after work that ran out of it; None for other errors, and where it cannot be read."""
+    if not ran_out(error):
+        return None
+    try:
+        return free_bytes(folder)
+    except OSError:  # the volume may be gone, which must not replace the error that is explained
+        return None
 
 
 def free_where(path: Optional[str]) -> str:
