@@ -253,7 +253,7 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
 def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
     """Remove the incomplete file or folder if the VM is not in it; add to the error what is left."""
     try:
-        if not was_answered(error) and not _is_quiet(prl, work, _CANCEL_TIME):
+        if not was_answered(error, work.verb) and not _is_quiet(prl, work, _CANCEL_TIME):
             add_sentence(
                 error,
                 f"Parallels is still working on it, so {work.target} was left. Run again when it has finished.",
