@@ -164,6 +164,7 @@ vm:
     arch: arm64
     home: /Users/build/Parallels/win11-2026.11.0-arm64.pvm
     packed: false
+    intermediate: false
     encrypted: false
     linked_clone: false
     snapshots: []

@@ -22,6 +22,8 @@ BLOCK = 1024 * 1024
 
 # Parallels' own ending of a packed VM, which is what an image is.
 IMAGE_SUFFIX = ".pvmp"
+# Of a bundle that Parallels is packing or unpacking. One that was interrupted is neither a bundle nor an image.
+INTERMEDIATE_SUFFIX = ".pvmi"
 
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
@@ -101,6 +103,11 @@ def _fingerprint(path: str) -> list[tuple[int, int, int]]:
     for entry in entries:
         found.extend(_fingerprint(os.path.join(path, entry)))
     return found
+
+
+def intermediate_of(path: str) -> str:
+    """Return where Parallels works on a bundle or image while it packs or unpacks it."""
+    return os.path.splitext(path)[0] + INTERMEDIATE_SUFFIX
 
 
 def remove_path(path: str) -> None:

@@ -114,6 +114,11 @@ REMEDIES = (
         passes=True,
     ),
     Remedy(
+        r"intermediate state|has been started but not finished",
+        "Packing or unpacking this virtual machine was interrupted. Finish it with `prlctl unpack VM` (or `prlctl pack "
+        "VM`, if the message says so) on the Mac, or with macops.parallels.image_pack, then run again.",
+    ),
+    Remedy(
         r"Unable to open new session in this virtual machine",
         "The guest system has not started yet, or its Parallels Tools do not respond. Check the virtual machine's "
         "screen. Install or update Parallels Tools in the guest, and make sure that it is not isolated from the Mac "

@@ -25,7 +25,7 @@ from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
 from .disks import bytes_outside, disks_outside
-from .lifecycle import delete, refuse_running, register, unregister
+from .lifecycle import delete, entry_at, refuse_running, register, unregister
 from .source import HeldSource, start_again
 from .vm import (
     BUNDLE_SUFFIX,
@@ -40,11 +40,11 @@ from .vm import (
     bare_uuid,
     find_vm,
     get_vm,
-    home_of,
     is_busy,
     list_entries,
     no_such_vm,
     read_vm,
+    refuse_intermediate,
     same_name,
     uuid_in,
     wait_while_busy,
@@ -88,7 +88,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
         return _foresee(order, target, notes, source, existing), True
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have finished: check again, now that no other run works here.
-        existing = find_vm(prl, order.name)
+        existing = _find_when_packed(prl, order, target)
         if existing is not None:
             _refuse_foreign(order, existing, _notes_about(existing, target, claim), source)
         lost = _lost_files(target, claim.notes) if existing is None else ""
@@ -100,6 +100,15 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
         changed = bool(lost or claim.notes.get("restart_source"))
         _start_source_again(prl, claim, source, order.timeout)
         return existing, changed
+
+
+def _find_when_packed(prl: Prlctl, order: CloneOrder, target: str) -> Optional[Vm]:
+    """Return the VM of that name, after any run that packs or unpacks it has finished."""
+    vm = find_vm(prl, order.name)
+    if vm is None or not vm.intermediate:
+        return vm
+    with Claim.take(_image_of(target), wait=order.timeout, sleep=prl.sleep, clock=prl.clock):
+        return find_vm(prl, order.name)
 
 
 def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
@@ -162,6 +171,8 @@ def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
 
 def _is_ruined(vm: Vm) -> bool:
     """Return whether a VM has no usable files any more, such as after a failed packing."""
+    if vm.intermediate:
+        return True
     if vm.state != INVALID:
         return False
     return not _is_whole(vm.home)
@@ -261,7 +272,8 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
         return
     ruined = existing is not None and not claim.notes.get("removing") and claim.notes.get("clone")
     if ruined:
-        claim.note(clone="")  # from here on it counts as unfinished
+        own_image = _is_own_image(target, claim.notes) or existing.home == _image_of(target)
+        claim.note(removing=True, image=own_image)
     if claim.notes.get("clone") and not claim.notes.get("removing"):
         return  # somebody removed it, with all its files
     if not _is_quiet(prl, target, order.timeout):
@@ -270,7 +282,8 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
     remove_leftovers(prl, target, claim.notes, existing)
     _remove_files(prl, target, claim.notes)
     if ruined:
-        prl.notice(f"The files of the clone '{order.name}' were missing. The clone is made again.")
+        state = "in an intermediate state" if existing.intermediate else "missing"
+        prl.notice(f"The files of the clone '{order.name}' were {state}. The clone is made again.")
     elif seen:
         prl.notice(f"{' and '.join(seen)}: leftovers of an earlier run that was interrupted. They were removed.")
     else:
@@ -317,28 +330,26 @@ def _registered_from(prl: Prlctl, target: str, notes: dict[str, Any]) -> Optiona
     Raises TaskError for one that is not the clone. A name shows nothing: anybody may have given it to another VM.
     """
     places = [target, _image_of(target)] if _is_own_image(target, notes) else [target]
-    strangers = (*notes.get("strangers", ()), notes.get("source"))
     inside = uuid_in(target)
-    for entry in list_entries(prl):
-        stranger = entry.uuid in strangers
-        if stranger and entry.uuid != inside:
-            continue
-        home = home_of(prl, entry)
-        if not any(home == place or same_file(home, place) for place in places):
-            continue
-        if stranger or notes.get("clone", "") not in ("", entry.uuid):
-            raise TaskError(
-                f"Another virtual machine, '{entry.name}' ({entry.uuid}), is registered from {home}, so it was left "
-                "unchanged. Move it to another folder, then run again.",
-                path=home,
-            )
-        return read_vm(prl, entry)
-    return None
+    strangers = {*notes.get("strangers", ()), notes.get("source")}
+    entry = entry_at(prl, places, strangers - {inside})
+    if entry is None:
+        return None
+    if entry.uuid in strangers or notes.get("clone", "") not in ("", entry.uuid):
+        raise TaskError(
+            f"Another virtual machine, '{entry.name}' ({entry.uuid}), is registered from {target}, so it was left "
+            "unchanged. Move it to another folder, then run again.",
+            path=target,
+        )
+    return read_vm(prl, entry)
 
 
 def _remove_vm(prl: Prlctl, vm: Vm, state: str) -> None:
-    """Remove a VM with its bundle, and nothing else: Parallels would also delete disks outside of the bundle."""
-    if disks_outside(vm):
+    """Remove a VM with its bundle, and nothing else.
+
+    Parallels would also delete disks outside of the bundle. And it deletes none that is in an intermediate state.
+    """
+    if disks_outside(vm) or vm.intermediate:
         unregister(prl, vm)
     else:
         delete(prl, vm, state)
@@ -346,6 +357,7 @@ def _remove_vm(prl: Prlctl, vm: Vm, state: str) -> None:
 
 
 def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
+    refuse_intermediate(source)
     if source.packed:
         raise TaskError(
             f"'{source.name}' is packed and cannot be cloned. Unpack it first (macops.parallels.image_pack with state: "

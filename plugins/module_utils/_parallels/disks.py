@@ -16,7 +16,7 @@ from .._common.files import bytes_on_disk, same_file
 from .._common.progress import Report, unwatched
 from .._common.space import explain_free
 from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, is_transient
-from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest, layers_of
+from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest, layers_of, refuse_intermediate
 
 _DESCRIPTOR = "DiskDescriptor.xml"
 
@@ -86,6 +86,7 @@ def compact(
 
     Progress is reported after each pass over a disk: the program reports nothing while it works on one.
     """
+    refuse_intermediate(vm)
     disks = [disk for disk in vm.disks if disk.format == "expanding"]
     if not disks or vm.packed:
         return [], False

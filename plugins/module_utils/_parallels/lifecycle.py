@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .._common.errors import TaskError
-from .._common.files import IMAGE_SUFFIX
+from .._common.files import IMAGE_SUFFIX, same_file
 from .cli import Prlctl
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
@@ -23,6 +23,7 @@ from .vm import (
     PAUSED,
     RUNNING,
     STOPPED,
+    Entry,
     Settings,
     Vm,
     find_entry,
@@ -83,10 +84,16 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
 
 
 def _registered_from(prl: Prlctl, path: str, but: set[str]) -> Optional[Vm]:
+    entry = entry_at(prl, [path], but)
+    return read_vm(prl, entry) if entry is not None else None
+
+
+def entry_at(prl: Prlctl, places: Sequence[str], but: Container[str] = ()) -> Optional[Entry]:
+    """Return the VM that is registered from one of these bundles or images, whatever its name is; except C(but)."""
     for entry in list_entries(prl):
         home = home_of(prl, entry) if entry.uuid not in but else ""
-        if home and os.path.exists(home) and os.path.samefile(home, path):
-            return read_vm(prl, entry)
+        if home and any(home == place or same_file(home, place) for place in places):
+            return entry
     return None
 
 
@@ -157,11 +164,14 @@ def unregister(prl: Prlctl, vm: Vm, keep_open: Sequence[int] = ()) -> None:
     forget_unlisted(vm.uuid)
 
 
-def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) -> Vm:
-    """Register a VM from another bundle of its own; C(between) is called while it is not on Parallels' list."""
-    with off_the_list(prl, Unlisted(vm.uuid, vm.name, path), BUSY_TIME) as note:
+def register_again(prl: Prlctl, vm: Vm, path: str, kept: str) -> Vm:
+    """Register a VM from another bundle or image of its own.
+
+    It is taken off Parallels' list for a moment. If that goes wrong, it is registered again from C(kept), which is
+    known to be whole. Both stay.
+    """
+    with off_the_list(prl, Unlisted(vm.uuid, vm.name, kept), BUSY_TIME) as note:
         unregister(prl, vm, [note.descriptor])
-        between()
         return register(prl, vm.name, path, new_uuid=False, dry=False)[0] or vm
 
 

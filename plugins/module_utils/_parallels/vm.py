@@ -16,7 +16,7 @@ from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .._common.errors import TaskError
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk
+from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -100,7 +100,7 @@ class Vm:
     family: str
     arch: str
     home: str
-    packed: bool
+    packed: Optional[bool]  # None while it is neither packed nor whole, see intermediate
     encrypted: bool
     tools: dict[str, str]
     settings: Settings
@@ -131,7 +131,13 @@ class Vm:
     @property
     def bundle(self) -> str:
         """The path of its bundle; of a packed VM, the path that it had and will have unpacked."""
-        return os.path.join(self.folder, self.stem + BUNDLE_SUFFIX) if self.packed else self.home
+        whole = not self.packed and not self.intermediate
+        return self.home if whole else os.path.join(self.folder, self.stem + BUNDLE_SUFFIX)
+
+    @property
+    def intermediate(self) -> bool:
+        """Whether a packing or unpacking of it was interrupted, or is under way: it is in a third kind of bundle."""
+        return self.home.endswith(INTERMEDIATE_SUFFIX)
 
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
@@ -144,6 +150,7 @@ class Vm:
             "arch": self.arch,
             "home": self.home,
             "packed": self.packed,
+            "intermediate": self.intermediate,
             "encrypted": self.encrypted,
             "tools": self.tools,
             "linked_clone": self.linked_clone,
@@ -153,6 +160,17 @@ class Vm:
             "disks": [asdict(disk) for disk in self.disks],
             "snapshots": [asdict(snapshot) for snapshot in self.snapshots],
         }
+
+
+def refuse_intermediate(vm: Vm) -> None:
+    """Raise TaskError for a VM that is neither packed nor whole: Parallels allows nothing but finishing that."""
+    if vm.intermediate:
+        raise TaskError(
+            f"'{vm.name}' is in an intermediate state ({vm.home}): packing or unpacking it was started, but not "
+            f"finished. Finish it with `prlctl unpack '{vm.name}'` on the Mac, or with macops.parallels.image_pack and "
+            "state: unpacked, then run again.",
+            path=vm.home,
+        )
 
 
 def is_busy(state: str) -> bool:
@@ -395,14 +413,14 @@ def _snapshots_in_passing(prl: Prlctl, info: dict[str, Any], entry: Entry) -> li
     try:
         return read_snapshots(prl, entry.uuid)
     except TaskError:
-        if info.get("State") == INVALID or _home(info).endswith(IMAGE_SUFFIX):
+        if info.get("State") == INVALID or _home(info).endswith((IMAGE_SUFFIX, INTERMEDIATE_SUFFIX)):
             return []
         raise
 
 
 def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) -> Vm:
     home = _home(info)
-    packed = home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
+    packed = None if home.endswith(INTERMEDIATE_SUFFIX) else _is_packed(info, home)
     system = str(info.get("OS", ""))
     link = _read_link(home)
     tools = info.get("GuestTools") or {}
@@ -422,7 +440,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
         linked_to=link.get("vm", ""),
         linked_snapshot=link.get("snapshot", ""),
         secure_boot_key=_secure_boot_key(home),
-        disks=_disks(info, home, packed),
+        disks=_disks(info, home, bool(packed)),
         snapshots=snapshots,
         bytes_on_disk=bytes_on_disk(home) if home else 0,
         uptime=_whole_number(info.get("Uptime")),
@@ -444,8 +462,15 @@ def _home(info: dict[str, Any]) -> str:
     """Return the bundle or image. "Home" ends with a slash for a bundle; "Home path" names a file in it."""
     home = str(info.get("Home") or "")
     if not home:
-        home = re.sub(r"/config\.pvs$", "", str(info.get("Home path") or ""))
-    return home.rstrip("/")
+        home = re.sub(r"/config\.pvsp?$", "", str(info.get("Home path") or ""))
+    home = home.rstrip("/")
+    # That Parallels itself names such a bundle as the home is not certain.
+    unfinished = intermediate_of(home)
+    return unfinished if home and not os.path.exists(home) and os.path.isdir(unfinished) else home
+
+
+def _is_packed(info: dict[str, Any], home: str) -> bool:
+    return home.endswith(IMAGE_SUFFIX) or _security(info).get("Packed") == "yes"
 
 
 def _settings(info: dict[str, Any]) -> Settings:
