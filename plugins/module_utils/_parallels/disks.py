@@ -51,7 +51,7 @@ def disks_outside(vm: Vm) -> list[str]:
 
 def bytes_outside(vm: Vm) -> int:
     """Return the bytes that the files of its disks take outside of its bundle."""
-    outside = disks_outside(vm)
+    outside = {os.path.realpath(path) for path in disks_outside(vm)}
     return sum(bytes_on_disk(path) for path in outside if not any(_is_inside(path, other) for other in outside))
 
 

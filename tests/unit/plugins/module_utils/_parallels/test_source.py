@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._common.claim import claim_path, read_claim
+from ansible_collections.macops.parallels.plugins.module_utils._common import space
+from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim, claim_path, read_claim
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._parallels import source as source_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
@@ -547,3 +548,94 @@ def test_a_clone_that_is_elsewhere_while_its_place_is_empty_is_a_doubt(small: Sm
         ensure_clone(prl, order(small), dry=False)
     assert small.vms[SOURCE]["state"] == "running"
     assert elsewhere.exists()
+
+
+def halve(small: SmallMac, identity: str) -> Path:
+    """A packing of the VM was interrupted: it is neither packed nor whole."""
+    vm = small.vms[identity]
+    home = Path(vm["home"]).with_suffix(".pvmi")
+    os.rename(vm["home"], home)
+    os.rename(home / "config.pvs", home / "config.pvsp")
+    vm["home"] = str(home)
+    return home
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_source_in_an_intermediate_state_is_refused(small: SmallMac, prl: Prlctl, dry: bool) -> None:
+    small.add(SOURCE, "Quelle Übung", "stopped")
+    halve(small, SOURCE)
+    with pytest.raises(TaskError, match=r"'Quelle Übung' is in an intermediate state .*Finish it with `prlctl unpack"):
+        ensure_clone(prl, order(small), dry=dry)
+    assert sorted(os.listdir(small.folder)) == ["Quelle Übung.pvmi"]
+    assert notes_of_sources() == []
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_a_clone_in_an_intermediate_state_is_made_again(small: SmallMac, prl: Prlctl, image: bool) -> None:
+    small.add(SOURCE, "Quelle Übung", "running")
+    notices: list[str] = []
+    prl.notice = notices.append
+    vm, _changed = ensure_clone(prl, order(small), dry=False)
+    home = halve(small, vm.uuid)
+    packed = home.with_suffix(".pvmp")
+    packed.write_text("half an image")
+    if image:  # it is ours
+        with Claim.take(str(packed)) as claim:
+            claim.write(operation="pack", vm=vm.uuid, name=NAME, strangers=[])
+        assert ensure_clone(prl, order(small), dry=True) == (None, True)
+    again, changed = ensure_clone(prl, order(small), dry=False)
+    assert changed
+    assert again.uuid != vm.uuid
+    assert [each["name"] for each in small.vms.values()] == ["Quelle Übung", NAME]
+    assert sorted(os.listdir(small.folder)) == [
+        f".{NAME}.pvm.claim.json",
+        "Quelle Übung.pvm",
+        f"{NAME}.pvm",
+        *([] if image else [f"{NAME}.pvmp"]),
+    ]
+    assert "were in an intermediate state. The clone is made again" in notices[0]
+    assert not [argv for argv in small.commands if argv[0] == "delete"], "Parallels deletes none in that state"
+
+
+def test_a_clone_that_another_run_is_packing_is_waited_for(small: SmallMac, prl: Prlctl) -> None:
+    small.add(SOURCE, "Quelle Übung", "stopped")
+    vm, _changed = ensure_clone(prl, order(small), dry=False)
+    home = halve(small, vm.uuid)
+    packer = Claim.take(str(home.with_suffix(".pvmp")))
+    packer.write(operation="pack", vm=vm.uuid)
+    sleep = prl.sleep
+
+    def finish(seconds: float) -> None:
+        sleep(seconds)
+        if packer.descriptor >= 0:
+            shutil.rmtree(home)
+            home.with_suffix(".pvmp").write_text("image")
+            small.vms[vm.uuid]["home"] = str(home.with_suffix(".pvmp"))
+            packer.remove()
+
+    prl.sleep = finish
+    again, changed = ensure_clone(prl, order(small), dry=False)
+    assert (again.uuid, again.packed, changed) == (vm.uuid, True, False)
+
+
+def test_a_clone_in_an_intermediate_state_is_removed(small: SmallMac, prl: Prlctl) -> None:
+    small.add(SOURCE, "Quelle Übung", "stopped")
+    vm, _changed = ensure_clone(prl, order(small), dry=False)
+    halve(small, vm.uuid)
+    ensure_no_clone(prl, NAME, SOURCE, str(small.folder), dry=False)
+    assert sorted(os.listdir(small.folder)) == ["Quelle Übung.pvm"]
+    assert list(small.vms) == [SOURCE]
+
+
+def test_the_space_for_a_clone_counts_what_is_outside_of_the_bundle(
+    small: SmallMac, prl: Prlctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = small.add(SOURCE, "Quelle Übung", "stopped")
+    outside = small.folder.parent / "outside.hdd"
+    outside.write_bytes(b"x" * 200_000)
+    (home / "harddisk1.hdd").rename(home / "unused")
+    (home / "harddisk1.hdd").symlink_to(outside)
+    monkeypatch.setattr(space, "free_bytes", lambda _path: 150_000)
+    with pytest.raises(TaskError, match=r"A clone of 'Quelle Übung' needs up to") as caught:
+        ensure_clone(prl, order(small), dry=False)
+    assert caught.value.details["needed_bytes"] > 200_000
