@@ -119,7 +119,7 @@ def remove_path(path: str) -> None:
 
 
 def remove_quietly(path: str) -> None:
-    """Remove a file of ours while an error is handled, which must not be replaced by that of a failed removal.
+    """Remove a temporary file while an error is handled. A failed removal must not replace that error.
 
     The file may be gone: an interruption may come right after it was renamed.
     """
