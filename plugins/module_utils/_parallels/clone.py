@@ -19,7 +19,7 @@ from typing import Any, Optional
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, same_file, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, intermediate_of, remove_path, same_file, wait_until_quiet
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -252,7 +252,7 @@ def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], ex
     """Raise for files that no claim shows to be the leftovers of an unfinished clone, or of an unfinished removal."""
     if existing is not None or notes.get("removing"):
         return
-    for path in (target, _image_of(target)):
+    for path in (target, _image_of(target), intermediate_of(target)):
         if not os.path.lexists(path):
             continue
         if notes.get("clone"):
@@ -598,7 +598,7 @@ def _is_to_be_removed(
 
 
 def _refuse_unregistered(name: str, target: str) -> None:
-    for path in (target, _image_of(target)):
+    for path in (target, _image_of(target), intermediate_of(target)):
         if os.path.lexists(path):
             raise _not_known(name, path)
 

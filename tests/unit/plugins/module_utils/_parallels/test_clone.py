@@ -494,7 +494,7 @@ def test_a_vm_that_is_not_ours_is_left_alone(stage: Stage, dry: bool, notes: Opt
 
 
 @pytest.mark.parametrize("dry", [True, False])
-@pytest.mark.parametrize("name", [f"{NAME}.pvm", f"{NAME}.pvmp"])
+@pytest.mark.parametrize("name", [f"{NAME}.pvm", f"{NAME}.pvmp", f"{NAME}.pvmi"])
 def test_files_that_are_not_ours_are_left_alone(stage: Stage, dry: bool, name: str) -> None:
     (stage.dest / name).write_text("precious")
     stage.first_look()
