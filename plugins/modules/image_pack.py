@@ -13,14 +13,17 @@ version_added: 1.0.0
 description:
   - Packs a virtual machine into an image, one C(.pvmp) file beside its bundle, or unpacks it again. It stays
     registered, under the same name and UUID. The checksum files beside an image are removed when it is unpacked.
-  - A virtual machine that must not be packed is refused, with the reason and what to do about it. The free space is
-    checked first.
+  - A virtual machine that must not be packed is refused, with the reason and what to do about it. So is one with disks
+    outside of its bundle, because they would be missing in the image. The free space is checked first.
   - Afterwards, the module verifies that the image is the home of the virtual machine, a regular file, and not empty.
   - A killed run does no harm. A note beside the image, C(.<file name>.claim.json), shows that an incomplete image was
     made by this module, so that the next run removes it and packs again. A file that is in the way and was not made by
     this module is reported and never changed. A warning reports what was removed.
-  - If Parallels left the bundle beside the image, unpacking registers that bundle again. A virtual machine that a
-    killed run unregistered for that is registered again by the next run.
+  - If Parallels left the bundle beside the image, unpacking registers that bundle again. The image is removed when the
+    bundle is known to be whole. A virtual machine that a killed run unregistered for that is registered again by the
+    next run.
+  - Packing or unpacking that was interrupted may leave the virtual machine in an intermediate state, in a C(.pvmi)
+    folder. The module lets Parallels finish that first.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -182,6 +185,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.pack import (
+    PACK,
+    UNPACK,
     PackOrder,
     image_facts,
     pack,
@@ -207,7 +212,7 @@ def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
         changed = unpack(prl, vm, params["timeout"], dry=module.check_mode, report=report)
     seconds = round(time.monotonic() - start, 1) if changed else 0.0
     if changed and module.check_mode:
-        facts = {"path": target_of(vm)}
+        facts = {"path": target_of(vm, PACK if params["state"] == "packed" else UNPACK)}
     else:
         facts = image_facts(get_vm(prl, vm.uuid) if changed else vm)
     return {

@@ -79,6 +79,7 @@ options:
     description:
       - Whether to shut down a running O(clone_of) for the cloning and start it again. By default, a running one is an
         error.
+      - Several runs that clone the same source take turns. The last one starts it again.
       - A suspended or paused one is always an error, because its memory is not discarded by default.
     type: bool
     default: false
@@ -170,6 +171,7 @@ vm:
     arch: arm64
     home: /Users/build/Parallels/win11-2026.11.0-arm64.pvm
     packed: false
+    intermediate: false
     encrypted: false
     linked_clone: false
     snapshots: []

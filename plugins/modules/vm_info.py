@@ -111,7 +111,16 @@ vms:
       type: str
       sample: /Users/build/Parallels/Windows 11.pvm
     packed:
-      description: Whether it is packed into an image, a C(.pvmp) file. Null if not known.
+      description:
+        - Whether it is packed into an image, a C(.pvmp) file.
+        - Null if not known, or if it is neither packed nor unpacked, see RV(vms[].intermediate).
+      type: bool
+    intermediate:
+      description:
+        - Whether it is in an intermediate state, in a C(.pvmi) folder. Packing or unpacking it was started, but not
+          finished. This may be in progress, or it was interrupted.
+        - Parallels allows nothing else with such a virtual machine until M(macops.parallels.image_pack) or C(prlctl
+          unpack) finishes it.
       type: bool
     encrypted:
       description: Whether its disks are encrypted. Null if Parallels does not report it.

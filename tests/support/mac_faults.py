@@ -26,6 +26,7 @@ OTHERWISE = {
     "checksum_file": "off",
     "packed_leaves_pvm": "on",
     "pack_temp_name": "on",
+    "intermediate_bundle": "on",
     "bulk_list_without_home": "off",
     "no_snapshots_json": "braces",
     "stop_on_stopped_rc": 0,

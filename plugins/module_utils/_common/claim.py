@@ -81,11 +81,12 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
 
 
 class Claim:
-    """A claim that this process holds. What an earlier, dead holder noted is in C(notes)."""
+    """A claim that this process holds, alone or shared. What an earlier, dead holder noted is in C(notes)."""
 
-    def __init__(self, path: str, descriptor: int, durable: bool) -> None:
+    def __init__(self, path: str, descriptor: int, durable: bool, shared: bool = False) -> None:
         self.path = path
         self._durable = durable
+        self._shared = shared
         self.descriptor = descriptor
         self.notes = _parse(path, _read_all(descriptor))
 
@@ -97,15 +98,17 @@ class Claim:
         wait: float = 0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        shared: bool = False,
     ) -> Claim:
         """Return the claim for a file or folder, made or taken over from a dead holder.
 
-        Waits up to C(wait) seconds for a live holder to finish, then raises TaskError.
+        Waits up to C(wait) seconds for a live holder to finish, then raises TaskError. Several processes can hold a
+        C(shared) claim at once, see take_alone.
         """
         path = claim_path(target)
         end = clock() + wait
         while True:
-            claim = cls.take_if_free(target)
+            claim = cls.take_if_free(target, shared=shared)
             if claim is not None:
                 return claim
             if clock() >= end:
@@ -117,17 +120,17 @@ class Claim:
             sleep(2)
 
     @classmethod
-    def take_if_free(cls, target: str, *, durable: bool = True) -> Optional[Claim]:
+    def take_if_free(cls, target: str, *, durable: bool = True, shared: bool = False) -> Optional[Claim]:
         """Return the claim for a file or folder, made or taken over from a dead holder; None while its holder lives.
 
         Notes that need not survive a power cut are written faster when they are not C(durable).
         """
         path = claim_path(target)
-        descriptor = _open_locked(path)
+        descriptor = _open_locked(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         if descriptor is None:
             return None
         try:
-            return cls(path, descriptor, durable)
+            return cls(path, descriptor, durable, shared)
         except BaseException:
             os.close(descriptor)
             raise
@@ -146,6 +149,25 @@ class Claim:
         """Change some of the notes."""
         self.write(**{**self.notes, **notes})
 
+    def take_alone(self) -> bool:
+        """Make a shared claim one of this process alone, with its newest notes.
+
+        Returns False, and no longer holds it, while others share it. So of several holders that call this when they
+        have finished, the last one gets True.
+        """
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = _is_same(self.path, self.descriptor)  # another one may have been the last, and removed it
+        except BlockingIOError:
+            alone = False
+        if alone:
+            self._shared = False
+            self.notes = _parse(self.path, _read_all(self.descriptor))
+        else:
+            self.release()
+        return alone
+
     def remove(self) -> None:
         """Remove the claim: nothing is left that it describes."""
         try:
@@ -155,10 +177,10 @@ class Claim:
             self.release()
 
     def release(self) -> None:
-        """Release the claim and leave its file in place; one without notes is removed."""
+        """Release the claim and leave its file in place; one without notes is removed, unless others may share it."""
         if self.descriptor < 0:
             return
-        if not self.notes and _is_same(self.path, self.descriptor):
+        if not self.notes and not self._shared and _is_same(self.path, self.descriptor):
             try_to_remove(self.path)
         os.close(self.descriptor)
         self.descriptor = -1
@@ -174,12 +196,12 @@ def _read_all(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
-def _open_locked(path: str) -> Optional[int]:
+def _open_locked(path: str, kind: int) -> Optional[int]:
     """Return the open and locked claim file, made when it was not there; None when somebody else holds it."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):

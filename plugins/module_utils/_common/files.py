@@ -24,6 +24,8 @@ BLOCK = 1024 * 1024
 
 # Parallels' own ending of a packed VM, which is what an image is.
 IMAGE_SUFFIX = ".pvmp"
+# Of a bundle that Parallels is packing or unpacking. One that was interrupted is neither a bundle nor an image.
+INTERMEDIATE_SUFFIX = ".pvmi"
 
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
@@ -122,6 +124,11 @@ def _fingerprint(path: str) -> list[tuple[int, int, int]]:
     return found
 
 
+def intermediate_of(path: str) -> str:
+    """Return where Parallels works on a bundle or image while it packs or unpacks it."""
+    return os.path.splitext(path)[0] + INTERMEDIATE_SUFFIX
+
+
 def remove_path(path: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Remove a file, or a folder with its contents, if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
@@ -170,6 +177,14 @@ def _only_of_system(path: str) -> bool:
     """Return whether nothing is left in a folder but what macOS makes by itself."""
     files = (name for _folder, _folders, names in os.walk(path) for name in names)
     return all(name.startswith("._") or name == ".DS_Store" for name in files)
+
+
+def same_file(one: str, other: str) -> bool:
+    """Return whether two paths lead to the same file or folder, which may be gone at any time."""
+    try:
+        return os.path.samefile(one, other)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def flush_file(descriptor: int) -> None:

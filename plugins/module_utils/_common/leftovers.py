@@ -12,7 +12,7 @@ import stat
 import time
 from typing import Any
 
-from .files import bytes_on_disk, remove_path, temporary_prefix
+from .files import bytes_on_disk, intermediate_of, remove_path, temporary_prefix
 from .notice import Notice
 from .space import in_words
 from .text import composed
@@ -31,8 +31,8 @@ def with_size(path: str) -> str:
 
 
 def outputs_of(target: str) -> list[str]:
-    """Return where Parallels writes a file or folder: under its name, or under a temporary one until it is complete."""
-    return [target, target + _TEMPORARY]
+    """Return where Parallels writes a bundle or image: under its name, or elsewhere until it is complete."""
+    return [target, target + _TEMPORARY, intermediate_of(target)]
 
 
 def own_outputs(target: str, notes: dict[str, Any]) -> list[str]:

@@ -114,6 +114,11 @@ REMEDIES = (
         passes=True,
     ),
     Remedy(
+        r"intermediate state|has been started but not finished",
+        "Packing or unpacking this virtual machine was interrupted. Finish it with `prlctl unpack VM` (or `prlctl pack "
+        "VM`, if the message says so) on the Mac, or with macops.parallels.image_pack, then run again.",
+    ),
+    Remedy(
         r"Unable to open new session in this virtual machine",
         "The guest system has not started yet, or its Parallels Tools do not respond. Check the virtual machine's "
         "screen. Install or update Parallels Tools in the guest, and make sure that it is not isolated from the Mac "
@@ -349,12 +354,13 @@ class Prlctl:
         settle: float = 60,
         patience: Optional[float] = None,
         keep_open: Sequence[int] = (),
+        before_retry: Callable[[], None] = lambda: None,
     ) -> Result:
         """Run a program that changes something, then check the real state: C(reached) decides whether it was done.
 
         C(what) completes "Parallels could not ...". After success, C(reached) gets C(settle) seconds to come true,
         because Parallels reports some changes late. Transient failures (busy, merging, no service) are retried for
-        C(patience) seconds, by default C(retry_for).
+        C(patience) seconds, by default C(retry_for); C(before_retry) is called before each further attempt.
         """
         pauses = self.pauses(patience)
         while True:
@@ -376,6 +382,7 @@ class Prlctl:
             self.sleep(pause)
             if reached():
                 return result
+            before_retry()
 
     def _comes_true(self, reached: Callable[[], bool], seconds: float) -> bool:
         end = self.clock() + seconds
@@ -607,9 +614,11 @@ def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     return TaskError(f"{sentence} {advice}", **details)
 
 
-def was_answered(error: BaseException) -> bool:
-    """Return whether Parallels itself reported the failure. If not, its service may still be working on it."""
-    return isinstance(error, TaskError) and not error.details.get("timed_out") and error.details.get("rc", 0) >= 0
+def was_answered(error: BaseException, verb: str) -> bool:
+    """Return whether Parallels itself reported the failure of a subcommand. If not, it may still be working on it."""
+    if not isinstance(error, TaskError) or error.details.get("cmd", [])[1:2] != [verb]:
+        return False
+    return not error.details.get("timed_out") and error.details.get("rc", -1) >= 0
 
 
 def _as_sentence(words: str) -> str:

@@ -5,13 +5,13 @@
 """Clones a VM so that the next run can recover from a kill at any moment, and removes such clones.
 
 A claim stays beside the clone for as long as the clone exists. Its notes: C(operation) "clone", C(source) and
-C(source_name), C(clone) the clone's UUID once it is verified, C(restart_source) whether the source was running and has
-to be started again, C(removing) once the removal has begun, C(image) whether the image beside it is removed with it.
+C(source_name), C(clone) the clone's UUID once it is verified, C(strangers) until then the UUIDs of all VMs that were
+there before, C(restart_source) whether the source was running and has to be started again, C(removing) once the removal
+has begun, C(image) whether the image beside it is removed with it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ from typing import Any, Optional
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, intermediate_of, remove_path, same_file, wait_until_quiet
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .._common.text import same_name
 from .._common.unreadable import why_unreadable
 from .cli import Prlctl, was_answered
-from .lifecycle import delete, refuse_removal, refuse_running, refuse_template, register, unregister
-from .power import set_power
+from .disks import bytes_outside, disks_outside
+from .lifecycle import delete, entry_at, refuse_removal, refuse_running, refuse_template, register, unregister
+from .source import HeldSource, start_again
 from .vm import (
     BUNDLE_SUFFIX,
     BUSY_TIME,
@@ -37,17 +38,17 @@ from .vm import (
     RUNNING,
     STOPPED,
     SUSPENDED,
+    Entry,
     Vm,
     bare_uuid,
-    find_entry,
     find_vm,
     get_vm,
     is_busy,
+    list_entries,
     no_such_vm,
     read_vm,
-    state_of,
+    refuse_intermediate,
     uuid_in,
-    wait_for_state,
     wait_while_busy,
 )
 
@@ -55,10 +56,6 @@ _OPERATION = "clone"
 _CANCEL_TIME = 120
 _QUIET_TIME = 20  # a bundle that has not changed for this long is not being written
 _CONFIGURATION = "config.pvs"  # without this file, a folder is not a bundle
-# Another run may be cloning the same source when ours wants to start it again.
-_RESTART_PATIENCE = 3600
-# The source was running: starting it again is worth more than one attempt.
-_RESTART_PAUSES = (5, 15)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
         return _foresee(order, target, notes, source, existing), True
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have finished: check again, now that no other run works here.
-        existing = find_vm(prl, order.name)
+        existing = _find_when_packed(prl, order, target)
         if existing is not None:
             _refuse_foreign(order, existing, _notes_about(existing, target, claim), source)
         lost = _lost_files(target, claim.notes) if existing is None else ""
@@ -101,10 +98,19 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
             existing = _register_lost(prl, order, claim, lost)
         if existing is None or not _is_finished(existing, claim.notes):
             _clear_the_way(prl, order, target, claim, existing)
-            return _make(prl, order, target, claim, get_vm(prl, source.uuid), report), True
+            return _Making(prl, order, target, claim, get_vm(prl, source.uuid), report).run(), True
         changed = bool(lost or claim.notes.get("restart_source"))
-        _start_source_again(prl, claim, source)
+        _start_source_again(prl, claim, source, order.timeout)
         return existing, changed
+
+
+def _find_when_packed(prl: Prlctl, order: CloneOrder, target: str) -> Optional[Vm]:
+    """Return the VM of that name, after any run that packs or unpacks it has finished."""
+    vm = find_vm(prl, order.name)
+    if vm is None or not vm.intermediate:
+        return vm
+    with Claim.take(_image_of(target), wait=order.timeout, sleep=prl.sleep, clock=prl.clock):
+        return find_vm(prl, order.name)
 
 
 def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
@@ -122,6 +128,13 @@ def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, 
     _check_source(source, source.state, order)
     _need(source, order).refuse_less()
     return None
+
+
+def _start_source_again(prl: Prlctl, claim: Claim, source: Vm, wait: float) -> None:
+    """Start the source if an interrupted run noted that it was running, and clear that note in the claim."""
+    if claim.notes.get("restart_source"):
+        start_again(prl, source, wait)
+        claim.note(restart_source=False)
 
 
 def _check_order(order: CloneOrder) -> None:
@@ -160,6 +173,8 @@ def _is_finished(vm: Optional[Vm], notes: dict[str, Any]) -> bool:
 
 def _is_ruined(vm: Vm) -> bool:
     """Return whether a VM has no usable files any more, such as after a failed packing."""
+    if vm.intermediate:
+        return True
     if vm.state != INVALID:
         return False
     return not _is_whole(vm.home)
@@ -217,7 +232,7 @@ def _image_of(target: str) -> str:
 
 
 def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], source: Optional[Vm]) -> None:
-    ours = _is_clone_claim(notes, order.source, source) and notes.get("clone", existing.uuid) in ("", existing.uuid)
+    ours = _is_clone_claim(notes, order.source, source) and _is_described(existing, notes)
     if not ours or (source is not None and existing.uuid == source.uuid):
         raise TaskError(
             f"The virtual machine '{order.name}' already exists ({existing.home}), and nothing shows that this "
@@ -227,8 +242,13 @@ def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], sour
         )
 
 
+def _is_described(vm: Vm, notes: dict[str, Any]) -> bool:
+    """Return whether notes of a clone can be about this VM: it was not there before the cloning began."""
+    return notes.get("clone", "") in ("", vm.uuid) and vm.uuid not in notes.get("strangers", ())
+
+
 def _check_folder(order: CloneOrder, existing: Vm) -> None:
-    if os.path.exists(existing.folder) and not os.path.samefile(existing.folder, order.dest):
+    if os.path.exists(existing.folder) and not same_file(existing.folder, order.dest):
         raise TaskError(
             f"The clone '{order.name}' already exists, but in {existing.folder}, not in {order.dest}. Use that folder, "
             "or remove the clone first.",
@@ -240,7 +260,7 @@ def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], ex
     """Raise for files that no claim shows to be the leftovers of an unfinished clone, or of an unfinished removal."""
     if existing is not None or notes.get("removing"):
         return
-    for path in (target, _image_of(target)):
+    for path in (target, _image_of(target), intermediate_of(target)):
         if not os.path.lexists(path):
             continue
         if notes.get("clone"):
@@ -260,16 +280,18 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
         return
     ruined = existing is not None and not claim.notes.get("removing") and claim.notes.get("clone")
     if ruined:
-        claim.note(clone="")  # from here on it counts as unfinished
+        own_image = _is_own_image(target, claim.notes) or existing.home == _image_of(target)
+        claim.note(removing=True, image=own_image)
     if claim.notes.get("clone") and not claim.notes.get("removing"):
         return  # somebody removed it, with all its files
     if not _is_quiet(prl, target, order.timeout):
         raise TaskError(f"Parallels is still writing {target}. Wait until it has finished, then run again.")
     seen = [with_size(path) for path in _own_files(target, claim.notes, existing) if os.path.lexists(path)]
-    remove_leftovers(prl, target)
+    remove_leftovers(prl, target, claim.notes, existing)
     _remove_files(prl, target, claim.notes)
     if ruined:
-        prl.notice(f"The files of the clone '{order.name}' were missing. The clone is made again.")
+        state = "in an intermediate state" if existing.intermediate else "missing"
+        prl.notice(f"The files of the clone '{order.name}' were {state}. The clone is made again.")
     elif seen:
         prl.notice(f"{' and '.join(seen)}: leftovers of an earlier run that was interrupted. They were removed.")
     else:
@@ -302,20 +324,49 @@ def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
         remove_path(claim_path(image))
 
 
-def remove_leftovers(prl: Prlctl, target: str) -> None:
-    """Remove a bundle that a claim shows to be ours, and the VM that may be registered from it."""
-    name = os.path.splitext(os.path.basename(target))[0]
-    entry = find_entry(prl, name)
-    if entry is not None:
-        vm = read_vm(prl, entry)
-        if os.path.realpath(vm.folder) == os.path.realpath(os.path.dirname(target)):
-            delete(prl, vm, refuse_running(prl, vm, "removed"))
-            remove_path(vm.home)
+def remove_leftovers(prl: Prlctl, target: str, notes: dict[str, Any], vm: Optional[Vm] = None) -> None:
+    """Remove a bundle that notes show to be ours, and the VM that is registered from it: C(vm) if that is known."""
+    vm = vm or _registered_from(prl, target, notes)
+    if vm is not None:
+        _remove_vm(prl, vm, refuse_running(prl, vm, "removed"))
     remove_path(target)
+
+
+def _registered_from(prl: Prlctl, target: str, notes: dict[str, Any]) -> Optional[Vm]:
+    """Return the VM that is registered from the bundle of a clone, or from its image, whatever its name is by now.
+
+    Raises TaskError for one that is not the clone. A name shows nothing: anybody may have given it to another VM.
+    """
+    places = [target, _image_of(target)] if _is_own_image(target, notes) else [target]
+    inside = uuid_in(target)
+    strangers = {*notes.get("strangers", ()), notes.get("source")}
+    entry = entry_at(prl, places, strangers - {inside})
+    if entry is None:
+        return None
+    if entry.uuid in strangers or notes.get("clone", "") not in ("", entry.uuid):
+        raise TaskError(
+            f"Another virtual machine, '{entry.name}' ({entry.uuid}), is registered from {target}, so it was left "
+            "unchanged. Move it to another folder, then run again.",
+            path=target,
+        )
+    return read_vm(prl, entry)
+
+
+def _remove_vm(prl: Prlctl, vm: Vm, state: str) -> None:
+    """Remove a VM with its bundle, and nothing else.
+
+    Parallels would also delete disks outside of the bundle. And it deletes none that is in an intermediate state.
+    """
+    if disks_outside(vm) or vm.intermediate:
+        unregister(prl, vm)
+    else:
+        delete(prl, vm, state)
+    remove_path(vm.home)
 
 
 def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
     refuse_template(source, "cloned")
+    refuse_intermediate(source)
     if source.packed:
         raise TaskError(
             f"'{source.name}' is packed and cannot be cloned. Unpack it first (macops.parallels.image_pack with state: "
@@ -339,80 +390,142 @@ def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
 
 
 def _need(source: Vm, order: CloneOrder) -> Need:
-    return Need(f"A clone of '{source.name}'", order.dest, source.measured())
+    return Need(f"A clone of '{source.name}'", order.dest, _whole_size(source))
 
 
-def _make(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm, report: Report) -> Vm:
-    """Make the clone under the claim, and return the source to its previous state, whatever happens."""
-    state = wait_while_busy(prl, source.uuid, BUSY_TIME)
-    restart = bool(claim.notes.get("restart_source"))
-    _check_source(source, state, order)
-    need = _need(source, order)
-    need.refuse_less()
-    claim.write(
-        operation=_OPERATION,
-        source=source.uuid,
-        source_name=source.name,
-        clone="",
-        restart_source=restart or state == RUNNING,
-    )
-    if state == RUNNING:
-        _shut_down(prl, order, claim, source)
-    try:
-        with watched(lambda: bytes_on_disk(target), source.measured(), report):
-            _clone(prl, order, claim, source)
-    except BaseException as error:
-        _undo(prl, target, claim, source, error)
-        need.explain(error)
-        raise
-    vm = _prove(prl, order, target, claim, source)
-    claim.note(clone=vm.uuid)
-    _start_source_again(prl, claim, source)
-    return vm
+def _whole_size(source: Vm) -> int:
+    """Return the bytes that a clone copies: it gets what the source has outside of its bundle, too."""
+    return source.measured() + bytes_outside(source)
 
 
-def _shut_down(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
-    try:
-        set_power(prl, source, STOPPED, timeout=order.stop_timeout)
-    except TaskError:
-        # It may still shut down later: the claim stays and records that it was running.
-        raise
-    except BaseException:
-        # Interrupted. The next run may be far off, and the source must not stay off until then.
-        with contextlib.suppress(TaskError):
-            if wait_for_state(prl, source.uuid, {STOPPED}, min(order.stop_timeout, _CANCEL_TIME)) == STOPPED:
-                _start_source_again(prl, claim, source)
-        raise
+@dataclass
+class _Making:
+    """One attempt to make a clone, under its claim. The source returns to its previous state, whatever happens."""
 
+    prl: Prlctl
+    order: CloneOrder
+    target: str
+    claim: Claim
+    source: Vm
+    report: Report
+    # Whether nothing is left of an unfinished clone.
+    clean: bool = True
 
-def _clone(prl: Prlctl, order: CloneOrder, claim: Claim, source: Vm) -> None:
-    def made() -> bool:
-        entry = find_entry(prl, order.name)
-        return entry is not None and entry.uuid != source.uuid and not is_busy(entry.state)
-
-    prl.change(
-        f"clone '{source.name}' to '{order.name}'",
-        ["clone", source.uuid, "--name", order.name, "--dst", order.dest],
-        made,
-        limit=order.timeout,
-        settle=20,
-        keep_open=[claim.descriptor],
-    )
-
-
-def _prove(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, source: Vm) -> Vm:
-    """Return the clone when it is complete, else remove it and raise TaskError."""
-    vm = get_vm(prl, order.name)
-    doubts = _doubts(vm, source, target)
-    if not doubts:
+    def run(self) -> Vm:
+        """Make the clone and verify it."""
+        held = HeldSource.take(self.prl, self.source, self.order.timeout)
+        need = _need(self.source, self.order)
+        try:
+            if self.claim.notes.get("restart_source"):
+                held.note_running()
+            with held.turn(self.order.timeout) as turn:
+                self._begin(held, need)
+                vm = self._clone(held, turn)
+        except BaseException as error:
+            self._return_source(held, error)
+            need.explain(error)
+            raise
+        if held.let_go() and self.claim.notes.get("restart_source"):
+            self.claim.note(restart_source=False)
         return vm
-    error = TaskError(
-        f"Parallels cloned '{source.name}', but the clone '{order.name}' did not pass the check: "
-        f"{'; '.join(doubts)}. It was removed. Check the source VM (does it start?) and the disk, then run again.",
-        doubts=doubts,
-    )
-    _undo(prl, target, claim, source, error)
-    raise error
+
+    def _begin(self, held: HeldSource, need: Need) -> None:
+        """Shut the source down, once everything is noted that a later run has to know."""
+        there = list_entries(self.prl)
+        state = next((entry.state for entry in there if entry.uuid == self.source.uuid), "")
+        if is_busy(state):
+            state = wait_while_busy(self.prl, self.source.uuid, BUSY_TIME)
+        _check_source(self.source, state, self.order)
+        need.refuse_less()
+        self.claim.write(
+            operation=_OPERATION,
+            source=self.source.uuid,
+            source_name=self.source.name,
+            clone="",
+            restart_source=held.was_running or state == RUNNING,
+            strangers=[entry.uuid for entry in there],
+        )
+        if state == RUNNING:
+            held.shut_down(self.order.stop_timeout)
+
+    def _clone(self, held: HeldSource, turn: Claim) -> Vm:
+        """Return the clone when it is complete; else remove it and raise."""
+        self.clean = False
+        try:
+            with watched(lambda: bytes_on_disk(self.target), _whole_size(self.source), self.report):
+                vm = self._prove(self._copy(held, turn))
+            notes = {key: value for key, value in self.claim.notes.items() if key != "strangers"}
+            self.claim.write(**{**notes, "clone": vm.uuid})
+        except BaseException as error:
+            self._clean_up(error)
+            raise
+        return vm
+
+    def _copy(self, held: HeldSource, turn: Claim) -> Entry:
+        prl, order, source = self.prl, self.order, self.source
+        found: list[Entry] = []
+
+        def made() -> bool:
+            found[:] = [entry for entry in list_entries(prl) if self._may_be_the_clone(entry)]
+            return len(found) == 1 and not found[0].busy
+
+        def check_again() -> None:
+            """Shut the source down again if somebody has started it since the last attempt."""
+            state = wait_while_busy(prl, source.uuid, BUSY_TIME)
+            _check_source(source, state, order)
+            if state == RUNNING:
+                self.claim.note(restart_source=True)
+                held.shut_down(order.stop_timeout)
+
+        prl.change(
+            f"clone '{source.name}' to '{order.name}'",
+            ["clone", source.uuid, "--name", order.name, "--dst", order.dest],
+            made,
+            limit=order.timeout,
+            settle=20,
+            keep_open=[self.claim.descriptor, held.descriptor, turn.descriptor],
+            before_retry=check_again,
+        )
+        return found[0]
+
+    def _may_be_the_clone(self, entry: Entry) -> bool:
+        return same_name(entry.name, self.order.name) and entry.uuid not in self.claim.notes["strangers"]
+
+    def _prove(self, made: Entry) -> Vm:
+        vm = get_vm(self.prl, made.uuid)
+        doubts = _doubts(vm, self.source, self.target)
+        if doubts:
+            raise TaskError(
+                f"Parallels cloned '{self.source.name}', but the clone '{self.order.name}' did not pass the check: "
+                f"{'; '.join(doubts)}. It was removed. Check the source VM (does it start?) and the disk, then run "
+                "again.",
+                doubts=doubts,
+            )
+        return vm
+
+    def _clean_up(self, error: BaseException) -> None:
+        """Remove the unfinished clone. What cannot be removed is added to the error."""
+        try:
+            if was_answered(error, "clone") or _is_quiet(self.prl, self.target, _CANCEL_TIME):
+                remove_leftovers(self.prl, self.target, self.claim.notes)
+                self.clean = True
+            else:
+                add_sentence(error, f"Parallels is still working on it, so {self.target} was left for the next run.")
+        except (TaskError, OSError) as problem:
+            add_sentence(
+                error, f"The leftovers in {self.target} could not be removed ({problem}). The next run tries again."
+            )
+
+    def _return_source(self, held: HeldSource, error: BaseException) -> None:
+        """Start the source again if it was running. If it cannot be started, that is added to the error."""
+        try:
+            if held.let_go():
+                if self.clean:
+                    self.claim.remove()
+                elif self.claim.notes.get("restart_source"):
+                    self.claim.note(restart_source=False)
+        except (TaskError, OSError) as problem:
+            add_sentence(error, str(problem))
 
 
 def _is_quiet(prl: Prlctl, target: str, timeout: float) -> bool:
@@ -426,7 +539,7 @@ def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
         doubts.append(f"it is {vm.state}")
     if vm.uuid == source.uuid:
         doubts.append("it has the UUID of its source")
-    if not (os.path.exists(vm.home) and os.path.samefile(vm.home, target)):
+    if not same_file(vm.home, target):
         doubts.append(f"it is in {vm.home}, not in {target}")
     if len(vm.disks) != len(source.disks):
         doubts.append(f"it has {len(vm.disks)} disks, its source has {len(source.disks)}")
@@ -437,58 +550,6 @@ def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
         elif os.path.realpath(disk.path) in disks_of_source:
             doubts.append(f"its disk {disk.path} is the disk of its source")
     return doubts
-
-
-def _undo(prl: Prlctl, target: str, claim: Claim, source: Vm, error: BaseException) -> None:
-    """Remove the unfinished clone and start the source again. What cannot be undone is added to the error."""
-    clean = was_answered(error) or _is_quiet(prl, target, _CANCEL_TIME)
-    try:
-        if clean:
-            remove_leftovers(prl, target)
-        else:
-            add_sentence(error, f"Parallels is still working on it, so {target} was left for the next run.")
-    except (TaskError, OSError) as problem:
-        clean = False
-        add_sentence(error, f"The leftovers in {target} could not be removed ({problem}). The next run tries again.")
-    try:
-        _start_source_again(prl, claim, source)
-    except TaskError as problem:
-        clean = False
-        add_sentence(error, str(problem))
-    if clean:
-        claim.remove()
-
-
-def _start_source_again(prl: Prlctl, claim: Claim, source: Vm) -> None:
-    """Start the source when it was running before, and clear that note in the claim."""
-    if not claim.notes.get("restart_source"):
-        return
-    if wait_while_busy(prl, source.uuid, _RESTART_PATIENCE) == STOPPED:
-        pauses = iter(_RESTART_PAUSES)
-        while True:
-            try:
-                _start(prl, source)
-                break
-            except TaskError as problem:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise TaskError(
-                        f"The source VM '{source.name}' was running before and could not be started again: "
-                        f"{problem.message} Start it by hand, or run the same command again.",
-                        **problem.details,
-                    ) from problem
-                prl.sleep(pause)
-    claim.note(restart_source=False)
-
-
-def _start(prl: Prlctl, source: Vm) -> None:
-    prl.change(
-        f"start '{source.name}' again",
-        ["start", source.uuid],
-        lambda: state_of(prl, source.uuid) == RUNNING,
-        patience=_RESTART_PATIENCE,
-        settle=300,
-    )
 
 
 def ensure_no_clone(
@@ -515,12 +576,14 @@ def ensure_no_clone(
         if not _is_to_be_removed(name, source_name, source, vm, target, notes):
             return None, False
         state = refuse_removal(prl, vm, force=force) if vm is not None else ""
+        if source is not None:
+            _start_source_again(prl, claim, source, BUSY_TIME)
         claim.note(removing=True, image=_is_own_image(target, notes) or (vm is not None and vm.home != target))
         if vm is not None:
-            delete(prl, vm, state)
+            _remove_vm(prl, vm, state)
+        else:
+            remove_leftovers(prl, target, claim.notes)
         _remove_files(prl, target, claim.notes)
-        if source is not None:
-            _start_source_again(prl, claim, source)
         claim.remove()
     return vm, True
 
@@ -537,7 +600,7 @@ def _is_to_be_removed(
             "not removed. Remove it by hand, or leave out clone_of to remove any virtual machine of that name.",
             path=vm.home,
         )
-    if vm is not None and notes.get("clone") and notes["clone"] != vm.uuid:
+    if vm is not None and not _is_described(vm, notes):
         raise TaskError(
             f"The note {claim_path(target)} describes another virtual machine than '{vm.name}' ({vm.uuid}), so "
             f"'{vm.name}' was not removed. Remove it by hand.",
@@ -549,7 +612,7 @@ def _is_to_be_removed(
 
 
 def _refuse_unregistered(name: str, target: str) -> None:
-    for path in (target, _image_of(target)):
+    for path in (target, _image_of(target), intermediate_of(target)):
         if os.path.lexists(path):
             raise _not_known(name, path)
 

@@ -2,20 +2,68 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Compacts the expanding disks of a VM."""
+"""The disks of a VM: where their files are, and the compacting of those that expand."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Callable, Optional
 
 from .._common.errors import TaskError
-from .._common.files import bytes_on_disk
+from .._common.files import bytes_on_disk, same_file
 from .._common.progress import Report, unwatched
 from .._common.space import explain_free
 from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, is_transient
-from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest
+from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest, layers_of, refuse_intermediate
+
+_DESCRIPTOR = "DiskDescriptor.xml"
+
+
+def files_of(disk: Disk) -> list[str]:
+    """Return the files of a disk: of a split disk or one with snapshots, all its pieces and layers."""
+    return [disk.path, *(layer.path for layer in layers_of(disk))]
+
+
+def missing_files(vm: Vm) -> list[str]:
+    """Return the files of its disks that are not there, by the disks' own lists. A packed VM has none of its own."""
+    return [path for disk in vm.disks if disk.path for path in files_of(disk) if not os.path.exists(path)]
+
+
+def unreadable_disks(vm: Vm) -> list[str]:
+    """Return the disks whose list of files cannot be read, so that it is not known where they are."""
+    return [
+        disk.path
+        for disk in vm.disks
+        if disk.path and os.path.lexists(os.path.join(disk.path, _DESCRIPTOR)) and not layers_of(disk)
+    ]
+
+
+def disks_outside(vm: Vm) -> list[str]:
+    """Return the files of its disks that are not in its bundle, and so not in an image that is made of it.
+
+    Among them are disks of the Mac (Boot Camp), and those of another VM that a linked clone needs.
+    """
+    found = (path for disk in vm.disks if disk.path for path in files_of(disk) if not _is_inside(path, vm.home))
+    return list(dict.fromkeys(found))
+
+
+def bytes_outside(vm: Vm) -> int:
+    """Return the bytes that the files of its disks take outside of its bundle."""
+    outside = {os.path.realpath(path) for path in disks_outside(vm)}
+    return sum(bytes_on_disk(path) for path in outside if not any(_is_inside(path, other) for other in outside))
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    """Return whether a file, which may be gone, is in a folder or deeper. Names alone differ in case and accents."""
+    folder = os.path.realpath(folder)
+    path = os.path.realpath(path)
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        if path == folder or same_file(path, folder):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -38,6 +86,7 @@ def compact(
 
     Progress is reported after each pass over a disk: the program reports nothing while it works on one.
     """
+    refuse_intermediate(vm)
     disks = [disk for disk in vm.disks if disk.format == "expanding"]
     if not disks or vm.packed:
         return [], False

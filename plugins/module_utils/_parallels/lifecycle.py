@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .._common.errors import TaskError
-from .._common.files import IMAGE_SUFFIX
+from .._common.files import IMAGE_SUFFIX, same_file
 from .._common.text import same_name
 from .._common.unreadable import why_unreadable
 from .cli import Prlctl
@@ -26,6 +26,7 @@ from .vm import (
     PAUSED,
     RUNNING,
     STOPPED,
+    Entry,
     Settings,
     Vm,
     find_entry,
@@ -91,15 +92,29 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
 
 
 def _registered_from(prl: Prlctl, path: str, but: set[str]) -> Optional[Vm]:
+    # If it is one that cannot be read, Parallels refuses to register it again.
+    entry = entry_at(prl, [path], but, unread=True)
+    return read_vm(prl, entry) if entry is not None else None
+
+
+def entry_at(prl: Prlctl, places: Sequence[str], but: Container[str] = (), *, unread: bool = False) -> Optional[Entry]:
+    """Return the VM that is registered from one of these bundles or images, whatever its name is; except C(but).
+
+    Raises TaskError when it is not known of a VM where it is, unless C(unread) passes it over.
+    """
     for entry in list_all_entries(prl):
         if entry.uuid in but:
             continue
         try:
             home = home_of(prl, entry)
-        except TaskError:  # if it is the one that cannot be read, Parallels refuses to register it again
-            continue
-        if home and os.path.exists(home) and os.path.samefile(home, path):
-            return read_vm(prl, entry)
+            if home and any(home == place or same_file(home, place) for place in places):
+                return entry
+        except TaskError:
+            if not unread:
+                raise
+        except OSError as error:
+            if not unread:
+                raise TaskError(f"{why_unreadable(error.filename or places[0], error)} Then run again.") from error
     return None
 
 
@@ -189,11 +204,14 @@ def unregister(prl: Prlctl, vm: Vm, keep_open: Sequence[int] = ()) -> None:
     forget_unlisted(vm.uuid)
 
 
-def register_again(prl: Prlctl, vm: Vm, path: str, between: Callable[[], None]) -> Vm:
-    """Register a VM from another bundle of its own; C(between) is called while it is not on Parallels' list."""
-    with off_the_list(prl, Unlisted(vm.uuid, vm.name, path), BUSY_TIME) as note:
+def register_again(prl: Prlctl, vm: Vm, path: str, kept: str) -> Vm:
+    """Register a VM from another bundle or image of its own.
+
+    It is taken off Parallels' list for a moment. If that goes wrong, it is registered again from C(kept), which is
+    known to be whole. Both stay.
+    """
+    with off_the_list(prl, Unlisted(vm.uuid, vm.name, kept), BUSY_TIME) as note:
         unregister(prl, vm, [note.descriptor])
-        between()
         return register(prl, vm.name, path, new_uuid=False, dry=False)[0] or vm
 
 

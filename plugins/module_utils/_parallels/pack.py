@@ -14,12 +14,13 @@ from typing import Any, Callable
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, same_file, wait_until_quiet
 from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
-from .lifecycle import refuse_template, register_again
+from .disks import disks_outside, missing_files, unreadable_disks
+from .lifecycle import entry_at, refuse_template, register_again
 from .snapshots import refuse_needed
 from .vm import (
     BUNDLE_SUFFIX,
@@ -34,13 +35,14 @@ from .vm import (
     get_vm_at_rest,
     home_of,
     is_busy,
+    uuid_in,
     wait_for_state,
 )
 
 PACK = "pack"
 UNPACK = "unpack"
 _LEFT = "packed, with the bundle left"  # of a claim that stays, see _finish
-_TAKING_BACK = "bundle taken back"  # the VM is registered from the bundle that was left; its image is removed
+_TAKING_BACK = "bundle taken back"  # the VM is registered from the bundle that was left; its image is removed last
 
 # Seconds that Parallels gets to stop working on a VM after its program was ended.
 _CANCEL_TIME = 120
@@ -89,7 +91,7 @@ def _work(verb: str, vm: Vm) -> _Work:
 def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool, report: Report = unwatched) -> bool:
     """Pack a VM; return whether it was not packed before."""
     work = _work(PACK, vm)
-    if vm.packed and (dry or not _is_ours(read_claim(work.image), vm, PACK, _TAKING_BACK)):
+    if _is_done(vm, work) and (dry or not _is_ours(read_claim(work.image), vm, PACK, _TAKING_BACK)):
         return False
     return _Run(prl, work, order.timeout, lambda found: _refuse_to_pack(prl, found, order), _prove_image, report).go(
         vm, dry
@@ -99,14 +101,15 @@ def pack(prl: Prlctl, vm: Vm, order: PackOrder, *, dry: bool, report: Report = u
 def unpack(prl: Prlctl, vm: Vm, timeout: float, *, dry: bool, report: Report = unwatched) -> bool:
     """Unpack a VM; return whether it was packed before."""
     work = _work(UNPACK, vm)
-    if not vm.packed and (dry or not _is_ours(read_claim(work.image), vm, UNPACK, _TAKING_BACK)):
+    if _is_done(vm, work) and (dry or not _is_ours(read_claim(work.image), vm, UNPACK, _TAKING_BACK)):
         return False
-    return _Run(prl, work, timeout, _refuse_to_unpack, _prove_bundle, report).go(vm, dry)
+    disks = len(vm.disks) if vm.packed else 0  # as far as Parallels lists those in an image
+    return _Run(prl, work, timeout, _refuse_to_unpack, lambda found: _prove_bundle(found, disks), report).go(vm, dry)
 
 
-def target_of(vm: Vm) -> str:
-    """Return where a VM would be after being packed, or unpacked."""
-    return _work(UNPACK if vm.packed else PACK, vm).target
+def target_of(vm: Vm, verb: str) -> str:
+    """Return where a VM would be after being packed or unpacked."""
+    return _work(verb, vm).target
 
 
 def image_facts(vm: Vm) -> dict[str, Any]:
@@ -136,7 +139,7 @@ class _Run:
         """Do the work; return whether the VM, as it was seen before, was not yet in the wanted form."""
         work = self.work
         if dry:
-            if not _can_be_taken_back(before, work, read_claim(work.image)):
+            if not before.intermediate and not _can_be_taken_back(before, work, read_claim(work.image)):
                 self.refuse(before)
                 _refuse_in_the_way(before, work, read_claim(work.image))
                 _need(before, work).refuse_less()
@@ -151,6 +154,8 @@ class _Run:
                         f"Parallels is still writing {work.target}. Wait until it has finished, then run again."
                     )
                 vm = get_vm_at_rest(prl, vm.uuid)
+            if vm.intermediate:
+                vm = self._complete(vm, claim)
             if _work(work.verb, vm).image != work.image:
                 raise TaskError(f"'{vm.name}' was moved to {vm.home} in the meantime. Run the same command again.")
             if _is_done(vm, work):
@@ -162,9 +167,44 @@ class _Run:
                 self._do(vm, claim)
         return True
 
+    def _complete(self, vm: Vm, claim: Claim) -> Vm:
+        """Let Parallels finish a packing or unpacking that was interrupted: it allows nothing else with such a VM."""
+        begun = str(claim.notes["operation"]) if _is_ours(claim.notes, vm, PACK, UNPACK) else ""
+        if not begun:
+            claim.write(operation=UNPACK, vm=vm.uuid, name=vm.name, strangers=_there(_work(UNPACK, vm)))
+        first = begun or UNPACK
+        try:
+            try:
+                self._finish_with(vm, first, claim)
+            except TaskError as error:
+                other = UNPACK if first == PACK else PACK
+                if f"finish {other}ing" not in str(error.details.get("stderr")):
+                    raise
+                self._finish_with(vm, other, claim)
+        except BaseException as error:
+            add_sentence(
+                error,
+                f"'{vm.name}' is still in an intermediate state ({vm.home}): packing or unpacking it was started, but "
+                "not finished. Nothing was removed. Run again to finish it, or finish it in Control Center.",
+                left_behind=_left_behind(_work(first, vm)),
+            )
+            raise
+        self.prl.notice(f"Packing or unpacking '{vm.name}' had been interrupted ({vm.home}). It was finished.")
+        return get_vm_at_rest(self.prl, vm.uuid)
+
+    def _finish_with(self, vm: Vm, verb: str, claim: Claim) -> None:
+        work = _work(verb, vm)
+        with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.bytes_on_disk, self.report):
+            _change(self.prl, vm, work, self.timeout, claim)
+
     def _settle(self, vm: Vm, claim: Claim) -> None:
         """Remove the claim of a run that was killed after Parallels had done its part."""
-        self.prove(vm)
+        try:
+            self.prove(vm)
+        except TaskError as error:
+            if self.work.verb == UNPACK and _is_ours(claim.notes, vm, _TAKING_BACK):
+                _return_to_image(self.prl, vm, self.work, claim, error)
+            raise
         if _is_ours(claim.notes, vm, self.work.verb, _TAKING_BACK):
             self.prl.notice(
                 f"An earlier run was interrupted after '{vm.name}' had been {self.work.verb}ed. The remaining steps, "
@@ -179,8 +219,7 @@ class _Run:
         _clear_leftovers(prl, vm, work, claim)
         need = _need(vm, work)
         need.refuse_less()
-        strangers = [path for path in outputs_of(work.target) if os.path.lexists(path)]
-        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name, strangers=strangers)
+        claim.write(operation=work.verb, vm=vm.uuid, name=vm.name, strangers=_there(work))
         try:
             with watched(lambda: sum(map(bytes_on_disk, outputs_of(work.target))), vm.measured(), self.report):
                 _change(prl, vm, work, self.timeout, claim)
@@ -196,11 +235,24 @@ def _leftovers(vm: Vm, work: _Work, claim: Claim) -> list[str]:
     """Return the incomplete files and folders that the claim shows to be ours."""
     if not _is_ours(claim.notes, vm, *work.remains):
         return []
-    return own_outputs(work.target, claim.notes)
+    found = own_outputs(work.target, claim.notes)
+    return [path for path in found if path != vm.home and uuid_in(path) in ("", vm.uuid)]
+
+
+def _there(work: _Work) -> list[str]:
+    return [path for path in outputs_of(work.target) if os.path.lexists(path)]
 
 
 def _clear_leftovers(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
     leftovers = _leftovers(vm, work, claim)
+    if leftovers and work.verb == UNPACK:
+        _prove_image(vm)  # what is removed may be the only other copy
+    other = entry_at(prl, leftovers, {vm.uuid}) if leftovers else None
+    if other is not None:
+        raise TaskError(
+            f"'{vm.name}' was not {work.verb}ed: another virtual machine, '{other.name}' ({other.uuid}), is registered "
+            f"from {' or '.join(leftovers)}. Move it to another folder, then run again."
+        )
     for path in leftovers:
         remove_leftover(path, prl.notice)
     if not leftovers and _is_ours(claim.notes, vm, *work.remains):
@@ -231,15 +283,48 @@ def _can_be_taken_back(vm: Vm, work: _Work, notes: dict[str, Any]) -> bool:
 
 
 def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
-    """Register the bundle that was left when a VM was packed, instead of unpacking the image."""
+    """Register the bundle that was left when a VM was packed, instead of unpacking the image.
+
+    The image is removed last: until then the bundle may turn out not to be whole.
+    """
     _refuse_to_unpack(vm)
+    _prove_image(vm)
     claim.write(operation=_TAKING_BACK, vm=vm.uuid, name=vm.name)
-    _prove_bundle(_register_again(prl, vm, work))
+    try:
+        _prove_bundle(register_again(prl, vm, work.target, kept=work.image), len(vm.disks))
+    except BaseException as error:
+        _return_to_image(prl, vm, work, claim, error)
+        raise
     _finish(prl, claim, work, vm)
 
 
+def _return_to_image(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
+    """Register a VM from its image again, because the bundle that was left cannot be used. Nothing is removed."""
+    if not _is_image(work.image):
+        return
+    try:
+        now = get_vm(prl, vm.uuid)
+        if not now.packed:
+            now = register_again(prl, now, work.image, kept=work.image)
+        _prove_image(now)
+        claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
+        add_sentence(
+            error,
+            f"Nothing was removed: '{vm.name}' is packed in {work.image}, as before. Move {work.target} to another "
+            "folder, then run again to unpack the image.",
+            left_behind=[work.target],
+        )
+    except (TaskError, OSError) as problem:
+        add_sentence(
+            error,
+            f"'{vm.name}' could not be registered from its image again ({problem}). Nothing was removed: the image is "
+            f"{work.image}.",
+            left_behind=[work.target, work.image],
+        )
+
+
 def _is_done(vm: Vm, work: _Work) -> bool:
-    return vm.packed == (work.verb == PACK)
+    return vm.packed is (work.verb == PACK)  # in an intermediate state it is neither
 
 
 def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> None:
@@ -247,7 +332,7 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
         entry = find_entry(prl, vm.uuid)
         if entry is None or is_busy(entry.state):
             return False
-        return home_of(prl, entry).endswith(IMAGE_SUFFIX) == (work.verb == PACK)
+        return home_of(prl, entry).endswith(IMAGE_SUFFIX if work.verb == PACK else BUNDLE_SUFFIX)
 
     prl.change(
         f"{work.verb} '{vm.name}'",
@@ -262,7 +347,7 @@ def _change(prl: Prlctl, vm: Vm, work: _Work, timeout: float, claim: Claim) -> N
 def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) -> None:
     """Remove the incomplete file or folder if the VM is not in it; add to the error what is left."""
     try:
-        if not was_answered(error) and not _is_quiet(prl, work, _CANCEL_TIME):
+        if not was_answered(error, work.verb) and not _is_quiet(prl, work, _CANCEL_TIME):
             add_sentence(
                 error,
                 f"Parallels is still working on it, so {work.target} was left. Run again when it has finished.",
@@ -272,14 +357,13 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
         state = wait_for_state(prl, vm.uuid, (STOPPED, SUSPENDED, RUNNING, PAUSED, INVALID), _CANCEL_TIME)
         now = get_vm(prl, vm.uuid)
         if work.verb == PACK and _is_replaced_by_nothing(now, work):
-            now = _register_again(prl, now, work)
+            now = register_again(prl, now, work.source, kept=work.source)
             state = now.state
-        intact = not is_busy(state) and _same(now.home, work.source)
-        if not intact:
+        if not _is_intact(now, state, work):
+            where = f"{'in an intermediate state' if now.intermediate else state}, in {now.home}"
+            advice = "Run again to finish it" if now.intermediate else "Check it in Control Center"
             add_sentence(
-                error,
-                f"'{vm.name}' is now {state}, in {now.home}. Nothing was removed. Check it in Control Center.",
-                left_behind=_left_behind(work),
+                error, f"'{vm.name}' is now {where}. Nothing was removed. {advice}.", left_behind=_left_behind(work)
             )
             return
         for path in _leftovers(vm, work, claim):
@@ -295,11 +379,24 @@ def _undo(prl: Prlctl, vm: Vm, work: _Work, claim: Claim, error: BaseException) 
         )
 
 
+def _is_intact(now: Vm, state: str, work: _Work) -> bool:
+    """Return whether a VM is where it was before, with all its files."""
+    if is_busy(state) or not same_file(now.home, work.source):
+        return False
+    if work.verb == UNPACK:
+        return _is_image(work.source)
+    return os.path.isdir(work.source) and state != INVALID and not missing_files(now)
+
+
 def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
     """Return whether no process is writing the target any more. Removing it while Parallels does would lose the VM."""
     end = prl.clock() + timeout
     written = [path for path in outputs_of(work.target) if os.path.lexists(path)]
     return all(wait_until_quiet(path, _QUIET_TIME, end - prl.clock(), prl.sleep, prl.clock) for path in written)
+
+
+def _is_image(path: str) -> bool:
+    return os.path.isfile(path) and os.path.getsize(path) > 0
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
@@ -308,25 +405,15 @@ def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
     return bad_image and vm.home == work.image and os.path.isdir(work.source)
 
 
-def _register_again(prl: Prlctl, vm: Vm, work: _Work) -> Vm:
-    """Register a VM from its bundle, as it was before it was packed."""
-    bundle = work.source if work.verb == PACK else work.target
-    return register_again(prl, vm, bundle, lambda: remove_path(work.image))
-
-
 def _left_behind(work: _Work) -> list[str]:
     return [path for path in (work.source, *outputs_of(work.target)) if os.path.lexists(path)]
-
-
-def _same(one: str, other: str) -> bool:
-    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
 def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
     """Raise TaskError for a target that no claim shows to be the incomplete output of an earlier run."""
     if not os.path.lexists(work.target):
         return
-    if _is_ours(notes, vm, *work.remains):
+    if _is_ours(notes, vm, *work.remains) and uuid_in(work.target) in ("", vm.uuid):
         return
     raise TaskError(
         f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that it is a "
@@ -363,6 +450,9 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
         return "its files are missing or unreadable. Connect the disk they are on, or restore them."
     if is_busy(state):
         return f"Parallels is working on it ({state}). Wait until it has finished, then run again."
+    missing = missing_files(vm)
+    if missing:
+        return f"files of its disks are missing: {', '.join(missing)}. Connect the disk they are on, or restore them."
     if not vm.home.endswith(BUNDLE_SUFFIX):
         return f"{vm.home} is not a .pvm bundle, and only those can be packed. Choose another virtual machine."
     if vm.linked_clone:
@@ -376,6 +466,18 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
         return (
             "Parallels does not report whether it is encrypted. Check it in Control Center, and allow it with "
             "allow_encrypted: true."
+        )
+    unreadable = unreadable_disks(vm)
+    if unreadable:
+        return (
+            f"the list of files of its disks cannot be read ({', '.join(unreadable)}), so it is not known whether the "
+            "image would be complete. Check the owner and the permissions of its files, and whether it starts."
+        )
+    outside = disks_outside(vm)
+    if outside:
+        return (
+            f"its disks are not all in its bundle, and the image would be incomplete without them: "
+            f"{', '.join(outside)}. Move them into {vm.home}, or remove them from its configuration."
         )
     if vm.encrypted and not order.allow_encrypted:
         return (
@@ -424,12 +526,24 @@ def _prove_image(vm: Vm) -> None:
         )
 
 
-def _prove_bundle(vm: Vm) -> None:
-    missing = [disk.path for disk in vm.disks if not disk.bytes_on_disk]
-    if vm.packed or not os.path.isfile(os.path.join(vm.home, "config.pvs")) or missing:
-        what = f"the disks {', '.join(missing)}" if missing else "its configuration"
+def _prove_bundle(vm: Vm, disks: int) -> None:
+    """Raise TaskError for a VM that is not whole in its bundle; it had at least C(disks) disks in its image."""
+    problem = _problem_of_bundle(vm, disks)
+    if problem:
         raise TaskError(
-            f"Parallels unpacked '{vm.name}' to {vm.home}, but {what} cannot be found there. Check the virtual "
-            "machine in Control Center.",
+            f"Parallels unpacked '{vm.name}' to {vm.home}, but {problem}. Check the virtual machine in Control Center.",
             path=vm.home,
         )
+
+
+def _problem_of_bundle(vm: Vm, disks: int) -> str:
+    missing = missing_files(vm) or [disk.path for disk in vm.disks if not disk.bytes_on_disk]
+    if missing:
+        return f"the disks {', '.join(missing)} cannot be found there"
+    if vm.packed is not False or not os.path.isfile(os.path.join(vm.home, "config.pvs")):
+        return "its configuration cannot be found there"
+    if vm.state == INVALID:
+        return "it is invalid: some of its files are missing or unreadable"
+    if len(vm.disks) < disks:
+        return f"it has {len(vm.disks)} disks there, and {disks} in its image"
+    return ""

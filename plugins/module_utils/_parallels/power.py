@@ -11,7 +11,19 @@ from typing import Optional
 
 from .._common.errors import TaskError
 from .cli import PRLCTL, Prlctl, Result, failure, is_transient, remedy_for
-from .vm import INVALID, PAUSED, RUNNING, STOPPED, SUSPENDED, Vm, is_busy, state_of, wait_for_state, wait_while_busy
+from .vm import (
+    INVALID,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    SUSPENDED,
+    Vm,
+    is_busy,
+    refuse_intermediate,
+    state_of,
+    wait_for_state,
+    wait_while_busy,
+)
 
 START = "start"
 RESUME = "resume"
@@ -65,6 +77,8 @@ def steps_to(vm: Vm, state: str, wanted: str, suspended: str) -> tuple[str, ...]
         )
     if state == wanted:
         return ()
+    if wanted != STOPPED:
+        refuse_intermediate(vm)
     if wanted != STOPPED and vm.packed:
         raise TaskError(f"'{vm.name}' is packed. Unpack it first (macops.parallels.image_pack with state: unpacked).")
     if (state, wanted) in _STEPS:

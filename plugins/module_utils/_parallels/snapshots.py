@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Optional
 
 from .._common.errors import TaskError
@@ -14,7 +15,9 @@ from .._common.files import bytes_on_disk
 from .._common.space import Need
 from .._common.text import same_name
 from .cli import Prlctl
+from .disks import disks_outside
 from .vm import (
+    Layer,
     Snapshot,
     Vm,
     bare_uuid,
@@ -124,8 +127,9 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
                 snapshot.id != identity for snapshot in read_snapshots(prl, vm.uuid)
             )
 
-        need = Need(f"Removing the snapshot '{victim.name}' of '{vm.name}'", vm.folder, _merged_bytes(vm, victim))
-        need.refuse_less()
+        needs = _needs(vm, victim)
+        for need in needs:
+            need.refuse_less()
         try:
             prl.change(
                 f"delete the snapshot '{victim.name}' of '{vm.name}'",
@@ -136,23 +140,30 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
                 patience=_MERGE_PATIENCE,
             )
         except TaskError as error:
-            need.explain(error)
+            for need in needs:
+                need.explain(error)
             raise
     return read_snapshots(prl, vm.uuid)
 
 
-def _merged_bytes(vm: Vm, victim: Snapshot) -> int:
-    """Return how much the disks may grow while a snapshot is removed.
+def _needs(vm: Vm, victim: Snapshot) -> list[Need]:
+    """Return how much the disks may grow while a snapshot is removed, on each volume that they are on.
 
     Its layer of a disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
     that is deleted. A layer with several layers above it stays; one with none above it is just removed.
     """
-    grown = 0
+    grown = {vm.folder: 0}
     for disk in vm.disks:
         layers = layers_of(disk)
-        above = [layer for layer in layers if layer.parent == victim.id]
+        above = {layer.id for layer in layers if layer.parent == victim.id}
         if len(above) == 1:
-            own = next((layer for layer in layers if layer.id == victim.id), None)
-            both = [bytes_on_disk(layer.path) for layer in (own, *above) if layer and os.path.exists(layer.path)]
-            grown += min(both) if len(both) == 2 else 0
-    return grown
+            folder = os.path.dirname(disk.path) if disks_outside(replace(vm, disks=[disk])) else vm.folder
+            smaller = min(_bytes_of(layers, identity) for identity in (victim.id, *above))
+            grown[folder] = grown.get(folder, 0) + smaller
+    what = f"Removing the snapshot '{victim.name}' of '{vm.name}'"
+    return [Need(what, folder, needed) for folder, needed in grown.items()]
+
+
+def _bytes_of(layers: list[Layer], identity: str) -> int:
+    """Return the bytes of a layer: a split disk has several pieces of each."""
+    return sum(bytes_on_disk(layer.path) for layer in layers if layer.id == identity)

@@ -16,7 +16,7 @@ from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .._common.errors import TaskError
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk
+from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
 from .._common.text import same_name
 from .._common.unreadable import Unreadable, why_unreadable
 from .cli import PRLCTL, Prlctl
@@ -112,7 +112,7 @@ class Vm:
     family: str
     arch: str
     home: str
-    packed: Optional[bool]
+    packed: Optional[bool]  # None also while it is neither packed nor whole, see intermediate
     encrypted: Optional[bool]
     tools: dict[str, str]
     settings: Settings
@@ -174,7 +174,13 @@ class Vm:
     @property
     def bundle(self) -> str:
         """The path of its bundle; of a packed VM, the path that it had and will have unpacked."""
-        return os.path.join(self.folder, self.stem + BUNDLE_SUFFIX) if self.packed else self.home
+        whole = not self.packed and not self.intermediate
+        return self.home if whole else os.path.join(self.folder, self.stem + BUNDLE_SUFFIX)
+
+    @property
+    def intermediate(self) -> bool:
+        """Whether a packing or unpacking of it was interrupted, or is under way: it is in a third kind of bundle."""
+        return self.home.endswith(INTERMEDIATE_SUFFIX)
 
     def result(self) -> dict[str, Any]:
         """Return the VM as modules show it."""
@@ -187,6 +193,7 @@ class Vm:
             "arch": self.arch,
             "home": self.home,
             "packed": self.packed,
+            "intermediate": self.intermediate,
             "encrypted": self.encrypted,
             "template": self.template,
             "tools": self.tools,
@@ -208,6 +215,17 @@ def _measure(path: str) -> tuple[Optional[int], str]:
         return bytes_on_disk(path), ""
     except OSError as error:
         return None, why_unreadable(error.filename or path, error)
+
+
+def refuse_intermediate(vm: Vm) -> None:
+    """Raise TaskError for a VM that is neither packed nor whole: Parallels allows nothing but finishing that."""
+    if vm.intermediate:
+        raise TaskError(
+            f"'{vm.name}' is in an intermediate state ({vm.home}): packing or unpacking it was started, but not "
+            f"finished. Finish it with `prlctl unpack '{vm.name}'` on the Mac, or with macops.parallels.image_pack and "
+            "state: unpacked, then run again.",
+            path=vm.home,
+        )
 
 
 def is_busy(state: str) -> bool:
@@ -511,7 +529,7 @@ def _snapshots_in_passing(
     try:
         return read_snapshots(prl, entry.uuid), []
     except TaskError as error:
-        if _home(info).endswith(IMAGE_SUFFIX):
+        if _home(info).endswith((IMAGE_SUFFIX, INTERMEDIATE_SUFFIX)):
             return None, []
         if partly or info.get("State") == INVALID:
             return None, [f"Its snapshots cannot be listed. {error.message}"]
@@ -541,7 +559,7 @@ def _unread(entry: Entry, error: TaskError) -> Vm:
 
 def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snapshot]], unreadable: list[str]) -> Vm:
     home = _home(info)
-    packed = _is_packed(info, home)
+    packed = None if home.endswith(INTERMEDIATE_SUFFIX) else _is_packed(info, home)
     system = str(info.get("OS", ""))
     linked, link = _link_in_passing(home, bool(packed), unreadable)
     if not _has_hardware(info):
@@ -597,8 +615,11 @@ def _home(info: dict[str, Any]) -> str:
     """Return the bundle or image. "Home" ends with a slash for a bundle; "Home path" names a file in it."""
     home = str(info.get("Home") or "")
     if not home:
-        home = re.sub(r"/config\.pvs$", "", str(info.get("Home path") or ""))
-    return home.rstrip("/")
+        home = re.sub(r"/config\.pvsp?$", "", str(info.get("Home path") or ""))
+    home = home.rstrip("/")
+    # That Parallels itself names such a bundle as the home is not certain.
+    unfinished = intermediate_of(home)
+    return unfinished if home and not os.path.exists(home) and os.path.isdir(unfinished) else home
 
 
 def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:

@@ -237,7 +237,7 @@ def _show_vm(vm: Vm) -> dict[str, Any]:
         "snapshots": [
             {"id": item.guid, "name": item.name, "parent": item.parent, "current": item.current} for item in tree
         ],
-        "guest": vm.bundle.guest() if not vm.packed and not problem else {},
+        "guest": vm.bundle.guest() if not (vm.packed or vm.begun or problem) else {},
     }
 
 

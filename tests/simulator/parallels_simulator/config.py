@@ -15,6 +15,13 @@ from . import NOTICE
 from .disks import indent
 
 CONFIG = "config.pvs"
+UNFINISHED_SUFFIX = ".pvmi"  # of a bundle that is being packed or unpacked
+UNFINISHED_CONFIG = "config.pvsp"
+
+
+def config_name(bundle: Path) -> str:
+    """Return the name of the configuration in a bundle."""
+    return UNFINISHED_CONFIG if bundle.suffix == UNFINISHED_SUFFIX else CONFIG
 
 
 class VmConfig:
@@ -127,7 +134,7 @@ class VmConfig:
     def load(cls, bundle: Path) -> VmConfig:
         """Read a bundle's config.pvs; raises ValueError when there is none that can be read."""
         try:
-            text = (bundle / CONFIG).read_text(encoding="utf-8")
+            text = (bundle / config_name(bundle)).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"no configuration in {bundle}: {error}") from error
         return cls.from_xml(text)
@@ -136,4 +143,4 @@ class VmConfig:
         """Write a bundle's config.pvs."""
         temporary = bundle / f".{CONFIG}.{os.getpid()}"
         temporary.write_text(self.to_xml(), encoding="utf-8")
-        os.replace(temporary, bundle / CONFIG)
+        os.replace(temporary, bundle / config_name(bundle))

@@ -112,6 +112,12 @@ KNOBS: dict[str, Knob] = {
             "pack_temp_name", "flag", False, "`pack` writes to `NAME.pvmp.tmp` and renames; off: the final name grows"
         ),
         Knob("packed_leaves_pvm", "flag", False, "`pack` leaves the `.pvm` bundle where it was"),
+        Knob(
+            "intermediate_bundle",
+            "flag",
+            False,
+            "`pack` and `unpack` work in `NAME.pvmi`; after a kill the VM stays there, until the same command finishes",
+        ),
         Knob("checksum_file", "flag", True, "`pack` writes `NAME.sha256.txt`: 64 hex digits, no newline"),
         Knob(
             "unpack_bundle_name",

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from . import NOTICE
 from .bundle import Bundle
-from .config import VmConfig
+from .config import CONFIG, UNFINISHED_CONFIG, VmConfig, config_name
 from .snapshots import SnapshotTree
 from .sparse import MIB, Step, extents, no_step
 
@@ -67,15 +67,18 @@ class Package:
         with open(self.path, "rb") as file:
             header = _read_header(file)
             target.mkdir(parents=True)
-            for entry in header["files"]:
-                path = target / entry["path"]
+            paths = [
+                target / (config_name(target) if entry["path"] == CONFIG else entry["path"])
+                for entry in header["files"]
+            ]
+            for path, entry in zip(paths, header["files"]):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "wb") as output:
                     output.truncate(entry["size"])
                 os.chmod(path, entry["mode"])
             done = 0
             for number, blocks in itertools.groupby(_read_blocks(file), key=lambda block: block[0]):
-                with open(target / header["files"][number]["path"], "r+b") as output:
+                with open(paths[number], "r+b") as output:
                     for _number, offset, data in blocks:
                         step(done)
                         output.seek(offset)
@@ -104,7 +107,11 @@ def pack_bundle(bundle: Bundle, target: Path, step: Step = no_step, name: str = 
                 for disk in bundle.disks()
             ],
             "files": [
-                {"path": str(path), "size": status.st_size, "mode": status.st_mode & 0o777}
+                {
+                    "path": CONFIG if str(path) == UNFINISHED_CONFIG else str(path),
+                    "size": status.st_size,
+                    "mode": status.st_mode & 0o777,
+                }
                 for path, status in ((path, os.stat(bundle.path / path)) for path in paths)
             ],
         }

@@ -183,7 +183,7 @@ def describe_vm(vm: Vm, shown: str) -> dict[str, Any]:
 
 
 def _images(vm: Vm, config: VmConfig) -> dict[str, dict[str, Any]]:
-    if vm.packed:
+    if vm.packed or vm.begun == "unpack":
         disks = vm.content.header()["disks"]
         return {
             f"hdd{index}": {"path": disk["name"], "type": disk["type"], "size": disk["size"] // MIB}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Optional
 
 from . import texts
+from .config import UNFINISHED_CONFIG
 from .console import Console
 from .errors import CommandError
 from .mac import Mac
@@ -88,7 +89,10 @@ class Session:
         """Return the state of a VM that may be changed now."""
         if self.mac.strike("busy", self.verb):
             raise self.fail(texts.busy("running"))
-        return vm.require_free(self.verb)
+        power = vm.require_free(self.verb)
+        if vm.begun and self.verb not in (vm.begun, "unregister"):
+            raise self.fail(texts.intermediate(vm.name, vm.begun, str(vm.home / UNFINISHED_CONFIG)))
+        return power
 
 
 Verb = Callable[[Session], int]

@@ -158,6 +158,14 @@ def exists(path: str) -> str:
     return f'Unable to perform the operation because "{path}" already exists.'
 
 
+def intermediate(name: str, verb: str, config: str) -> str:
+    """Return what Parallels 17 says of a VM that is halfway unpacked (for a packed one, it is a guess)."""
+    return (
+        f'Unable to perform the operation because "{name}" is in the intermediate state. {verb.capitalize()}ing '
+        f'"{config}" has been started but not finished yet. Please finish {verb}ing.'
+    )
+
+
 def not_possible(name: str, because: str) -> str:
     """Return the reason of a refusal nobody has seen on a Mac (guess)."""
     return f'Unable to perform the operation because the virtual machine "{name}" {because}.'

@@ -43,6 +43,16 @@ class Vm:
         return self.home.name.endswith(PACKED_SUFFIX)
 
     @property
+    def begun(self) -> str:
+        """Return C(pack) or C(unpack) of a VM that is in an intermediate state."""
+        return self.record.get("begun", "")
+
+    @property
+    def image(self) -> Path:
+        """Return the package of a VM that is packed, or will be, or was until its unpacking began."""
+        return self.home.with_suffix(PACKED_SUFFIX)
+
+    @property
     def bundle(self) -> Bundle:
         """Return the bundle of a VM that is not packed."""
         return Bundle(self.home)
@@ -50,7 +60,7 @@ class Vm:
     @property
     def content(self) -> Bundle | Package:
         """Return where the VM's configuration and snapshots can be read."""
-        return Package(self.home) if self.packed else self.bundle
+        return Package(self.image) if self.packed or self.begun == "unpack" else self.bundle
 
     def config(self) -> VmConfig:
         """Read the settings; the registration wins over the name and id inside. Raises ValueError."""
@@ -64,7 +74,7 @@ class Vm:
 
     def problem(self) -> Optional[str]:
         """Return why the VM is invalid."""
-        if not self.packed:
+        if not self.packed and self.begun != "unpack":
             return self.bundle.problem()
         try:
             self.config()

@@ -344,6 +344,53 @@ def test_bundle_after_packing(mac: SimulatedMac) -> None:
     assert mac.info("b")["Home"] == f"{mac.home}/b.pvmp"
 
 
+@turns("intermediate_bundle")
+@pytest.mark.parametrize("verb", ["pack", "unpack"])
+def test_a_kill_leaves_the_vm_in_an_intermediate_state(launched: SimulatedMac, verb: str) -> None:
+    launched.vm("a", data="2M", packed=True) if verb == "unpack" else launched.vm("a", data="2M")
+    launched.knob("intermediate_bundle=on")
+    launched.fault(f"kill_in_{verb}")
+    assert launched.launch("prlctl", verb, "a").returncode < 0
+    home = launched.home / "a.pvmi"
+    assert launched.info("a")["Home"] == f"{home}/"
+    assert launched.state("a") == "stopped"
+    assert (home / "config.pvsp").exists()
+    assert not (launched.home / "a.pvm").exists()
+    opposite = "unpack" if verb == "pack" else "pack"
+    for other in ((opposite,), ("start",), ("delete",), ("clone", "--name", "b")):
+        word, *options = other
+        refused = launched.prlctl(word, "a", *options)
+        assert refused.rc == 255
+        assert f'"{home}/config.pvsp" has been started but not finished yet. Please finish {verb}ing.' in refused.err
+    assert launched.launch("prlctl", verb, "a").returncode == 0
+    assert not home.exists()
+    assert launched.info("a")["Home"] == f"{launched.home}/a.pvm" + ("p" if verb == "pack" else "/")
+    launched.knob("intermediate_bundle=off")
+    if verb == "pack":
+        launched.ok("unpack", "a")
+    assert launched.state("a") == "stopped"
+    assert (launched.home / "a.pvm" / "config.pvs").is_file()
+    assert not (launched.home / "a.pvm" / "config.pvsp").exists()
+    launched.ok("start", "a")
+
+
+@turns("intermediate_bundle")
+@pytest.mark.parametrize("leaves", ["on", "off"])
+def test_an_intermediate_bundle_is_gone_at_the_end(mac: SimulatedMac, leaves: str) -> None:
+    mac.vm("a")
+    mac.knob("intermediate_bundle=on", f"packed_leaves_pvm={leaves}")
+    mac.fault("disk_full:pack")
+    assert mac.prlctl("pack", "a").rc == 255
+    assert mac.info("a")["Home"] == f"{mac.home}/a.pvm/"
+    (mac.home / "a.pvmp").unlink()
+    mac.ok("pack", "a")
+    assert sorted(os.listdir(mac.home)) == [*(["a.pvm"] if leaves == "on" else []), "a.pvmp", "a.sha256.txt"]
+    if leaves == "off":
+        mac.ok("unpack", "a")
+        assert mac.info("a")["Home"] == f"{mac.home}/a.pvm/"
+        assert sorted(os.listdir(mac.home)) == ["a.pvm", "a.sha256.txt"]
+
+
 @turns("checksum_file")
 def test_checksum_file(mac: SimulatedMac) -> None:
     import hashlib

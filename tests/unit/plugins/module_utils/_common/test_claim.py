@@ -196,3 +196,59 @@ def test_a_claim_that_was_removed_while_it_was_waited_for_is_made_anew(
     with Claim.take(target) as claim:
         assert claim.notes == {}
         assert os.path.samestat(os.stat(claim_path(target)), os.fstat(claim.descriptor))
+
+
+def share(target: str) -> Claim:
+    return Claim.take(target, shared=True)
+
+
+def test_a_shared_claim_has_several_holders_and_the_last_one_gets_it_alone(target: str) -> None:
+    first, second, third = (share(target) for _holder in range(3))
+    assert Claim.take_if_free(target) is None, "nobody gets it alone while it is shared"
+    first.write(restart=True)
+    assert not first.take_alone()
+    assert first.descriptor == -1
+    third.release()
+    assert os.path.exists(claim_path(target)), "the note of others was removed"
+    assert second.notes == {}
+    assert second.take_alone()
+    assert second.notes == {"restart": True}
+    assert Claim.take_if_free(target, shared=True) is None, "it is held alone"
+    second.remove()
+    assert not os.path.exists(claim_path(target))
+
+
+def test_a_shared_claim_that_another_one_removed_as_the_last_is_not_held_alone(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = share(target), share(target)
+    flock = fcntl.flock
+
+    def unlocked(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        if descriptor == first.descriptor and operation == fcntl.LOCK_UN:
+            monkeypatch.setattr(claim_module.fcntl, "flock", flock)
+            assert second.take_alone()
+            second.remove()
+
+    monkeypatch.setattr(claim_module.fcntl, "flock", unlocked)
+    assert not first.take_alone()
+    assert not os.path.exists(claim_path(target))
+
+
+def test_a_killed_holder_of_a_shared_claim_does_not_count(target: str) -> None:
+    first = share(target)
+    second = os.open(claim_path(target), os.O_RDWR)
+    fcntl.flock(second, fcntl.LOCK_SH)
+    os.close(second)  # as the system does
+    assert first.take_alone()
+    first.remove()
+
+
+def test_a_claim_that_cannot_be_removed_replaces_no_error(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: str) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(claim_module.os, "unlink", refused)
+    with pytest.raises(KeyboardInterrupt), Claim.take(target):
+        raise KeyboardInterrupt

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import files
@@ -19,8 +19,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.files imp
     FileIdentity,
     atomic_write,
     bytes_on_disk,
+    clone_file,
     free_bytes,
     remove_path,
+    same_file,
     wait_until_quiet,
 )
 
@@ -205,6 +207,60 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
         atomic_write(str(path), b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["record.json"]
+
+
+class Interruption(BaseException):
+    """A signal that arrives in the middle of a write."""
+
+
+@pytest.mark.parametrize("refused", [None, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_interruption_of_a_write_is_not_replaced_by_a_failed_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool, refused: Optional[int]
+) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    replace = os.replace
+
+    def interrupted(*paths: Any) -> None:
+        if replaced:
+            replace(*paths)
+        raise Interruption
+
+    def unlink(path: str) -> None:
+        raise OSError(refused, "refused")
+
+    monkeypatch.setattr(files.os, "replace", interrupted)
+    if refused is not None:
+        monkeypatch.setattr(files.os, "unlink", unlink)
+    with pytest.raises(Interruption):
+        atomic_write(str(path), b"new")
+    assert path.read_text() == ("new" if replaced else "old")
+    assert (os.listdir(tmp_path) == ["record.json"]) is (replaced or refused is None)
+
+
+def test_an_interruption_of_a_clone_is_not_replaced_by_a_failed_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_text("x")
+
+    def interrupted(*_arguments: Any) -> None:
+        (tmp_path / "target").unlink()
+        raise Interruption
+
+    monkeypatch.setattr(files.fcntl, "ioctl", interrupted)
+    with pytest.raises(Interruption):
+        clone_file(str(tmp_path / "source"), str(tmp_path / "target"), 0o644)
+
+
+def test_the_same_file_may_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("x")
+    os.link(tmp_path / "one", tmp_path / "other")
+    (tmp_path / "else").write_text("x")
+    assert same_file(str(tmp_path / "one"), str(tmp_path / "other"))
+    for other in ("else", "gone", "one/below a file"):
+        assert not same_file(str(tmp_path / "one"), str(tmp_path / other))
+        assert not same_file(str(tmp_path / other), str(tmp_path / "one"))
 
 
 @pytest.mark.parametrize(("writes", "quiet"), [(0, True), (3, True), (1000, False)])

@@ -89,6 +89,17 @@ def test_an_error_of_a_full_disk_gets_the_numbers(said: str, stream: str) -> Non
     assert error.message == "It failed. /p has 3.0 GB (3000000000 bytes) free now."
 
 
+def test_free_space_that_cannot_be_read_replaces_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_folder: str) -> int:
+        raise OSError(errno.EIO, "the volume is gone")
+
+    monkeypatch.setattr(space, "free_bytes", gone)
+    error = TaskError("It failed.", rc=255, stderr="Out of disk space.")
+    Need("Packing 'x'", "/p", 1).explain(error)
+    explain_free(error, "/p")
+    assert error.message == "It failed."
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -254,6 +254,15 @@ def test_what_passes_and_was_done_meanwhile_is_not_run_again(mac: Any) -> None:
     mac.prl.change("delete it", ["delete"], lambda: next(looks))
 
 
+def test_what_a_further_attempt_needs_is_done_before_it(mac: Any) -> None:
+    done: list[str] = []
+    for _try in range(2):
+        mac.expect("prlctl", "clone", rc=255, err=BUSY, then=lambda: done.append("clone"))
+    mac.expect("prlctl", "clone", then=lambda: done.append("clone"))
+    mac.prl.change("clone", ["clone"], lambda: len(done) == 5, before_retry=lambda: done.append("check"))
+    assert done == ["clone", "check", "clone", "check", "clone"]
+
+
 def test_what_does_not_pass_in_time_is_an_error(mac: Any) -> None:
     mac.prl.retry_for = 2
     for _try in range(3):
@@ -312,6 +321,23 @@ def test_only_the_tail_of_the_output_is_shown() -> None:
 def test_a_killed_program_is_told_from_one_that_refused() -> None:
     assert "killed by another process (signal 9)" in failure("It failed", Result(["prlctl"], -9, "", "")).message
     assert not is_transient(Result(["prlctl"], -9, "", ""))
+
+
+@pytest.mark.parametrize(
+    ("verb", "rc", "timed_out", "answered"),
+    [
+        ("pack", 255, False, True),
+        ("pack", 0, False, True),
+        ("pack", -9, False, False),
+        ("pack", -15, True, False),
+        ("list", 0, False, False),  # an unreadable answer about the VM says nothing about the packing
+    ],
+)
+def test_what_parallels_answered_itself_is_known(verb: str, rc: int, timed_out: bool, answered: bool) -> None:
+    error = failure("It failed", Result(["/bin/prlctl", verb, "x"], rc, "", "", timed_out=timed_out))
+    assert was_answered(error, "pack") is answered
+    assert not was_answered(TaskError("It failed."), "pack")
+    assert not was_answered(OSError(5, "no"), "pack")
 
 
 @pytest.fixture
@@ -423,7 +449,7 @@ def interrupted(tmp_path: Path, told_later: Any, run_module_main: Any) -> Callab
             told_later(seconds)
             with pytest.raises(Told) as caught:
                 prl.run_once(PRLCTL, ["pack", str(pids)], 600)
-            assert not was_answered(caught.value)
+            assert not was_answered(caught.value, "pack")
             AnsibleModule.exit_json(None)
 
         run_module_main(main)

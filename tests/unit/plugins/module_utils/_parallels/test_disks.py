@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.disks import compact
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.disks import (
+    bytes_outside,
+    compact,
+    disks_outside,
+    missing_files,
+    unreadable_disks,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Vm, get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -173,3 +180,68 @@ def test_compacting_tells_which_disks_are_through(mac: Any, path: Path) -> None:
         (size + size // 2, 2 * size),
         (2 * size, 2 * size),
     ]
+
+
+def with_disks(mac: Any, path: Path, *images: str, descriptor: str = "") -> Vm:
+    facts = mac.bundle(path)
+    if descriptor:
+        (path / "harddisk1.hdd" / "DiskDescriptor.xml").write_text(descriptor)
+    for number, image in enumerate(images, 1):
+        facts["Hardware"][f"hdd{number}"] = {**facts["Hardware"]["hdd0"], "image": image}
+    mac.list((UUID, "x", "stopped")).look(UUID, Name="x", State="stopped", **facts)
+    return get_vm(mac.prl, "x")
+
+
+def descriptor(*files: str) -> str:
+    images = "".join(f"<Storage><Image><GUID>{{{UUID}}}</GUID><File>{file}</File></Image></Storage>" for file in files)
+    return f"<Parallels_disk_image><StorageData>{images}</StorageData></Parallels_disk_image>"
+
+
+def test_a_vm_whose_disks_are_all_in_its_bundle(mac: Any, path: Path) -> None:
+    vm = with_disks(mac, path, "harddisk1.hdd", descriptor=descriptor("harddisk1.hds", "harddisk1.hds"))
+    assert (disks_outside(vm), bytes_outside(vm), missing_files(vm), unreadable_disks(vm)) == ([], 0, [], [])
+
+
+def test_disks_outside_and_pieces_outside_are_found_and_counted_once(mac: Any, path: Path, tmp_path: Path) -> None:
+    big = tmp_path / "elsewhere" / "big.hdd"
+    big.mkdir(parents=True)
+    (big / "big.hds").write_bytes(b"x" * 100_000)
+    (big / "DiskDescriptor.xml").write_text(descriptor("big.hds"))
+    piece = tmp_path / "piece.hds"
+    piece.write_bytes(b"x" * 50_000)
+    vm = with_disks(
+        mac,
+        path,
+        str(big),
+        "/dev/disk0s4",
+        str(tmp_path / "gone.hdd"),
+        descriptor=descriptor("harddisk1.hds", str(piece)),
+    )
+    assert disks_outside(vm) == [
+        str(piece),
+        str(big),
+        str(big / "big.hds"),
+        "/dev/disk0s4",
+        str(tmp_path / "gone.hdd"),
+    ]
+    assert 150_000 < bytes_outside(vm) < 180_000
+    assert str(tmp_path / "gone.hdd") in missing_files(vm)
+
+
+@pytest.mark.parametrize("text", ["", "<Parallels_disk", "<Parallels_disk_image/>", "\xff"])
+def test_a_disk_whose_descriptor_says_nothing_is_unreadable(mac: Any, path: Path, text: str) -> None:
+    vm = with_disks(mac, path, descriptor=text or " ")
+    assert unreadable_disks(vm) == [str(path / "harddisk1.hdd")]
+
+
+def test_what_differs_only_in_the_name_of_its_folder_is_inside(mac: Any, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    vm = with_disks(mac, path, str(tmp_path / "link" / path.name / "harddisk1.hdd"))
+    assert disks_outside(vm) == []
+
+
+def test_disks_in_an_intermediate_state_are_not_compacted(mac: Any, path: Path) -> None:
+    vm = with_disks(mac, path)
+    os.rename(path, path.with_suffix(".pvmi"))
+    with pytest.raises(TaskError, match=r"is in an intermediate state .*prlctl unpack 'x'.*state: unpacked"):
+        compact(mac.prl, replace(vm, home=str(path.with_suffix(".pvmi"))), 60, dry=True)

@@ -253,10 +253,8 @@ def test_a_vm_is_unlisted_only_while_it_is_registered_again(mac: Any, tmp_path: 
     for _look in range(2):
         where(mac, facts)
         mac.look(UUID, Name="x", **facts)
-    between: list[bool] = []
-    assert register_again(mac.prl, vm, str(bundle), lambda: between.append(True)).home == str(bundle)
-    assert noted == [Unlisted(UUID, "x", str(bundle))] * 2
-    assert between == [True]
+    assert register_again(mac.prl, vm, str(bundle), kept="/p/x.pvmp").home == str(bundle)
+    assert noted == [Unlisted(UUID, "x", "/p/x.pvmp")] * 2
     assert find_unlisted(lambda _vm: True) is None
 
 

@@ -137,12 +137,12 @@ def test_an_unpacked_vm_is_left_alone(stage: Stage) -> None:
 
 def test_a_dry_run_names_the_target_and_changes_nothing(stage: Stage) -> None:
     assert packing(stage, dry=True)
-    assert target_of(stage.vm()) == str(stage.image)
+    assert target_of(stage.vm(), "pack") == str(stage.image)
     assert stage.files() == ["win 11.pvm"]
     stage.packed()
     stage.home = stage.image
     assert unpack(stage.mac.prl, stage.vm(), 60, dry=True)
-    assert target_of(stage.vm()) == str(stage.bundle)
+    assert target_of(stage.vm(), "unpack") == str(stage.bundle)
 
 
 @pytest.mark.parametrize("dry", [True, False])
@@ -299,6 +299,7 @@ def test_what_a_killed_packing_left_is_removed_and_packed_again(stage: Stage) ->
     vm = stage.vm()
     stage.under_the_claim()
     stage.under_the_claim()
+    stage.list()
     there: list[bool] = []
     stage.run("pack", then=lambda: (there.append(stage.image.exists()), stage.packed()))
     stage.is_home(stage.image)
@@ -328,6 +329,7 @@ def test_what_a_killed_packing_left_under_a_temporary_name_is_removed_and_look_a
     stage.under_the_claim()
     if not stranger:
         stage.under_the_claim()
+        stage.list()
     stage.run("pack", then=stage.packed)
     stage.is_home(stage.image)
     stage.look()
@@ -628,49 +630,389 @@ def notes_of_unlisted() -> list[str]:
     return os.listdir(os.path.expanduser("~/.ansible/macops.parallels/unregistered"))
 
 
-@pytest.mark.parametrize("then", ["unpack", "pack"])
-@pytest.mark.parametrize("image_is_gone", [True, False])
-def test_a_run_that_was_killed_while_the_vm_was_off_the_list_is_ended(
-    stage: Stage, then: str, image_is_gone: bool
-) -> None:
+class Unlisting:
+    """What a bundle that is taken back asks Parallels: each step, and what follows it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.mac = stage.mac
+
+    def gone(self, looks: int) -> None:
+        """The list without the VM: another one is on it."""
+        for look in range(looks):
+            self.mac.list((OTHER, "else", "stopped"))
+            if look == 2:
+                self.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[self.mac.info(Home="/p/else.pvm/")])
+
+    def unregister(self, then: Optional[Callable[[], Any]] = None) -> None:
+        self.mac.expect("prlctl", "unregister", UUID, then=then)
+
+    def register(self, path: Any, **facts: Any) -> None:
+        self.gone(4)
+        self.mac.expect("prlctl", "register", str(path), "--preserve-uuid=yes")
+        self.stage.home = path
+        for _look in range(2):
+            self.stage.is_home(path)
+            self.mac.look(UUID, Name="win 11", **{**self.mac.home(path), **facts})
+
+    def put_back(self, path: Any) -> None:
+        """By its name or UUID, and when the note is held by nobody; then it is registered."""
+        self.gone(2)
+        self.mac.expect("prlctl", "register", str(path), "--preserve-uuid=yes")
+        self.stage.home = path
+        for _look in range(2):
+            self.stage.list()
+        self.mac.look(UUID, Name="win 11", **self.mac.home(path))
+
+
+@pytest.fixture
+def left(stage: Stage) -> Unlisting:
+    """A VM that was packed into an image, and whose bundle Parallels has left."""
     stage.image.write_bytes(b"image")
     stage.home = stage.image
     stage.claim(pack_module._LEFT)
+    return Unlisting(stage)
+
+
+@pytest.mark.parametrize("then", ["unpack", "pack"])
+def test_a_run_that_was_killed_while_the_vm_was_off_the_list_is_ended(
+    stage: Stage, left: Unlisting, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
     vm = stage.vm()
     stage.under_the_claim()
 
     def die() -> None:
-        if image_is_gone:
-            stage.image.unlink()
         raise Interrupted("killed")
 
-    stage.mac.expect("prlctl", "unregister", UUID, then=die)
-    with pytest.raises(Interrupted):
+    left.unregister(die)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(pack_module, "_return_to_image", lambda *_arguments: None)  # a killed run does nothing more
         unpack(stage.mac.prl, vm, 60, dry=False)
     assert notes_of_unlisted() == [f".{UUID}.claim.json"]
 
-    for _look in range(2):  # by its name, and when the note is held by nobody
-        stage.mac.list((OTHER, "else", "stopped"))
-    stage.mac.expect("prlctl", "register", str(stage.bundle), "--preserve-uuid=yes")
-    stage.home = stage.bundle
-    for _look in range(2):
-        stage.list()
-    stage.mac.look(UUID, Name="win 11", **stage.mac.home(stage.bundle))
+    left.put_back(stage.image)
     vm = get_vm(stage.mac.prl, "win 11")
     assert notes_of_unlisted() == []
     assert "was registered again" in stage.mac.notices[0]
     stage.under_the_claim()
     if then == "unpack":
-        assert unpack(stage.mac.prl, vm, 60, dry=False) is False
+        left.unregister()
+        left.register(stage.bundle)
+        assert unpack(stage.mac.prl, vm, 60, dry=False)
         assert stage.files() == ["win 11.pvm"]
     else:
-        if not image_is_gone:
-            stage.under_the_claim()
-        stage.run("pack", then=stage.packed)
-        stage.is_home(stage.image)
-        stage.look()
-        assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
-        assert stage.files() == ["win 11.pvmp"]
+        assert pack(stage.mac.prl, vm, PackOrder(), dry=False) is False
+        assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
+
+
+def test_an_interrupted_taking_back_ends_with_the_image(stage: Stage, left: Unlisting) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+
+    def interrupt() -> None:
+        raise Interrupted("It was canceled.")
+
+    left.unregister(interrupt)
+    left.put_back(stage.image)
+    with pytest.raises(Interrupted, match=r"Nothing was removed: 'win 11' is packed in"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvm", "win 11.pvmp"]
+    assert notes_of_unlisted() == []
+    assert read_claim(str(stage.image))["operation"] == pack_module._LEFT
+
+
+def lose_a_layer(stage: Stage) -> None:
+    disk = stage.bundle / "harddisk1.hdd"
+    (disk / "DiskDescriptor.xml").write_text(
+        "<D><Storage><Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><File>top.hds</File></Image></Storage></D>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lose", "facts", "words"),
+    [
+        pytest.param(
+            lambda stage: shutil.rmtree(stage.bundle / "harddisk1.hdd"), {}, "harddisk1.hdd cannot be", id="its disk"
+        ),
+        pytest.param(lose_a_layer, {}, "harddisk1.hdd/top.hds cannot be found there", id="a layer of its disk"),
+        pytest.param(lambda _stage: None, {"State": "invalid"}, "it is invalid", id="what Parallels calls invalid"),
+        pytest.param(
+            lambda _stage: None, {"Hardware": {}}, "it has 0 disks there, and 1 in its image", id="a disk in the list"
+        ),
+    ],
+)
+def test_a_bundle_that_lost_something_is_not_taken_back_and_nothing_is_lost(
+    stage: Stage, left: Unlisting, lose: Callable[[Stage], None], facts: dict[str, Any], words: str
+) -> None:
+    lose(stage)
+    before = stage.files()
+    vm = stage.vm()
+    stage.under_the_claim()
+    left.unregister()
+    left.register(stage.bundle, **facts)
+    stage.look()
+    left.unregister()
+    left.register(stage.image)
+    with pytest.raises(TaskError, match=rf"but .*{words}.*is packed in .*win 11.pvmp, as before. Move .*win 11.pvm to"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert stage.files() == before
+    assert stage.image.read_bytes() == b"image"
+    assert read_claim(str(stage.image))["operation"] == pack_module._LEFT
+
+
+def test_a_broken_bundle_that_a_killed_run_registered_is_given_up_for_the_image(stage: Stage, left: Unlisting) -> None:
+    stage.claim(pack_module._TAKING_BACK)
+    stage.home = stage.bundle
+    shutil.rmtree(stage.bundle / "harddisk1.hdd")
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.look()
+    left.unregister()
+    left.register(stage.image)
+    with pytest.raises(TaskError, match=r"harddisk1.hdd cannot be found there.*Nothing was removed"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert stage.image.read_bytes() == b"image"
+
+
+@pytest.mark.parametrize("operation", [pack_module._TAKING_BACK, "pack"])
+def test_an_image_is_not_removed_for_a_bundle_that_lost_a_disk(stage: Stage, operation: str) -> None:
+    stage.image.write_bytes(b"image")
+    stage.claim(operation)
+    shutil.rmtree(stage.bundle / "harddisk1.hdd")
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"files of its disks are missing: .*harddisk1.hdd"):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.image.read_bytes() == b"image"
+
+
+def test_a_bundle_of_another_vm_is_no_leftover(stage: Stage) -> None:
+    shutil.rmtree(stage.bundle)
+    stage.mac.bundle(stage.bundle, config=f"<VmUuid>{{{OTHER}}}</VmUuid>")
+    stage.image.write_bytes(b"image")
+    stage.home = stage.image
+    stage.claim("unpack")
+    vm = stage.vm()
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"win 11.pvm is in the way"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert (stage.bundle / "harddisk1.hdd").exists()
+
+
+def test_a_leftover_from_which_another_vm_is_registered_is_left(stage: Stage) -> None:
+    stage.image.write_text("somebody's image by now")
+    stage.claim()
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.under_the_claim()
+    stage.mac.list((UUID, "win 11", "stopped"), (OTHER, "else", "stopped"))
+    stage.mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[stage.mac.info(Home=str(stage.image))])
+    with pytest.raises(TaskError, match=r"another virtual machine, 'else' .*, is registered from .*win 11.pvmp"):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.image.read_text() == "somebody's image by now"
+
+
+def outside(stage: Stage, **images: str) -> None:
+    hardware = stage.mac.home(stage.bundle)["Hardware"]
+    for device, path in images.items():
+        hardware[device] = {**hardware["hdd0"], "image": path}
+    stage.facts["Hardware"] = hardware
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("kind", ["a disk", "a disk of the Mac", "a layer", "a link"])
+def test_disks_outside_of_the_bundle_are_named_and_not_packed(stage: Stage, dry: bool, kind: str) -> None:
+    elsewhere = stage.mac.folder / "elsewhere" / "big.hdd"
+    elsewhere.mkdir(parents=True)
+    place = str(elsewhere)
+    if kind == "a disk":
+        outside(stage, hdd1=place)
+    elif kind == "a disk of the Mac":
+        place = "/dev/null"
+        outside(stage, hdd1=place)
+    elif kind == "a layer":
+        place = str(elsewhere / "base.hds")
+        (elsewhere / "base.hds").write_text("x")
+        (stage.bundle / "harddisk1.hdd" / "DiskDescriptor.xml").write_text(
+            "<D><Storage><Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID>"
+            f"<File>{place}</File></Image></Storage></D>"
+        )
+    else:
+        (stage.bundle / "linked.hdd").symlink_to(elsewhere)
+        place = str(stage.bundle / "linked.hdd")
+        outside(stage, hdd1=place)
+    vm = stage.vm()
+    if not dry:
+        stage.under_the_claim()
+    with pytest.raises(TaskError, match=rf"its disks are not all in its bundle, .* without them: {re.escape(place)}\."):
+        pack(stage.mac.prl, vm, PackOrder(), dry=dry)
+    assert stage.files() == ["win 11.pvm"]
+
+
+def test_a_disk_whose_files_are_unknown_is_not_packed(stage: Stage) -> None:
+    (stage.bundle / "harddisk1.hdd" / "DiskDescriptor.xml").write_text("<Parallels_disk_image><Stora")
+    with pytest.raises(TaskError, match=r"the list of files of its disks cannot be read \(.*harddisk1.hdd\), so it is"):
+        packing(stage, dry=True)
+
+
+def test_a_bundle_under_another_name_of_its_folder_is_inside(stage: Stage) -> None:
+    (stage.mac.folder / "link").symlink_to(stage.folder)
+    outside(stage, hdd0=str(stage.mac.folder / "link" / "win 11.pvm" / "harddisk1.hdd"))
+    assert packing(stage, dry=True)
+
+
+FINISH = (
+    'Failed to {verb} the VM: Unable to perform the operation because "win 11" is in the intermediate state. '
+    '{begun}ing "/p/win 11.pvmi/config.pvsp" has been started but not finished yet. Please finish {begun}ing.'
+)
+
+
+class Halfway:
+    """A VM whose packing or unpacking was interrupted."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.place = stage.folder / "win 11.pvmi"
+        os.rename(stage.bundle, self.place)
+        os.rename(self.place / "config.pvs", self.place / "config.pvsp")
+        stage.home = self.place
+
+    def unpacked(self) -> None:
+        """Parallels finishes the unpacking."""
+        os.rename(self.place / "config.pvsp", self.place / "config.pvs")
+        os.rename(self.place, self.stage.bundle)
+
+    def packed(self) -> None:
+        """Parallels finishes the packing."""
+        shutil.rmtree(self.place)
+        self.stage.image.write_bytes(b"image")
+
+    def finish(self, verb: str) -> None:
+        """Expect the command that finishes it, and the looks at the VM afterwards."""
+        self.stage.run(verb, then=self.packed if verb == "pack" else self.unpacked)
+        self.stage.is_home(self.stage.image if verb == "pack" else self.stage.bundle)
+        self.stage.under_the_claim()
+
+    def refuses(self, verb: str, begun: str) -> None:
+        self.stage.run(verb, rc=255, err=FINISH.format(verb=verb, begun=begun))
+        self.stage.is_home(self.place)
+
+
+@pytest.fixture
+def halfway(stage: Stage) -> Halfway:
+    return Halfway(stage)
+
+
+@pytest.mark.parametrize("operation", ["", "unpack"])
+def test_an_interrupted_unpacking_is_finished(stage: Stage, halfway: Halfway, operation: str) -> None:
+    if operation:
+        stage.claim(operation)
+    vm = stage.vm()
+    assert (vm.intermediate, vm.packed, vm.bundle) == (True, None, str(stage.bundle))
+    assert unpack(stage.mac.prl, vm, 60, dry=True)
+    assert target_of(vm, "unpack") == str(stage.bundle)
+    stage.under_the_claim()
+    halfway.finish("unpack")
+    assert unpack(stage.mac.prl, vm, 60, dry=False)
+    assert stage.files() == ["win 11.pvm"]
+    assert "It was finished" in stage.mac.notices[0]
+
+
+def test_an_interrupted_packing_of_ours_is_finished(stage: Stage, halfway: Halfway) -> None:
+    stage.image.write_bytes(b"half")
+    stage.claim("pack")
+    vm = stage.vm()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=True)
+    stage.under_the_claim()
+    stage.under_the_claim()
+    halfway.finish("pack")
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvmp"]
+
+
+@pytest.mark.parametrize(("operation", "first", "begun"), [("", "unpack", "pack"), ("pack", "pack", "unpack")])
+def test_parallels_is_asked_to_finish_what_it_names(
+    stage: Stage, halfway: Halfway, operation: str, first: str, begun: str
+) -> None:
+    if operation:
+        stage.claim(operation)
+    vm = stage.vm()
+    stage.under_the_claim()
+    halfway.refuses(first, begun)
+    halfway.finish(begun)
+    stage.run("unpack" if begun == "pack" else "pack", then=stage.unpacked if begun == "pack" else stage.packed)
+    stage.is_home(stage.bundle if begun == "pack" else stage.image)
+    stage.look()
+    work = unpack if begun == "pack" else pack
+    assert work(stage.mac.prl, vm, 60 if work is unpack else PackOrder(), dry=False)
+    assert stage.files() == (["win 11.pvm"] if begun == "pack" else ["win 11.pvmp"])
+
+
+@pytest.mark.parametrize("verb", ["pack", "unpack"])
+@pytest.mark.parametrize(("rc", "err"), [(255, "Out of disk space."), (-9, ""), (0, "")])
+def test_what_cannot_be_finished_is_an_error_and_nothing_is_removed(
+    stage: Stage, halfway: Halfway, verb: str, rc: int, err: str
+) -> None:
+    stage.image.write_bytes(b"half")
+    before = stage.files()
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("unpack", rc=rc, err=err)
+    for _look in range(1 if err else 7):
+        stage.is_home(halfway.place)
+    with pytest.raises(TaskError, match=r"still in an intermediate state .*Nothing was removed") as caught:
+        if verb == "pack":
+            pack(stage.mac.prl, vm, PackOrder(), dry=False)
+        else:
+            unpack(stage.mac.prl, vm, 60, dry=False)
+    assert str(halfway.place) in caught.value.details["left_behind"]
+    assert set(before) <= set(stage.files())
+    assert (halfway.place / "harddisk1.hdd" / "harddisk1.hds").exists()
+
+
+def test_a_packing_that_is_killed_in_an_intermediate_state_loses_nothing(stage: Stage) -> None:
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.run("pack", rc=-9, then=lambda: (Halfway(stage), stage.image.write_bytes(b"half")))
+    for _look in range(7):
+        stage.is_home(stage.folder / "win 11.pvmi")
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"is now in an intermediate state, in .*pvmi. Nothing was removed. Run again"):
+        pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == [".win 11.pvmp.claim.json", "win 11.pvmi", "win 11.pvmp"]
+
+
+@pytest.mark.parametrize("stranger", [True, False])
+def test_an_intermediate_bundle_beside_a_whole_one_is_a_leftover(stage: Stage, stranger: bool) -> None:
+    rest = stage.folder / "win 11.pvmi"
+    rest.mkdir()
+    with Claim.take(str(stage.image)) as claim:
+        claim.write(operation="pack", vm=UUID, name="win 11", strangers=[str(rest)] if stranger else [])
+    vm = stage.vm()
+    stage.under_the_claim()
+    if not stranger:
+        stage.under_the_claim()
+        stage.list()
+    stage.run("pack", then=stage.packed)
+    stage.is_home(stage.image)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert rest.exists() is stranger
+
+
+def test_an_intermediate_bundle_is_kept_when_the_image_is_empty(stage: Stage) -> None:
+    rest = Halfway(stage).place
+    stage.image.write_bytes(b"")
+    stage.home = stage.image
+    with Claim.take(str(stage.image)) as claim:
+        claim.write(operation="unpack", vm=UUID, name="win 11", strangers=[])
+    vm = stage.vm()
+    stage.under_the_claim()
+    stage.under_the_claim()
+    with pytest.raises(TaskError, match=r"an empty file"):
+        unpack(stage.mac.prl, vm, 60, dry=False)
+    assert (rest / "harddisk1.hdd" / "harddisk1.hds").exists()
 
 
 def test_an_image_that_is_missing_is_an_error(stage: Stage) -> None:

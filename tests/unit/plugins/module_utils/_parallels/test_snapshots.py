@@ -310,6 +310,44 @@ def layers(disk: Path, sizes: dict[int, tuple[int, int]]) -> None:
     )
 
 
+def split_layers(disk: Path, pieces: list[dict[int, tuple[int, int]]]) -> None:
+    """Write the descriptor of a disk that is split: each piece has all layers."""
+    disk.mkdir(parents=True)
+    storages = shots = ""
+    for piece, sizes in enumerate(pieces):
+        images = ""
+        for number, (parent, size) in sizes.items():
+            (disk / f"{piece}.{number}.hds").write_bytes(b"x" * size * 1024)
+            guid = f"<GUID>{{{identity(number)}}}</GUID>"
+            images += f"<Image>{guid}<Type>Compressed</Type><File>{piece}.{number}.hds</File></Image>"
+            if not piece:
+                shots += f"<Shot>{guid}<ParentGUID>{{{identity(parent)}}}</ParentGUID></Shot>"
+        storages += f"<Storage>{images}</Storage>"
+    (disk / "DiskDescriptor.xml").write_text(
+        f"<Parallels_disk_image><StorageData>{storages}</StorageData>"
+        f"<Snapshots><TopGUID>{{{identity(TOP)}}}</TopGUID>{shots}</Snapshots></Parallels_disk_image>"
+    )
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_the_pieces_of_a_split_disk_and_disks_elsewhere_count_where_they_are(
+    mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: bool
+) -> None:
+    home = tmp_path / "x.pvm"
+    home.mkdir()
+    folder = tmp_path / "elsewhere" if outside else home
+    split_layers(folder / "harddisk1.hdd", [{1: (0, 400), TOP: (1, 40)}, {1: (0, 40), TOP: (1, 20)}])
+    facts = mac.home(home)
+    facts["Hardware"]["hdd0"]["image"] = str(folder / "harddisk1.hdd")
+    vm = a_vm(mac, 1, **facts)
+    place = str(folder if outside else tmp_path)
+    monkeypatch.setattr(space, "free_bytes", lambda path: 60 * 1024 - 1 if path == place else 0)
+    with pytest.raises(TaskError, match=r"Removing the snapshot 'base' of 'x' needs up to") as caught:
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+    assert caught.value.details["needed_bytes"] == 60 * 1024
+    assert caught.value.details["path"] == place
+
+
 @pytest.mark.parametrize(
     ("sizes", "needed"),
     [

@@ -52,6 +52,7 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
         "arch": "arm64",
         "home": "/Users/u/Parallels/Maui_DevBox.pvm",
         "packed": False,
+        "intermediate": False,
         "encrypted": False,
         "template": False,
         "tools": {"state": "possibly_installed", "version": "20.0.0-55397"},
