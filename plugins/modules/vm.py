@@ -182,7 +182,7 @@ needed_bytes:
   type: int
 path:
   description: The file or folder that the failure is about.
-  returned: when a file or folder is in the way or missing
+  returned: when a file or folder is in the way, missing, or was not deleted
   type: str
 commands:
   description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
@@ -306,7 +306,12 @@ def _ensure_absent(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, A
         if vm is not None:
             state = refuse_running(prl, vm, "removed")
             if not module.check_mode:
-                delete(prl, vm, state)
+                left = delete(prl, vm, state)
+                if left:
+                    raise TaskError(
+                        f"Parallels removed '{vm.name}' from its list, but {left} is still there. Delete it by hand.",
+                        path=left,
+                    )
                 forget_clone(vm)
     return _result(module, vm, changed, {"state": "present"}, {"state": "absent"})
 

@@ -123,6 +123,17 @@ def test_removing(module_mac: Any, run: Callable[..., Any], check: bool) -> None
     assert sorted(os.listdir(module_mac.folder)) == ([".x.pvm.claim.json", "bin", "x.pvm"] if check else ["bin"])
 
 
+def test_files_that_parallels_left_are_reported(module_mac: Any, run: Callable[..., Any]) -> None:
+    path = module_mac.folder / "x.pvm"
+    look(module_mac, **module_mac.bundle(path))
+    at_rest(module_mac)
+    module_mac.expect("prlctl", "delete", UUID).list((CLONE, "z", "stopped"))
+    end = run(name="x", state="absent")
+    assert end.failed
+    assert end.result["msg"] == f"Parallels removed 'x' from its list, but {path} is still there. Delete it by hand."
+    assert end.result["path"] == str(path)
+
+
 @pytest.mark.parametrize("state", ["absent", "unregistered"])
 def test_nothing_to_remove(module_mac: Any, run: Callable[..., Any], state: str) -> None:
     at_rest(module_mac)
