@@ -13,7 +13,7 @@ version_added: 1.0.0
 description:
   - Reports the version, edition and license state of Parallels Desktop, the folder of its virtual machines, and the
     free space there.
-  - Fails when Parallels Desktop is not installed or does not respond. So a host on which it succeeds is a build Mac.
+  - Fails when Parallels Desktop is not installed, or does not respond in time. So a host on which it succeeds is a build Mac.
   - The license key is never returned.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -39,6 +39,13 @@ options:
       - Folder whose free space is returned. If it does not exist, the nearest existing folder above it is used.
       - By default, the folder in which Parallels creates new virtual machines.
     type: path
+  timeout:
+    description:
+      - Seconds that Parallels has for each answer.
+      - A dialog on the Mac's screen, such as a license agreement after an update, makes its programs hang. Then the
+        task fails after this time and says what to do.
+    type: int
+    default: 60
 author:
   - The macops.parallels developers (!UNKNOWN)
 seealso:
@@ -115,20 +122,30 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import read_mac
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the facts of Parallels on this Mac."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
+    prl = Prlctl(
+        module.run_command,
+        module.params["executable"],
+        notice=module.warn,
+        mends=False,
+        read_limit=module.params["timeout"],
+    )
     return {"changed": False, **read_mac(prl, module.params["path"] or "")}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"path": {"type": "path"}, "executable": {"type": "path"}},
+        argument_spec={
+            "path": {"type": "path"},
+            "timeout": {"type": "int", "default": FIRST_READ_LIMIT},
+            "executable": {"type": "path"},
+        },
         supports_check_mode=True,
     )
     run_module(module, look)

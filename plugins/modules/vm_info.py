@@ -251,7 +251,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     RUNNING,
@@ -263,7 +263,13 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the virtual machines that are asked for."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=module.warn, mends=False)
+    prl = Prlctl(
+        module.run_command,
+        module.params["executable"],
+        notice=module.warn,
+        mends=False,
+        read_limit=FIRST_READ_LIMIT,
+    )
     name = module.params["name"]
     if name is None:
         vms = list_vms(prl)

@@ -55,7 +55,9 @@ def _read_license(prl: Prlctl) -> dict[str, Any]:
     """Return the facts of the license; empty when Parallels reports none (old versions, no license)."""
     try:
         return prl.read_json(PRLSRVCTL, "info", "--license", "--json", expect=dict, private=True)
-    except TaskError:
+    except TaskError as error:
+        if error.details.get("timed_out"):
+            raise
         return {}
 
 
