@@ -13,7 +13,8 @@ version_added: 1.0.0
 description:
   - Reports the version, edition and license state of Parallels Desktop, the folder of its virtual machines, and the
     free space there.
-  - Fails when Parallels Desktop is not installed, or does not respond in time. So a host on which it succeeds is a build Mac.
+  - Fails when Parallels Desktop is not installed, or does not respond in time. So a host on which it succeeds is a
+    build Mac.
   - The license key is never returned.
 extends_documentation_fragment:
   - macops.parallels._attributes
