@@ -37,7 +37,8 @@ attributes:
 options:
   path:
     description:
-      - Folder whose free space is returned. If it does not exist, the nearest existing folder above it is used.
+      - Folder whose free space is returned, and whether it can be written to. If it does not exist, the nearest
+        existing folder above it is used.
       - By default, the folder in which Parallels creates new virtual machines.
     type: path
   timeout:
@@ -100,6 +101,11 @@ free_bytes:
   returned: success
   type: int
   sample: 549755813888
+path_obstacle:
+  description: Why O(path) cannot be written to or created, and what to do about it. Empty if it can.
+  returned: success
+  type: str
+  sample: ""
 programs:
   description: Paths of the programs that this collection runs.
   returned: success

@@ -72,7 +72,7 @@ options:
     default: true
   dest:
     description:
-      - Folder for the clone. It must exist.
+      - Folder for the clone. It is created if it does not exist.
       - By default, the folder in which Parallels creates new virtual machines.
     type: path
   stop_source:
@@ -151,7 +151,7 @@ RETURN = r"""
 vm:
   description:
     - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
-      C(generalizing) and C(ip_address). If it was removed or unregistered, its state before.
+      C(generalizing), C(ip_address) and C(obstacles). If it was removed or unregistered, its state before.
     - Empty when there is none, and in check mode for one that would be created.
   returned: success
   type: dict

@@ -112,6 +112,9 @@ vms:
     encrypted:
       description: Whether its disks are encrypted.
       type: bool
+    template:
+      description: Whether it is a template. Null if Parallels does not report it.
+      type: bool
     tools:
       description: Parallels Tools in the guest.
       type: dict
@@ -244,6 +247,28 @@ vms:
       description: IP address of the running guest, if Parallels knows it. Null if not.
       type: str
       sample: 10.211.55.12
+    obstacles:
+      description:
+        - Why no image can be made of it, whatever its power state is. Empty if it is packed.
+        - M(macops.parallels.image_pack) refuses it for the same reasons.
+      type: list
+      elements: dict
+      contains:
+        id:
+          description:
+            - V(intermediate), V(macos), V(bundle), V(template), V(linked_clone), V(encrypted), V(disks),
+              V(physical_disk) or V(disk_outside).
+            - An unknown fact has the same ID as one that is an obstacle.
+          type: str
+          sample: encrypted
+        reason:
+          description: The reason.
+          type: str
+          sample: it is encrypted, so the image could only be used with its password.
+        advice:
+          description: What to do about it.
+          type: str
+          sample: Choose another virtual machine.
 """
 
 from dataclasses import asdict
@@ -253,6 +278,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.obstacles import obstacles
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     RUNNING,
     find_vm,
@@ -279,7 +305,15 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
     return {
         "changed": False,
-        "vms": [{**vm.result(), **asdict(noted(vm)), "ip_address": addresses.get(vm.uuid)} for vm in vms],
+        "vms": [
+            {
+                **vm.result(),
+                **asdict(noted(vm)),
+                "ip_address": addresses.get(vm.uuid),
+                "obstacles": [asdict(obstacle) for obstacle in obstacles(vm)],
+            }
+            for vm in vms
+        ],
     }
 
 

@@ -22,6 +22,8 @@ BLOCK = 1024 * 1024
 # Parallels' own ending of a packed VM, which is what an image is.
 IMAGE_SUFFIX = ".pvmp"
 
+_VOLUMES = "/Volumes"  # where macOS mounts disks
+
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
 
@@ -52,6 +54,24 @@ def free_bytes(path: str) -> int:
         folder = os.path.dirname(folder)
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def folder_obstacle(path: str) -> str:
+    """Return why a folder cannot be written to, or not be made, and what to do; empty when it can."""
+    folder = os.path.abspath(path)
+    found = folder
+    while not os.path.lexists(found):
+        found = os.path.dirname(found)
+    volume = os.path.join(_VOLUMES, os.path.relpath(folder, _VOLUMES).split(os.sep)[0])
+    if folder.startswith(_VOLUMES + os.sep) and not os.path.exists(volume):
+        # Making it there would fill the startup disk instead.
+        return f"The disk {volume} of {folder} is not connected. Connect it, or choose another folder."
+    if not os.path.isdir(found):
+        return f"{folder} cannot be used: {found} is not a folder. Choose another folder, or move {found} away."
+    if not os.access(found, os.W_OK | os.X_OK):
+        what = "written to" if found == folder else f"created: {found} is not writable for this user"
+        return f"{folder} cannot be {what}. Change its rights, or choose another folder."
+    return ""
 
 
 def bytes_on_disk(path: str) -> int:

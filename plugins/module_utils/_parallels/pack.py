@@ -20,6 +20,7 @@ from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
 from .lifecycle import register_again
+from .obstacles import ENCRYPTED, obstacles
 from .vm import (
     BUNDLE_SUFFIX,
     INVALID,
@@ -351,18 +352,10 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
         return "its files are missing or unreadable. Connect the disk they are on, or restore them."
     if is_busy(state):
         return f"Parallels is working on it ({state}). Wait until it has finished, then run again."
-    if not vm.home.endswith(BUNDLE_SUFFIX):
-        return f"{vm.home} is not a .pvm bundle, and only those can be packed. Choose another virtual machine."
-    if vm.linked_clone:
-        return (
-            "it is a linked clone: its disks depend on those of another virtual machine and would be incomplete on "
-            "another Mac. Make a full clone of it and pack that."
-        )
-    if vm.encrypted and not order.allow_encrypted:
-        return (
-            "it is encrypted, so the image could only be used with its password. Decrypt it, or allow it with "
-            "allow_encrypted: true."
-        )
+    found = (found for found in obstacles(vm) if not (found.id == ENCRYPTED and order.allow_encrypted))
+    obstacle = next(found, None)
+    if obstacle is not None:
+        return obstacle.text
     if vm.snapshots and not order.allow_snapshots:
         return (
             f"it has {len(vm.snapshots)} snapshots, which make the image bigger and may not work on another Mac. "

@@ -104,6 +104,7 @@ class Vm:
     encrypted: bool
     tools: dict[str, str]
     settings: Settings
+    template: Optional[bool] = None
     linked_clone: bool = False
     linked_to: str = ""
     linked_snapshot: str = ""
@@ -145,6 +146,7 @@ class Vm:
             "home": self.home,
             "packed": self.packed,
             "encrypted": self.encrypted,
+            "template": self.template,
             "tools": self.tools,
             "linked_clone": self.linked_clone,
             "secure_boot_key": self.secure_boot_key,
@@ -418,6 +420,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: list[Snapshot]) ->
         encrypted=_security(info).get("Encrypted") == "yes",
         tools={"state": str(tools.get("state", UNKNOWN)), "version": str(tools.get("version", ""))},
         settings=_settings(info),
+        template={"yes": True, "no": False}.get(str(info.get("Template"))),
         linked_clone=bool(link),
         linked_to=link.get("vm", ""),
         linked_snapshot=link.get("snapshot", ""),

@@ -67,10 +67,11 @@ def test_a_clone(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
 
 
 def test_a_clone_goes_to_the_folder_of_parallels(module_mac: Any, run: Callable[..., Any]) -> None:
-    module_mac.expect("prlsrvctl", "info", "--json", out={"VM home": "/nowhere/Übung"})
+    home = str(module_mac.executable / "Übung")  # in a file, so that it cannot be made
+    module_mac.expect("prlsrvctl", "info", "--json", out={"VM home": home})
     end = run(name="y", clone_of="x")
     assert end.failed
-    assert "There is no folder /nowhere/Übung for the clone" in end.result["msg"]
+    assert f"There is no folder {home} for the clone" in end.result["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -53,6 +53,7 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
         "home": "/Users/u/Parallels/Maui_DevBox.pvm",
         "packed": False,
         "encrypted": False,
+        "template": False,
         "tools": {"state": "possibly_installed", "version": "20.0.0-55397"},
         "linked_clone": False,
         "secure_boot_key": "unknown",
