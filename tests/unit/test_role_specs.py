@@ -40,6 +40,9 @@ DERIVED = {
     "image_vm",
     "prepare_mac_arch",
     "prepare_mac_build_vm",
+    "prepare_mac_folder",
+    "prepare_mac_free_bytes",
+    "prepare_mac_obstacles",
     "prepare_mac_parallels",
     "prepare_mac_source",
 }
