@@ -21,6 +21,7 @@ IMAGE = f"{BUILD_VM}.pvmp"
 
 # What nobody knows of the real programs: here as it is not by default.
 OTHERWISE = {
+    "delete_prompts": "silent",
     "clone_keeps_snapshots": "off",
     "clone_copies_description": "off",
     "checksum_file": "off",
