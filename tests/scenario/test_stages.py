@@ -45,7 +45,10 @@ def assert_says(run, words):
 @pytest.mark.parametrize(
     ("task", "words"),
     [
+        ("prepare_mac : Keep the facts of the source VM", MAC_FIRST),
+        ("prepare_mac : Keep why no image can be made", MAC_FIRST),
         ("check_store : Read the records of the version", MAC_FIRST),
+        ("check_store : Check that an image can be made", MAC_FIRST),
         ("prepare_vm : Clone the source VM", MAC_FIRST),
         ("seal_vm : Check that there is a build VM", MAC_FIRST),
         ("seal_vm : Remove the snapshots", MAC_FIRST),

@@ -21,7 +21,6 @@ IMAGE = f"{BUILD_VM}.pvmp"
 
 # What nobody knows of the real programs: here as it is not by default.
 OTHERWISE = {
-    "delete_prompts": "silent",
     "clone_keeps_snapshots": "off",
     "clone_copies_description": "off",
     "checksum_file": "off",
@@ -33,6 +32,7 @@ OTHERWISE = {
     "json_noise": "all",
     "progress_on_pipe": "on",
     "graceful_stop": "reboots_once",
+    "delete_prompts": "silent",
 }
 
 
