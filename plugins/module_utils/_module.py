@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._common.awake import kept_awake
 from ._common.errors import Interrupted, TaskError
 from ._common.interrupt import interruptible
 from ._common.notice import Notice
@@ -81,15 +82,24 @@ def run_long_module(
     For C(joins) and C(keeps_answer) see C(run_as_job).
     """
     order = JobOrder.from_environment()
-    if order is None or module.check_mode:
+    if module.check_mode:
         run_module(module, lambda module: work(module, ForegroundJob()))
+        return
+
+    def in_foreground(module: AnsibleModule) -> dict[str, Any]:
+        with kept_awake():
+            return work(module, ForegroundJob())
+
+    if order is None:
+        run_module(module, in_foreground)
         return
     ordered = order
 
     def in_child(job: Job) -> None:
         def do(module: AnsibleModule) -> dict[str, Any]:
             try:
-                return work(module, job)
+                with kept_awake():
+                    return work(module, job)
             finally:
                 job.make_room()
 
@@ -111,7 +121,7 @@ def run_long_module(
             module.warn(
                 f"The work runs without a job, so it stops when the connection is lost. {describe_os_error(error)}"
             )
-        return work(module, ForegroundJob())
+        return in_foreground(module)
 
     run_module(module, start_or_join)
 

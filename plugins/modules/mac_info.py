@@ -13,7 +13,8 @@ version_added: 1.0.0
 description:
   - Reports the version, edition and license state of Parallels Desktop, the folder of its virtual machines, and the
     free space there.
-  - Fails when Parallels Desktop is not installed or does not respond. So a host on which it succeeds is a build Mac.
+  - Fails when Parallels Desktop is not installed, or does not respond in time. So a host on which it succeeds is a
+    build Mac.
   - The license key is never returned.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -36,9 +37,17 @@ attributes:
 options:
   path:
     description:
-      - Folder whose free space is returned. If it does not exist, the nearest existing folder above it is used.
+      - Folder whose free space is returned, and whether it can be written to. If it does not exist, the nearest
+        existing folder above it is used.
       - By default, the folder in which Parallels creates new virtual machines.
     type: path
+  timeout:
+    description:
+      - Seconds that Parallels has for each answer.
+      - A dialog on the Mac's screen, such as a license agreement after an update, makes its programs hang. Then the
+        task fails after this time and says what to do.
+    type: int
+    default: 60
 author:
   - The macops.parallels developers (!UNKNOWN)
 seealso:
@@ -102,6 +111,11 @@ free_bytes:
   returned: success
   type: int
   sample: 549755813888
+path_obstacle:
+  description: Why O(path) cannot be written to or created, and what to do about it. Empty if it can.
+  returned: success
+  type: str
+  sample: ""
 programs:
   description: Paths of the programs that this collection runs.
   returned: success
@@ -125,20 +139,30 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import read_mac
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the facts of Parallels on this Mac."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=notice_of(module), mends=False)
+    prl = Prlctl(
+        module.run_command,
+        module.params["executable"],
+        notice=notice_of(module),
+        mends=False,
+        read_limit=module.params["timeout"],
+    )
     return {"changed": False, **read_mac(prl, module.params["path"] or "")}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"path": {"type": "path"}, "executable": {"type": "path"}},
+        argument_spec={
+            "path": {"type": "path"},
+            "timeout": {"type": "int", "default": FIRST_READ_LIMIT},
+            "executable": {"type": "path"},
+        },
         supports_check_mode=True,
     )
     run_module(module, look)

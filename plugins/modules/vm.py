@@ -72,7 +72,7 @@ options:
     default: true
   dest:
     description:
-      - Folder for the clone. It must exist.
+      - Folder for the clone. It is created if it does not exist.
       - By default, the folder in which Parallels creates new virtual machines.
     type: path
   stop_source:
@@ -158,7 +158,7 @@ RETURN = r"""
 vm:
   description:
     - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
-      C(generalizing) and C(ip_address). If it was removed or unregistered, its state before.
+      C(generalizing), C(ip_address) and C(obstacles). If it was removed or unregistered, its state before.
     - Empty when there is none, and in check mode for one that would be created.
   returned: success
   type: dict
@@ -200,7 +200,7 @@ needed_bytes:
   type: int
 path:
   description: The file or folder that the failure is about.
-  returned: when a file or folder is in the way or missing
+  returned: when a file or folder is in the way, missing, or was not deleted
   type: str
 commands:
   description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
@@ -327,7 +327,12 @@ def _ensure_absent(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, A
         if vm is not None:
             state = refuse_removal(prl, vm, force=params["force"])
             if not module.check_mode:
-                delete(prl, vm, state)
+                left = delete(prl, vm, state)
+                if left:
+                    raise TaskError(
+                        f"Parallels removed '{vm.name}' from its list, but {left} is still there. Delete it by hand.",
+                        path=left,
+                    )
                 forget_clone(vm)
     return _result(module, vm, changed, {"state": "present"}, {"state": "absent"})
 

@@ -266,6 +266,28 @@ vms:
       description: IP address of the running guest, if Parallels knows it. Null if not.
       type: str
       sample: 10.211.55.12
+    obstacles:
+      description:
+        - Why no image can be made of it, whatever its power state is. Empty if it is packed.
+        - M(macops.parallels.image_pack) refuses it for the same reasons.
+      type: list
+      elements: dict
+      contains:
+        id:
+          description:
+            - V(intermediate), V(macos), V(bundle), V(template), V(linked_clone), V(encrypted), V(disks),
+              V(physical_disk) or V(disk_outside).
+            - An unknown fact has the same ID as one that is an obstacle.
+          type: str
+          sample: encrypted
+        reason:
+          description: The reason.
+          type: str
+          sample: it is encrypted, so the image could only be used with its password.
+        advice:
+          description: What to do about it.
+          type: str
+          sample: Choose another virtual machine.
 """
 
 from dataclasses import asdict
@@ -273,8 +295,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.obstacles import obstacles
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     RUNNING,
     find_vm,
@@ -285,7 +308,13 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the virtual machines that are asked for."""
-    prl = Prlctl(module.run_command, module.params["executable"], notice=notice_of(module), mends=False)
+    prl = Prlctl(
+        module.run_command,
+        module.params["executable"],
+        notice=notice_of(module),
+        mends=False,
+        read_limit=FIRST_READ_LIMIT,
+    )
     name = module.params["name"]
     if name is None:
         vms = list_vms(prl)
@@ -299,7 +328,15 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
     return {
         "changed": False,
-        "vms": [{**vm.result(), **asdict(noted(vm)), "ip_address": addresses.get(vm.uuid)} for vm in vms],
+        "vms": [
+            {
+                **vm.result(),
+                **asdict(noted(vm)),
+                "ip_address": addresses.get(vm.uuid),
+                "obstacles": [asdict(obstacle) for obstacle in obstacles(vm)],
+            }
+            for vm in vms
+        ],
     }
 
 

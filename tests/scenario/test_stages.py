@@ -45,7 +45,10 @@ def assert_says(run, words):
 @pytest.mark.parametrize(
     ("task", "words"),
     [
+        ("prepare_mac : Keep the facts of the source VM", MAC_FIRST),
+        ("prepare_mac : Keep why no image can be made", MAC_FIRST),
         ("check_store : Read the records of the version", MAC_FIRST),
+        ("check_store : Check that an image can be made", MAC_FIRST),
         ("prepare_vm : Clone the source VM", MAC_FIRST),
         ("seal_vm : Check that there is a build VM", MAC_FIRST),
         ("seal_vm : Remove the snapshots", MAC_FIRST),
@@ -168,3 +171,17 @@ def test_a_published_version_needs_neither_its_source_nor_space(play, simulated_
     assert build.published() == record
     gone = build.run(image_version="2026.12.0", image_arch="arm64")
     gone.assert_failed(f"no usable VM '{SOURCE_VM}'", "prlctl list", "There is no virtual machine")
+
+
+def test_what_is_known_before_the_clone_is_reported_before_it(play, simulated_mac, https_store, tmp_path):
+    simulated_mac.vm(SOURCE_VM, data="1M", disk="8G", encrypted=True)
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    (tmp_path / "file").write_text("")
+
+    refused = build.run(check=True, image_work_dir=str(tmp_path / "file" / "new"))
+    refused.assert_failed("it is encrypted", "image_allow_encrypted", "file is not a folder")
+    assert {call["argv"][0] for call in simulated_mac.show()["calls"]} <= {"list", "snapshot-list", "info"}
+
+    folder = tmp_path / "new" / "folder"
+    build.run(tags=("prepare_vm",), image_allow_encrypted=True, image_work_dir=str(folder)).assert_ok()
+    assert (folder / f"{NAME}-{VERSION}-arm64.pvm").is_dir()

@@ -55,13 +55,14 @@ class Account:
         """Run a command as this user, with a Mac's PATH; a failure is an error with the command's output in it."""
         if self.uid is not None:
             options.update(user=self.uid, group=self.gid, extra_groups=[])
+        if "input" not in options:
+            options["stdin"] = subprocess.DEVNULL
         words = [str(word) for word in command]
         environment = {"HOME": str(self.home), "PATH": MAC_PATH, "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             words,
             cwd=self.work,
             env=environment,
-            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,

@@ -33,6 +33,7 @@ OTHERWISE = {
     "json_noise": "all",
     "progress_on_pipe": "on",
     "graceful_stop": "reboots_once",
+    "delete_prompts": "silent",
 }
 
 

@@ -69,8 +69,8 @@ class SimulatedMac:
         """Run prlctl as a person would, and return what it prints."""
         command = [self.prlctl_path, *map(str, arguments)]
         if self.account is not None:
-            return self.account.run(command).stdout
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            return self.account.run(command, input="y\n").stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, input="y\n").stdout
 
     def vm(self, name: str, **options: Any) -> str:
         """Make a virtual machine and return its UUID; the options are those of C(simulate vm)."""

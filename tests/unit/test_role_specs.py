@@ -39,7 +39,13 @@ DERIVED = {
     "image_url",
     "image_vm",
     "prepare_mac_arch",
+    "prepare_mac_beside",
     "prepare_mac_build_vm",
+    "prepare_mac_folder",
+    "prepare_mac_found",
+    "prepare_mac_found_build",
+    "prepare_mac_free_bytes",
+    "prepare_mac_obstacles",
     "prepare_mac_parallels",
     "prepare_mac_source",
 }

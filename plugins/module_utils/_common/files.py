@@ -27,6 +27,8 @@ IMAGE_SUFFIX = ".pvmp"
 # Of a bundle that Parallels is packing or unpacking. One that was interrupted is neither a bundle nor an image.
 INTERMEDIATE_SUFFIX = ".pvmi"
 
+_VOLUMES = "/Volumes"  # where macOS mounts disks
+
 # st_blocks counts units of this size on macOS and Linux, whatever the file system's own block size is.
 _STAT_BLOCK = 512
 
@@ -74,6 +76,24 @@ def free_bytes(path: str) -> int | None:
         raise
     free = status.f_bavail * (status.f_frsize or status.f_bsize)
     return free if free > 0 and status.f_blocks > 0 else None
+
+
+def folder_obstacle(path: str) -> str:
+    """Return why a folder cannot be written to, or not be made, and what to do; empty when it can."""
+    folder = os.path.abspath(path)
+    found = folder
+    while not os.path.lexists(found):
+        found = os.path.dirname(found)
+    volume = os.path.join(_VOLUMES, os.path.relpath(folder, _VOLUMES).split(os.sep)[0])
+    if folder.startswith(_VOLUMES + os.sep) and not os.path.exists(volume):
+        # Making it there would fill the startup disk instead.
+        return f"The disk {volume} of {folder} is not connected. Connect it, or choose another folder."
+    if not os.path.isdir(found):
+        return f"{folder} cannot be used: {found} is not a folder. Choose another folder, or move {found} away."
+    if not os.access(found, os.W_OK | os.X_OK):
+        what = "written to" if found == folder else f"created: {found} is not writable for this user"
+        return f"{folder} cannot be {what}. Change its rights, or choose another folder."
+    return ""
 
 
 def bytes_on_disk(path: str) -> int:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Optional
+from typing import IO, Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
@@ -36,11 +36,17 @@ _FOLDERS = ("/usr/local/bin", "/Applications/Parallels Desktop.app/Contents/MacO
 _ENVIRONMENT = {"LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", "LANGUAGE": "en_US"}
 
 READ_LIMIT = 120  # seconds for a query
+FIRST_READ_LIMIT = 60  # seconds for a query before any work is done, to find out early that Parallels hangs
 CHANGE_LIMIT = 900  # seconds for a change that copies no disk
 _KILL_GRACE = 15  # seconds between asking a program to end and killing it
 _END_POLL = 0.05
 
 _NO_SERVICE = 253  # exit code: prlctl cannot connect to Parallels' service
+# The same in words, which also come with another exit code. Such a command has not begun, so it can be repeated.
+_NO_SERVICE_WORDS = re.compile(
+    r"Unable to connect to Parallels (Service|Desktop)|Login failed"
+    r"|Parallels (Service|Desktop) is (shutting down|not running|not started|starting)"
+)
 _FROZEN = 254  # exit code: the VM is frozen
 
 _TAIL = 2000  # characters of output that a failed task shows
@@ -126,7 +132,8 @@ REMEDIES = (
         passes=True,
     ),
     Remedy(
-        r"Unable to connect to Parallels Service|Login failed",
+        # The connection may be lost in the middle of a change, so the state is checked before another attempt.
+        rf"{_NO_SERVICE_WORDS.pattern}|Connection to Parallels (Service|Desktop) (was|is) lost",
         "The Parallels service does not respond. Log in to the Mac's desktop as the user who owns the virtual machines "
         'and open Parallels Desktop (`open -ga "Parallels Desktop"`), or restart the Mac. Then run again.',
         passes=True,
@@ -191,11 +198,13 @@ REMEDIES = (
 )
 
 # Puts the child into its own process group, so that a timeout ends it with everything that it started. Such a group is
-# suspended when it reads from a terminal that Ansible may run on, so standard input is empty.
+# suspended when it reads from a terminal that Ansible may run on, so standard input is a given file, or empty.
+# C(streams) are pairs of a file descriptor, or None for an empty file, and the standard one that it becomes.
 _OWN_GROUP = """
 import os, sys
 os.setpgid(0, 0)
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+for given, standard in {streams}:
+    os.dup2(os.open(os.devnull, os.O_RDONLY) if given is None else given, standard)
 if not os.read({gate}, 1):
     sys.exit(1)
 os.close({gate})
@@ -219,8 +228,12 @@ class Prlctl:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         retry_for: float = 120,
+        read_limit: Optional[float] = None,
     ) -> None:
         """C(run_command) is that of an AnsibleModule; C(retry_for) limits the seconds of retries.
+
+        A query that is not answered within C(read_limit) seconds is an error. By default it gets longer, and is asked
+        again: in the middle of a build, the Mac may be busy.
 
         C(notice) is called with a sentence about leftovers of other runs that were cleaned up. Without C(mends), as in
         check mode, they are not.
@@ -233,6 +246,7 @@ class Prlctl:
         self.sleep = sleep
         self.clock = clock
         self.retry_for = retry_for
+        self._read_limit = read_limit
         self._commands: list[Command] = []
 
     def commands(self) -> list[dict[str, Any]]:
@@ -267,38 +281,70 @@ class Prlctl:
         )
 
     def run(
-        self, program: str, *args: str, limit: float = READ_LIMIT, keep_open: Sequence[int] = (), private: bool = False
+        self,
+        program: str,
+        *args: str,
+        limit: float = READ_LIMIT,
+        keep_open: Sequence[int] = (),
+        private: bool = False,
+        answer: str = "",
     ) -> Result:
         """Run a program; retry it while the Parallels service does not respond.
 
         It is ended after C(limit) seconds. The files C(keep_open), and so their locks, stay open in it.
-        With C(private), errors never show its output.
+        With C(private), errors never show its output. C(answer) is what it reads when it asks a question.
         """
-        result = self.run_once(program, args, limit, keep_open)
+        result = self._run_with_answer(program, args, limit, keep_open, answer)
         for pause in self.pauses():
-            if result.rc != _NO_SERVICE:
+            if not _has_no_service(result):
                 return result
             self.sleep(pause)
-            result = self.run_once(program, args, limit, keep_open)
-        if result.rc == _NO_SERVICE:
+            result = self._run_with_answer(program, args, limit, keep_open, answer)
+        if _has_no_service(result):
             raise failure("Parallels did not respond", result, private=private)
         return result
 
-    def run_once(self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int] = ()) -> Result:
+    def _run_with_answer(
+        self, program: str, args: Sequence[str], limit: float, keep_open: Sequence[int], answer: str
+    ) -> Result:
+        if not answer:
+            return self.run_once(program, args, limit, keep_open)
+        reader, writer = os.pipe()
+        with open(reader, "rb") as stdin:
+            with open(writer, "wb") as pipe:
+                pipe.write(answer.encode())  # a few characters: they fit into the pipe before anybody reads it
+            return self.run_once(program, args, limit, keep_open, stdin=stdin)
+
+    def run_once(
+        self,
+        program: str,
+        args: Sequence[str],
+        limit: float,
+        keep_open: Sequence[int] = (),
+        *,
+        stdin: Optional[IO[bytes]] = None,
+        stdout: Optional[IO[bytes]] = None,
+    ) -> Result:
         """Run a program once and accept any exit code: that of C(prlctl exec) may be the guest's.
 
-        An interruption, such as a signal to the module, ends the program first.
+        An interruption, such as a signal to the module, ends the program first. The program reads from and writes to
+        the files C(stdin) and C(stdout) itself, whatever their size. By default its input is empty, and its output is
+        in the result.
         """
         cmd = [self.program(program), *args]
+        streams = [(stdin.fileno() if stdin is not None else None, 0)]
+        if stdout is not None:
+            stdout.flush()
+            streams.append((stdout.fileno(), 1))
         watch = _Watch(limit)
         started_at, start = time.strftime(_TIME_FORMAT, time.gmtime()), time.monotonic()
         try:
-            rc, stdout, stderr = self._run_command(
-                [sys.executable, "-I", "-S", "-c", _OWN_GROUP.format(gate=watch.gate), *cmd],
+            rc, out, err = self._run_command(
+                [sys.executable, "-I", "-S", "-c", _OWN_GROUP.format(gate=watch.gate, streams=streams), *cmd],
                 environ_update=_ENVIRONMENT,
                 expand_user_and_vars=False,
                 before_communicate_callback=watch.start,
-                pass_fds=[watch.gate, *keep_open],
+                pass_fds=[watch.gate, *keep_open, *(given for given, _standard in streams if given is not None)],
                 handle_exceptions=False,
             )
         except BaseException:
@@ -308,7 +354,7 @@ class Prlctl:
             watch.stop()
         if _changes(program, args):
             self._commands.append(Command(cmd, rc, started_at, round(time.monotonic() - start, 1)))
-        return Result(cmd, rc, _printable(stdout), _printable(stderr), timed_out=watch.struck)
+        return Result(cmd, rc, _printable(out), _printable(err), timed_out=watch.struck)
 
     def pauses(self, patience: Optional[float] = None, first: float = 1, longest: float = 30) -> Iterator[float]:
         """Yield growing pauses for C(patience) seconds, by default C(retry_for)."""
@@ -327,8 +373,10 @@ class Prlctl:
         for attempt in range(3):
             if attempt:
                 self.sleep(2)
-            result = self.run(program, *args, private=private)
+            result = self.run(program, *args, private=private, limit=self._read_limit or READ_LIMIT)
             answer = parse_json(result.stdout, expect)
+            if result.timed_out and self._read_limit:
+                break
             remedy = remedy_for(result)
             # An exit code of 255 may follow a complete answer; without an answer, it cannot be told from a refusal.
             if answer or (
@@ -337,6 +385,8 @@ class Prlctl:
                 return answer
             if result.rc not in (0, _FROZEN) and remedy is not None and not remedy.passes:
                 break
+        if result.timed_out:
+            raise _no_answer(result, self._read_limit or READ_LIMIT)
         raise failure(
             "Parallels returned no readable answer" if result.rc == 0 else "Parallels refused to answer",
             result,
@@ -355,16 +405,18 @@ class Prlctl:
         patience: Optional[float] = None,
         keep_open: Sequence[int] = (),
         before_retry: Callable[[], None] = lambda: None,
+        answer: str = "",
     ) -> Result:
         """Run a program that changes something, then check the real state: C(reached) decides whether it was done.
 
         C(what) completes "Parallels could not ...". After success, C(reached) gets C(settle) seconds to come true,
         because Parallels reports some changes late. Transient failures (busy, merging, no service) are retried for
         C(patience) seconds, by default C(retry_for); C(before_retry) is called before each further attempt.
+        C(answer) is what the program reads when it asks a question.
         """
         pauses = self.pauses(patience)
         while True:
-            result = self.run(program, *args, limit=limit, keep_open=keep_open)
+            result = self.run(program, *args, limit=limit, keep_open=keep_open, answer=answer)
             if self._comes_true(reached, settle if result.rc == 0 else 0):
                 return result
             if result.timed_out:
@@ -583,6 +635,13 @@ def _shows_failure(result: Result) -> bool:
     return remedy_for(result) is not None or re.search(r"^Failed to ", result.stderr, re.MULTILINE) is not None
 
 
+def _has_no_service(result: Result) -> bool:
+    """Return whether a command has not begun, because the Parallels service did not respond (yet)."""
+    if result.rc == _NO_SERVICE:
+        return True
+    return result.rc > 0 and _NO_SERVICE_WORDS.search(result.stderr) is not None
+
+
 def is_transient(result: Result) -> bool:
     """Return whether the same command may succeed a little later."""
     if result.rc in (_NO_SERVICE, _FROZEN):
@@ -603,6 +662,8 @@ def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     remedy = remedy_for(result)
     if remedy is not None:
         advice = remedy.advice
+    elif result.timed_out and _QUESTION.search(words):
+        advice = f"It asked for an answer. Run `{' '.join(result.cmd)}` on the Mac and answer it there."
     elif result.timed_out:
         advice = "Check the virtual machine in Control Center. If it is only slow, raise the timeout."
     elif result.rc == _FROZEN:
@@ -612,6 +673,24 @@ def failure(what: str, result: Result, *, private: bool = False) -> TaskError:
     else:
         advice = f"Run `{' '.join(result.cmd)}` on the Mac to see the details."
     return TaskError(f"{sentence} {advice}", **details)
+
+
+_QUESTION = re.compile(r"(\?|[\[(](y|yes)/(n|no)[\])]:?)\s*\Z", re.IGNORECASE)
+
+
+def _no_answer(result: Result, limit: float) -> TaskError:
+    """Return the error for a query that was not answered: a dialog of the application makes all queries hang."""
+    return TaskError(
+        f"{os.path.basename(result.cmd[0])} gave no answer within {limit:.0f} seconds. Parallels Desktop is probably "
+        "waiting for an answer on the Mac's screen: to a license agreement, a question about its license, or its first "
+        "start after an update. Log in to the Mac's desktop as the user who owns the virtual machines, open Parallels "
+        "Desktop, and answer what it asks. If it asks nothing, restart the Mac. Then run again.",
+        cmd=result.cmd,
+        rc=result.rc,
+        stdout="",
+        stderr="",
+        timed_out=True,
+    )
 
 
 def was_answered(error: BaseException, verb: str) -> bool:

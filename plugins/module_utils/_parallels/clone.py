@@ -20,7 +20,15 @@ from typing import Any, Optional
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, claim_path, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk, intermediate_of, remove_path, same_file, wait_until_quiet
+from .._common.files import (
+    IMAGE_SUFFIX,
+    bytes_on_disk,
+    folder_obstacle,
+    intermediate_of,
+    remove_path,
+    same_file,
+    wait_until_quiet,
+)
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -88,6 +96,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
         raise no_such_vm(order.source)
     if dry:
         return _foresee(order, target, notes, source, existing), True
+    os.makedirs(order.dest, exist_ok=True)
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have finished: check again, now that no other run works here.
         existing = _find_when_packed(prl, order, target)
@@ -143,10 +152,9 @@ def _check_order(order: CloneOrder) -> None:
             f"'{order.name}' is not a valid name for a clone. Choose a name that is not empty, does not begin with '.' "
             "and does not contain '/'."
         )
-    if not os.path.isdir(order.dest):
-        raise TaskError(
-            f"There is no folder {order.dest} for the clone. Create it, or choose another one.", path=order.dest
-        )
+    obstacle = folder_obstacle(order.dest)
+    if obstacle and not os.path.isdir(order.dest):
+        raise TaskError(f"There is no folder {order.dest} for the clone. {obstacle}", path=order.dest)
 
 
 def _target(order: CloneOrder, source: Optional[Vm], existing: Optional[Vm]) -> str:

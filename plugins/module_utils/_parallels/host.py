@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from .._common.errors import TaskError
-from .._common.files import free_bytes
+from .._common.files import folder_obstacle, free_bytes
 from .cli import PRL_DISK_TOOL, PRLCTL, PRLSRVCTL, Prlctl
 
 _EDITIONS = ("enterprise", "business", "pro", "standard")
@@ -59,6 +59,7 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
         "vm_home": home,
         "architecture": platform.machine(),
         "free_bytes": free_bytes(path or home),
+        "path_obstacle": folder_obstacle(path or home),
         "programs": {name: prl.program(name) for name in (PRLCTL, PRLSRVCTL, PRL_DISK_TOOL)},
     }
 
@@ -67,7 +68,9 @@ def _read_license(prl: Prlctl) -> dict[str, Any]:
     """Return the facts of the license; empty when Parallels reports none (old versions, no license)."""
     try:
         return prl.read_json(PRLSRVCTL, "info", "--license", "--json", expect=dict, private=True)
-    except TaskError:
+    except TaskError as error:
+        if error.details.get("timed_out"):
+            raise
         return {}
 
 

@@ -48,6 +48,9 @@ _FLAGS = {
 }
 _ONLY_STOPPED = ("cpus", "memory")
 
+_DELETE_LIMIT = 300  # seconds
+_FILES_GONE_TIME = 10  # seconds that the files of a deleted VM may still be seen
+
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
     """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
@@ -215,11 +218,23 @@ def register_again(prl: Prlctl, vm: Vm, path: str, kept: str) -> Vm:
         return register(prl, vm.name, path, new_uuid=False, dry=False)[0] or vm
 
 
-def delete(prl: Prlctl, vm: Vm, state: str) -> None:
-    """Remove a VM with its files. If its files are gone, only the entry is removed."""
+def delete(prl: Prlctl, vm: Vm, state: str) -> str:
+    """Remove a VM with its files. If its files are gone, only the entry is removed.
+
+    Return the bundle or image if Parallels took the VM off its list, but left that there; else an empty text.
+    """
     vm.measure()
     if state == INVALID:
         unregister(prl, vm)
-    else:
-        prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], lambda: find_entry(prl, vm.uuid) is None)
-        forget_unlisted(vm.uuid)
+        return ""
+
+    def is_gone() -> bool:
+        return find_entry(prl, vm.uuid) is None
+
+    # Some versions ask for a confirmation.
+    prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], is_gone, limit=_DELETE_LIMIT, answer="y\n")
+    forget_unlisted(vm.uuid)
+    end = prl.clock() + _FILES_GONE_TIME
+    while os.path.lexists(vm.home) and prl.clock() < end:
+        prl.sleep(1)
+    return vm.home if os.path.lexists(vm.home) else ""

@@ -19,8 +19,9 @@ from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_s
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
-from .disks import disks_outside, missing_files, unreadable_disks
+from .disks import missing_files
 from .lifecycle import entry_at, refuse_template, register_again
+from .obstacles import ENCRYPTED, obstacles
 from .snapshots import refuse_needed
 from .vm import (
     BUNDLE_SUFFIX,
@@ -450,40 +451,10 @@ def _reason_not_to_pack(vm: Vm, state: str, order: PackOrder) -> str:
         return "its files are missing or unreadable. Connect the disk they are on, or restore them."
     if is_busy(state):
         return f"Parallels is working on it ({state}). Wait until it has finished, then run again."
-    missing = missing_files(vm)
-    if missing:
-        return f"files of its disks are missing: {', '.join(missing)}. Connect the disk they are on, or restore them."
-    if not vm.home.endswith(BUNDLE_SUFFIX):
-        return f"{vm.home} is not a .pvm bundle, and only those can be packed. Choose another virtual machine."
-    if vm.linked_clone:
-        return (
-            "it is a linked clone: its disks depend on those of another virtual machine and would be incomplete on "
-            "another Mac. Make a full clone of it and pack that."
-        )
-    if vm.linked_clone is None:
-        return f"it is not known whether it is a linked clone. {' '.join(vm.unreadable)} Then run again."
-    if vm.encrypted is None and not order.allow_encrypted:
-        return (
-            "Parallels does not report whether it is encrypted. Check it in Control Center, and allow it with "
-            "allow_encrypted: true."
-        )
-    unreadable = unreadable_disks(vm)
-    if unreadable:
-        return (
-            f"the list of files of its disks cannot be read ({', '.join(unreadable)}), so it is not known whether the "
-            "image would be complete. Check the owner and the permissions of its files, and whether it starts."
-        )
-    outside = disks_outside(vm)
-    if outside:
-        return (
-            f"its disks are not all in its bundle, and the image would be incomplete without them: "
-            f"{', '.join(outside)}. Move them into {vm.home}, or remove them from its configuration."
-        )
-    if vm.encrypted and not order.allow_encrypted:
-        return (
-            "it is encrypted, so the image could only be used with its password. Decrypt it, or allow it with "
-            "allow_encrypted: true."
-        )
+    found = (found for found in obstacles(vm) if not (found.id == ENCRYPTED and order.allow_encrypted))
+    obstacle = next(found, None)
+    if obstacle is not None:
+        return obstacle.text
     if vm.snapshots is None:
         return f"its snapshots are not known. {' '.join(vm.unreadable)} Then run again."
     if vm.snapshots and not order.allow_snapshots:

@@ -11,11 +11,16 @@ from typing import Optional, TextIO
 
 
 class Console:
-    """Standard output and error, always UTF-8, with progress only where the real programs show it."""
+    """Standard input, output and error, always UTF-8, with progress only where the real programs show it."""
 
     def __init__(
-        self, progress_on_pipe: bool = False, out: Optional[TextIO] = None, err: Optional[TextIO] = None
+        self,
+        progress_on_pipe: bool = False,
+        out: Optional[TextIO] = None,
+        err: Optional[TextIO] = None,
+        in_: Optional[TextIO] = None,
     ) -> None:
+        self._in = in_ or sys.stdin
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         for stream in (self._out, self._err):
@@ -37,6 +42,11 @@ class Console:
         """Print a line on stderr."""
         self._err.write(text + "\n")
         self._err.flush()
+
+    def ask(self, question: str) -> str:
+        """Print a question without a line end, and return the line that is the answer; empty when there is none."""
+        self.raw(question)
+        return self._in.readline().strip()
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Print how far a long operation is, each percent once."""

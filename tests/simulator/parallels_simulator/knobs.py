@@ -143,6 +143,21 @@ KNOBS: dict[str, Knob] = {
             "keeps running for two looks at `tasklist` after its command has returned)",
             ("works", "fails", "lingers"),
         ),
+        Knob(
+            "delete_prompts",
+            "choice",
+            "asks",
+            "`delete` asks on standard input and needs the answer `y`; `silent`: it does not ask; `hangs`: it asks, "
+            "and no answer helps",
+            ("asks", "silent", "hangs"),
+        ),
+        Knob(
+            "eula_pending",
+            "choice",
+            "off",
+            "a license agreement waits on the Mac's screen, and every call hangs: of `prlctl`, or of `prlsrvctl` too",
+            ("off", "prlctl", "all"),
+        ),
         Knob("exec_long_arguments", "choice", "hang", "`exec` with more than 3.9 KB of arguments", ("hang", "work")),
     )
 }

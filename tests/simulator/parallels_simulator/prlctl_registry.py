@@ -79,6 +79,9 @@ def run_delete(session: Session) -> int:
     session.begin()
     with session.mac.locked() as state:
         vm = _removable(session, state, name)
+    _confirm(session, vm.name)
+    with session.mac.locked() as state:
+        vm = session.require(state, name)
         if session.mac.strike("delete_fails"):
             raise session.fail(texts.CREDENTIALS)
         if vm.packed:
@@ -89,6 +92,18 @@ def run_delete(session: Session) -> int:
         del state["vms"][vm.uuid]
     session.done()
     return 0
+
+
+def _confirm(session: Session, name: str) -> None:
+    prompts = session.mac.knob("delete_prompts")
+    if prompts == "silent":
+        return
+    question = texts.CONFIRM_DELETE.format(name=name)
+    if prompts == "hangs":
+        session.console.raw(question)
+        jobs.hang()
+    if session.console.ask(question).lower() not in ("y", "yes"):
+        raise session.fail(texts.CANCELED)
 
 
 def _removable(session: Session, state: dict[str, Any], name: str) -> Vm:

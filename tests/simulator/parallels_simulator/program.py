@@ -11,13 +11,14 @@ import signal
 import sys
 from typing import Any
 
-from . import texts
+from . import jobs, texts
 from .calls import Call
 from .console import Console
 from .errors import CommandError
 from .mac import Mac
 
 PROGRAMS = ("prlctl", "prlsrvctl", "prl_disk_tool")
+_HANG_AT_EULA = {"off": (), "prlctl": ("prlctl",), "all": ("prlctl", "prlsrvctl")}
 
 
 def main(program: str, root: str, argv: list[str]) -> int:
@@ -43,6 +44,8 @@ def main(program: str, root: str, argv: list[str]) -> int:
 
 def run(mac: Mac, console: Console, program: str, argv: list[str]) -> int:
     """Run a program and turn its failures into lines on stderr and an exit code."""
+    if program in _HANG_AT_EULA[mac.knob("eula_pending")]:
+        jobs.hang()
     try:
         return importlib.import_module(f".{program}", __package__).run(mac, console, argv)
     except CommandError as error:

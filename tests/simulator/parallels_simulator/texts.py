@@ -26,6 +26,8 @@ NO_SESSION = (
     "Unable to open new session in this virtual machine. Make sure your virtual machine has finished booting, "
     "runs the latest version of Parallels Tools, and is not isolated from the host OS."
 )
+CONFIRM_DELETE = 'Are you sure you want to delete the virtual machine "{name}"? [y/n] '  # (guess)
+CANCELED = "Operation canceled."
 NO_SNAPSHOT_ID = "Snapshot id is not specified."
 FROZEN = "The virtual machine is not responding."  # (guess): only the exit code 254 is known
 

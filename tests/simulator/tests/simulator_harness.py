@@ -84,10 +84,11 @@ class SimulatedMac:
 
     # --- the programs ---------------------------------------------------------------------------------------------
 
-    def run(self, name: str, *arguments: str) -> Result:
-        """Run a program in this process."""
+    def run(self, name: str, *arguments: str, answer: str = "y\n") -> Result:
+        """Run a program in this process; C(answer) is what it reads when it asks a question."""
         out, err = io.StringIO(), io.StringIO()
-        rc = program.run(self.mac, Console(self.mac.knob("progress_on_pipe"), out, err), name, list(arguments))
+        console = Console(self.mac.knob("progress_on_pipe"), out, err, io.StringIO(answer))
+        rc = program.run(self.mac, console, name, list(arguments))
         return Result(rc, out.getvalue(), err.getvalue().rstrip("\n"))
 
     def prlctl(self, *arguments: str) -> Result:

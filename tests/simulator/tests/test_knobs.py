@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -494,3 +495,49 @@ def test_license(fresh: SimulatedMac) -> None:
     assert license_now()["status"] == "ACTIVE"
     fresh.knob("license=graced")
     assert (license_now()["status"], license_now()["grace_period_ends_at"][:10]) == ("GRACED", "2026-12-15")
+
+
+@turns("delete_prompts")
+@pytest.mark.parametrize(
+    ("prompts", "answer", "rc"),
+    [("asks", "y\n", 0), ("asks", "n\n", 255), ("asks", "", 255), ("silent", "", 0)],
+)
+def test_delete_may_ask(mac: SimulatedMac, prompts: str, answer: str, rc: int) -> None:
+    mac.vm("a")
+    mac.knob(f"delete_prompts={prompts}")
+    result = mac.run("prlctl", "delete", "a", answer=answer)
+    assert result.rc == rc
+    assert ("[y/n]" in result.out) == (prompts == "asks")
+    assert (mac.home / "a.pvm").exists() == (rc == 255)
+    assert (mac.prlctl("status", "a").rc == 0) == (rc == 255)
+
+
+@turns("delete_prompts", "eula_pending")
+@pytest.mark.parametrize(
+    ("knob", "program", "hangs"),
+    [
+        ("delete_prompts=hangs", "prlctl delete a", True),
+        ("eula_pending=prlctl", "prlctl list", True),
+        ("eula_pending=prlctl", "prlsrvctl info", False),
+        ("eula_pending=all", "prlsrvctl info", True),
+    ],
+)
+def test_a_call_may_hang_for_ever(launched: SimulatedMac, knob: str, program: str, hangs: bool) -> None:
+    launched.vm("a")
+    launched.knob(knob)
+    name, *arguments = program.split()
+    process = subprocess.Popen(
+        [str(launched.root / "bin" / name), *arguments],
+        env={},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.communicate(b"y\n", timeout=1.5 if hangs else 60)
+        ended = True
+    except subprocess.TimeoutExpired:
+        ended = False
+    process.kill()
+    process.communicate()
+    assert ended != hangs

@@ -232,6 +232,7 @@ def test_success_messages(mac: SimulatedMac) -> None:
     assert mac.ok("set", "a", "--cpus", "2") == "The VM has been successfully configured.\n"
     assert mac.ok("unregister", "b") == "Unregister the VM...\nThe VM has been successfully unregistered.\n"
     assert mac.ok("register", f"{mac.home}/b.pvm") == "Register the VM...\nThe VM has been successfully registered.\n"
+    mac.knob("delete_prompts=silent")
     assert mac.ok("delete", "b") == "Removing the VM...\nThe VM has been successfully removed.\n"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class ScriptedMac:
         self.calls: list[Call] = []
         self.environments: list[dict[str, str]] = []
         self.descriptors: list[list[int]] = []
+        self.answers: list[str] = []
         self.slept: list[float] = []
         self.now = 1000.0
         self.executable = folder / "bin" / "prlctl"
@@ -81,6 +83,8 @@ class ScriptedMac:
         assert argv == call.argv
         self.environments.append(options["environ_update"])
         self.descriptors.append(options["pass_fds"][1:])  # the first is the gate, see _parallels.cli._Watch
+        given = re.search(r"in \[\((\d+), 0\)", args[4])
+        self.answers.append(os.read(int(given.group(1)), 100).decode() if given else "")
         if call.then is not None:
             call.then()
         return call.rc, call.out, call.err

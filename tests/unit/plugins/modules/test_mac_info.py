@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any, Callable
 
+import pytest
 import yaml
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl, Result
 from ansible_collections.macops.parallels.plugins.modules import mac_info
 
 
@@ -24,6 +26,25 @@ def test_a_mac_has_what_is_documented(
     text = json.dumps(end.result)
     assert "BBBBBB" not in text
     assert "YYYYYY" not in text
+
+
+@pytest.mark.parametrize("hangs", ["--json", "--license"])
+def test_a_mac_that_waits_for_somebody_at_its_screen(
+    module_mac: Any, run_module_main: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    def run_once(prl: Any, program: str, args: Any, limit: float, *_more: Any) -> Result:
+        limits.append(limit)
+        cmd = [prl.program(program), *args]
+        hanging = args[1] == hangs
+        return Result(cmd, -15 if hanging else 0, "" if hanging else "{}", "", timed_out=hanging)
+
+    limits: list[float] = []
+    monkeypatch.setattr(Prlctl, "run_once", run_once)
+    end = run_module_main(mac_info.main, executable=str(module_mac.executable), timeout=7)
+    assert end.failed
+    assert "prlsrvctl gave no answer within 7 seconds" in end.result["msg"]
+    assert "Log in to the Mac's desktop" in end.result["msg"]
+    assert set(limits) == {7}
 
 
 def test_a_host_without_parallels_is_told_so(module_mac: Any, run_module_main: Callable[..., Any]) -> None:

@@ -68,10 +68,11 @@ def test_a_clone(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
 
 
 def test_a_clone_goes_to_the_folder_of_parallels(module_mac: Any, run: Callable[..., Any]) -> None:
-    module_mac.expect("prlsrvctl", "info", "--json", out={"VM home": "/nowhere/Übung"})
+    home = str(module_mac.executable / "Übung")  # in a file, so that it cannot be made
+    module_mac.expect("prlsrvctl", "info", "--json", out={"VM home": home})
     end = run(name="y", clone_of="x")
     assert end.failed
-    assert "There is no folder /nowhere/Übung for the clone" in end.result["msg"]
+    assert f"There is no folder {home} for the clone" in end.result["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -122,6 +123,17 @@ def test_removing(module_mac: Any, run: Callable[..., Any], check: bool) -> None
     assert end.result["vm"]["uuid"] == UUID
     assert end.result["diff"]["after"] == {"name": "x", "state": "absent"}
     assert sorted(os.listdir(module_mac.folder)) == ([".x.pvm.claim.json", "bin", "x.pvm"] if check else ["bin"])
+
+
+def test_files_that_parallels_left_are_reported(module_mac: Any, run: Callable[..., Any]) -> None:
+    path = module_mac.folder / "x.pvm"
+    look(module_mac, **module_mac.bundle(path))
+    at_rest(module_mac)
+    module_mac.expect("prlctl", "delete", UUID).list((CLONE, "z", "stopped"))
+    end = run(name="x", state="absent")
+    assert end.failed
+    assert end.result["msg"] == f"Parallels removed 'x' from its list, but {path} is still there. Delete it by hand."
+    assert end.result["path"] == str(path)
 
 
 @pytest.mark.parametrize("state", ["absent", "unregistered"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.files imp
     atomic_write,
     bytes_on_disk,
     clone_file,
+    folder_obstacle,
     free_bytes,
     remove_path,
     same_file,
@@ -328,3 +330,31 @@ class TestABreakWhileAFileIsWritten:
                 atomic_write(str(tmp_path / "note"), b"new")
         (left,) = tmp_path.iterdir()
         assert left.name.startswith(".note.")  # what remove_temporaries knows as ours
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("", ""),
+        ("new/folder", ""),
+        ("file", "file is not a folder. Choose another folder, or move"),
+        ("file/new", "file is not a folder"),
+        ("dangling/new", "dangling is not a folder"),
+        ("locked", "locked cannot be written to. Change its rights"),
+        ("locked/new", "locked is not writable for this user"),
+        ("Volumes/Images/new", "Images of .*new is not connected. Connect it"),
+        ("Volumes/Images", "is not connected"),
+        ("Volumes/Data/new", ""),
+        ("Volumes/../new", ""),
+    ],
+)
+def test_a_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, says: str) -> None:
+    monkeypatch.setattr(files, "_VOLUMES", str(tmp_path / "Volumes"))
+    monkeypatch.setattr(os, "access", lambda path, _mode: not path.endswith("locked"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "Volumes" / "Data").mkdir(parents=True)
+    obstacle = folder_obstacle(os.path.join(tmp_path, path))
+    assert re.search(says, obstacle) if says else obstacle == ""
+    assert not (tmp_path / "new").exists()

@@ -187,6 +187,45 @@ def test_a_service_that_never_answers_is_an_error_with_the_remedy(mac: Any) -> N
     assert caught.value.details["stderr"] == NO_SERVICE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        NO_SERVICE,
+        "Login failed: Parallels Service is starting.",
+        "Unable to connect to Parallels Desktop.",
+        "Failed to get VM config: Parallels Desktop is shutting down. Try again later.",
+    ],
+)
+@pytest.mark.parametrize("call", ["read", "change", "run"])
+def test_a_service_that_is_not_there_yet_is_waited_for_whatever_the_exit_code(mac: Any, words: str, call: str) -> None:
+    for _try in range(5):
+        mac.expect("prlctl", "list", rc=255, err=words)
+    mac.expect("prlctl", "list", out=[{"a": 1}])
+    if call == "read":
+        assert mac.prl.read_json(PRLCTL, "list") == [{"a": 1}]
+    elif call == "change":
+        assert mac.prl.change("do it", ["list"], lambda: not mac.calls).rc == 0
+    else:
+        assert mac.prl.run(PRLCTL, "list").rc == 0
+    assert sum(mac.slept) > 10
+
+
+def test_words_about_the_service_in_an_answer_are_no_failure(mac: Any) -> None:
+    mac.expect("prlctl", "list", out=[{"name": "Login failed: Unable to connect to Parallels Service"}])
+    assert mac.prl.read_json(PRLCTL, "list")
+    mac.expect("prlctl", "list", rc=1, out="Unable to connect to Parallels Service")
+    assert mac.prl.run(PRLCTL, "list").rc == 1
+    assert mac.slept == []
+
+
+def test_a_connection_that_was_lost_in_a_change_is_repeated_only_when_that_was_not_made(mac: Any) -> None:
+    lost = "Failed to clone the VM: Connection to Parallels Service was lost."
+    mac.expect("prlctl", "clone", rc=255, err=lost)
+    assert mac.prl.change("clone it", ["clone"], lambda: True).rc == 255
+    mac.expect("prlctl", "clone", rc=255, err=lost).expect("prlctl", "clone")
+    mac.prl.change("clone it", ["clone"], lambda: not mac.calls)
+
+
 def test_an_unreadable_answer_is_asked_for_again(mac: Any) -> None:
     mac.expect("prlctl", "list", out="%&$").expect("prlctl", "list", rc=254).expect("prlctl", "list", out=[{"a": 1}])
     assert mac.prl.read_json(PRLCTL, "list") == [{"a": 1}]
@@ -399,6 +438,61 @@ def test_a_program_that_ignores_the_first_signal_is_killed(real_prlctl: Any, mon
 def test_names_reach_the_program_as_they_are(real_prlctl: Any) -> None:
     run = real_prlctl("print(sys.argv[1:])")
     assert run("status", "Windows 11 Übung $HOME ~").stdout.strip() == str(["status", "Windows 11 Übung $HOME ~"])
+
+
+def test_a_program_that_asks_gets_the_answer_once(real_prlctl: Any) -> None:
+    run = real_prlctl("print([sys.stdin.readline(), sys.stdin.readline()])")
+    assert run("delete", answer="y\n").stdout.strip() == str(["y\n", ""])
+    assert run("delete").stdout.strip() == str(["", ""])
+
+
+def test_a_program_that_does_not_ask_ignores_the_answer(real_prlctl: Any) -> None:
+    assert real_prlctl("os.close(0)")("delete", answer="y\n").rc == 0
+
+
+def test_a_program_may_read_and_write_files_of_any_size(tmp_path: Path, run_module_main: Any) -> None:
+    program, sent, received = tmp_path / "prlctl", tmp_path / "sent", tmp_path / "received"
+    program.write_text(f"#!{sys.executable}\nimport shutil, sys\nprint('begun', file=sys.stderr)\n")
+    with program.open("a") as file:
+        file.write("shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)\n")
+    program.chmod(0o755)
+    sent.write_bytes(os.urandom(3_000_000))
+
+    def main() -> None:
+        module = AnsibleModule({})
+        with sent.open("rb") as stdin, received.open("wb") as stdout:
+            stdout.write(b"head")
+            result = Prlctl(module.run_command, str(program)).run_once(PRLCTL, ["exec"], 60, stdin=stdin, stdout=stdout)
+        module.exit_json(said=[result.rc, result.stdout, result.stderr])
+
+    assert run_module_main(main).result["said"] == [0, "", "begun\n"]
+    assert received.read_bytes() == b"head" + sent.read_bytes()
+
+
+@pytest.mark.parametrize("words", ['Delete "x"? [y/n] ', "Are you sure?", "Go on (yes/no):"])
+def test_a_program_that_still_asks_at_the_timeout_is_told_apart(words: str) -> None:
+    error = failure("It failed", Result(["prlctl", "delete", "x"], -15, words, "", timed_out=True))
+    assert "It asked for an answer. Run `prlctl delete x` on the Mac" in error.message
+
+
+@pytest.mark.parametrize(("limit", "calls"), [(None, [120, 120, 120]), (60, [60])])
+def test_a_query_that_hangs_says_where_to_look(
+    mac: Any, monkeypatch: pytest.MonkeyPatch, limit: float, calls: list[float]
+) -> None:
+    def run(_prl: Any, _program: str, args: Any, limit: float, _keep_open: Any) -> Result:
+        limits.append(limit)
+        return Result(["/usr/local/bin/prlsrvctl", *args], -15, "key AAAAAA", "", timed_out=True)
+
+    limits: list[float] = []
+    monkeypatch.setattr(Prlctl, "run_once", run)
+    prl = Prlctl(mac.run_command, str(mac.executable), sleep=mac.sleep, clock=mac.clock, read_limit=limit)
+    with pytest.raises(
+        TaskError, match=rf"prlsrvctl gave no answer within {calls[0]} .* license agreement.* open Parallels Desktop"
+    ) as caught:
+        prl.read_json(PRLSRVCTL, "info", private=True)
+    assert limits == calls
+    assert caught.value.details["timed_out"]
+    assert "AAAAAA" not in str(caught.value.result())
 
 
 def test_a_file_stays_open_for_the_program(real_prlctl: Any, tmp_path: Path) -> None:

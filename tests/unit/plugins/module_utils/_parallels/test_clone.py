@@ -621,9 +621,22 @@ def test_a_name_that_is_no_file_name_is_an_error(stage: Stage, name: str) -> Non
         stage.run(name=name)
 
 
-def test_a_missing_folder_is_an_error(stage: Stage) -> None:
-    with pytest.raises(TaskError, match=r"There is no folder /nowhere for the clone"):
-        stage.run(dest="/nowhere")
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_folder_that_cannot_be_made_is_an_error(stage: Stage, dry: bool) -> None:
+    dest = str(stage.mac.executable / "deeper")
+    with pytest.raises(TaskError, match=r"There is no folder .* for the clone\..* is not a folder\. Choose another"):
+        stage.run(dest=dest, dry=dry)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_missing_folder_is_made(stage: Stage, dry: bool) -> None:
+    stage.dest.rmdir()
+    stage.first_look()
+    if not dry:
+        stage.under_the_claim()
+        stage.cloned()
+    assert stage.run(dry=dry)[1]
+    assert stage.dest.exists() is not dry
 
 
 def absent(stage: Stage, dry: bool = False, source: str = SOURCE_NAME) -> tuple[Any, bool]:

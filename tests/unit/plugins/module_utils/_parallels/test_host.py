@@ -32,6 +32,7 @@ def test_what_there_is_to_know(mac: Any, fixture_text: Callable[[str], str], tmp
     answers(mac, fixture_text("server_info.json"), LICENSE)
     facts = read_mac(mac.prl, str(tmp_path))
     assert facts.pop("free_bytes") > 0
+    assert facts.pop("path_obstacle") == ""
     assert facts == {
         "version": "20.1.2",
         "build": "55742",

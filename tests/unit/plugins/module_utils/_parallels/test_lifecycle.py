@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,30 @@ def test_a_vm_is_unregistered(mac: Any) -> None:
 def test_a_vm_is_deleted(mac: Any) -> None:
     vm = a_vm(mac)
     mac.expect("prlctl", "delete", UUID, rc=255, err="PrlJob").list((OTHER, "else", "stopped"))
-    delete(mac.prl, vm, "stopped")
+    assert delete(mac.prl, vm, "stopped") == ""
+    assert "y\n" in mac.answers
+
+
+def test_a_deleted_vm_whose_files_stay_is_not_removed(mac: Any, tmp_path: Path) -> None:
+    vm = a_vm(mac, **mac.bundle(tmp_path / "x.pvm"))
+    mac.expect("prlctl", "delete", UUID).list((OTHER, "else", "stopped"))
+    assert delete(mac.prl, vm, "stopped") == str(tmp_path / "x.pvm")
+    assert sum(mac.slept) == 10
+
+
+def test_the_files_of_a_deleted_vm_may_go_a_little_later(mac: Any, tmp_path: Path) -> None:
+    vm = a_vm(mac, **mac.bundle(tmp_path / "x.pvm"))
+    sleep = mac.prl.sleep
+    mac.prl.sleep = lambda seconds: (sleep(seconds), shutil.rmtree(tmp_path / "x.pvm"))
+    mac.expect("prlctl", "delete", UUID).list((OTHER, "else", "stopped"))
+    assert delete(mac.prl, vm, "stopped") == ""
+
+
+def test_only_a_deletion_gets_an_answer(mac: Any) -> None:
+    vm = a_vm(mac)
+    mac.expect("prlctl", "unregister", UUID).list((OTHER, "else", "stopped"))
+    unregister(mac.prl, vm)
+    assert set(mac.answers) == {""}
 
 
 def test_of_a_vm_without_files_only_the_entry_is_removed(mac: Any) -> None:
