@@ -33,6 +33,7 @@ OTHER_TYPE = re.compile(
 )
 # What is not text: numbers, switches, dictionaries, lists, and omitted options.
 NOT_TEXT = {
+    "allow_encrypted",
     "allow_snapshots",
     "changed",
     "check_python_candidates",
@@ -46,6 +47,7 @@ NOT_TEXT = {
     "force",
     "hand_over_records",
     "hand_over_versions",
+    "image_allow_encrypted",
     "image_clone",
     "image_compact",
     "image_generalize",
@@ -72,7 +74,13 @@ NOT_TEXT = {
     "package_image_commands",
     "package_image_size",
     "parameters",
+    "prepare_mac_accepted",
     "prepare_mac_build_vm",
+    "prepare_mac_counting",
+    "prepare_mac_free_bytes",
+    "prepare_mac_of_vm",
+    "prepare_mac_original",
+    "prepare_mac_space",
     "prepare_mac_source",
     "prepare_vm_asks",
     "prepare_vm_build",

@@ -135,7 +135,7 @@ def _disks(vm: Vm) -> Iterator[Obstacle]:
             f"{', '.join(outside)}.",
             f"Move them into {vm.home}, or remove them from its configuration.",
         )
-    missing = [path for path in missing_files(vm) if not _is_physical(path)]
+    missing = [path for path in missing_files(vm) if path not in outside and not _is_physical(path)]
     if missing:
         yield Obstacle(
             "disk_missing",
@@ -157,9 +157,10 @@ def _is_physical(path: str) -> bool:
 
 
 def _unknown(id: str, vm: Vm, what: str) -> Obstacle:
-    why = f" {' '.join(vm.unreadable)}" if vm.unreadable else ""
+    if vm.unreadable:
+        return Obstacle(id, f"it is not known {what}.", f"{' '.join(vm.unreadable)} Then run again.")
     return Obstacle(
         id,
-        f"it is not known {what}, because Parallels does not report it or its files cannot be read.{why}",
+        f"it is not known {what}, because Parallels does not report it or its files cannot be read.",
         f"Check `prlctl list -i -j {vm.uuid}` and the rights of {vm.home or 'its files'}, then run again.",
     )

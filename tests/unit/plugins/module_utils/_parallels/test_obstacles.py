@@ -84,6 +84,8 @@ def test_something_else_than_a_bundle(vm: Vm, home: str, id: str) -> None:
 def test_a_disk_that_is_not_in_the_bundle(vm: Vm, tmp_path: Path, path: str, id: Optional[str]) -> None:
     (tmp_path / "link.pvm").symlink_to(vm.home)
     path = path.format(home=vm.home, link=tmp_path / "link.pvm")
+    if not id:
+        Path(path).mkdir(parents=True, exist_ok=True)
     assert ids(vm, **on(vm, path)) == ([id] if id else [])
     if id == "disk_outside":
         assert path in obstacles(dataclasses.replace(vm, **on(vm, path)))[0].text
