@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -17,6 +18,9 @@ try:
 except ImportError:  # ansible-core before 2.19
     patch_module_args = None
 
+# The stages of C(make test) put this file here.
+EVERYDAY = Path(__file__).with_name("everyday")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Run the tests in one process: ansible-test would fork for each, and start the fixtures' servers there again.
@@ -26,6 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     forking = config.pluginmanager.get_plugin("ansible_forked")
     if forking is not None:
         config.pluginmanager.unregister(forking)
+    # ansible-test has a configuration of its own.
+    config.addinivalue_line("markers", "nightly: left to 'make test-all'")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the night: ansible-test has no option for that."""
+    if EVERYDAY.exists():
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
 
 
 class ModuleEnd(Exception):

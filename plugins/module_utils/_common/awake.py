@@ -24,7 +24,8 @@ def kept_awake() -> Iterator[None]:
     process = None
     if os.access(_PROGRAM, os.X_OK):
         with contextlib.suppress(OSError):  # the work itself is worth more
-            process = subprocess.Popen(
+            # It has to run beside the work, which run_command would wait for.
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [_PROGRAM, "-i", "-m", "-s", "-w", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

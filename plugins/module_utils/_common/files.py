@@ -84,7 +84,7 @@ def folder_obstacle(path: str) -> str:
     found = folder
     while not os.path.lexists(found):
         found = os.path.dirname(found)
-    volume = os.path.join(_VOLUMES, os.path.relpath(folder, _VOLUMES).split(os.sep)[0])
+    volume = os.path.join(_VOLUMES, os.path.relpath(folder, _VOLUMES).split(os.sep, maxsplit=1)[0])
     if folder.startswith(_VOLUMES + os.sep) and not os.path.exists(volume):
         # Making it there would fill the startup disk instead.
         return f"The disk {volume} of {folder} is not connected. Connect it, or choose another folder."

@@ -140,6 +140,8 @@ def units(version: str) -> Stage:
         where = (*_controller(controller), "--target-python", f"{version}@{python}")
         with_servers = ENDS if run.options.everything else (MAC_PYTHON,)
         left_out = () if version in with_servers or run.options.only else WITH_SERVERS
+        if not run.options.everything and not run.options.only:
+            (tree / "tests" / "unit" / "everyday").touch()
         # As many processes as slots, and a slot is one of them.
         command = ["ansible-test", "units", "--num-workers", "1", *COLOR, *where, *left_out, *run.options.only]
         code = run.run(command, tree, (controller / "bin",))

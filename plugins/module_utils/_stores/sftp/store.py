@@ -210,7 +210,7 @@ class SftpStore(Store):
 
     def look(self, name: str) -> Stored | None:
         with self._words("access") as sftp:
-            found = self._first_there(name, lambda path: sftp.stat(path))
+            found = self._first_there(name, sftp.stat)
         if found is None:
             return None
         return Stored(name, found.st_size or 0, version=f"{found.st_mtime}-{found.st_size}")

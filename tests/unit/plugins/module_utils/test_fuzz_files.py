@@ -368,7 +368,7 @@ class TestBundles:
         for name, data in (("config.pvs", config), ("VmInfo.pvi", config), ("DiskDescriptor.xml", descriptor)):
             (self.bundle / name).write_bytes(data)
         told(lambda: uuid_in(str(self.bundle)))
-        told(lambda: layers_of(Disk("hdd0", str(self.bundle), "expanding", 1, 1)))
+        told(lambda: layers_of(Disk("hdd0", str(self.bundle), "expanding", 1)))
         info = [{**INFO[0], "Home": f"{self.bundle}/"}]
         answered = {
             ("prlctl", "list", "-a"): json.dumps(ROWS),

@@ -107,7 +107,7 @@ class Writers:
         self.worked: list[int] = []
         self.gave_up: list[int] = []
         self.together = False
-        self._turns = [threading.Semaphore(0) for _ in range(number)]
+        self._turns = [threading.Semaphore(0) for _number in range(number)]
         self._back = threading.Semaphore(0)
         self._alive = list(range(number))
         self._threads = [threading.Thread(target=self._run, args=(each,), daemon=True) for each in range(number)]
