@@ -21,6 +21,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.upload im
 from ansible_collections.macops.parallels.tests.support.fake_artifactory import FakeArtifactory, FakeNexus
 from ansible_collections.macops.parallels.tests.support.gateway import Gateway
 from ansible_collections.macops.parallels.tests.support.https_store import Fault
+from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 OTHER = "other-folder"
 
@@ -348,8 +349,10 @@ def test_another_file_that_is_smaller_is_not_overwritten(plain, connect, image, 
     def put_another(offset, _total):
         if offset > 2 * 1024 * 1024 and not done:
             done.append(offset)
-            (plain.folder / image.name).unlink()
-            (plain.folder / image.name).write_bytes(b"somebody else's")
+            wait_until((plain.folder / image.name).exists)  # the server writes to it
+            other = plain.folder.parent / "other"
+            other.write_bytes(b"somebody else's")
+            other.replace(plain.folder / image.name)
 
     wanted = Wanted(image.path, image.name, image.sha256)
     with pytest.raises(TaskError, match="with different content"):

@@ -9,7 +9,8 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
-from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
+
+from support.scripted_server import ScriptedServer
 
 PAGE = "<html><title>Sign in</title>xx"
 GATEWAY = f"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: {len(PAGE)}\n\n"
@@ -22,8 +23,6 @@ LOGIN = "HTTP/1.1 302 Found\nLocation: https://login.example.com/login?to=secret
 )
 @pytest.mark.parametrize("ask", ["look", "read", "list"])
 def test_a_page_is_not_the_answer_of_a_store(tmp_path, answer, words, ask):
-    pytest.importorskip("boto3")
-
     def serve(connection):
         while True:
             head = connection.request()
