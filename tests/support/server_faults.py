@@ -103,7 +103,7 @@ class ServerScene:
             return "publish"
         if request.name == IMAGE:
             return "link" if request.method == "GET" else "publish" if published else "proof"
-        if request.name.startswith(f".{IMAGE}."):
+        if request.name.lstrip(".").startswith(f"{IMAGE}."):
             return "upload" if self._is_about_the_body(request) else "proof"
         if CATALOG in request.name and published:
             return "record"
@@ -114,7 +114,8 @@ class ServerScene:
     def _is_about_the_body(self, request: Request) -> bool:
         if request.method == "PUT":
             return request.length > len(self.content) // 2
-        return request.method == "HEAD"
+        sent = self.store.folder / request.name
+        return request.method == "HEAD" and sent.exists() and sent.stat().st_size > len(self.content) // 2
 
     def run(self, **variables: Any) -> PlaybookRun:
         run = self.build.run(playbook="publish_image", image_path=str(self.image), image_arch="arm64", **variables)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from typing import Any, Callable
 from urllib.parse import quote, urlsplit
 
@@ -53,8 +54,9 @@ class ArtifactoryWriter(PlainPutWriter):
         folder: HttpFolder,
         look: Callable[[str], Stored | None],
         version: Callable[[str], str | None],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(folder, look, version)
+        super().__init__(folder, look, version, sleep)
         folder.explain = _explain
 
     def send(self, name: str, body: Body, overwrite: bool, after: Any) -> Sent:

@@ -46,7 +46,9 @@ class PlainPutWriter:
         folder: HttpFolder,
         look: Callable[[str], Stored | None],
         version: Callable[[str], str | None],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._sleep = sleep
         self._folder = folder
         self._look = look
         self._version = version
@@ -72,7 +74,7 @@ class PlainPutWriter:
             return
         try:
             self._folder.probe(probe)
-            require_served(self._folder, self._look, probe, 0, time.sleep)
+            require_served(self._folder, self._look, probe, 0, self._sleep)
         finally:
             with contextlib.suppress(RetryLater, TaskError):
                 self.removes = self._folder.request("DELETE", probe).status_code in (200, 202, 204, *GONE)

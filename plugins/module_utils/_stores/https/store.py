@@ -81,7 +81,7 @@ class HttpsStore(Store):
             if method == "webdav":
                 self._chosen = WebDavWriter(self._folder, self.look, self._version_now, self._part_size, self._sleep)
             else:
-                self._chosen = _WITHOUT_MOVE[method](self._folder, self.look, self._version_now)
+                self._chosen = _WITHOUT_MOVE[method](self._folder, self.look, self._version_now, self._sleep)
         return self._chosen
 
     def _offered(self) -> str:
