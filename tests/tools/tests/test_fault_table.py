@@ -175,7 +175,8 @@ def test_a_loss_in_the_store_is_noticed(server_scene, lose):
         ("PUT", f".{IMAGE}.small-1-2-3.part", "", 2, "proof"),
         ("HEAD", IMAGE, "", 0, "proof"),
         ("PUT", f".{IMAGE}.1-2-3.part", "", 13000, "upload"),
-        ("HEAD", f".{IMAGE}.1-2-3.part", "", 0, "upload"),
+        ("HEAD", f".{IMAGE}.small-1-2-3.part", "", 0, "proof"),
+        ("PUT", f"{IMAGE}.1-2-3.part.pvmp", "", 13000, "upload"),
         ("MOVE", f".{IMAGE}.1-2-3.part", IMAGE, 0, "publish"),
         ("GET", f"{IMAGE}{SIDECAR}", "", 0, "sidecar"),
         ("MOVE", f".{IMAGE}{SIDECAR}.1-2-3.part", f"{IMAGE}{SIDECAR}", 0, "sidecar"),
@@ -186,6 +187,12 @@ def test_a_loss_in_the_store_is_noticed(server_scene, lose):
 def test_the_stage_of_a_request(server_scene, method, name, destination, length, stage):
     headers = {"Content-Length": str(length), "Destination": f"https://x/images/{destination}" if destination else ""}
     assert server_scene.stage_of(Request(method, f"/images/{name}", headers)) == stage
+
+
+@pytest.mark.parametrize("name", [f".{IMAGE}.1-2-3.part", f"{IMAGE}.1-2-3.part.pvmp"])
+def test_a_look_at_what_was_sent_is_of_the_upload(server_scene, name):
+    (server_scene.store.folder / name).write_bytes(server_scene.content)
+    assert server_scene.stage_of(Request("HEAD", f"/images/{name}", {})) == "upload"
 
 
 def test_behind_the_publishing_the_catalog_is_that_of_the_record(server_scene):

@@ -64,13 +64,17 @@ class Wire:
 WIRE = Wire()
 
 
+def _connect(connection: Any) -> None:
+    WIRE.connect(connection)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_network() -> Iterator[None]:
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
     with pytest.MonkeyPatch.context() as patch:
         for kind in (HTTPConnection, HTTPSConnection):
-            patch.setattr(kind, "connect", lambda connection: WIRE.connect(connection))
+            patch.setattr(kind, "connect", _connect)
         yield
         WIRE.close()
 
