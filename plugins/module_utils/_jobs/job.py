@@ -358,13 +358,15 @@ def _fork(
         raise SystemExit(1)
     for descriptor in (running, *outputs):
         os.close(descriptor)
-    os.close(claim.descriptor)  # the child keeps the lock
-    _answer_for_child(order, folder, ending)
+    _answer_for_child(order, folder, claim, ending)
     raise TaskError("The work did not finish: its process was killed. Run the same command again to resume.")
 
 
-def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
+def _answer_for_child(order: JobOrder, folder: JobFolder, claim: Claim, ending: int) -> None:
     """Answer with the child's answer, or that it is running, and end the process; return when the child was killed.
+
+    The claim is shared with the child. It is kept until the answer is read, so that no other task starts the same work
+    anew in between and removes it.
 
     The process must never end through Ansible's wrapper, not even when the connection is gone or this process is
     interrupted: the wrapper would delete the module's files while the child still uses them.
@@ -377,7 +379,7 @@ def _answer_for_child(order: JobOrder, folder: JobFolder, ending: int) -> None:
         elif folder.ended():
             code = _answer(folder)
             with contextlib.suppress(OSError, TaskError):  # the answer counts; mac_jobs removes the files later
-                _forget(folder, order)
+                _forget(folder, claim)
         else:
             return
     except BaseException:  # nobody is left to report it to
@@ -437,15 +439,10 @@ def _answer(folder: JobFolder) -> int:
     return int(folder.ended().get("code", 1))
 
 
-def _forget(folder: JobFolder, order: JobOrder) -> None:
+def _forget(folder: JobFolder, claim: Claim) -> None:
     """Remove the files of a job that was answered at once."""
-    claim = folder.take()
-    if claim is None:  # another run does it again already
-        return
-    if claim.notes.get("id") == order.token:
-        folder.remove()
-        claim.remove()
-    claim.release()
+    folder.remove()
+    claim.remove()
 
 
 def _say_running(folder: JobFolder, job_id: str, joined: bool) -> None:

@@ -323,6 +323,7 @@ def test_work_that_is_not_joined(mac: Mac) -> None:
 def test_short_work_that_is_not_joined_is_done_one_after_the_other(mac: Mac) -> None:
     processes = [mac.start(0.6, "alone", token=token, wait=20) for token in ("one", "two", "three")]
     answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [answer.get("msg") for answer in answers] == [None] * 3
     assert sorted(answer["worker"] for answer in answers) == sorted(mac.begun())
     assert len(set(mac.begun())) == 3
 
@@ -490,6 +491,8 @@ def test_files_that_cannot_be_removed_do_not_hide_the_answer(
         raise SystemExit(code)
 
     folder = JobFolder(str(tmp_path))
+    claim = folder.take()
+    assert claim is not None
     folder.end(0)
     monkeypatch.setattr(job_module, "_answer", lambda _folder: 0)
     monkeypatch.setattr(job_module, "_forget", refuse)
@@ -497,6 +500,7 @@ def test_files_that_cannot_be_removed_do_not_hide_the_answer(
     reading, writing = os.pipe()
     os.close(writing)
     with pytest.raises(SystemExit):
-        job_module._answer_for_child(job_module.JobOrder("token", 5.0, 60.0, "join", ""), folder, reading)
+        job_module._answer_for_child(job_module.JobOrder("token", 5.0, 60.0, "join", ""), folder, claim, reading)
+    claim.release()
     os.close(reading)
     assert ended == [0]
