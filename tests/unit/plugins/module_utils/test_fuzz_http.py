@@ -30,7 +30,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.registry 
 from ansible_collections.macops.parallels.tests.support.fuzz import ANY_TEXT, ODD_TEXT, changed, fuzz, spoilt
 from hypothesis import strategies as st
 
-FEW, MANY = 100, 3000
+FEW, MANY = 100, 1000
 SIZE = 1000
 IMAGE = b"i" * SIZE
 HUGE = "9" * 300
