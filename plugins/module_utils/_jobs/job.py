@@ -366,7 +366,7 @@ def _answer_for_child(order: JobOrder, folder: JobFolder, claim: Claim, ending: 
     """Answer with the child's answer, or that it is running, and end the process; return when the child was killed.
 
     The claim is shared with the child. It is kept until the answer is read, so that no other task starts the same work
-    anew in between and removes it.
+    again in between and removes it.
 
     The process must never end through Ansible's wrapper, not even when the connection is gone or this process is
     interrupted: the wrapper would delete the module's files while the child still uses them.
