@@ -60,11 +60,7 @@ def by_day_and_by_night(
     check: Callable[..., None], *strategies: Any
 ) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return a test with few inputs, and one with many."""
-
-    def by_night(*values: Any) -> None:
-        check(*values)
-
-    return fuzz(FEW, *strategies)(check), pytest.mark.nightly(fuzz(MANY, *strategies)(by_night))
+    return fuzz(FEW, *strategies)(check), pytest.mark.nightly(fuzz(MANY, *strategies)(check))
 
 
 # Catalogs
