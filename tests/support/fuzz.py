@@ -10,6 +10,7 @@ import os
 import tempfile
 from typing import Any, Callable
 
+import pytest
 from hypothesis import HealthCheck, Phase, configuration, given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,13 @@ def fuzz(examples: int, *strategies: Any) -> Callable[[Callable[..., None]], Cal
         suppress_health_check=list(HealthCheck),
     )
     return lambda test: how(given(*strategies)(test))
+
+
+def fuzz_by_day_and_by_night(
+    few: int, many: int, check: Callable[..., None], *strategies: Any
+) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return a test with few inputs, and one with many for the night."""
+    return fuzz(few, *strategies)(check), pytest.mark.nightly(fuzz(many, *strategies)(check))
 
 
 @st.composite

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import tempfile
 from datetime import datetime, timezone
@@ -36,13 +37,21 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.base impo
 from ansible_collections.macops.parallels.plugins.module_utils._stores.sftp.known_hosts import read_known_host
 from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import Inspection, provenance_verdict
 from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import SshKeygen, Verifier
-from ansible_collections.macops.parallels.tests.support.fuzz import ANY_TEXT, VALUES, changed, fuzz, spoilt
+from ansible_collections.macops.parallels.tests.support.fuzz import (
+    ANY_TEXT,
+    VALUES,
+    changed,
+    fuzz,
+    fuzz_by_day_and_by_night,
+    spoilt,
+)
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
 FEW, MANY = 150, 5000
+by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, FEW, MANY)
 
 
 def told(work: Callable[[], Any]) -> Any:
@@ -54,13 +63,6 @@ def told(work: Callable[[], Any]) -> Any:
         assert all(is_printable(line) for line in shown.split("\n"))
         assert len(shown) < 100_000
         return None
-
-
-def by_day_and_by_night(
-    check: Callable[..., None], *strategies: Any
-) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return a test with few inputs, and one with many."""
-    return fuzz(FEW, *strategies)(check), pytest.mark.nightly(fuzz(MANY, *strategies)(check))
 
 
 # Catalogs

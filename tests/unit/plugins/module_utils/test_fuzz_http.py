@@ -8,6 +8,7 @@ The answers go through the libraries' own code, over a pair of sockets: only the
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import socket
@@ -27,10 +28,16 @@ from ansible_collections.macops.parallels.plugins.module_utils._link.route impor
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
-from ansible_collections.macops.parallels.tests.support.fuzz import ANY_TEXT, ODD_TEXT, changed, fuzz, spoilt
+from ansible_collections.macops.parallels.tests.support.fuzz import (
+    ANY_TEXT,
+    ODD_TEXT,
+    changed,
+    fuzz_by_day_and_by_night,
+    spoilt,
+)
 from hypothesis import strategies as st
 
-FEW, MANY = 100, 1000
+by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, 100, 1000)
 SIZE = 1000
 IMAGE = b"i" * SIZE
 HUGE = "9" * 300
@@ -254,13 +261,6 @@ def answers(draw: st.DrawFn) -> bytes:
 
 
 SEVERAL = st.lists(answers(), min_size=1, max_size=4)
-
-
-def by_day_and_by_night(
-    check: Callable[..., None], *strategies: Any
-) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return a test with few inputs, and one with many."""
-    return fuzz(FEW, *strategies)(check), pytest.mark.nightly(fuzz(MANY, *strategies)(check))
 
 
 def check_link(given: list[bytes], proof: str, size: int | None, url: str) -> None:
