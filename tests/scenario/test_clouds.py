@@ -18,9 +18,10 @@ from stores.backends.sharepoint import SharePoint
 
 from support.build import NAME, SOURCE_VM, VERSION, Build
 
-KINDS = (SeaweedFSBackend, AzureBlob, SharePoint)
 # The contract of the stores holds for each of them every day.
-CASES = [pytest.param(kind, id=kind.name, marks=[] if kind is SharePoint else pytest.mark.nightly) for kind in KINDS]
+CASES = [
+    pytest.param(kind, id=kind.name, marks=pytest.mark.nightly) for kind in (SeaweedFSBackend, AzureBlob, SharePoint)
+]
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 

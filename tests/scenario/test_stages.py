@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION, Build
+from support.fixtures import nightly
 
 MAC_FIRST = "prepare_mac has to come first"
 STORE_FIRST = "check_store has to come first"
@@ -46,15 +47,15 @@ def assert_says(run, words):
     ("task", "words"),
     [
         ("prepare_mac : Keep the facts of the source VM", MAC_FIRST),
-        ("prepare_mac : Keep why no image can be made", MAC_FIRST),
+        nightly("prepare_mac : Keep why no image can be made", MAC_FIRST),
         ("check_store : Read the records of the version", MAC_FIRST),
-        ("check_store : Check that an image can be made", MAC_FIRST),
+        nightly("check_store : Check that an image can be made", MAC_FIRST),
         ("prepare_vm : Clone the source VM", MAC_FIRST),
-        ("seal_vm : Check that there is a build VM", MAC_FIRST),
+        nightly("seal_vm : Check that there is a build VM", MAC_FIRST),
         ("seal_vm : Remove the snapshots", MAC_FIRST),
         ("package_image : Pack the build VM", MAC_FIRST),
-        ("publish_image : Hash the image", STORE_FIRST),
-        ("publish_image : Check that there is an image to publish", STORE_FIRST),
+        nightly("publish_image : Hash the image", STORE_FIRST),
+        nightly("publish_image : Check that there is an image to publish", STORE_FIRST),
         ("publish_image : Clean up the Mac", STORE_FIRST),
         ("hand_over : Write the record", STORE_FIRST),
     ],
@@ -112,9 +113,12 @@ def states(run, task):
     return {vm["name"]: "packed" if vm["packed"] else vm["state"] for vm in found["vms"]}
 
 
-def test_your_own_tasks_run_at_their_point(play, simulated_mac, https_store, tmp_path):
-    """Each hook sees the VMs as they are then; it gets C(executable) like every task of the roles."""
-    simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
+def test_your_own_tasks_and_what_a_published_version_needs(play, simulated_mac, https_store, tmp_path):
+    """Each hook sees the VMs as they are then; it gets C(executable) like every task of the roles.
+
+    The version that is published then needs neither its hooks, nor space, nor its source.
+    """
+    uuid = simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
     build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
     build_vm = f"{NAME}-{VERSION}-arm64"
     hooks = {}
@@ -138,14 +142,22 @@ def test_your_own_tasks_run_at_their_point(play, simulated_mac, https_store, tmp
     assert second.results_of("before_clone") == []
     assert states(second, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
     assert states(second, "after_publish") == {SOURCE_VM: "stopped", build_vm: "packed"}
-    build.published()
+    record = build.published()
     statement = json.loads((build.store.folder / f"{build_vm}.pvmp.provenance.json").read_text(encoding="utf-8"))
     definition = statement["predicate"]["buildDefinition"]
     assert [found["name"] for found in definition["resolvedDependencies"][1:]] == list(hooks.values())
     assert hooks.items() <= definition["externalParameters"].items()
 
-    third = build.run(**hooks).assert_ok().assert_unchanged()
+    no_space = {"check_store_needed_bytes": 10**18}
+    third = build.run(**hooks, **no_space).assert_ok().assert_unchanged()
     assert not any(third.results_of(point) for point in ("before_clone", "provision", "before_pack", "after_publish"))
+    build.run(image_version="2026.12.0", **no_space).assert_failed("free", "image_work_dir")
+
+    simulated_mac.prlctl("delete", uuid)
+    build.run(image_arch="arm64").assert_ok().assert_unchanged()
+    assert build.published() == record
+    gone = build.run(image_version="2026.12.0", image_arch="arm64")
+    gone.assert_failed(f"no usable VM '{SOURCE_VM}'", "prlctl list", "There is no virtual machine")
 
 
 @pytest.mark.parametrize("point", ["before_clone", "provision", "before_pack", "after_publish"])
@@ -154,23 +166,6 @@ def test_a_tasks_file_that_is_missing(play, simulated_mac, host, variables, poin
     run = play("macops.parallels.build_image", {"mac": host}, variables)
     run.assert_failed(f"image_{point}_tasks names 'nowhere.yml'", "no such file")
     assert simulated_mac.show()["calls"] == []
-
-
-def test_a_published_version_needs_neither_its_source_nor_space(play, simulated_mac, https_store, tmp_path):
-    uuid = simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
-    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
-    build.run().assert_ok()
-    record = build.published()
-
-    no_space = {"check_store_needed_bytes": 10**18}
-    build.run(**no_space).assert_ok().assert_unchanged()
-    build.run(image_version="2026.12.0", **no_space).assert_failed("free", "image_work_dir")
-
-    simulated_mac.prlctl("delete", uuid)
-    build.run(image_arch="arm64").assert_ok().assert_unchanged()
-    assert build.published() == record
-    gone = build.run(image_version="2026.12.0", image_arch="arm64")
-    gone.assert_failed(f"no usable VM '{SOURCE_VM}'", "prlctl list", "There is no virtual machine")
 
 
 def test_what_is_known_before_the_clone_is_reported_before_it(play, simulated_mac, https_store, tmp_path):

@@ -61,8 +61,16 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def packed_modules(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Return a folder of this process's own: ansible-core before 2.19 has no lock between two runs."""
-    return tmp_path_factory.mktemp("modules")
+    """Return a folder that the worker processes of one pytest share.
+
+    ansible-core before 2.19 has no lock between two runs: its stages have one worker.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "packed-modules"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
