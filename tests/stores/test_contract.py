@@ -191,7 +191,7 @@ def test_memory_is_bounded(run: Run, tmp_path: pathlib.Path) -> None:
     large = tmp_path / "large.pvmp"
     with large.open("wb") as handle:
         handle.write(run.image.data)
-        handle.truncate(256 * MIB)
+        handle.truncate(160 * MIB)
     options = {"part_size": 16 * MIB, "concurrency": 2} if run.backend.part_size else {}
     process = _start(run, src=str(large), sha256=None, **options)
     output, _none = process.communicate(timeout=120)

@@ -50,7 +50,7 @@ from hypothesis import strategies as st
 NOW = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
-FEW, MANY = 150, 5000
+FEW, MANY = 60, 5000
 by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, FEW, MANY)
 
 
