@@ -11,18 +11,19 @@ from dataclasses import replace
 from typing import Optional
 
 from .._common.errors import TaskError
-from .._common.files import bytes_on_disk
 from .._common.space import Need
 from .._common.text import same_name
 from .cli import Prlctl
 from .disks import disks_outside
 from .vm import (
+    Disk,
     Layer,
     Snapshot,
     Vm,
     bare_uuid,
     find_linked_clones,
     is_busy,
+    known_bytes,
     layers_of,
     read_snapshots,
     state_of,
@@ -147,23 +148,34 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
 
 
 def _needs(vm: Vm, victim: Snapshot) -> list[Need]:
-    """Return how much the disks may grow while a snapshot is removed, on each volume that they are on.
-
-    Its layer of a disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
-    that is deleted. A layer with several layers above it stays; one with none above it is just removed.
-    """
+    """Return how much the disks may grow while a snapshot is removed, on each volume that they are on."""
     grown = {vm.folder: 0}
     for disk in vm.disks:
-        layers = layers_of(disk)
-        above = {layer.id for layer in layers if layer.parent == victim.id}
-        if len(above) == 1:
+        merged = _merged_bytes(disk, victim)
+        if merged:
             folder = os.path.dirname(disk.path) if disks_outside(replace(vm, disks=[disk])) else vm.folder
-            smaller = min(_bytes_of(layers, identity) for identity in (victim.id, *above))
-            grown[folder] = grown.get(folder, 0) + smaller
+            grown[folder] = grown.get(folder, 0) + merged
     what = f"Removing the snapshot '{victim.name}' of '{vm.name}'"
     return [Need(what, folder, needed) for folder, needed in grown.items()]
 
 
+def _merged_bytes(disk: Disk, victim: Snapshot) -> int:
+    """Return how much a disk may grow while a snapshot is removed; raise TaskError if that is not known.
+
+    Its layer of the disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
+    that is deleted. A layer with several layers above it stays; one with none above it is just removed.
+    """
+    if not disk.path:
+        return 0
+    layers = layers_of(disk)
+    if not layers:  # which layers there are is not known, and a layer is not bigger than all of them
+        return known_bytes(disk.path)
+    above = {layer.id for layer in layers if layer.parent == victim.id}
+    if len(above) != 1:
+        return 0
+    return min(_bytes_of(layers, identity) for identity in (victim.id, *above))
+
+
 def _bytes_of(layers: list[Layer], identity: str) -> int:
     """Return the bytes of a layer: a split disk has several pieces of each."""
-    return sum(bytes_on_disk(layer.path) for layer in layers if layer.id == identity)
+    return sum(known_bytes(layer.path) for layer in layers if layer.id == identity)

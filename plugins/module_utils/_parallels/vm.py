@@ -145,10 +145,7 @@ class Vm:
 
     def measured(self) -> int:
         """Return the bytes that it takes; raise TaskError if that is not known."""
-        size, why = self._measured
-        if size is None:
-            raise TaskError(f"The size of '{self.name}' is not known. {why} Then run again.", path=self.home)
-        return size
+        return _known(f"'{self.name}'", self.home, self._measured)
 
     def why_unreadable(self) -> list[str]:
         """Return what could not be read, including the size, and why."""
@@ -215,6 +212,18 @@ def _measure(path: str) -> tuple[Optional[int], str]:
         return bytes_on_disk(path), ""
     except OSError as error:
         return None, why_unreadable(error.filename or path, error)
+
+
+def known_bytes(path: str) -> int:
+    """Return the bytes that a file or folder takes on the disk; raise TaskError if that is not known."""
+    return _known(path, path, _measure(path))
+
+
+def _known(what: str, path: str, measured: tuple[Optional[int], str]) -> int:
+    size, why = measured
+    if size is None:
+        raise TaskError(f"The size of {what} is not known. {why} Then run again.", path=path)
+    return size
 
 
 def refuse_intermediate(vm: Vm) -> None:
@@ -698,13 +707,15 @@ class Layer:
 
 
 def layers_of(disk: Disk) -> list[Layer]:
-    """Return the layers of a disk; none where its descriptor cannot be read."""
+    """Return the layers of a disk; none where its descriptor cannot be read, or names only some of them."""
     root = _read_xml(os.path.join(disk.path, "DiskDescriptor.xml"))
     if root is None:
         return []
     parents = {bare_uuid(_text(shot, "GUID")): bare_uuid(_text(shot, "ParentGUID")) for shot in root.iter("Shot")}
-    layers = ((bare_uuid(_text(image, "GUID")), _text(image, "File")) for image in root.iter("Image"))
-    return [Layer(id, parents.get(id, ""), os.path.join(disk.path, file)) for id, file in layers if id and file]
+    layers = [(bare_uuid(_text(image, "GUID")), _text(image, "File")) for image in root.iter("Image")]
+    if not all(id and file for id, file in layers):
+        return []
+    return [Layer(id, parents.get(id, ""), os.path.join(disk.path, file)) for id, file in layers]
 
 
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
