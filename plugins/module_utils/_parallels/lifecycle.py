@@ -160,10 +160,17 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
         prl.change(
             f"set {key} of '{vm.name}' to '{text}'",
             ["set", vm.uuid, _FLAGS[key], text],
-            lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) == value,
+            lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) in (value, None),
             settle=10,
         )
-    return get_vm(prl, vm.uuid), differing
+    now = get_vm(prl, vm.uuid)
+    unknown = [key for key in differing if getattr(now.settings, key) is None]
+    if unknown:
+        prl.notice(
+            f"Parallels does not report {', '.join(unknown)} of '{vm.name}'. The setting was changed, but whether it "
+            "holds is not known."
+        )
+    return now, differing
 
 
 def refuse_template(vm: Vm, verb: str) -> None:

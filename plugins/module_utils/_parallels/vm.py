@@ -72,7 +72,7 @@ class Disk:
     device: str
     path: str
     format: str
-    size: int
+    size: Optional[int]  # that the guest sees
 
     @cached_property
     def bytes_on_disk(self) -> Optional[int]:
@@ -86,7 +86,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a VM that this collection can change."""
+    """The settings of a VM that this collection can change. None is not wanted, or not known."""
 
     description: Optional[str] = None
     cpus: Optional[int] = None
@@ -641,14 +641,20 @@ def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:
 def _settings(info: dict[str, Any]) -> Settings:
     startup = _section(info, "Startup and Shutdown")
     return Settings(
-        description=str(info.get("Description", "")),
+        description=_reported(info, "Description"),
         cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")) or None,
         memory=_whole_number(_section(info, "Hardware", "memory").get("size")) or None,
-        pause_idle=startup.get("Pause idle", "off") == "on",
-        startup_view=str(startup.get("Startup view", "")),
-        on_shutdown=str(startup.get("On shutdown", "")),
-        on_window_close=str(startup.get("On window close", "")),
+        pause_idle={"on": True, "off": False}.get(_reported(startup, "Pause idle") or ""),
+        startup_view=_reported(startup, "Startup view"),
+        on_shutdown=_reported(startup, "On shutdown"),
+        on_window_close=_reported(startup, "On window close"),
     )
+
+
+def _reported(values: dict[str, Any], key: str) -> Optional[str]:
+    """Return a text as prlctl reports it; None where it reports none."""
+    value = values.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _whole_number(value: Any) -> int:
@@ -692,7 +698,7 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
         image = str(values.get("image", ""))
         path = "" if packed or not image else os.path.join(home, image)
         kind = str(values.get("type", UNKNOWN))
-        size = _whole_number(values.get("size")) * 1024 * 1024
+        size = _whole_number(values.get("size")) * 1024 * 1024 or None
         disks.append(Disk(device, path, _DISK_FORMATS.get(kind, kind), size))
     return disks
 
