@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import replace
 from typing import Optional
 
@@ -89,11 +90,11 @@ def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
     return [snapshot for snapshot in reversed(known_snapshots(vm)) if snapshot.id in family]
 
 
-def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None) -> None:
+def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None, older: Container[str] = ()) -> None:
     """Raise TaskError when linked clones may depend on these snapshots, by default all: their disks would be lost.
 
     This is the check of all that removes, merges or packs the disks of a VM. A VM that cannot be read may be a linked
-    clone.
+    clone, unless it is one of the C(older) VMs, which were there before this one.
     """
     if vm.snapshots == [] or victims == []:  # a linked clone always depends on a snapshot
         return
@@ -108,14 +109,15 @@ def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None)
             linked_clones=[clone.uuid for clone in clones],
         )
     # The disks of a packed VM are in its image: a linked clone would have been lost when it was packed.
-    if found.unreadable and not vm.packed:
-        reasons = " ".join(f"'{entry.name}': {why}" for entry, why in found.unreadable)
+    unreadable = [] if vm.packed else [(entry, why) for entry, why in found.unreadable if entry.uuid not in older]
+    if unreadable:
+        reasons = " ".join(f"'{entry.name}': {why}" for entry, why in unreadable)
         raise TaskError(
             f"It is not known whether linked clones depend on snapshots of '{vm.name}' and would be lost with them, "
             f"because some virtual machines cannot be read. {reasons} Make them readable, or unregister those that do "
             "not exist any more (macops.parallels.vm with state: unregistered), or accept the loss of linked clones "
             "with force: true.",
-            unreadable=[entry.uuid for entry, _why in found.unreadable],
+            unreadable=[entry.uuid for entry, _why in unreadable],
         )
 
 
