@@ -31,6 +31,7 @@ from .._common.files import (
     same_place,
     wait_until_quiet,
 )
+from .._common.given import refuse_unprintable
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -160,6 +161,7 @@ def _start_source_again(prl: Prlctl, claim: Claim, source: Vm, wait: float) -> N
 
 
 def _check_order(order: CloneOrder) -> None:
+    refuse_unprintable("The name of the clone", order.name)
     if "/" in order.name or order.name.startswith(".") or not order.name.strip():
         raise TaskError(
             f"'{order.name}' is not a valid name for a clone. Choose a name that is not empty, does not begin with '.' "

@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, same_place
+from .._common.given import refuse_unprintable
 from .._common.text import same_name
 from .._common.unreadable import is_there, why_unreadable
 from .cli import Prlctl
@@ -54,6 +55,7 @@ _FILES_GONE_TIME = 10  # seconds that the files of a deleted VM may still be see
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
     """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
+    refuse_unprintable("The name of the virtual machine", name)
     if not path.endswith((BUNDLE_SUFFIX, IMAGE_SUFFIX, MACOS_BUNDLE_SUFFIX)):
         raise TaskError(
             f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp). Check the option path.", path=path

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Optional
 
 from .._common.errors import TaskError
+from .._common.given import refuse_unprintable
 from .._common.space import Need
 from .._common.text import same_name
 from .cli import Prlctl
@@ -56,6 +57,7 @@ def find_snapshots(vm: Vm, name_or_id: str) -> list[Snapshot]:
 
 def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: float) -> list[Snapshot]:
     """Make a snapshot, and return the new list."""
+    refuse_unprintable("The name of the snapshot", name)
     known = {snapshot.id for snapshot in known_snapshots(vm)}
 
     def made() -> bool:

@@ -301,3 +301,23 @@ def test_a_template_is_not_cloned(module_mac: Any, run: Callable[..., Any]) -> N
     end = run(name="y", clone_of="x", dest=str(module_mac.folder), _ansible_check_mode=True)
     assert end.result["msg"].startswith("'x' (")
     assert "is a template, so it was not cloned. Convert it to a virtual machine first" in end.result["msg"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clone_of": "x", "name": "y\n", "dest": "/p"},
+        {"path": "/p/x.pvm", "name": "y\x1b[2J"},
+        {"clone_of": "x", "name": "y", "dest": "/p\n"},
+        {"path": "/p/\x07x.pvm", "name": "y"},
+        {"clone_of": "x", "name": "y", "dest": "/p\n", "state": "absent"},
+    ],
+)
+def test_names_and_paths_with_what_nobody_sees_are_refused(run: Callable[..., Any], options: dict[str, str]) -> None:
+    end = run(**options)
+    assert end.failed
+    assert re.fullmatch(
+        r"(The name of the (clone|virtual machine)|dest|path) is '[^\n]*', which contains a control character or "
+        r"another character that cannot be shown\. Remove it, such as a line break at the end\.",
+        end.result["msg"],
+    )

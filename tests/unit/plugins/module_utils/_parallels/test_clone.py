@@ -709,6 +709,13 @@ def test_a_name_that_is_no_file_name_is_an_error(stage: Stage, name: str) -> Non
         stage.run(name=name)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "win11\n", "\x1b[2J", "a\x00", "a\x7f", "a\u202eb", "\udcff"])
+def test_a_name_with_what_nobody_sees_is_an_error(stage: Stage, name: str) -> None:
+    with pytest.raises(TaskError, match=r"^The name of the clone is .*, which contains a control character") as caught:
+        stage.run(name=name)
+    assert "\n" not in caught.value.message
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_folder_that_cannot_be_made_is_an_error(stage: Stage, dry: bool) -> None:
     dest = str(stage.mac.executable / "deeper")

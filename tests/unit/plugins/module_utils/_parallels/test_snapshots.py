@@ -427,3 +427,8 @@ def test_a_disk_that_cannot_be_read_has_an_unknown_size(mac: Any, tmp_path: Path
     with pytest.raises(TaskError, match=sentence) as caught:
         remove_snapshots(mac.prl, vm, vm.snapshots, 60)
     assert caught.value.details == {"path": str(path)}
+
+
+def test_the_name_of_a_new_snapshot_can_be_seen(mac: Any) -> None:
+    with pytest.raises(TaskError, match=r"The name of the snapshot is 'base\\n', which contains a control character"):
+        create_snapshot(mac.prl, a_vm(mac), "base\n", "", 60)
