@@ -104,6 +104,11 @@ def run_long_module(
                     return work(module, job)
             finally:
                 job.make_room()
+                if job.unwritten:
+                    notice_of(module)(
+                        f"The progress of the work could not be written ({job.unwritten}), so it seemed to stand "
+                        "still. The work itself continued. Free up space if the disk is full."
+                    )
 
         run_module(module, do, job.why_interrupted)
 
