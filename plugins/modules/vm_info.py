@@ -236,7 +236,7 @@ vms:
           type: str
           sample: poweroff
         current:
-          description: Whether the virtual machine continues from it.
+          description: Whether the virtual machine continues from it. Null if Parallels does not report it.
           type: bool
         parent:
           description: ID of the parent snapshot. Empty if there is none.

@@ -60,7 +60,7 @@ class Snapshot:
     name: str
     date: str
     state: str
-    current: bool
+    current: Optional[bool]
     parent: str
     depth: int
 
@@ -815,7 +815,7 @@ def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
                     name=str(values.get("name", "")),
                     date=str(values.get("date", "")),
                     state=str(values.get("state", UNKNOWN)),
-                    current=bool(values.get("current", False)),
+                    current=values["current"] if isinstance(values.get("current"), bool) else None,
                     parent=parent,
                     depth=depth,
                 )
