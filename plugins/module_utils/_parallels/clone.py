@@ -560,7 +560,7 @@ class _Making:
             )
 
     def _name_numbered(self, error: BaseException) -> None:
-        """Add to the error a new VM elsewhere that may be the clone: nothing proves it, so it is not removed."""
+        """Add to the error a new VM elsewhere that may be the clone: nothing shows it, so it is not removed."""
         if not isinstance(error, TaskError) or error.details.get("rc") != 0:
             return
         for entry in list_entries(self.prl):
