@@ -628,7 +628,7 @@ def ensure_no_clone(
         return vm, True
     with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have removed or made it: check again, now that no other run works here.
-        vm = find_vm(prl, vm.uuid if vm is not None else name)
+        vm = find_vm(prl, name if vm is None or same_name(vm.name, name) else vm.uuid)
         notes = claim.notes if vm is None else _notes_about(vm, target, claim)
         if not _is_to_be_removed(name, source_name, source, vm, target, notes):
             return None, False
