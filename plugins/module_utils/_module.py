@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._common.awake import kept_awake
 from ._common.errors import Interrupted, TaskError
+from ._common.given import refuse_unprintable_paths
 from ._common.interrupt import interruptible
 from ._common.notice import Notice
 from ._common.space import free_where
@@ -47,6 +48,7 @@ def run_module(
     """
     try:
         with interruptible(why_interrupted):
+            refuse_unprintable_paths(module.argument_spec, module.params)
             result = work(module)
     except TaskError as error:
         module.fail_json(**error.result())
@@ -102,6 +104,11 @@ def run_long_module(
                     return work(module, job)
             finally:
                 job.make_room()
+                if job.unwritten:
+                    notice_of(module)(
+                        f"The progress of the work could not be written ({job.unwritten}), so it seemed to stand "
+                        "still. The work itself continued. Free up space if the disk is full."
+                    )
 
         run_module(module, do, job.why_interrupted)
 

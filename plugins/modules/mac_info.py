@@ -96,7 +96,7 @@ license_grace_period_ends_at:
   type: str
   sample: "2026-12-15 00:00:00"
 vm_home:
-  description: Folder in which Parallels creates new virtual machines.
+  description: Folder in which Parallels creates new virtual machines. Null if Parallels does not report it.
   returned: success
   type: str
   sample: /Users/build/Parallels

@@ -114,9 +114,9 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     killed = [] if module.check_mode else remove_stale()
     for state in killed:
         where = f" on '{state.subject}'" if state.subject else ""
+        how = f"was killed while it worked{where}" if state.ended is False else state.folder.how_it_ended()
         module.warn(
-            f"{state.module} was killed while it worked{where}. Its work is done again when it is needed, and its "
-            "leftovers are removed by then."
+            f"{state.module} {how}. Its work is done again when it is needed, and its leftovers are removed by then."
         )
     return {
         "changed": cancel and bool(found),

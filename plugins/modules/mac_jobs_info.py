@@ -98,6 +98,14 @@ killed:
     - module: image_upload
       name: win11-2026.11.0-arm64
       started: "2026-11-22T09:30:00Z"
+unclear:
+  description:
+    - The jobs that have ended, but whose notes about that cannot be read, such as after a power cut. It is not known
+      whether they finished or were killed. A warning names the file. Each has the fields of RV(killed).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 """
 
 from typing import Any
@@ -109,6 +117,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting imp
     killed_facts,
     killed_jobs,
     running_jobs,
+    unclear_jobs,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
 
@@ -116,10 +125,14 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import ru
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return the jobs that are asked for."""
     name, states = module.params["name"], all_jobs()
+    unclear = unclear_jobs(name, states)
+    for state in unclear:
+        module.warn(f"{state.module}{f' on {state.subject}' if state.subject else ''} {state.folder.how_it_ended()}.")
     return {
         "changed": False,
         "jobs": [job_facts(state) for state in running_jobs(name, states)],
         "killed": [killed_facts(state) for state in killed_jobs(name, states)],
+        "unclear": [killed_facts(state) for state in unclear],
     }
 
 

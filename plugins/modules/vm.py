@@ -185,6 +185,15 @@ unreadable:
   returned: when it is not known whether linked clones depend on a virtual machine that is to be removed
   type: list
   elements: str
+files:
+  description:
+    - What became of the files of the virtual machine that was removed.
+    - V(removed) if they are gone. V(left) if they are still there, or V(unknown) if that cannot be seen, such as on a
+      disk that is not mounted. A virtual machine whose files are missing or unreadable is only taken off Parallels'
+      list. A warning reports what to do.
+  returned: when a virtual machine was removed without O(clone_of)
+  type: str
+  sample: removed
 doubts:
   description: Why a clone that Parallels made did not pass the check.
   returned: when the clone did not pass the check
@@ -255,8 +264,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecy
     refuse_running,
     register,
     unregister,
+    what_is_left,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Settings, Vm, find_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import INVALID, Settings, Vm, find_vm
 
 SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_shutdown", "on_window_close")
 
@@ -333,7 +343,12 @@ def _ensure_absent(module: AnsibleModule, prl: Prlctl, _job: Job) -> dict[str, A
                         f"Parallels removed '{vm.name}' from its list, but {left} is still there. Delete it by hand.",
                         path=left,
                     )
-                forget_clone(vm)
+                files, sentence = what_is_left(vm) if state == INVALID else ("removed", "")
+                if sentence:
+                    prl.notice(sentence)
+                if files == "removed":
+                    forget_clone(vm)
+                return {**_result(module, vm, changed, {"state": "present"}, {"state": "absent"}), "files": files}
     return _result(module, vm, changed, {"state": "present"}, {"state": "absent"})
 
 

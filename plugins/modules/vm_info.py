@@ -162,7 +162,7 @@ vms:
       type: int
       sample: 34359738368
     description:
-      description: Description of the virtual machine.
+      description: Description of the virtual machine. Null if Parallels does not report it.
       type: str
     cpus:
       description: Number of processors. Null if not known.
@@ -173,18 +173,18 @@ vms:
       type: int
       sample: 8192
     pause_idle:
-      description: Whether Parallels pauses it when it is idle.
+      description: Whether Parallels pauses it when it is idle. Null if Parallels does not report it.
       type: bool
     startup_view:
-      description: View in which it starts, as C(prlctl) names it.
+      description: View in which it starts, as C(prlctl) names it. Null if not reported.
       type: str
       sample: window
     on_shutdown:
-      description: What happens to its window when it shuts down, as C(prlctl) names it.
+      description: What happens to its window when it shuts down, as C(prlctl) names it. Null if not reported.
       type: str
       sample: window
     on_window_close:
-      description: What happens to it when its window is closed, as C(prlctl) names it.
+      description: What happens to it when its window is closed, as C(prlctl) names it. Null if not reported.
       type: str
       sample: keep-running
     disks:
@@ -205,7 +205,7 @@ vms:
           type: str
           sample: expanding
         size:
-          description: Size that the guest sees, in bytes.
+          description: Size that the guest sees, in bytes. Null if Parallels does not report it.
           type: int
           sample: 137438953472
         bytes_on_disk:
@@ -236,7 +236,7 @@ vms:
           type: str
           sample: poweroff
         current:
-          description: Whether the virtual machine continues from it.
+          description: Whether the virtual machine continues from it. Null if Parallels does not report it.
           type: bool
         parent:
           description: ID of the parent snapshot. Empty if there is none.

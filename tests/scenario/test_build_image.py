@@ -203,9 +203,17 @@ def test_a_source_vm_that_is_neither_running_nor_stopped_is_an_error(make_build,
     assert state_of(ssh_mac) == state
 
 
+@pytest.mark.parametrize("check", [True, nightly(False)])
+def test_snapshots_can_be_an_error_before_the_clone(build, mac, check):
+    build.run(image_snapshots="fail", check=check).assert_failed("it has 3 snapshots, and image_snapshots is")
+    assert build.stored == {}
+    assert changing_calls(mac) == []
+
+
 @pytest.mark.nightly
-def test_snapshots_can_be_an_error(build, mac):
-    build.run(image_snapshots="fail").assert_failed("snapshots")
+def test_snapshots_of_a_build_vm_can_be_an_error(build, mac):
+    build.run(tags=("prepare_vm",)).assert_ok()
+    build.run(image_snapshots="fail").assert_failed("it has 3 snapshots, and image_snapshots is")
     assert build.stored == {}
     build.run(tags=("prepare_vm", "seal_vm")).assert_ok()
 

@@ -93,6 +93,20 @@ def test_a_number_is_refused_before_anything_is_done(build, playbook, given):
     assert list(build.stored) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"image_destination": " https://store.example/images"}, "image_destination begins or ends with a blank"),
+        nightly({"image_public_url": "https://images.example\n"}, "image_public_url begins or ends with a blank"),
+        nightly({"image_name": f"{NAME}\n"}, "image_name and image_version become part of the file name"),
+        nightly({"image_version": "1\n"}, "image_name and image_version become part of the file name"),
+    ],
+)
+def test_what_nobody_sees_is_refused_before_anything_is_done(build, given, sentence):
+    build.run(**{"image_version": BAD, **given}).assert_failed(sentence)
+    assert list(build.stored) == []
+
+
 @pytest.mark.nightly
 def test_a_whole_build(play, build, simulated_mac):
     """With a VM that has a number for a name."""

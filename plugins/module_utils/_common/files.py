@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from .text import folded, same_name
+
 # Bytes that are read, written or sent at a time.
 BLOCK = 1024 * 1024
 
@@ -84,8 +86,8 @@ def folder_obstacle(path: str) -> str:
     found = folder
     while not os.path.lexists(found):
         found = os.path.dirname(found)
-    volume = os.path.join(_VOLUMES, os.path.relpath(folder, _VOLUMES).split(os.sep, maxsplit=1)[0])
-    if folder.startswith(_VOLUMES + os.sep) and not os.path.exists(volume):
+    volume = volume_of(folder)
+    if volume and not os.path.exists(volume):
         # Making it there would fill the startup disk instead.
         return f"The disk {volume} of {folder} is not connected. Connect it, or choose another folder."
     if not os.path.isdir(found):
@@ -94,6 +96,16 @@ def folder_obstacle(path: str) -> str:
         what = "written to" if found == folder else f"created: {found} is not writable for this user"
         return f"{folder} cannot be {what}. Change its rights, or choose another folder."
     return ""
+
+
+def volume_of(path: str) -> str:
+    """Return where the disk of a path is mounted, if that is where macOS mounts disks; else an empty text."""
+    parts = os.path.abspath(path).split(os.sep)
+    depth = len(_VOLUMES.split(os.sep))
+    # The startup disk usually ignores the case.
+    if folded(os.sep.join(parts[:depth])) != folded(_VOLUMES) or len(parts) == depth:
+        return ""
+    return os.path.join(_VOLUMES, parts[depth])
 
 
 def bytes_on_disk(path: str) -> int:
@@ -205,6 +217,23 @@ def same_file(one: str, other: str) -> bool:
         return os.path.samefile(one, other)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def same_place(one: str, other: str) -> bool:
+    """Return whether two paths are those of the same file or folder, which need not exist.
+
+    Paths differ in symbolic links, in accents that are one character or two, in a slash at the end, and in the case
+    where the volume ignores it. Of what is gone, only the folder can be compared in full.
+    """
+    one, other = os.path.normpath(one), os.path.normpath(other)
+    if one == other or same_file(one, other):
+        return True
+    if os.path.lexists(one) or os.path.lexists(other):
+        return False
+    folder, other_folder = os.path.dirname(one), os.path.dirname(other)
+    return same_name(os.path.basename(one), os.path.basename(other)) and (
+        folder == other_folder or same_file(folder, other_folder)
+    )
 
 
 def flush_file(descriptor: int) -> None:

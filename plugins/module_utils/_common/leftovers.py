@@ -12,7 +12,7 @@ import stat
 import time
 from typing import Any
 
-from .files import bytes_on_disk, intermediate_of, remove_path, temporary_prefix
+from .files import bytes_on_disk, intermediate_of, remove_path, same_place, temporary_prefix
 from .notice import Notice
 from .space import in_words
 from .text import composed
@@ -38,7 +38,8 @@ def outputs_of(target: str) -> list[str]:
 def own_outputs(target: str, notes: dict[str, Any]) -> list[str]:
     """Return the outputs that a claim shows to be ours: those that existed before are C(strangers) in its notes."""
     strangers = notes.get("strangers")
-    ours = [target] if strangers is None else [path for path in outputs_of(target) if path not in strangers]
+    ours = [target] if strangers is None else outputs_of(target)
+    ours = [path for path in ours if not any(same_place(path, other) for other in strangers or ())]
     return [path for path in ours if os.path.lexists(path)]
 
 

@@ -11,16 +11,32 @@ import os
 import pwd
 from typing import Optional
 
+from .files import volume_of
+
 FULL_DISK_ACCESS = (
     "On macOS, folders such as Desktop and Documents, and external disks, also need Full Disk Access for "
     "sshd-keygen-wrapper."
 )
-_VOLUMES = "/Volumes"
 _OWN_FOLDER = "~/.ansible"
 
 
 class Unreadable(Exception):
     """Facts that cannot be read; the message says what cannot be read, why, and what to do."""
+
+
+def is_there(path: str) -> Optional[bool]:
+    """Return whether there is a file or folder; None if that cannot be seen.
+
+    That is so without access, and where its disk is not mounted or its folder does not exist either.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        gone = not _missing_volume(path) and os.path.isdir(os.path.dirname(path))
+        return False if gone else None
+    except OSError:
+        return None
+    return True
 
 
 def why_unreadable(path: str, error: Exception) -> str:
@@ -68,8 +84,7 @@ def _denied_at(path: str) -> tuple[str, str]:
 
 def _missing_volume(path: str) -> str:
     """Return the volume of a path that is not mounted; empty when it is, or when the path is not on one."""
-    parts = os.path.abspath(path).split(os.sep)
-    if len(parts) < 4 or os.sep + parts[1] != _VOLUMES:
+    volume = volume_of(path)
+    if not volume or os.path.abspath(path) == volume or os.path.ismount(volume):
         return ""
-    volume = os.path.join(_VOLUMES, parts[2])
-    return "" if os.path.ismount(volume) else volume
+    return volume

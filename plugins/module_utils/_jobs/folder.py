@@ -45,8 +45,9 @@ class JobState:
     # When it began, in seconds since 1970.
     started: float
     running: bool
-    # Whether it finished and left an answer; False for one that is running, and for one that was killed.
-    ended: bool
+    # Whether it finished and left an answer; False for one that is running, and for one that was killed. None if its
+    # note cannot be read.
+    ended: Optional[bool]
     # Whether a playbook has polled it recently.
     watched: bool
     # See _common.progress.Meter.reading; empty when nothing was reported.
@@ -137,9 +138,12 @@ class JobFolder:
         token, seen = self.attendance()
         return bool(seen) and token != by_others_than and time.time() - seen / 1e9 < ASKED_WITHIN
 
-    def tell(self, told: dict[str, Any]) -> None:
-        """Write the progress. Readers find the old or the new text; it need not survive a power cut."""
-        self._write(self.progress, told)
+    def tell(self, told: dict[str, Any]) -> str:
+        """Write the progress. Readers find the old or the new text; it need not survive a power cut.
+
+        Return why it could not be written; empty if it was.
+        """
+        return self._write(self.progress, told)
 
     def told(self) -> dict[str, Any]:
         return _read_json(self.progress)
@@ -157,8 +161,30 @@ class JobFolder:
         self._write(self._ended, {"code": code, "at": time.time()})
 
     def ended(self) -> dict[str, Any]:
-        """Return C(code) and C(at) of a job that has finished; empty for others."""
-        return _read_json(self._ended)
+        """Return C(code) and C(at) of a job that has finished; empty for others, and where that cannot be read."""
+        ended = _read_json(self._ended)
+        numbers = (ended.get("code"), ended.get("at"))
+        return ended if all(isinstance(number, (int, float)) for number in numbers) else {}
+
+    def end_is_unclear(self) -> bool:
+        """Return whether it is not known how a job ended that is not running.
+
+        After a power cut, the note of its end may be cut off; on a full disk, a job can answer and not note its end.
+        """
+        if self.ended():
+            return False
+        try:
+            answered = os.stat(self.answer).st_size > 0
+        except OSError:
+            answered = False
+        return answered or os.path.lexists(self._ended)
+
+    def how_it_ended(self) -> str:
+        """Return why a job that is not running has no answer, as the end of a sentence that begins with the job."""
+        if self.end_is_unclear():
+            what = "cannot be read" if os.path.lexists(self._ended) else "was not written"
+            return f"has ended, but it is not known how: {self._ended} {what}"
+        return "was killed in the middle of its work"
 
     def answered(self) -> dict[str, Any]:
         """Return the answer of a job that has ended, as far as it can be read."""
@@ -181,10 +207,15 @@ class JobFolder:
     def is_fetched(self) -> bool:
         return os.path.exists(self._fetched)
 
-    def _write(self, path: str, content: dict[str, Any]) -> None:
-        # The folder may be removed while the job ends, and the disk may be full of the output of the job.
-        with contextlib.suppress(OSError):
+    def _write(self, path: str, content: dict[str, Any]) -> str:
+        """Return why a file could not be written, which must not end the work; empty if it was."""
+        try:
             atomic_write(path, json.dumps(content).encode(), 0o600, durable=False)
+        except FileNotFoundError:  # the folder may be removed while the job ends
+            return ""
+        except OSError as error:  # the disk may be full of the output of the job
+            return f"{path}: {error.strerror or error}"
+        return ""
 
 
 def cancel_path(token: str) -> str:
@@ -208,11 +239,15 @@ def read_job(folder: JobFolder) -> Optional[JobState]:
         subject=str(told.get("subject", "")),
         started=float(notes.get("started", 0)),
         running=running,
-        ended=not running and bool(folder.ended()),
+        ended=_has_ended(folder) if not running else False,
         watched=running and folder.is_watched(),
         progress=told.get("progress") or {},
         folder=folder,
     )
+
+
+def _has_ended(folder: JobFolder) -> Optional[bool]:
+    return None if folder.end_is_unclear() else bool(folder.ended())
 
 
 def all_jobs() -> list[JobState]:
@@ -228,7 +263,10 @@ def all_jobs() -> list[JobState]:
 
 
 def remove_stale() -> list[JobState]:
-    """Remove the files of jobs that are not needed any more; return the jobs that were killed before they answered."""
+    """Remove the files of jobs that are not needed any more.
+
+    Return the jobs that were killed before they answered, and those of which that is not known.
+    """
     killed = []
     for state in all_jobs():
         if state.running or not state.folder.is_stale():
@@ -259,7 +297,7 @@ def _read_json(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as handle:
             content = json.load(handle)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -91,6 +91,8 @@ class Job:
         self.fails_if_running = fails_if_running
         # The name of the VM or image that is worked on.
         self.subject = ""
+        # Why its progress could not be written, empty while it could.
+        self.unwritten = ""
         # Why it has to stop, empty while it may continue.
         self.reason = ""
         # To be called after the work, before its answer is printed.
@@ -166,7 +168,7 @@ class _Attendant:
 
     def _tell(self, ended: bool) -> None:
         self._beat += 1
-        self._folder.tell(
+        unwritten = self._folder.tell(
             {
                 "subject": self._job.subject,
                 "beat": self._beat,
@@ -175,6 +177,7 @@ class _Attendant:
                 "progress": self._job.reading(),
             }
         )
+        self._job.unwritten = self._job.unwritten or unwritten
 
     def _note_attendance(self) -> None:
         attendance = self._folder.attendance()
@@ -243,9 +246,9 @@ def run_as_job(
         claim.release()
         raise SystemExit(code)
     if folder.exists() and not folder.ended():
-        _refuse_dead(claim, order)
+        _refuse_dead(folder, claim, order)
         notice(
-            f"An earlier run of {module_name} was killed in the middle of its work. This run "
+            f"An earlier run of {module_name} {folder.how_it_ended()}. This run "
             f"{'resumes the work' if joins else 'starts it again'}."
         )
     try:
@@ -330,10 +333,12 @@ def _may_be_answered(
     return keeps_answer(folder.answered())
 
 
-def _refuse_dead(claim: Claim, order: JobOrder) -> None:
+def _refuse_dead(folder: JobFolder, claim: Claim, order: JobOrder) -> None:
     """Raise TaskError for a job that was killed while this very task waited for it. Other tasks start it again."""
     if claim.notes.get("id") == order.token:
         claim.release()
+        if folder.end_is_unclear():
+            raise TaskError(f"The work {folder.how_it_ended()}. Run the same command again to resume.")
         raise TaskError(
             "The work did not finish: its process was killed, or the Mac was restarted. Run the same command again to "
             "resume."
@@ -359,6 +364,8 @@ def _fork(
     for descriptor in (running, *outputs):
         os.close(descriptor)
     _answer_for_child(order, folder, claim, ending)
+    if folder.end_is_unclear():
+        raise TaskError(f"The work {folder.how_it_ended()}. Run the same command again to resume.")
     raise TaskError("The work did not finish: its process was killed. Run the same command again to resume.")
 
 

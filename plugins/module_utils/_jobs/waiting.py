@@ -33,7 +33,16 @@ def running_jobs(name: Optional[str], states: Optional[Iterable[JobState]] = Non
 
 def killed_jobs(name: Optional[str], states: Iterable[JobState]) -> list[JobState]:
     """Return the jobs that were killed before they could answer, and that have left something."""
-    return [state for state in states if not state.running and not state.ended and name in (None, "", state.subject)]
+    return [state for state in states if _is_over(state, name) and state.ended is False]
+
+
+def unclear_jobs(name: Optional[str], states: Iterable[JobState]) -> list[JobState]:
+    """Return the jobs that are not running, and of which it is not known how they ended."""
+    return [state for state in states if _is_over(state, name) and state.ended is None]
+
+
+def _is_over(state: JobState, name: Optional[str]) -> bool:
+    return not state.running and name in (None, "", state.subject)
 
 
 def refuse_watched(found: list[JobState], job: Job) -> None:

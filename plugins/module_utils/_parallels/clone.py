@@ -13,6 +13,7 @@ has begun, C(image) whether the image beside it is removed with it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -27,16 +28,27 @@ from .._common.files import (
     intermediate_of,
     remove_path,
     same_file,
+    same_place,
     wait_until_quiet,
 )
+from .._common.given import refuse_unprintable
 from .._common.leftovers import own_outputs, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
-from .._common.text import same_name
+from .._common.text import composed, same_name
 from .._common.unreadable import why_unreadable
 from .cli import Prlctl, was_answered
 from .disks import bytes_outside, disks_outside
-from .lifecycle import delete, entry_at, refuse_removal, refuse_running, refuse_template, register, unregister
+from .lifecycle import (
+    delete,
+    entry_at,
+    refuse_removal,
+    refuse_running,
+    refuse_template,
+    register,
+    rename,
+    unregister,
+)
 from .source import HeldSource, start_again
 from .vm import (
     BUNDLE_SUFFIX,
@@ -49,8 +61,10 @@ from .vm import (
     Entry,
     Vm,
     bare_uuid,
+    find_entry,
     find_vm,
     get_vm,
+    home_of,
     is_busy,
     list_entries,
     no_such_vm,
@@ -124,7 +138,7 @@ def _find_when_packed(prl: Prlctl, order: CloneOrder, target: str) -> Optional[V
 
 def _notes_about(vm: Vm, target: str, claim: Claim) -> dict[str, Any]:
     """Return the claim's notes about a VM: none, when it has appeared elsewhere since."""
-    return claim.notes if vm.bundle == target else {}
+    return claim.notes if same_place(vm.bundle, target) else {}
 
 
 def _foresee(order: CloneOrder, target: str, notes: dict[str, Any], source: Vm, existing: Optional[Vm]) -> Optional[Vm]:
@@ -147,6 +161,7 @@ def _start_source_again(prl: Prlctl, claim: Claim, source: Vm, wait: float) -> N
 
 
 def _check_order(order: CloneOrder) -> None:
+    refuse_unprintable("The name of the clone", order.name)
     if "/" in order.name or order.name.startswith(".") or not order.name.strip():
         raise TaskError(
             f"'{order.name}' is not a valid name for a clone. Choose a name that is not empty, does not begin with '.' "
@@ -288,7 +303,7 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
         return
     ruined = existing is not None and not claim.notes.get("removing") and claim.notes.get("clone")
     if ruined:
-        own_image = _is_own_image(target, claim.notes) or existing.home == _image_of(target)
+        own_image = _is_own_image(target, claim.notes) or same_place(existing.home, _image_of(target))
         claim.note(removing=True, image=own_image)
     if claim.notes.get("clone") and not claim.notes.get("removing"):
         return  # somebody removed it, with all its files
@@ -309,7 +324,7 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
 def _own_files(target: str, notes: dict[str, Any], vm: Optional[Vm]) -> list[str]:
     """Return the paths of a clone's files that the claims show to be ours."""
     image = _image_of(target)
-    is_image = vm is not None and vm.home == image
+    is_image = vm is not None and same_place(vm.home, image)
     return [target, image] if is_image or _is_own_image(target, notes) else [target]
 
 
@@ -464,6 +479,8 @@ class _Making:
                 vm = self._prove(self._copy(held, turn))
             notes = {key: value for key, value in self.claim.notes.items() if key != "strangers"}
             self.claim.write(**{**notes, "clone": vm.uuid})
+            if not same_name(vm.name, self.order.name):
+                vm = rename(self.prl, vm, self.order.name)
         except BaseException as error:
             self._clean_up(error)
             raise
@@ -474,7 +491,7 @@ class _Making:
         found: list[Entry] = []
 
         def made() -> bool:
-            found[:] = [entry for entry in list_entries(prl) if self._may_be_the_clone(entry)]
+            found[:] = self._new_clones()
             return len(found) == 1 and not found[0].busy
 
         def check_again() -> None:
@@ -496,12 +513,29 @@ class _Making:
         )
         return found[0]
 
-    def _may_be_the_clone(self, entry: Entry) -> bool:
-        return same_name(entry.name, self.order.name) and entry.uuid not in self.claim.notes["strangers"]
+    def _new_clones(self) -> list[Entry]:
+        """Return the new VMs of that name; without one, those of another name that are in the place of the clone.
+
+        Parallels numbers a name that is taken, as in "NAME (1)".
+        """
+        new = [entry for entry in list_entries(self.prl) if entry.uuid not in self.claim.notes["strangers"]]
+        named = [entry for entry in new if same_name(entry.name, self.order.name)]
+        return [entry for entry in new if self._is_in_place(entry)] if new and not named else named
+
+    def _is_in_place(self, entry: Entry) -> bool:
+        try:
+            home = home_of(self.prl, entry)
+            return bool(home) and same_place(home, self.target)
+        except (TaskError, OSError):  # it is not known, so it is not taken for the clone
+            return False
 
     def _prove(self, made: Entry) -> Vm:
         vm = get_vm(self.prl, made.uuid)
         doubts = _doubts(vm, self.source, self.target)
+        if not same_name(vm.name, self.order.name):
+            other = find_entry(self.prl, self.order.name)
+            if other is not None:
+                doubts.append(f"it is named '{vm.name}', because another virtual machine ({other.uuid}) has that name")
         if doubts:
             raise TaskError(
                 f"Parallels cloned '{self.source.name}', but the clone '{self.order.name}' did not pass the check: "
@@ -517,12 +551,26 @@ class _Making:
             if was_answered(error, "clone") or _is_quiet(self.prl, self.target, _CANCEL_TIME):
                 remove_leftovers(self.prl, self.target, self.claim.notes)
                 self.clean = True
+                self._name_numbered(error)
             else:
                 add_sentence(error, f"Parallels is still working on it, so {self.target} was left for the next run.")
         except (TaskError, OSError) as problem:
             add_sentence(
                 error, f"The leftovers in {self.target} could not be removed ({problem}). The next run tries again."
             )
+
+    def _name_numbered(self, error: BaseException) -> None:
+        """Add to the error a new VM elsewhere that may be the clone: nothing shows it, so it is not removed."""
+        if not isinstance(error, TaskError) or error.details.get("rc") != 0:
+            return
+        for entry in list_entries(self.prl):
+            if entry.uuid not in self.claim.notes["strangers"] and _is_numbered(entry.name, self.order.name):
+                add_sentence(
+                    error,
+                    f"'{entry.name}' ({entry.uuid}) is new. It may be the clone, if the name '{self.order.name}' was "
+                    "taken while it was made. It was left unchanged. Remove it by its UUID if you do not need it, and "
+                    "choose another name.",
+                )
 
     def _return_source(self, held: HeldSource, error: BaseException) -> None:
         """Start the source again if it was running. If it cannot be started, that is added to the error."""
@@ -551,11 +599,10 @@ def _doubts(vm: Vm, source: Vm, target: str) -> list[str]:
         doubts.append(f"it is in {vm.home}, not in {target}")
     if len(vm.disks) != len(source.disks):
         doubts.append(f"it has {len(vm.disks)} disks, its source has {len(source.disks)}")
-    disks_of_source = {os.path.realpath(disk.path) for disk in source.disks}
     for disk in vm.disks:
         if not disk.bytes_on_disk:
-            doubts.append(f"its disk {disk.path} is missing")
-        elif os.path.realpath(disk.path) in disks_of_source:
+            doubts.append(f"its disk {disk.path} is missing or cannot be read")
+        elif any(same_place(disk.path, other.path) for other in source.disks):
             doubts.append(f"its disk {disk.path} is the disk of its source")
     return doubts
 
@@ -565,28 +612,35 @@ def ensure_no_clone(
 ) -> tuple[Optional[Vm], bool]:
     """Remove a clone, with everything that was made for it; raise TaskError when no claim shows it to be ours.
 
-    With C(force), even if linked clones are lost with it.
+    With C(force), even if linked clones are lost with it. Of the source, nothing need be readable but its entry.
     """
-    source = find_vm(prl, source_name)
+    source = find_vm(prl, source_name, partly=True)
     vm = find_vm(prl, name)
+    if vm is None:
+        vm = _numbered(prl, name, os.path.join(dest, name + BUNDLE_SUFFIX))
     target = vm.bundle if vm is not None else os.path.join(dest, name + BUNDLE_SUFFIX)
     notes = read_claim(target)
     if not _is_to_be_removed(name, source_name, source, vm, target, notes):
         return None, False
     if dry:
         if vm is not None:
-            refuse_removal(prl, vm, force=force)
+            refuse_removal(prl, vm, force=force, older=_older(notes))
         return vm, True
     with Claim.take(target, wait=BUSY_TIME, sleep=prl.sleep, clock=prl.clock) as claim:
         # The previous holder of the claim may have removed or made it: check again, now that no other run works here.
-        vm = find_vm(prl, name)
+        vm = find_vm(prl, name if vm is None or same_name(vm.name, name) else vm.uuid)
         notes = claim.notes if vm is None else _notes_about(vm, target, claim)
         if not _is_to_be_removed(name, source_name, source, vm, target, notes):
             return None, False
-        state = refuse_removal(prl, vm, force=force) if vm is not None else ""
+        state = refuse_removal(prl, vm, force=force, older=_older(notes)) if vm is not None else ""
         if source is not None:
-            _start_source_again(prl, claim, source, BUSY_TIME)
-        claim.note(removing=True, image=_is_own_image(target, notes) or (vm is not None and vm.home != target))
+            try:
+                _start_source_again(prl, claim, source, BUSY_TIME)
+            except TaskError as problem:
+                # Its own claim keeps the note that it was running.
+                prl.notice(f"{problem} '{name}' was removed nevertheless.")
+        is_elsewhere = vm is not None and not same_place(vm.home, target)  # it is packed, or in an intermediate state
+        claim.note(removing=True, image=_is_own_image(target, notes) or is_elsewhere)
         if vm is not None:
             _remove_vm(prl, vm, state)
         else:
@@ -594,6 +648,29 @@ def ensure_no_clone(
         _remove_files(prl, target, claim.notes)
         claim.remove()
     return vm, True
+
+
+def _older(notes: dict[str, Any]) -> set[str]:
+    """Return the VMs that were there before a clone was made."""
+    return {*notes.get("strangers", ()), str(notes.get("source", ""))}
+
+
+def _numbered(prl: Prlctl, name: str, target: str) -> Optional[Vm]:
+    """Return our clone if Parallels has numbered its name, as in "NAME (1)", because the name was taken.
+
+    That happens where it is registered. It is known by its UUID and its bundle.
+    """
+    notes = read_claim(target)
+    uuid = "" if notes.get("removing") else notes.get("clone", "")
+    entry = find_entry(prl, uuid) if uuid else None
+    if entry is None or not _is_numbered(entry.name, name):
+        return None
+    vm = read_vm(prl, entry)
+    return vm if same_place(vm.bundle, target) else None
+
+
+def _is_numbered(found: str, name: str) -> bool:
+    return re.fullmatch(re.escape(composed(name)) + r" \(\d+\)", composed(found)) is not None
 
 
 def _is_to_be_removed(

@@ -16,7 +16,7 @@ from .._common.files import bytes_on_disk, same_file
 from .._common.progress import Report, unwatched
 from .._common.space import explain_free
 from .cli import PRL_DISK_TOOL, Prlctl, Result, failure, is_transient
-from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest, layers_of, refuse_intermediate
+from .vm import INVALID, STOPPED, Disk, Vm, get_vm_at_rest, known_bytes, layers_of, refuse_intermediate
 
 _DESCRIPTOR = "DiskDescriptor.xml"
 
@@ -50,9 +50,9 @@ def disks_outside(vm: Vm) -> list[str]:
 
 
 def bytes_outside(vm: Vm) -> int:
-    """Return the bytes that the files of its disks take outside of its bundle."""
+    """Return the bytes that the files of its disks take outside of its bundle; raise TaskError if it is not known."""
     outside = {os.path.realpath(path) for path in disks_outside(vm)}
-    return sum(bytes_on_disk(path) for path in outside if not any(_is_inside(path, other) for other in outside))
+    return sum(known_bytes(path) for path in outside if not any(_is_inside(path, other) for other in outside))
 
 
 def _is_inside(path: str, folder: str) -> bool:

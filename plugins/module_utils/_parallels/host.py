@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from typing import Any
+from typing import Any, Optional
 
 from .._common.errors import TaskError
 from .._common.files import folder_obstacle, free_bytes
@@ -21,6 +21,7 @@ _EDITIONS = ("enterprise", "business", "pro", "standard")
 _RECORDED_STATES = {"active": "valid", "valid": "not_loaded"}
 _GRACED = "graced"  # expired, but it works until the grace period ends
 _GRACE_END = "grace_period_ends_at"
+_NO_HOME = "Parallels does not report the folder in which it creates virtual machines. Set path to a folder."
 
 
 def read_server(prl: Prlctl) -> dict[str, Any]:
@@ -30,9 +31,20 @@ def read_server(prl: Prlctl) -> dict[str, Any]:
 
 
 def vm_home(prl: Prlctl) -> str:
-    """Return the folder in which new virtual machines are made."""
-    home = str(read_server(prl).get("VM home") or "")
-    return os.path.abspath(os.path.expanduser(home or "~/Parallels"))
+    """Return the folder in which new virtual machines are made; raise TaskError if Parallels does not report it."""
+    home = _vm_home(read_server(prl))
+    if home is None:
+        raise TaskError(
+            "Parallels does not report the folder in which it creates virtual machines (`prlsrvctl info` shows no VM "
+            "home). Set dest to the folder."
+        )
+    return home
+
+
+def _vm_home(server: dict[str, Any]) -> Optional[str]:
+    """Return the folder in which new virtual machines are made; None if that is not known."""
+    home = server.get("VM home")
+    return os.path.abspath(os.path.expanduser(home)) if isinstance(home, str) and home.strip() else None
 
 
 def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
@@ -42,7 +54,8 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
     version, build = _version(str(server.get("Version", "")))
     if not version:
         version, build = _version(prl.run(PRLCTL, "--version").stdout)
-    home = os.path.abspath(os.path.expanduser(str(server.get("VM home") or "~/Parallels")))
+    home = _vm_home(server)
+    folder = path or home
     state = _license_state(server, license_facts)
     grace_end = str(license_facts.get(_GRACE_END) or "")
     if state == _GRACED:
@@ -58,8 +71,8 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
         "license_grace_period_ends_at": grace_end,
         "vm_home": home,
         "architecture": platform.machine(),
-        "free_bytes": free_bytes(path or home),
-        "path_obstacle": folder_obstacle(path or home),
+        "free_bytes": free_bytes(folder) if folder else None,
+        "path_obstacle": folder_obstacle(folder) if folder else _NO_HOME,
         "programs": {name: prl.program(name) for name in (PRLCTL, PRLSRVCTL, PRL_DISK_TOOL)},
     }
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from .._common.errors import TaskError
-from .._common.files import IMAGE_SUFFIX, same_file
+from .._common.files import IMAGE_SUFFIX, same_place
+from .._common.given import refuse_unprintable
 from .._common.text import same_name
-from .._common.unreadable import why_unreadable
+from .._common.unreadable import is_there, why_unreadable
 from .cli import Prlctl
 from .snapshots import refuse_needed
 from .unlisted import Unlisted, forget_unlisted, off_the_list
@@ -54,6 +55,7 @@ _FILES_GONE_TIME = 10  # seconds that the files of a deleted VM may still be see
 
 def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) -> tuple[Optional[Vm], bool]:
     """Return the VM of a bundle or image, registered under a name, and whether something was changed."""
+    refuse_unprintable("The name of the virtual machine", name)
     if not path.endswith((BUNDLE_SUFFIX, IMAGE_SUFFIX, MACOS_BUNDLE_SUFFIX)):
         raise TaskError(
             f"{path} is neither a bundle (.pvm, .macvm) nor an image (.pvmp). Check the option path.", path=path
@@ -89,7 +91,7 @@ def register(prl: Prlctl, name: str, path: str, *, new_uuid: bool, dry: bool) ->
         refuse_template(vm, "registered")
         changed = False
     if vm is not None and not same_name(vm.name, name):
-        vm = _rename(prl, vm, name, dry=dry)
+        vm = rename(prl, vm, name, dry=dry)
         changed = True
     return vm, changed
 
@@ -110,7 +112,7 @@ def entry_at(prl: Prlctl, places: Sequence[str], but: Container[str] = (), *, un
             continue
         try:
             home = home_of(prl, entry)
-            if home and any(home == place or same_file(home, place) for place in places):
+            if home and any(same_place(home, place) for place in places):
                 return entry
         except TaskError:
             if not unread:
@@ -121,7 +123,8 @@ def entry_at(prl: Prlctl, places: Sequence[str], but: Container[str] = (), *, un
     return None
 
 
-def _rename(prl: Prlctl, vm: Vm, name: str, *, dry: bool) -> Vm:
+def rename(prl: Prlctl, vm: Vm, name: str, *, dry: bool = False) -> Vm:
+    """Give a VM another name."""
     if vm.packed:
         raise TaskError(
             f"{vm.home} is registered as '{vm.name}', and a packed virtual machine cannot be renamed. Use the name "
@@ -160,10 +163,17 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
         prl.change(
             f"set {key} of '{vm.name}' to '{text}'",
             ["set", vm.uuid, _FLAGS[key], text],
-            lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) == value,
+            lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) in (value, None),
             settle=10,
         )
-    return get_vm(prl, vm.uuid), differing
+    now = get_vm(prl, vm.uuid)
+    unknown = [key for key in differing if getattr(now.settings, key) is None]
+    if unknown:
+        prl.notice(
+            f"Parallels does not report {', '.join(unknown)} of '{vm.name}'. The setting was changed, but whether it "
+            "holds is not known."
+        )
+    return now, differing
 
 
 def refuse_template(vm: Vm, verb: str) -> None:
@@ -176,12 +186,15 @@ def refuse_template(vm: Vm, verb: str) -> None:
         )
 
 
-def refuse_removal(prl: Prlctl, vm: Vm, *, force: bool) -> str:
-    """Return the state of a VM that may be removed; with C(force), even if linked clones are lost with it."""
+def refuse_removal(prl: Prlctl, vm: Vm, *, force: bool, older: Container[str] = ()) -> str:
+    """Return the state of a VM that may be removed; with C(force), even if linked clones are lost with it.
+
+    C(older) are VMs that are older than it, and so no linked clones of it.
+    """
     refuse_template(vm, "removed")
     state = refuse_running(prl, vm, "removed")
     if not force:
-        refuse_needed(prl, vm)
+        refuse_needed(prl, vm, older=older)
     return state
 
 
@@ -219,7 +232,7 @@ def register_again(prl: Prlctl, vm: Vm, path: str, kept: str) -> Vm:
 
 
 def delete(prl: Prlctl, vm: Vm, state: str) -> str:
-    """Remove a VM with its files. If its files are gone, only the entry is removed.
+    """Remove a VM with its files. Of one that is invalid only the entry is removed: its files cannot be read.
 
     Return the bundle or image if Parallels took the VM off its list, but left that there; else an empty text.
     """
@@ -235,6 +248,28 @@ def delete(prl: Prlctl, vm: Vm, state: str) -> str:
     prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], is_gone, limit=_DELETE_LIMIT, answer="y\n")
     forget_unlisted(vm.uuid)
     end = prl.clock() + _FILES_GONE_TIME
-    while os.path.lexists(vm.home) and prl.clock() < end:
+    while is_there(vm.home) and prl.clock() < end:
         prl.sleep(1)
-    return vm.home if os.path.lexists(vm.home) else ""
+    return vm.home if is_there(vm.home) else ""
+
+
+def what_is_left(vm: Vm) -> tuple[str, str]:
+    """Return what became of the files of a VM that was removed: C(removed), C(left) or C(unknown), and a sentence."""
+    there = is_there(vm.home) if vm.home else None
+    if there is False:
+        return "removed", ""
+    if there:
+        return "left", (
+            f"'{vm.name}' was only taken off Parallels' list, because files of it are missing or unreadable. {vm.home} "
+            "is still there. Delete it by hand if nothing in it is needed."
+        )
+    where = f"{vm.home} still exists" if vm.home else "its files still exist"
+    try:
+        os.lstat(vm.home)
+        why = ""
+    except OSError as error:
+        why = why_unreadable(vm.home, error) if vm.home else "Parallels did not report where they are."
+    return "unknown", (
+        f"'{vm.name}' was taken off Parallels' list. Whether {where} is not known. {why} Then check whether it can be "
+        "deleted by hand."
+    )

@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._common.checksum import remove_sidecars
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError, add_sentence
-from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, same_file, wait_until_quiet
+from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, same_file, same_place, wait_until_quiet
 from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
@@ -157,7 +157,7 @@ class _Run:
                 vm = get_vm_at_rest(prl, vm.uuid)
             if vm.intermediate:
                 vm = self._complete(vm, claim)
-            if _work(work.verb, vm).image != work.image:
+            if not same_place(_work(work.verb, vm).image, work.image):
                 raise TaskError(f"'{vm.name}' was moved to {vm.home} in the meantime. Run the same command again.")
             if _is_done(vm, work):
                 self._settle(vm, claim)
@@ -237,7 +237,7 @@ def _leftovers(vm: Vm, work: _Work, claim: Claim) -> list[str]:
     if not _is_ours(claim.notes, vm, *work.remains):
         return []
     found = own_outputs(work.target, claim.notes)
-    return [path for path in found if path != vm.home and uuid_in(path) in ("", vm.uuid)]
+    return [path for path in found if not same_place(path, vm.home) and uuid_in(path) in ("", vm.uuid)]
 
 
 def _there(work: _Work) -> list[str]:
@@ -403,7 +403,7 @@ def _is_image(path: str) -> bool:
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
     """Return whether Parallels registered the VM from a missing or empty image, and left its bundle."""
     bad_image = not os.path.exists(work.image) or os.path.getsize(work.image) == 0
-    return bad_image and vm.home == work.image and os.path.isdir(work.source)
+    return bad_image and same_place(vm.home, work.image) and os.path.isdir(work.source)
 
 
 def _left_behind(work: _Work) -> list[str]:

@@ -7,22 +7,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import replace
 from typing import Optional
 
 from .._common.errors import TaskError
-from .._common.files import bytes_on_disk
+from .._common.given import refuse_unprintable
 from .._common.space import Need
 from .._common.text import same_name
 from .cli import Prlctl
 from .disks import disks_outside
 from .vm import (
+    Disk,
     Layer,
     Snapshot,
     Vm,
     bare_uuid,
     find_linked_clones,
     is_busy,
+    known_bytes,
     layers_of,
     read_snapshots,
     state_of,
@@ -54,6 +57,7 @@ def find_snapshots(vm: Vm, name_or_id: str) -> list[Snapshot]:
 
 def create_snapshot(prl: Prlctl, vm: Vm, name: str, description: str, timeout: float) -> list[Snapshot]:
     """Make a snapshot, and return the new list."""
+    refuse_unprintable("The name of the snapshot", name)
     known = {snapshot.id for snapshot in known_snapshots(vm)}
 
     def made() -> bool:
@@ -88,11 +92,11 @@ def chosen(vm: Vm, name_or_id: Optional[str], children: bool) -> list[Snapshot]:
     return [snapshot for snapshot in reversed(known_snapshots(vm)) if snapshot.id in family]
 
 
-def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None) -> None:
+def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None, older: Container[str] = ()) -> None:
     """Raise TaskError when linked clones may depend on these snapshots, by default all: their disks would be lost.
 
     This is the check of all that removes, merges or packs the disks of a VM. A VM that cannot be read may be a linked
-    clone.
+    clone, unless it is one of the C(older) VMs, which were there before this one.
     """
     if vm.snapshots == [] or victims == []:  # a linked clone always depends on a snapshot
         return
@@ -107,14 +111,15 @@ def refuse_needed(prl: Prlctl, vm: Vm, victims: Optional[list[Snapshot]] = None)
             linked_clones=[clone.uuid for clone in clones],
         )
     # The disks of a packed VM are in its image: a linked clone would have been lost when it was packed.
-    if found.unreadable and not vm.packed:
-        reasons = " ".join(f"'{entry.name}': {why}" for entry, why in found.unreadable)
+    unreadable = [] if vm.packed else [(entry, why) for entry, why in found.unreadable if entry.uuid not in older]
+    if unreadable:
+        reasons = " ".join(f"'{entry.name}': {why}" for entry, why in unreadable)
         raise TaskError(
             f"It is not known whether linked clones depend on snapshots of '{vm.name}' and would be lost with them, "
             f"because some virtual machines cannot be read. {reasons} Make them readable, or unregister those that do "
             "not exist any more (macops.parallels.vm with state: unregistered), or accept the loss of linked clones "
             "with force: true.",
-            unreadable=[entry.uuid for entry, _why in found.unreadable],
+            unreadable=[entry.uuid for entry, _why in unreadable],
         )
 
 
@@ -147,23 +152,34 @@ def remove_snapshots(prl: Prlctl, vm: Vm, victims: list[Snapshot], timeout: floa
 
 
 def _needs(vm: Vm, victim: Snapshot) -> list[Need]:
-    """Return how much the disks may grow while a snapshot is removed, on each volume that they are on.
-
-    Its layer of a disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
-    that is deleted. A layer with several layers above it stays; one with none above it is just removed.
-    """
+    """Return how much the disks may grow while a snapshot is removed, on each volume that they are on."""
     grown = {vm.folder: 0}
     for disk in vm.disks:
-        layers = layers_of(disk)
-        above = {layer.id for layer in layers if layer.parent == victim.id}
-        if len(above) == 1:
+        merged = _merged_bytes(disk, victim)
+        if merged:
             folder = os.path.dirname(disk.path) if disks_outside(replace(vm, disks=[disk])) else vm.folder
-            smaller = min(_bytes_of(layers, identity) for identity in (victim.id, *above))
-            grown[folder] = grown.get(folder, 0) + smaller
+            grown[folder] = grown.get(folder, 0) + merged
     what = f"Removing the snapshot '{victim.name}' of '{vm.name}'"
     return [Need(what, folder, needed) for folder, needed in grown.items()]
 
 
+def _merged_bytes(disk: Disk, victim: Snapshot) -> int:
+    """Return how much a disk may grow while a snapshot is removed; raise TaskError if that is not known.
+
+    Its layer of the disk is merged with the layer above it, and the bigger one may absorb the whole smaller one before
+    that is deleted. A layer with several layers above it stays; one with none above it is just removed.
+    """
+    if not disk.path:
+        return 0
+    layers = layers_of(disk)
+    if not layers:  # which layers there are is not known, and a layer is not bigger than all of them
+        return known_bytes(disk.path)
+    above = {layer.id for layer in layers if layer.parent == victim.id}
+    if len(above) != 1:
+        return 0
+    return min(_bytes_of(layers, identity) for identity in (victim.id, *above))
+
+
 def _bytes_of(layers: list[Layer], identity: str) -> int:
     """Return the bytes of a layer: a split disk has several pieces of each."""
-    return sum(bytes_on_disk(layer.path) for layer in layers if layer.id == identity)
+    return sum(known_bytes(layer.path) for layer in layers if layer.id == identity)

@@ -60,7 +60,7 @@ class Snapshot:
     name: str
     date: str
     state: str
-    current: bool
+    current: Optional[bool]
     parent: str
     depth: int
 
@@ -72,7 +72,7 @@ class Disk:
     device: str
     path: str
     format: str
-    size: int
+    size: Optional[int]  # that the guest sees
 
     @cached_property
     def bytes_on_disk(self) -> Optional[int]:
@@ -86,7 +86,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a VM that this collection can change."""
+    """The settings of a VM that this collection can change. None is not wanted, or not known."""
 
     description: Optional[str] = None
     cpus: Optional[int] = None
@@ -145,10 +145,7 @@ class Vm:
 
     def measured(self) -> int:
         """Return the bytes that it takes; raise TaskError if that is not known."""
-        size, why = self._measured
-        if size is None:
-            raise TaskError(f"The size of '{self.name}' is not known. {why} Then run again.", path=self.home)
-        return size
+        return _known(f"'{self.name}'", self.home, self._measured)
 
     def why_unreadable(self) -> list[str]:
         """Return what could not be read, including the size, and why."""
@@ -215,6 +212,18 @@ def _measure(path: str) -> tuple[Optional[int], str]:
         return bytes_on_disk(path), ""
     except OSError as error:
         return None, why_unreadable(error.filename or path, error)
+
+
+def known_bytes(path: str) -> int:
+    """Return the bytes that a file or folder takes on the disk; raise TaskError if that is not known."""
+    return _known(path, path, _measure(path))
+
+
+def _known(what: str, path: str, measured: tuple[Optional[int], str]) -> int:
+    size, why = measured
+    if size is None:
+        raise TaskError(f"The size of {what} is not known. {why} Then run again.", path=path)
+    return size
 
 
 def refuse_intermediate(vm: Vm) -> None:
@@ -632,14 +641,20 @@ def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:
 def _settings(info: dict[str, Any]) -> Settings:
     startup = _section(info, "Startup and Shutdown")
     return Settings(
-        description=str(info.get("Description", "")),
+        description=_reported(info, "Description"),
         cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")) or None,
         memory=_whole_number(_section(info, "Hardware", "memory").get("size")) or None,
-        pause_idle=startup.get("Pause idle", "off") == "on",
-        startup_view=str(startup.get("Startup view", "")),
-        on_shutdown=str(startup.get("On shutdown", "")),
-        on_window_close=str(startup.get("On window close", "")),
+        pause_idle={"on": True, "off": False}.get(_reported(startup, "Pause idle") or ""),
+        startup_view=_reported(startup, "Startup view"),
+        on_shutdown=_reported(startup, "On shutdown"),
+        on_window_close=_reported(startup, "On window close"),
     )
+
+
+def _reported(values: dict[str, Any], key: str) -> Optional[str]:
+    """Return a text as prlctl reports it; None where it reports none."""
+    value = values.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _whole_number(value: Any) -> int:
@@ -683,7 +698,7 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
         image = str(values.get("image", ""))
         path = "" if packed or not image else os.path.join(home, image)
         kind = str(values.get("type", UNKNOWN))
-        size = _whole_number(values.get("size")) * 1024 * 1024
+        size = _whole_number(values.get("size")) * 1024 * 1024 or None
         disks.append(Disk(device, path, _DISK_FORMATS.get(kind, kind), size))
     return disks
 
@@ -698,13 +713,15 @@ class Layer:
 
 
 def layers_of(disk: Disk) -> list[Layer]:
-    """Return the layers of a disk; none where its descriptor cannot be read."""
+    """Return the layers of a disk; none where its descriptor cannot be read, or names only some of them."""
     root = _read_xml(os.path.join(disk.path, "DiskDescriptor.xml"))
     if root is None:
         return []
     parents = {bare_uuid(_text(shot, "GUID")): bare_uuid(_text(shot, "ParentGUID")) for shot in root.iter("Shot")}
-    layers = ((bare_uuid(_text(image, "GUID")), _text(image, "File")) for image in root.iter("Image"))
-    return [Layer(id, parents.get(id, ""), os.path.join(disk.path, file)) for id, file in layers if id and file]
+    layers = [(bare_uuid(_text(image, "GUID")), _text(image, "File")) for image in root.iter("Image")]
+    if not all(id and file for id, file in layers):
+        return []
+    return [Layer(id, parents.get(id, ""), os.path.join(disk.path, file)) for id, file in layers]
 
 
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
@@ -798,7 +815,7 @@ def read_snapshots(prl: Prlctl, uuid: str) -> list[Snapshot]:
                     name=str(values.get("name", "")),
                     date=str(values.get("date", "")),
                     state=str(values.get("state", UNKNOWN)),
-                    current=bool(values.get("current", False)),
+                    current=values["current"] if isinstance(values.get("current"), bool) else None,
                     parent=parent,
                     depth=depth,
                 )

@@ -61,7 +61,8 @@ STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
 # For those who use the store, not for the store itself.
 _NOT_OF_THE_STORE = {"destination", "retries"}
 # Turned into numbers or texts; all others are handed to the stores as they are.
-_CONVERTED = {"timeout", "rate_limit", "part_size", "s3_tags"}
+_URLS = {"endpoint_url", "proxy"}
+_CONVERTED = {"timeout", "rate_limit", "part_size", "s3_tags", *_URLS}
 
 # More arguments for AnsibleModule.
 STORE_RULES: dict[str, Any] = {
@@ -79,7 +80,7 @@ STORE_RULES: dict[str, Any] = {
 def hide_password_in_destination(module: AnsibleModule) -> None:
     """Keep a password that should not be in the URL out of the result, in which older Ansible releases repeat it."""
     try:
-        password = urlsplit(module.params["destination"]).password
+        password = urlsplit(module.params["destination"].strip()).password
     except ValueError:
         return
     if password:
@@ -104,6 +105,7 @@ def store_options(params: dict[str, Any]) -> StoreOptions:
         timeout=float(params["timeout"]),
         part_size=_bytes(params, "part_size", 1024 * 1024, "bytes, at least 1M, such as 64M"),
         s3_tags={str(key): str(value) for key, value in (params["s3_tags"] or {}).items()},
+        **{name: (params[name] or "").strip() or None for name in _URLS},
         **{name: params[name] for name in STORE_ARGUMENTS if name not in _NOT_OF_THE_STORE | _CONVERTED},
     )
 

@@ -10,6 +10,7 @@ from typing import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from .._common.errors import TaskError
+from .._common.text import is_printable
 from .base import Store, StoreOptions
 
 # Ansible sends a module as source, which the Mac compiles again each time: only the backend in use is loaded. Each
@@ -64,6 +65,7 @@ _BACKENDS: dict[str, Callable[[], Callable[[str, StoreOptions], Store]]] = {
 
 def open_store(destination: str, options: StoreOptions) -> Store:
     """Return the store of a destination. Nothing is sent yet."""
+    destination = destination.strip()
     parts = _parsed(destination)
     if parts.scheme == "http":
         raise TaskError(
@@ -82,6 +84,8 @@ def open_store(destination: str, options: StoreOptions) -> Store:
 
 def _parsed(destination: str) -> SplitResult:
     """Return the parts of a destination. The messages do not repeat it, because it may contain a secret."""
+    if not is_printable(destination):  # urlsplit leaves some of them out
+        raise TaskError("The destination contains a control character, such as a line break. Remove it.")
     try:
         parts = urlsplit(destination)
         parts.port  # noqa: B018  (computed, and may raise)

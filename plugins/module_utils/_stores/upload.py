@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable
 
-from .._common.checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
+from .._common.checksum import SIDECAR, first_digest, hash_file, line_for, parse_sidecar, recorded
 from .._common.errors import TaskError, add_sentence
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
@@ -22,6 +22,10 @@ from .body import Body
 # Seconds that a server may take to notice a lost connection.
 _SETTLE_PAUSES = (0.2, 0.3, 0.5, 1.0, 2.0)
 _SIDECAR_TYPE = "text/plain; charset=utf-8"
+
+
+# Before the checksum of the old image, in the note that replaces its checksum file for a moment.
+_OLD = "# macops.parallels: old sha256="
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,8 @@ class Upload:
         """Publish the file; return False when another writer has just published the same bytes."""
         overwrite = self._wanted.overwrite or (before is not None and self._is_half_sent(before, body))
         if before is not None and not overwrite:
+            with contextlib.suppress(TaskError):
+                self._end_replacement(before)
             raise self._occupied(before, body)
         if self._sha256 is None and self._retries.call(lambda: self._store.digest_first):
             self._sha256 = hash_file(self._wanted.src, self._report).sha256
@@ -318,30 +324,56 @@ class Upload:
     # store replaces both at once, so there is a moment without a checksum file, which misleads nobody. To keep it
     # short, the new bytes are sent first, and the old pair stays whole meanwhile:
     # 1. send the image under a temporary name, and verify it
-    # 2. remove the old checksum file
+    # 2. replace the old checksum file by a note, in whose comment the old checksum is kept
     # 3. publish the image
     # 4. write the new checksum file
     # If step 3 fails and the old image is still there, the old checksum file is put back. Only a kill between 2 and 3
-    # leaves the old image without it.
+    # leaves the old image with the note: then the next run puts it back or ends the replacement, whatever it wants.
     # Some servers have no temporary names: there, sending is publishing. If they replace the old image only after the
     # last byte has arrived, step 2 comes before the last block is sent. The others overwrite the old image from its
     # first byte on, so step 2 must come first.
 
     def _set_sidecar_aside(self) -> None:
-        """Remove the old checksum file, and keep what is needed to put it back."""
+        """Replace the old checksum file by a note without a checksum, and keep what is needed to put it back."""
         found = self._read_sidecar()
         if found is None:
             return
+        old = self._digest_in(found[0])
         if self._aside is None:
             self._aside = (self._look(), found[0])
+        elif old is None:  # an earlier attempt has done it
+            return
+        old = old or _noted_digest(found[0])
+        note = f"# {self._wanted.name} is being replaced.\n" + (f"{_OLD}{old}\n" if old else "")
+        ways = [
+            lambda: self._write_sidecar(note.encode()),
+            lambda: self._retries.call(lambda: self._store.delete(self._sidecar_name)),
+        ]
+        if not self._wanted.sidecar:  # then no other checksum file follows the note
+            ways.reverse()
         try:
-            self._retries.call(lambda: self._store.delete(self._sidecar_name))
+            ways[0]()
         except TaskError as error:
-            # Some credentials may write, but not remove. A checksum file without a checksum misleads nobody, either.
+            # Some credentials may write, but not remove; others may remove, but not replace.
             try:
-                self._write_sidecar(f"# {self._wanted.name} is being replaced.\n".encode())
+                ways[1]()
             except TaskError:
                 raise error from None
+
+    def _end_replacement(self, before: Stored) -> None:
+        """Put the old checksum file back that a killed run has replaced by a note, if it is that of the old image."""
+        found = self._read_sidecar()
+        old = _noted_digest(found[0]) if found is not None else None
+        if old is None or self._check_mode or self._digest_of(before) != old:
+            return
+        self._write_sidecar(line_for(old, self._wanted.name).encode())
+        self._notice(
+            f"A run that replaced {self._address} was killed. The old image is still there, and its checksum file "
+            f"{self._sidecar_name} was put back."
+        )
+
+    def _digest_of(self, stored: Stored) -> str:
+        return stored.sha256 or self._store.digest(stored.name, self._retries)[0]
 
     def _put_sidecar_back(self) -> None:
         """Write the old checksum file again, if the image that it describes is certainly still there."""
@@ -359,7 +391,7 @@ class Upload:
             pass
         self._notice(
             f"The upload was interrupted while it replaced {self._address}. The checksum file {self._sidecar_name} was "
-            "removed before, and could not be put back. Run the same command again."
+            "replaced by a note before, and could not be put back. Run the same command again."
         )
 
     def _read_sidecar(self) -> tuple[bytes, str] | None:
@@ -370,9 +402,10 @@ class Upload:
 
     def _published_digest(self) -> str | None:
         found = self._read_sidecar()
-        if found is None:
-            return None
-        return parse_sidecar(found[0].decode("utf-8", errors="replace"), self._wanted.name).sha256
+        return None if found is None else self._digest_in(found[0])
+
+    def _digest_in(self, sidecar: bytes) -> str | None:
+        return parse_sidecar(sidecar.decode("utf-8", errors="replace"), self._wanted.name).sha256
 
     def _publish_sidecar(self) -> bool:
         """Publish the checksum after the image; return whether that changed (or in check mode would change) it."""
@@ -402,3 +435,11 @@ class Upload:
             sha256=recorded_digest,
             expected=self._sha256,
         )
+
+
+def _noted_digest(sidecar: bytes) -> str | None:
+    """Return the checksum of the old image in the note of a run that was replacing it; None for other files."""
+    for line in sidecar.decode("utf-8", errors="replace").splitlines():
+        if line.startswith(_OLD):
+            return first_digest(line)
+    return None

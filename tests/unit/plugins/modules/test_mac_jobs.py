@@ -119,7 +119,7 @@ def test_jobs_are_listed_and_left_alone(run_module_main: Any, check_mode: bool) 
     lease = job.folder.attendance()
     for name in ({}, {"name": "win11"}, {"name": ""}):
         end = run_module_main(mac_jobs_info.main, **name, _ansible_check_mode=check_mode)
-        assert end.result == {"changed": False, "jobs": [FACTS], "killed": []}
+        assert end.result == {"changed": False, "jobs": [FACTS], "killed": [], "unclear": []}
     assert run_module_main(mac_jobs_info.main, name="win10").result["jobs"] == []
     assert job.folder.attendance() == lease
     assert not job.folder.is_canceled()
@@ -129,7 +129,7 @@ def test_jobs_are_listed_and_left_alone(run_module_main: Any, check_mode: bool) 
 
 
 def test_without_any_job_there_is_nothing_to_list(run_module_main: Any, home: Path) -> None:
-    assert run_module_main(mac_jobs_info.main).result == {"changed": False, "jobs": [], "killed": []}
+    assert run_module_main(mac_jobs_info.main).result == {"changed": False, "jobs": [], "killed": [], "unclear": []}
     assert list(home.iterdir()) == []
 
 
@@ -139,7 +139,8 @@ def test_killed_jobs_are_listed_and_stay(run_module_main: Any) -> None:
     killed = {key: FACTS[key] for key in ("name", "started")}
     for _again in range(2):
         end = run_module_main(mac_jobs_info.main)
-        assert end.result == {"changed": False, "jobs": [], "killed": [{"module": "image_upload", **killed}]}
+        facts = [{"module": "image_upload", **killed}]
+        assert end.result == {"changed": False, "jobs": [], "killed": facts, "unclear": []}
     assert run_module_main(mac_jobs_info.main, name="win10").result["killed"] == []
     assert job.folder.exists()
 
@@ -200,3 +201,16 @@ def test_a_claim_that_a_power_cut_has_spoilt(run_module_main: Any, home: Path) -
     Path(folder.claim_path(job.folder.path)).write_text("{", encoding="utf-8")
     assert run_module_main(mac_jobs.main).result["cleared"] == ["image_pack"]
     assert list((home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
+def test_a_job_whose_end_is_not_known_is_listed_as_that(run_module_main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(mac_jobs_info.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    job = RunningJob("image_upload", "win11")
+    (Path(job.folder.path) / "ended.json").write_text("")
+    os.close(job.claim.descriptor)
+    end = run_module_main(mac_jobs_info.main)
+    assert (end.result["killed"], [each["module"] for each in end.result["unclear"]]) == ([], ["image_upload"])
+    assert warnings == [
+        f"image_upload on win11 has ended, but it is not known how: {job.folder.path}/ended.json cannot be read."
+    ]

@@ -136,6 +136,32 @@ def test_files_that_parallels_left_are_reported(module_mac: Any, run: Callable[.
     assert end.result["path"] == str(path)
 
 
+@pytest.mark.parametrize(
+    ("home", "files", "sentence"),
+    [
+        ("there/x.pvm", "left", "is still there. Delete it by hand if nothing in it is needed."),
+        ("there/gone.pvm", "removed", ""),
+        ("/Volumes/Nobody's disk/x.pvm", "unknown", "the disk /Volumes/Nobody's disk is not mounted. Connect it."),
+        ("gone/x.pvm", "unknown", "gone/x.pvm does not exist. Connect the disk or the share that it is on"),
+        ("", "unknown", "Whether its files still exist is not known. Parallels did not report where they are."),
+    ],
+)
+def test_of_an_invalid_vm_only_the_entry_is_removed(
+    module_mac: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, home: str, files: str, sentence: str
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(vm.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    module_mac.bundle(module_mac.folder / "there" / "x.pvm")
+    path = f"{module_mac.folder / home}/" if home else ""
+    look(module_mac, State="invalid", **{"Home": path, "Home path": path})
+    at_rest(module_mac, "invalid")
+    module_mac.expect("prlctl", "unregister", UUID).list((CLONE, "z", "stopped"))
+    end = run(name="x", state="absent")
+    assert (end.failed, end.result["changed"], end.result["files"]) == (False, True, files)
+    assert [sentence in each for each in warnings] == ([True] if sentence else [])
+    assert (module_mac.folder / "there" / "x.pvm").exists()
+
+
 @pytest.mark.parametrize("state", ["absent", "unregistered"])
 def test_nothing_to_remove(module_mac: Any, run: Callable[..., Any], state: str) -> None:
     at_rest(module_mac)
@@ -275,3 +301,23 @@ def test_a_template_is_not_cloned(module_mac: Any, run: Callable[..., Any]) -> N
     end = run(name="y", clone_of="x", dest=str(module_mac.folder), _ansible_check_mode=True)
     assert end.result["msg"].startswith("'x' (")
     assert "is a template, so it was not cloned. Convert it to a virtual machine first" in end.result["msg"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clone_of": "x", "name": "y\n", "dest": "/p"},
+        {"path": "/p/x.pvm", "name": "y\x1b[2J"},
+        {"clone_of": "x", "name": "y", "dest": "/p\n"},
+        {"path": "/p/\x07x.pvm", "name": "y"},
+        {"clone_of": "x", "name": "y", "dest": "/p\n", "state": "absent"},
+    ],
+)
+def test_names_and_paths_with_what_nobody_sees_are_refused(run: Callable[..., Any], options: dict[str, str]) -> None:
+    end = run(**options)
+    assert end.failed
+    assert re.fullmatch(
+        r"(The name of the (clone|virtual machine)|dest|path) is '[^\n]*', which contains a control character or "
+        r"another character that cannot be shown\. Remove it, such as a line break at the end\.",
+        end.result["msg"],
+    )

@@ -28,7 +28,9 @@ def run(module_mac: Any, run_module_main: Callable[..., Any]) -> Callable[..., A
 
 
 def look(mac: Any, tree: Any) -> None:
-    mac.list((UUID, "x", "stopped")).list((UUID, "x", "stopped")).look(UUID, tree, Name="x")
+    mac.list((UUID, "x", "stopped")).list((UUID, "x", "stopped")).look(
+        UUID, tree, Name="x", **mac.bundle(mac.folder / "x.pvm")
+    )
 
 
 def at_rest(mac: Any) -> None:

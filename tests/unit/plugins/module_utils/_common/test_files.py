@@ -358,3 +358,48 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Monkey
     obstacle = folder_obstacle(os.path.join(tmp_path, path))
     assert re.search(says, obstacle) if says else obstacle == ""
     assert not (tmp_path / "new").exists()
+
+
+PLACES = [
+    pytest.param("a/x", "a/x", True, id="the same text"),
+    pytest.param("a/x", "a/x/", True, id="a slash at the end"),
+    pytest.param("a/x", "a//./x", True, id="slashes and dots"),
+    pytest.param("a/x", "link/x", True, id="a link to the folder"),
+    pytest.param("a/x", "a/link to x", True, id="a link to the file"),
+    pytest.param("a/x", "a/y", False, id="another file"),
+    pytest.param("a/x", "b/x", False, id="another folder"),
+    pytest.param("a/x", "a/gone", False, id="one is gone"),
+    pytest.param("a/gone", "link/gone/", True, id="gone, by a link to its folder"),
+    pytest.param("a/B\u00fcro", "link/Bu\u0308ro", True, id="gone, accents in two forms"),
+    pytest.param("nowhere/B\u00fcro", "nowhere/Bu\u0308ro", True, id="gone with its folder"),
+    pytest.param("a/gone", "b/gone", False, id="gone, in another folder"),
+    pytest.param("a/gone", "a/gone2", False, id="gone, another name"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), PLACES)
+def test_the_same_place(tmp_path: Path, one: str, other: str, same: bool) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text("")
+    (tmp_path / "a" / "y").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "link to x").symlink_to(tmp_path / "a" / "x")
+    paths = f"{tmp_path}/{one}", f"{tmp_path}/{other}"
+    assert (files.same_place(*paths), files.same_place(*reversed(paths))) == (same, same)
+
+
+@pytest.mark.parametrize(
+    ("path", "volume"),
+    [
+        ("/Volumes/Data/x.pvm", "/Volumes/Data"),
+        ("/Volumes/Data", "/Volumes/Data"),
+        ("/volumes/Data/x", "/Volumes/Data"),
+        ("/Volumes", ""),
+        ("/Volumes/../x", ""),
+        ("/Users/build/Volumes/x", ""),
+        ("/VolumesX/y", ""),
+    ],
+)
+def test_the_volume_of_a_path(path: str, volume: str) -> None:
+    assert files.volume_of(path) == volume

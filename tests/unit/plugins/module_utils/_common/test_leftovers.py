@@ -99,3 +99,17 @@ def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
     remove_leftover(str(bundle), notices.append)
     assert not bundle.exists()
     assert str(bundle) in notices[0]
+
+
+def test_what_was_there_before_stays_by_whatever_path_it_was_noted(tmp_path: Path) -> None:
+    folder = tmp_path / "Bilder"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    image, part = folder / "x.pvmp", folder / "x.pvmp.tmp"
+    image.write_text("of somebody else")
+    part.write_text("ours")
+    for noted in (image, tmp_path / "link" / "x.pvmp", f"{folder}/./x.pvmp"):
+        assert own_outputs(str(image), {"strangers": [str(noted)]}) == [str(part)]
+        assert own_outputs(str(tmp_path / "link" / "x.pvmp"), {"strangers": [str(noted)]}) == [
+            str(tmp_path / "link" / "x.pvmp.tmp")
+        ]

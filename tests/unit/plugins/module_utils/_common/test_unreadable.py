@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._common.unreadable import why_unreadable
+from ansible_collections.macops.parallels.plugins.module_utils._common.unreadable import is_there, why_unreadable
 from ansible_collections.macops.parallels.plugins.module_utils._module import describe_os_error
 
 
@@ -84,3 +84,25 @@ def test_a_folder_of_another_user_is_not_given_away(of_another_user: Path, monke
 
 def test_an_error_without_a_path_has_advice() -> None:
     assert "Connect as the user who owns" in describe_os_error(system_error(errno.EACCES))
+
+
+def test_what_is_there_and_what_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    assert is_there(str(tmp_path / "file")) is True
+    assert is_there(str(tmp_path / "dangling")) is True
+    assert is_there(str(tmp_path / "gone")) is False
+    unknown = [
+        str(tmp_path / "gone" / "file"),  # its folder may be where a disk is mounted
+        str(tmp_path / "file" / "in it"),
+        "/Volumes/Nobody's disk/x.pvm",
+        "/volumes/Nobody's disk/x.pvm",  # the startup disk of a Mac ignores the case
+        "/Volumes/Nobody's disk/folder/x.pvm",
+    ]
+    assert [is_there(path) for path in unknown] == [None] * len(unknown)
+
+    def denied(path: str) -> Any:
+        raise system_error(errno.EACCES, path)
+
+    monkeypatch.setattr(os, "lstat", denied)
+    assert is_there(str(tmp_path / "file")) is None

@@ -30,6 +30,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder impo
     claim_path,
     remove_stale,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting import killed_jobs, unclear_jobs
 from ansible_collections.macops.parallels.tests.support.waiting import wait_until
 
 # What a module is: it does its work as a job when the environment says so, prints JSON and exits.
@@ -401,6 +402,80 @@ def test_stale_jobs_are_removed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> No
     (killed,) = remove_stale()
     assert (killed.module, killed.subject) == ("image_pack", "win11")
     assert list((mac.home / ".ansible/macops.parallels/jobs").iterdir()) == []
+
+
+BROKEN = [
+    "",
+    "{",
+    "null",
+    "[]",
+    '{"code": 0}',
+    '{"code": "x", "at": 1}',
+    '{"code": 0, "at": null}',
+    "[" * 100_000,
+    None,
+]
+
+
+@pytest.mark.parametrize("end", BROKEN, ids=range(len(BROKEN)))
+def test_a_job_whose_end_cannot_be_read_was_not_killed(mac: Mac, monkeypatch: pytest.MonkeyPatch, end: Any) -> None:
+    """After a power cut the note of its end may be empty; on a full disk it may be missing beside the answer."""
+    folder = JobFolder.of("image_pack-0123")
+    folder.create("one")
+    with folder.take() as claim:
+        claim.write(id="one", started=1.0)
+    Path(folder.answer).write_text("{}" if end is None else "")
+    if end is not None:
+        (Path(folder.path) / "ended.json").write_text(end)
+    (state,) = all_jobs()
+    assert (state.running, state.ended) == (False, None)
+    assert (killed_jobs(None, [state]), unclear_jobs(None, [state])) == ([], [state])
+    said = "has ended, but it is not known how: "
+    assert state.folder.how_it_ended().startswith(f"{said}{folder.path}/ended.json ")
+    (cleared,) = remove_stale()
+    assert cleared.ended is None
+    assert all_jobs() == []
+
+
+def test_an_unclear_end_is_said_by_the_next_run(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    wait_until(lambda: not folder.is_claimed())
+    (Path(folder.path) / "ended.json").write_text("")
+    own = mac.call(0, waited_for="one")
+    assert own["msg"] == (
+        f"The work has ended, but it is not known how: {folder.path}/ended.json cannot be read. Run the same command "
+        "again to resume."
+    )
+    assert mac.call(0, token="two")["changed"]
+    assert len(mac.begun()) == 2
+
+
+def test_killed_is_killed(mac: Mac) -> None:
+    folder = JobFolder.of("image_pack-0123")
+    folder.create("one")
+    assert folder.how_it_ended() == "was killed in the middle of its work"
+    assert [state.ended for state in all_jobs()] == [False]
+
+
+def test_progress_that_cannot_be_written_is_said_and_does_not_end_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder, job = JobFolder(str(tmp_path)), job_module.Job("one")
+    attendant = job_module._Attendant(job, folder, job_module.JobOrder("one", 5.0, 60.0, "join", ""))
+    attendant._tell(ended=False)
+    assert job.unwritten == ""
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", refuse)
+        attendant._tell(ended=False)
+    attendant._tell(ended=False)
+    assert job.unwritten == f"{tmp_path}/progress.json: No space left on device"
+    folder = JobFolder(str(tmp_path / "gone"))
+    assert folder.tell({}) == "", "it was removed while the job ends"
 
 
 def test_what_another_run_has_removed_meanwhile_was_not_killed(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:

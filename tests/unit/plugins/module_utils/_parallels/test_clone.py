@@ -22,6 +22,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.errors im
 from ansible_collections.macops.parallels.plugins.module_utils._common.files import bytes_on_disk
 from ansible_collections.macops.parallels.plugins.module_utils._common.progress import watched
 from ansible_collections.macops.parallels.plugins.module_utils._parallels import clone as clone_module
+from ansible_collections.macops.parallels.plugins.module_utils._parallels import source as source_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.clone import (
     CloneOrder,
     ensure_clone,
@@ -343,11 +344,98 @@ def test_a_success_without_a_clone_is_a_failure(stage: Stage) -> None:
     stage.first_look()
     stage.under_the_claim()
     stage.clone(then=lambda: None)
-    for _look in range(10):
+    for _look in range(11):
         stage.list()
     with pytest.raises(TaskError, match=r"a check shows that it did not"):
         stage.run()
     assert os.listdir(stage.dest) == []
+
+
+NUMBERED = f"{NAME} (1)"
+
+
+def a_numbered_clone(stage: Stage, *others: tuple[str, str, str], home: Optional[Path] = None) -> dict[str, Any]:
+    """Let Parallels number the name of the clone, because it is taken in that moment; return its facts."""
+    facts = {"Name": NUMBERED, **stage.mac.home(home or stage.target)}
+    stage.mac.list((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped"), *others)
+    stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[stage.mac.info(ID=CLONE, **facts)])
+    return facts
+
+
+def test_a_clone_whose_name_parallels_numbered_is_found_by_its_bundle_and_renamed(stage: Stage) -> None:
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone()
+    facts = a_numbered_clone(stage)
+    for _look in range(2):
+        stage.mac.list((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped"))
+        if not _look:
+            stage.mac.look(CLONE, **facts)
+    stage.mac.expect("prlctl", "set", CLONE, "--name", NAME)
+    stage.clone_state = "stopped"
+    for _look in range(2):
+        stage.find_clone()
+    vm, changed = stage.run()
+    assert (vm.uuid, vm.name, changed) == (CLONE, NAME, True)
+    assert stage.notes()["clone"] == CLONE
+
+
+def test_a_clone_whose_name_another_vm_has_taken_is_removed(stage: Stage) -> None:
+    other = ("99999999-0000-0000-0000-000000000000", NAME, "stopped")
+    there = ((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped"), other)
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone()
+    stage.mac.list(*there)
+    stage.mac.list(*there).look(other[0], Name=NAME, Home="/elsewhere/x.pvm/")  # new, and of the right name
+    stage.mac.list(*there)
+    facts = {"Name": NUMBERED, **stage.mac.home(stage.target)}
+    stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[stage.mac.info(ID=CLONE, **facts)])
+    stage.mac.look(CLONE, **facts)
+    stage.mac.list(*there)
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.mac.list(there[0], other)
+    with pytest.raises(TaskError, match=r"did not pass the check.*it is in /elsewhere/x.pvm, not in"):
+        stage.run()
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_numbered_clone_in_its_place_is_removed_when_its_name_is_taken(stage: Stage) -> None:
+    other = ("99999999-0000-0000-0000-000000000000", NAME, "stopped")
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone()
+    facts = a_numbered_clone(stage)
+    stage.mac.list((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped")).look(CLONE, **facts)
+    there = ((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped"), other)
+    stage.mac.list(*there)
+    stage.mac.list(*there)
+    stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[stage.mac.info(ID=CLONE, **facts)])
+    stage.mac.look(CLONE, **facts)
+    stage.mac.list(*there)
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.mac.list(there[0], other)
+    with pytest.raises(TaskError, match=rf"it is named '{NAME} \(1\)', because another virtual machine \(9999.*has"):
+        stage.run()
+    assert os.listdir(stage.dest) == []
+
+
+def test_a_numbered_vm_in_another_place_is_named_and_left(stage: Stage) -> None:
+    elsewhere = stage.dest / f"{NUMBERED}.pvm"
+    stage.first_look()
+    stage.under_the_claim()
+    stage.clone(then=lambda: stage.mac.bundle(elsewhere))
+    for _look in range(9):
+        a_numbered_clone(stage, home=elsewhere)
+    for _look in range(2):
+        stage.mac.list((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NUMBERED, "stopped"))
+        if not _look:
+            stage.mac.expect("prlctl", "list", "-i", "-j", CLONE, out=[stage.mac.info(**stage.mac.home(elsewhere))])
+    with pytest.raises(
+        TaskError, match=rf"'{NAME} \(1\)' \({CLONE}\) is new. It may be the clone.*Remove it by its UUID"
+    ):
+        stage.run()
+    assert os.listdir(stage.dest) == [f"{NUMBERED}.pvm"]
 
 
 @pytest.mark.parametrize(
@@ -621,6 +709,13 @@ def test_a_name_that_is_no_file_name_is_an_error(stage: Stage, name: str) -> Non
         stage.run(name=name)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "win11\n", "\x1b[2J", "a\x00", "a\x7f", "a\u202eb", "\udcff"])
+def test_a_name_with_what_nobody_sees_is_an_error(stage: Stage, name: str) -> None:
+    with pytest.raises(TaskError, match=r"^The name of the clone is .*, which contains a control character") as caught:
+        stage.run(name=name)
+    assert "\n" not in caught.value.message
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_folder_that_cannot_be_made_is_an_error(stage: Stage, dry: bool) -> None:
     dest = str(stage.mac.executable / "deeper")
@@ -742,9 +837,118 @@ def test_an_unregistered_clone_is_not_removed(stage: Stage) -> None:
     stage.copy()
     stage.claim(clone=CLONE)
     stage.first_look()
+    stage.list()
     with pytest.raises(TaskError, match=r"it is no longer on Parallels' list, so it was left unchanged"):
         absent(stage)
     assert stage.target.exists()
+
+
+@pytest.mark.parametrize(("name", "removed"), [(NUMBERED, True), (f"{NAME} 1", False), ("somebody's", False)])
+def test_a_clone_whose_name_parallels_numbered_is_removed_by_uuid_and_bundle(
+    stage: Stage, name: str, removed: bool
+) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.find_source()
+    there = ((SOURCE, SOURCE_NAME, "stopped"), (CLONE, name, "stopped"))
+    stage.mac.list(*there)
+    stage.mac.list(*there)
+    if removed:
+        for _look in range(2):
+            stage.mac.look(CLONE, Name=name, **stage.mac.home(stage.target))
+            stage.mac.list(*there)
+        stage.mac.expect("prlctl", "delete", CLONE)
+        stage.list()
+        assert absent(stage)[1]
+    else:
+        with pytest.raises(TaskError, match=r"so it was left unchanged"):
+            absent(stage)
+    assert stage.target.exists() is not removed
+
+
+SNAPSHOT = {"{64d481bb-ce04-45b1-8328-49e4e4c43ddf}": {"name": "base", "parent": ""}}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_source_that_cannot_be_read_does_not_keep_its_clone(stage: Stage, dry: bool) -> None:
+    """Nothing of the source but its entry is needed, and it cannot be a linked clone of its own clone."""
+    shutil.rmtree(stage.facts["Home"])  # its disk is not connected
+    stage.copy()
+    stage.claim(clone=CLONE)
+    stage.state, stage.clone_state = "invalid", "stopped"
+    clone = {"Name": NAME, **stage.mac.home(stage.target)}
+    stage.list()
+    stage.mac.expect("prlctl", "list", "-i", "-j", SOURCE, out=[stage.mac.info(State="invalid", **stage.facts)])
+    for _try in range(3):
+        stage.mac.expect("prlctl", "snapshot-list", SOURCE, "-j", rc=255, err="The disk is not there.")
+    for _look in range(1 if dry else 2):
+        stage.list()
+        stage.mac.look(CLONE, SNAPSHOT, **clone)
+    stage.list()  # whether it runs
+    stage.list()  # whether linked clones depend on it
+    stage.mac.expect("prlctl", "list", "-i", "-j", SOURCE, out=[stage.mac.info(**stage.facts)])
+    if not dry:
+        stage.mac.expect("prlctl", "delete", CLONE)
+        stage.clone_state = None
+        stage.list()
+    assert absent(stage, dry)[1]
+    assert stage.target.exists() is dry
+
+
+def test_another_vm_that_cannot_be_read_still_may_be_a_linked_clone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE)
+    other = "99999999-0000-0000-0000-000000000000"
+    there = ((SOURCE, SOURCE_NAME, "stopped"), (CLONE, NAME, "stopped"), (other, "new", "stopped"))
+    stage.mac.list(*there).look(SOURCE, Name=SOURCE_NAME, **stage.facts)
+    stage.mac.list(*there).look(CLONE, SNAPSHOT, Name=NAME, **stage.mac.home(stage.target))
+    stage.mac.list(*there).list(*there)
+    stage.mac.expect("prlctl", "list", "-i", "-j", SOURCE, out=[stage.mac.info(**stage.facts)])
+    stage.mac.expect("prlctl", "list", "-i", "-j", other, out=[stage.mac.info(Home="/not/there.pvm/")])
+    with pytest.raises(TaskError, match=r"'new': /not/there.pvm/config.pvs does not exist.*force: true") as caught:
+        absent(stage, dry=True)
+    assert caught.value.details["unreadable"] == [other]
+
+
+def test_a_source_that_cannot_be_started_again_does_not_keep_its_clone(stage: Stage) -> None:
+    stage.copy()
+    stage.claim(clone=CLONE, restart_source=True)
+    stage.clone_state = "stopped"
+    stage.first_look()
+    stage.find_clone()
+    stage.list()
+    for _try in range(3):
+        stage.list()
+        stage.mac.expect("prlctl", "start", SOURCE, rc=255, err="Out of disk space.")
+        stage.list()
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.clone_state = None
+    stage.list()
+    assert absent(stage)[1]
+    assert os.listdir(stage.dest) == []
+    assert "was running before and could not be started again" in stage.mac.notices[0]
+    assert f"'{NAME}' was removed nevertheless." in stage.mac.notices[0]
+    assert read_claim(os.path.join(os.path.expanduser(source_module.FOLDER), SOURCE))["restart"] is True
+
+
+def test_a_folder_under_another_name_is_the_same(stage: Stage) -> None:
+    """Parallels reports the bundle by another path than the one that is given: through a link, with a slash."""
+    stage.copy()
+    image = stage.target.with_suffix(".pvmp")
+    image.write_text("of somebody else")
+    link = stage.mac.folder / "link"
+    link.symlink_to(stage.dest)
+    stage.claim(clone=CLONE)
+    stage.clone_state = "stopped"
+    stage.find_source()
+    stage.find_clone(**stage.mac.home(link / stage.target.name))
+    stage.find_clone()
+    stage.list()
+    stage.mac.expect("prlctl", "delete", CLONE)
+    stage.clone_state = None
+    stage.list()
+    assert absent(stage)[1]
+    assert os.listdir(stage.dest) == [image.name]
 
 
 def test_the_claim_of_a_clone_removed_by_name_is_taken_away(stage: Stage) -> None:

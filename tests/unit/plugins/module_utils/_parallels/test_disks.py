@@ -224,8 +224,12 @@ def test_disks_outside_and_pieces_outside_are_found_and_counted_once(mac: Any, p
         "/dev/disk0s4",
         str(tmp_path / "gone.hdd"),
     ]
-    assert 150_000 < bytes_outside(vm) < 180_000
+    assert 150_000 < bytes_outside(replace(vm, disks=vm.disks[:2])) < 180_000
     assert str(tmp_path / "gone.hdd") in missing_files(vm)
+    with pytest.raises(TaskError, match=r"The size of /dev/disk0s4 is not known. /dev/disk0s4 does not exist"):
+        bytes_outside(replace(vm, disks=vm.disks[:3]))
+    with pytest.raises(TaskError, match=r"The size of .*/gone.hdd is not known. .*/gone.hdd does not exist. Connect"):
+        bytes_outside(replace(vm, disks=[*vm.disks[:2], vm.disks[3]]))
 
 
 @pytest.mark.parametrize("text", ["", "<Parallels_disk", "<Parallels_disk_image/>", "\xff"])

@@ -96,8 +96,21 @@ def test_the_home_of_vms(mac: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/Users/build")
     mac.expect("prlsrvctl", "info", "--json", out={"VM home": "/Volumes/VMs ü"})
     assert vm_home(mac.prl) == "/Volumes/VMs ü"
-    mac.expect("prlsrvctl", "info", "--json", out={"ID": "x"})
-    assert vm_home(mac.prl) == "/Users/build/Parallels"
+    mac.expect("prlsrvctl", "info", "--json", out={"VM home": "~/VMs/"})
+    assert vm_home(mac.prl) == "/Users/build/VMs"
+
+
+@pytest.mark.parametrize("server", [{"ID": "x"}, {"VM home": ""}, {"VM home": " "}, {"VM home": None}])
+def test_a_home_of_vms_that_is_not_reported_is_unknown(mac: Any, server: dict[str, Any]) -> None:
+    mac.expect("prlsrvctl", "info", "--json", out=server)
+    with pytest.raises(TaskError, match=r"does not report the folder in which it creates .*Set dest to the folder"):
+        vm_home(mac.prl)
+    answers(mac, {**server, "Version": "Desktop 20.1.2-55742"}, LICENSE)
+    facts = read_mac(mac.prl)
+    assert (facts["vm_home"], facts["free_bytes"]) == (None, None)
+    assert "Set path to a folder" in facts["path_obstacle"]
+    answers(mac, {**server, "Version": "Desktop 20.1.2-55742"}, LICENSE)
+    assert read_mac(mac.prl, "/")["path_obstacle"] != facts["path_obstacle"]
 
 
 def test_a_service_that_refuses_is_an_error_without_the_key(mac: Any) -> None:

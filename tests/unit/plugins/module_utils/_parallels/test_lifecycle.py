@@ -165,6 +165,20 @@ def test_a_setting_is_changed_and_proven(
     assert {key: getattr(now.settings, key) for key in wanted} == wanted
 
 
+def test_a_setting_that_parallels_does_not_report_is_set_and_said_to_be_unknown(mac: Any) -> None:
+    silent = {"Startup and Shutdown": {}}
+    vm = a_vm(mac, **silent)
+    mac.list((UUID, "x", "stopped"))
+    mac.expect("prlctl", "set", UUID, "--pause-idle", "off")
+    look(mac, **silent)
+    look(mac, **silent)
+    now, differing = apply_settings(mac.prl, vm, Settings(pause_idle=False), dry=False)
+    assert (now.settings.pause_idle, differing) == (None, {"pause_idle": False})
+    assert mac.notices == [
+        "Parallels does not report pause_idle of 'x'. The setting was changed, but whether it holds is not known."
+    ]
+
+
 def test_settings_that_hold_are_left_alone(mac: Any) -> None:
     vm = a_vm(mac, State="running")
     wanted = Settings(cpus=4, memory=8192, pause_idle=False, on_window_close="keep-running")

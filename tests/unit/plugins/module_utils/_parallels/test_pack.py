@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 import pytest
@@ -1067,3 +1068,30 @@ def test_a_bundle_without_its_disk_is_not_taken_for_unpacked(stage: Stage) -> No
     stage.under_the_claim()
     with pytest.raises(TaskError, match=r"but the disks .*harddisk1.hdd cannot be found there"):
         unpack(stage.mac.prl, vm, 60, dry=False)
+
+
+def test_a_vm_whose_place_is_reported_by_another_path_is_not_moved(stage: Stage) -> None:
+    link = stage.mac.folder / "link"
+    link.symlink_to(stage.folder)
+    vm = stage.vm()
+    stage.home = link / stage.bundle.name
+    stage.under_the_claim()
+    stage.run("pack", then=stage.packed)
+    stage.is_home(link / stage.image.name)
+    stage.look()
+    assert pack(stage.mac.prl, vm, PackOrder(), dry=False)
+    assert stage.files() == ["win 11.pvmp"]
+
+
+def test_what_the_vm_itself_is_in_is_no_leftover_by_any_path(stage: Stage) -> None:
+    link = stage.mac.folder / "link"
+    link.symlink_to(stage.folder)
+    stage.image.write_bytes(b"")
+    vm = stage.vm()
+    work = pack_module._work("pack", vm)
+    with Claim.take(str(stage.image)) as claim:
+        claim.write(operation="pack", vm=UUID, strangers=[])
+        assert pack_module._leftovers(vm, work, claim) == [str(stage.image)]
+        reported = replace(vm, home=str(link / stage.image.name))
+        assert pack_module._leftovers(reported, work, claim) == []
+        assert pack_module._is_replaced_by_nothing(reported, work)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import space
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.files import bytes_on_disk
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.snapshots import (
     chosen,
     create_snapshot,
@@ -50,6 +51,7 @@ def tree(*numbers: int) -> dict[str, Any]:
 
 
 def a_vm(mac: Any, *numbers: int, **facts: Any) -> Vm:
+    facts = facts or mac.bundle(mac.folder / "its own" / "x.pvm")
     mac.list((UUID, "x", "stopped")).look(UUID, tree(*numbers), Name="x", **facts)
     return get_vm(mac.prl, "x")
 
@@ -355,15 +357,13 @@ def test_the_pieces_of_a_split_disk_and_disks_elsewhere_count_where_they_are(
         pytest.param({1: (0, 40), TOP: (1, 400)}, 40, id="much was written since"),
         pytest.param({1: (0, 400), 2: (1, 40), TOP: (1, 80)}, 0, id="two layers stand on it"),
         pytest.param({1: (0, 400), TOP: (0, 40)}, 0, id="none stands on it"),
-        pytest.param({}, 0, id="no descriptor"),
     ],
 )
 def test_the_room_for_merging_is_checked_before(
     mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[int, tuple[int, int]], needed: int
 ) -> None:
     home = tmp_path / "x.pvm"
-    if sizes:
-        layers(home / "harddisk1.hdd", sizes)
+    layers(home / "harddisk1.hdd", sizes)
     vm = a_vm(mac, 1, **mac.home(home))
     monkeypatch.setattr(space, "free_bytes", lambda _path: needed * 1024 - 1)
     if needed:
@@ -377,3 +377,58 @@ def test_the_room_for_merging_is_checked_before(
     snapshots(mac, 1)
     with pytest.raises(TaskError, match=r"free now, and removing the snapshot 'base' of 'x' needs up to"):
         remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+
+
+def descriptor(kind: str, disk: Path) -> None:
+    """Write the descriptor of a disk, damaged in a way."""
+    path = disk / "DiskDescriptor.xml"
+    text = path.read_text()
+    if kind == "gone":
+        path.unlink()
+    elif kind == "cut off":
+        path.write_text(text[:-30])
+    elif kind == "empty":
+        path.write_text("")
+    elif kind == "a layer without a name":
+        path.write_text(text.replace(f"<GUID>{{{identity(TOP)}}}</GUID><Type>", "<Type>"))
+    elif kind == "a layer without a file":
+        path.write_text(text.replace(f"<File>{TOP}.hds</File>", ""))
+
+
+@pytest.mark.parametrize("kind", ["gone", "cut off", "empty", "a layer without a name", "a layer without a file"])
+def test_without_the_list_of_its_layers_the_whole_disk_may_be_merged(
+    mac: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    disk = tmp_path / "x.pvm" / "harddisk1.hdd"
+    layers(disk, {1: (0, 400), TOP: (1, 40)})
+    descriptor(kind, disk)
+    vm = a_vm(mac, 1, **mac.home(tmp_path / "x.pvm"))
+    needed = bytes_on_disk(str(disk))
+    assert needed > 440 * 1024
+    monkeypatch.setattr(space, "free_bytes", lambda _path: needed - 1)
+    with pytest.raises(TaskError, match=r"Removing the snapshot 'base' of 'x' needs up to") as caught:
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+    assert caught.value.details["needed_bytes"] == needed
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [
+        ("harddisk1.hdd", "The size of .*/harddisk1.hdd is not known. .*/harddisk1.hdd does not exist. Connect the"),
+        (f"harddisk1.hdd/{TOP}.hds", r"The size of .*/9.hds is not known. .*/9.hds does not exist. Connect the disk"),
+    ],
+)
+def test_a_disk_that_cannot_be_read_has_an_unknown_size(mac: Any, tmp_path: Path, gone: str, sentence: str) -> None:
+    home = tmp_path / "x.pvm"
+    layers(home / "harddisk1.hdd", {1: (0, 400), TOP: (1, 40)})
+    path = home / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    vm = a_vm(mac, 1, **mac.home(home))
+    with pytest.raises(TaskError, match=sentence) as caught:
+        remove_snapshots(mac.prl, vm, vm.snapshots, 60)
+    assert caught.value.details == {"path": str(path)}
+
+
+def test_the_name_of_a_new_snapshot_can_be_seen(mac: Any) -> None:
+    with pytest.raises(TaskError, match=r"The name of the snapshot is 'base\\n', which contains a control character"):
+        create_snapshot(mac.prl, a_vm(mac), "base\n", "", 60)

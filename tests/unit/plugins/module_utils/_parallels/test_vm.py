@@ -415,6 +415,31 @@ def test_only_wanted_settings_count_as_changed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("facts", "unknown"),
+    [
+        ({"Startup and Shutdown": {}}, ["pause_idle", "startup_view", "on_shutdown", "on_window_close"]),
+        ({"Startup and Shutdown": None}, ["pause_idle", "startup_view", "on_shutdown", "on_window_close"]),
+        ({"Startup and Shutdown": {"Pause idle": "maybe", "Startup view": ""}}, ["pause_idle"]),
+        ({"Startup and Shutdown": {"Pause idle": None, "On shutdown": 1}}, ["pause_idle", "on_shutdown"]),
+        ({"Description": None}, ["description"]),
+        ({"Hardware": {"cpu": {}, "memory": {"size": "?"}}}, ["cpus", "memory"]),
+    ],
+)
+def test_settings_that_are_not_reported_are_unknown(mac: Any, facts: dict[str, Any], unknown: list[str]) -> None:
+    mac.list((UUID, "x", "stopped")).look(UUID, Name="x", **facts)
+    shown = get_vm(mac.prl, "x").result()
+    assert [shown[key] for key in unknown] == [None] * len(unknown)
+
+
+@pytest.mark.parametrize("size", [None, "", "Mb", "0Mb"])
+def test_the_size_of_a_disk_that_is_not_reported_is_unknown(mac: Any, size: Any) -> None:
+    hardware = mac.info()["Hardware"]
+    hardware["hdd0"]["size"] = size
+    mac.list((UUID, "x", "stopped")).look(UUID, Hardware=hardware)
+    assert [disk.size for disk in get_vm(mac.prl, "x").disks] == [None]
+
+
 def test_all_results_can_be_shown_as_json(mac: Any) -> None:
     mac.list((UUID, "x", "stopped")).look(UUID)
     json.dumps(get_vm(mac.prl, "x").result())

@@ -42,6 +42,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.registry 
         ("file:///srv/images/", FileStore, "file:///srv/images"),
         ("file:///Volumes/My%20Share/grün", FileStore, "file:///Volumes/My%20Share/gr%C3%BCn"),
         ("file://localhost/srv", FileStore, "file:///srv"),
+        (" https://host/folder", HttpsStore, "https://host/folder"),
+        ("https://host/folder/ \n", HttpsStore, "https://host/folder"),
+        ("\tfile:///srv/images", FileStore, "file:///srv/images"),
     ],
 )
 def test_the_scheme_names_the_backend(destination, kind, url):
@@ -65,6 +68,12 @@ def test_the_scheme_names_the_backend(destination, kind, url):
         ("https://host:hush/x", "not a valid URL"),
         ("file://server/share", "three slashes"),
         ("file:relative", "three slashes"),
+        (" ", "is not a URL"),
+        (" http://host/folder", "must not start with http://"),
+        (" https://someone:hush@host/x", "must not contain a user name or a password"),
+        ("https://host/fol\nder", "contains a control character, such as a line break"),
+        ("https://ho\tst/hush", "contains a control character"),
+        ("https://host/\x1b[2J", "contains a control character"),
     ],
 )
 def test_what_is_no_destination_is_refused_in_words(destination, sentence):

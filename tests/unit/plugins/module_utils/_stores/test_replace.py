@@ -28,6 +28,8 @@ SIDECAR = NAME + ".sha256"
 SIZE = 300_000
 BLOCK = 100_000
 OLD, NEW = b"o" * SIZE, b"n" * SIZE
+NEW_DIGEST = hashlib.sha256(NEW).hexdigest()
+OLD_DIGEST = hashlib.sha256(OLD).hexdigest()
 
 
 class Killed(BaseException):
@@ -168,6 +170,7 @@ def number_of_steps(way: str, source: Path) -> int:
 def test_broken_at_each_step(way: str, error: str, after: bool, source: Path) -> None:
     steps = number_of_steps(way, source)
     assert steps > 8
+    note = {SIDECAR: f"# {NAME} is being replaced.\n# macops.parallels: old sha256={OLD_DIGEST}\n".encode()}
     for step in range(steps):
         store = MemoryStore(way)
         store.at, store.after, store.error = step, after, ERRORS[error]()
@@ -178,17 +181,22 @@ def test_broken_at_each_step(way: str, error: str, after: bool, source: Path) ->
         there = {name: data for name, data in store.files.items() if not name.startswith(".")}
         context = (broken, notices)
         if there.get(NAME) == OLD:
-            removed = broken.count("delete") and error == "killed"
-            assert there == pair_of(OLD) or removed, context
-            if removed:  # the one moment
-                assert broken[-1] in ("delete", "publish", "send") and "write" not in broken, context
+            noted = broken.count("write") and error == "killed"
+            assert there == pair_of(OLD) or noted, context
+            if noted:  # the one moment
+                assert broken[-1] in ("write", "publish", "send") and broken.count("write") == 1, context
+                assert there in (pair_of(OLD), {NAME: OLD, **note}), context
         elif there.get(NAME) == NEW:
-            assert there in (pair_of(NEW), {NAME: NEW}), context
+            assert there in (pair_of(NEW), {NAME: NEW, **note}), context
         else:
             assert way == "in place", context
-            assert SIDECAR not in there, context
-        # The next run ends it.
+            assert {SIDECAR: there[SIDECAR]} == note, context
+        # The next run ends it: one that wants no replacement any more puts the old pair back.
         store.at, store.dead = None, False
+        if there.get(NAME) == OLD:
+            with pytest.raises(TaskError, match="already exists with different content"):
+                Upload(store, Wanted(str(source), NAME), Retries(0)).run()
+            assert {name: store.files[name] for name in (NAME, SIDECAR)} == pair_of(OLD), context
         replace(store, source)
         assert store.files == pair_of(NEW), context
 
@@ -198,9 +206,9 @@ def test_the_old_pair_is_whole_until_all_is_sent(way: str, source: Path) -> None
     store = MemoryStore(way)
     replace(store, source)
     # Where sending is publishing, it is removed before the last block.
-    sent = store.steps[: store.steps.index("delete")].count("send")
+    sent = store.steps[: store.steps.index("write")].count("send")
     assert sent == {"staged": SIZE // BLOCK, "direct": SIZE // BLOCK - 1}[way]
-    assert store.steps.index("publish") - store.steps.index("delete") <= 2
+    assert store.steps.index("publish") - store.steps.index("write") <= 2
 
 
 def test_a_publish_that_fails_puts_the_checksum_file_back(source: Path) -> None:
@@ -214,7 +222,7 @@ def test_a_publish_that_fails_puts_the_checksum_file_back(source: Path) -> None:
     store.publish = fail  # type: ignore[method-assign]
     with pytest.raises(TaskError, match="Refused"):
         replace(store, source)
-    assert SIDECAR not in failed[0]
+    assert parse_sidecar(failed[0][SIDECAR].decode(), NAME).sha256 is None
     assert {name: store.files[name] for name in (NAME, SIDECAR)} == pair_of(OLD)
 
 
@@ -233,12 +241,46 @@ def test_the_pair_of_another_writer_gets_no_old_checksum_file(source: Path) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_credentials_that_may_not_remove(way: str, source: Path) -> None:
-    """The checksum file is then emptied: the image must not be sent in vain, and nobody must be misled."""
+@pytest.mark.parametrize("sidecar", [True, False])
+def test_credentials_that_may_not_remove(way: str, source: Path, sidecar: bool) -> None:
+    """The checksum file then gets no checksum: the image must not be sent in vain, and nobody must be misled."""
     store = MemoryStore(way)
     store.may_delete = False
+    Upload(store, Wanted(str(source), NAME, overwrite=True, sidecar=sidecar), Retries(0)).run()
+    assert store.files[NAME] == NEW
+    assert parse_sidecar(store.files[SIDECAR].decode(), NAME).sha256 == (NEW_DIGEST if sidecar else None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_credentials_that_may_not_replace_small_files(way: str, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore(way)
+    write = store.write
+
+    def only_new(name: str, data: bytes, *unused: Any, **more: Any) -> None:
+        if name in store.files:
+            raise TaskError("These credentials may not replace files.")
+        write(name, data, *unused, **more)
+
+    monkeypatch.setattr(store, "write", only_new)
     replace(store, source)
     assert store.files == pair_of(NEW)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_checksum_file_the_old_one_goes(way: str, source: Path) -> None:
+    store = MemoryStore(way)
+    Upload(store, Wanted(str(source), NAME, overwrite=True, sidecar=False), Retries(0)).run()
+    assert store.files == {NAME: NEW}
+
+
+def test_the_note_of_a_killed_run_is_not_believed_of_another_image(source: Path) -> None:
+    store = MemoryStore("staged")
+    store.files = {NAME: b"t" * SIZE, SIDECAR: f"# macops.parallels: old sha256={OLD_DIGEST}\n".encode()}
+    there = dict(store.files)
+    for check_mode in (True, False):
+        with pytest.raises(TaskError, match="already exists with different content"):
+            Upload(store, Wanted(str(source), NAME), Retries(0), check_mode=check_mode).run()
+        assert store.files == there
 
 
 def test_what_cannot_be_put_back_is_named(source: Path) -> None:
@@ -251,7 +293,7 @@ def test_what_cannot_be_put_back_is_named(source: Path) -> None:
     notices: list[str] = []
     with pytest.raises(TaskError, match="Refused"):
         replace(store, source, notices.append)
-    assert f"The checksum file {SIDECAR} was removed before, and could not be put back. Run" in notices[0]
+    assert f"The checksum file {SIDECAR} was replaced by a note before, and could not be put back. Run" in notices[0]
 
 
 # Real stores

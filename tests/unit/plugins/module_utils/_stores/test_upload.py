@@ -13,7 +13,11 @@ import sys
 import textwrap
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import hash_file, write_sidecar
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import (
+    hash_file,
+    parse_sidecar,
+    write_sidecar,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
 from ansible_collections.macops.parallels.plugins.module_utils._stores import upload as upload_module
@@ -139,11 +143,15 @@ class TestWhatIsThere:
         (webdav.folder / f"{image.name}.sha256").write_text(f"{hashlib.sha256(other).hexdigest()}  {image.name}\n")
         beside = []
         webdav.faults.append(
-            Fault("MOVE", path=".part", do=lambda: beside.append((webdav.folder / f"{image.name}.sha256").exists()))
+            Fault("MOVE", path=".part", do=lambda: beside.append((webdav.folder / f"{image.name}.sha256").read_text()))
         )
-        webdav.faults[-1].times = 2
+        webdav.faults[-1].times = 3
         upload(webdav, overwrite=True)
-        assert beside == [True, False]  # the probe, and then the publishing itself
+        assert [parse_sidecar(text, image.name).sha256 for text in beside] == [
+            hashlib.sha256(other).hexdigest(),  # the probe
+            hashlib.sha256(other).hexdigest(),  # the note that replaces the checksum file
+            None,  # the publishing itself
+        ]
 
     def test_the_same_bytes_without_a_checksum_are_read_back(self, server, image, upload):
         (server.folder / image.name).write_bytes(image.data)
