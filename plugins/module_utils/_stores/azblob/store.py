@@ -22,7 +22,17 @@ from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._http.session import Http
-from ..base import SMALL_CACHE_CONTROL, Conflict, Partial, Sent, Store, Stored, StoreOptions, image_headers
+from ..base import (
+    SMALL_CACHE_CONTROL,
+    Conflict,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreOptions,
+    image_headers,
+    sha256_of,
+)
 from ..body import Body, Content
 from ..parts import Part, send_parts
 from .access import Access, container_of, sdk
@@ -42,7 +52,6 @@ _SLOWEST_SERVER = 10 * MIB
 _PROBE = ".write-test.part"
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def part_size_for(size: int, wanted: int | None = None) -> int:
@@ -302,8 +311,7 @@ class AzureBlobStore(Store):
 def _stored(name: str, found: Any) -> Stored:
     """Return the properties of a blob. The digest was committed together with the blocks."""
     metadata = {key.lower(): value for key, value in (found.metadata or {}).items()}
-    digest = metadata.get("sha256", "")
-    return Stored(name, found.size, digest if _SHA256.fullmatch(digest) else None, found.etag)
+    return Stored(name, found.size, sha256_of(metadata.get("sha256")), found.etag)
 
 
 class _Session:
