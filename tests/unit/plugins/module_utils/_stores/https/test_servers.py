@@ -445,8 +445,7 @@ def test_a_file_that_may_not_be_seen_makes_the_list_unknown(answering):
         (multistatus(SELF, member("<D:status>HTTP/1.1 507 Insufficient Storage</D:status>")), "is not complete"),
         (multistatus(SELF, "<D:response></D:response>"), "without an address"),
         (multistatus(SELF, "<D:response><D:href>https://[::1</D:href></D:response>"), "address is not valid"),
-        (multistatus(SELF)[:-9], "cannot be parsed|broke off|connection was lost"),
-        (multistatus(SELF).replace("</D:multistatus>", "</D:multistatu"), "cannot be parsed|broke off|was lost"),
+        (multistatus(SELF, "<D:response>"), "cannot be parsed"),
     ],
 )
 def test_a_list_of_webdav_that_is_not_the_whole(answering, answer, words):
