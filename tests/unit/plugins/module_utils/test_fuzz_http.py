@@ -9,9 +9,7 @@ The answers go through the libraries' own code, over a pair of sockets: only the
 from __future__ import annotations
 
 import functools
-import itertools
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -35,6 +33,7 @@ from ansible_collections.macops.parallels.tests.support.fuzz import (
     fuzz_by_day_and_by_night,
     spoilt,
 )
+from ansible_collections.macops.parallels.tests.support.fuzz_wire import Wire, answer
 from hypothesis import strategies as st
 
 by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, 100, 1000)
@@ -43,47 +42,13 @@ IMAGE = b"i" * SIZE
 HUGE = "9" * 300
 
 
-class Wire:
-    """Connections that are answered with the given bytes, in turn; the last ones again and again."""
-
-    def __init__(self) -> None:
-        self._answers: Iterator[bytes] = iter(())
-        self._open: list[socket.socket] = []
-
-    def use(self, answers: list[bytes]) -> None:
-        self.close()
-        self._answers = itertools.chain(answers, itertools.repeat(answers[-1]))
-
-    def connect(self, connection: Any) -> None:
-        ours, theirs = socket.socketpair()
-        ours.sendall(next(self._answers))
-        ours.shutdown(socket.SHUT_WR)
-        self._open.append(ours)
-        theirs.settimeout(5)
-        connection.sock = theirs
-        connection.is_verified = True
-
-    def close(self) -> None:
-        while self._open:
-            self._open.pop().close()
-
-
 WIRE = Wire()
-
-
-def _connect(connection: Any) -> None:
-    WIRE.connect(connection)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_network() -> Iterator[None]:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in (HTTPConnection, HTTPSConnection):
-            patch.setattr(kind, "connect", _connect)
+    with WIRE.instead_of_connections():
         yield
-        WIRE.close()
 
 
 # Answers
@@ -216,11 +181,6 @@ NAMES = st.sampled_from(
         "X",
     ]
 )
-
-
-def answer(status: str, headers: dict[str, str] | list[tuple[str, str]], body: bytes) -> bytes:
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in dict(headers).items())]
-    return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body
 
 
 PART = answer(
