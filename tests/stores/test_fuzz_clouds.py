@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._common.text import is_printable
+from ansible_collections.macops.parallels.plugins.module_utils._stores.azblob.store import AzureBlobStore
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import (
     Conflict,
     Sent,
@@ -25,13 +26,16 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.base impo
     StoreOptions,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Content
-from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.parts import send_parts
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.client import S3Client
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.store import S3Store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.uploads import NoLists
 from hypothesis import strategies as st
 
 from support.fuzz import ANY_TEXT, ODD_TEXT, fuzz_by_day_and_by_night, spoilt
 from support.fuzz_wire import Wire, answer
 
-by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, 60, 1000)
+by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, 40, 1000)
 WIRE = Wire()
 
 
@@ -131,11 +135,7 @@ def told(work: Callable[[], Any]) -> Any:
     return None
 
 
-def check_store(given: list[bytes], destination: str, **options: Any) -> None:
-    def opened() -> Any:
-        WIRE.use(given)
-        return open_store(destination, StoreOptions(timeout=5, **options))
-
+def check_store(opened: Callable[[], Any]) -> None:
     def sent() -> Any:
         store = opened()
         with Body(str(IMAGE[0]), "a" * 64) as body:
@@ -165,16 +165,210 @@ def is_right(found: Stored) -> bool:
     )
 
 
+@functools.cache
+def s3_client() -> S3Client:
+    """Return one client for all stores: boto3 takes long to make it."""
+    return open_s3()._client
+
+
+def open_s3() -> S3Store:
+    keys = {"access_key": "AK", "secret_key": "secret"}
+    return S3Store("s3://images/golden", StoreOptions(timeout=5, endpoint_url="https://s3.example.com", **keys))
+
+
 def check_s3(given: list[bytes]) -> None:
-    options = {"access_key": "AK", "secret_key": "secret", "endpoint_url": "https://s3.example.com"}
-    check_store(given, "s3://images/golden", **options)
+    def opened() -> Any:
+        WIRE.use(given)
+        store = open_s3()
+        store._client = store._uploads._client = s3_client()
+        return store
+
+    check_store(opened)
 
 
 def check_azure(given: list[bytes]) -> None:
+    def opened() -> Any:
+        WIRE.use(given)
+        return open_azure()
+
+    check_store(opened)
+
+
+def open_azure() -> AzureBlobStore:
     key = base64.b64encode(b"a secret key").decode()
-    check_store(given, "azblob://company/images/golden", account_key=key)
+    return AzureBlobStore("azblob://company/images/golden", StoreOptions(timeout=5, account_key=key))
 
 
 SEVERAL = st.lists(answers(), min_size=1, max_size=4)
 test_s3, test_s3_all_night = by_day_and_by_night(check_s3, SEVERAL)
 test_azure, test_azure_all_night = by_day_and_by_night(check_azure, SEVERAL)
+
+
+# Some of these answers, and what they are
+
+
+XML = {"Content-Type": "application/xml", "ETag": '"e"', "Last-Modified": "Thu, 01 Jan 1970 00:00:00 GMT"}
+
+
+def s3_list(*inside: str, root: str = "ListBucketResult") -> bytes:
+    return answer("200 OK", XML, f"<{root} {S3.decode()}>{''.join(inside)}</{root}>".encode())
+
+
+ENTRY = "<Contents><Key>golden/a.pvmp</Key><Size>5</Size></Contents>"
+CUT = "<IsTruncated>true</IsTruncated>"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [s3_list(ENTRY, CUT)],
+        [s3_list(ENTRY, CUT, "<NextContinuationToken/>")],
+        # It continues with itself.
+        [s3_list(ENTRY, CUT, "<NextContinuationToken>t</NextContinuationToken>")],
+        [s3_list(ENTRY.replace("<Size>5</Size>", ""))],
+        [s3_list(ENTRY.replace("5", "-5"))],
+        [s3_list(ENTRY.replace("5", "five"))],
+        [s3_list(ENTRY.replace("<Key>golden/a.pvmp</Key>", ""))],
+        [s3_list(ENTRY.replace("golden", "other"))],
+        [s3_list(ENTRY)[:-5]],
+        [s3_list(root="EnumerationResults")],
+        [s3_list(root="html")],
+        [s3_list(ENTRY, CUT, "<NextContinuationToken>t</NextContinuationToken>"), s3_list(CUT)],
+    ],
+)
+def test_a_list_of_s3_that_is_not_the_whole(given: list[bytes]) -> None:
+    WIRE.use(given)
+    with pytest.raises(
+        (TaskError, RetryLater), match=r"answered oddly to ListObjectsV2|cannot be read|could not process"
+    ):
+        open_s3().list()
+
+
+UPLOAD = "<Upload><Key>golden/a.pvmp</Key><UploadId>u</UploadId><Initiated>2026-11-22T10:00:00Z</Initiated></Upload>"
+PART = "<Part><PartNumber>1</PartNumber><Size>5242881</Size><ETag>e</ETag></Part>"
+UPLOADS = s3_list(UPLOAD, root="ListMultipartUploadsResult")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [s3_list(UPLOAD, CUT, root="ListMultipartUploadsResult")],
+        [s3_list(UPLOAD.replace("<UploadId>u</UploadId>", ""), root="ListMultipartUploadsResult")],
+        [s3_list(UPLOAD, CUT, "<NextKeyMarker>k</NextKeyMarker>", root="ListMultipartUploadsResult")],
+        [UPLOADS, s3_list(PART, CUT, root="ListPartsResult")],
+        [UPLOADS, s3_list(PART, CUT, "<NextPartNumberMarker>0</NextPartNumberMarker>", root="ListPartsResult")],
+        [UPLOADS, s3_list(PART.replace("<Size>5242881</Size>", ""), root="ListPartsResult")],
+        [UPLOADS, s3_list(PART.replace("<PartNumber>1</PartNumber>", ""), root="ListPartsResult")],
+    ],
+)
+def test_an_upload_of_which_only_a_part_is_listed_is_not_judged(given: list[bytes]) -> None:
+    """Nothing is aborted or resumed by it."""
+    WIRE.use(given)
+    with pytest.raises(NoLists, match="cut off"):
+        open_s3()._uploads.sort_out("golden/a.pvmp", 20 * 1024 * 1024, 1, lambda sentence: None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"),
+    [
+        ({"Content-Length": "7"}, 7),
+        ({"Content-Range": "bytes 0-0/9"}, 9),
+        ({"Content-Range": "bytes 0-0/*"}, None),
+        ({"Content-Range": "bytes 0-0/\u00b2"}, None),
+        ({}, None),
+    ],
+)
+def test_a_file_of_s3_whose_size_is_not_shown(headers: dict[str, str], size: int | None) -> None:
+    """C(HEAD) shows none; the answer to C(GET) with a range has the size of its part, not that of the file."""
+    status = "200 OK" if "Content-Length" in headers else "206 Partial Content"
+    WIRE.use([answer("200 OK", {"ETag": '"e"'}, b""), answer(status, {"ETag": '"e"', **headers}, b"i" * 7)])
+    if size is None:
+        with pytest.raises(TaskError, match="does not show the size of the file"):
+            open_s3().look("a.pvmp")
+    else:
+        assert open_s3().look("a.pvmp") == Stored("a.pvmp", size, None, '"e"')
+
+
+def test_a_part_that_s3_does_not_confirm() -> None:
+    WIRE.use([answer("200 OK", {"Content-Length": "0"}, b"")])
+    store = open_s3()
+    with Body(str(IMAGE[0])) as body:
+        parts = []
+        send_parts(body, 1000, 1, parts.append, digests=("sha256",))
+        with pytest.raises(RetryLater, match="did not confirm that it has part 1"):
+            store._send_part("golden/a.pvmp", "u", parts[0], "sha256")
+
+
+def test_s3_that_redirects_in_a_circle() -> None:
+    WIRE.use([answer("307 Other", {"x-amz-request-id": "1", "Content-Length": "0"}, b"")])
+    with pytest.raises(TaskError, match="Set region to that of the bucket"):
+        open_s3().look("a.pvmp")
+
+
+def azure_list(*inside: str, root: str = "EnumerationResults", more: str = "<NextMarker/>") -> bytes:
+    return answer("200 OK", XML, f"<{root}><Blobs>{''.join(inside)}</Blobs>{more}</{root}>".encode())
+
+
+BLOB = (
+    "<Blob><Name>golden/a.pvmp</Name><Properties><Content-Length>5</Content-Length><Etag>e</Etag>"
+    "<BlobType>BlockBlob</BlobType></Properties></Blob>"
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [azure_list(BLOB, more="")],
+        [azure_list(BLOB, more="<NextMarker>m</NextMarker>")],
+        [azure_list(BLOB, more="<NextMarker>m</NextMarker>"), azure_list(more="")],
+        [azure_list(BLOB, root="ListBucketResult")],
+        [azure_list(BLOB).replace(b"Blobs", b"Nothing")],
+        [azure_list(BLOB)[:-5]],
+        [azure_list(BLOB.replace("<Content-Length>5</Content-Length>", ""))],
+        [azure_list(BLOB.replace("5", "five"))],
+        [azure_list(BLOB.replace("5", "-5"))],
+        [azure_list(BLOB.replace("golden/", "other/"))],
+        [answer("200 OK", {"Content-Type": "text/html"}, b"<html><title>Sign in</title></html>")],
+        [answer("200 OK", {"Content-Type": "application/xml"}, b"")],
+    ],
+)
+def test_a_list_of_azure_that_is_not_the_whole(given: list[bytes]) -> None:
+    WIRE.use(given)
+    with pytest.raises((TaskError, RetryLater), match=r"answered oddly to|cannot be read|interrupted the file listing"):
+        open_azure().list()
+
+
+def test_the_pages_of_a_list_of_azure() -> None:
+    WIRE.use([azure_list(BLOB, more="<NextMarker>m</NextMarker>"), azure_list(BLOB.replace("/a", "/b"))])
+    assert [(each.name, each.size) for each in open_azure().list()] == [("a.pvmp", 5), ("b.pvmp", 5)]
+
+
+@pytest.mark.parametrize(
+    ("code", "listing", "missing"),
+    [
+        ("BlobNotFound", None, True),
+        ("ResourceNotFound", azure_list(), True),
+        ("", azure_list(), True),
+        ("ContainerNotFound", None, False),
+        ("ResourceNotFound", answer("404 No", {"x-ms-error-code": "ContainerNotFound"}, b""), False),
+        ("", answer("404 No", {}, b""), False),
+        ("", answer("403 No", {"x-ms-error-code": "AuthorizationPermissionMismatch"}, b""), False),
+    ],
+)
+@pytest.mark.parametrize("operation", ["look", "read", "delete", "_waiting"])
+def test_a_blob_of_a_missing_container_is_not_a_missing_blob(
+    operation: str, code: str, listing: bytes | None, missing: bool
+) -> None:
+    refused = answer("404 No", {"x-ms-error-code": code} if code else {}, b"")
+    WIRE.use([refused, listing or refused])
+    if missing:
+        assert not getattr(open_azure(), operation)("a.pvmp")
+    else:
+        with pytest.raises(TaskError):
+            getattr(open_azure(), operation)("a.pvmp")
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+def test_a_container_that_may_not_be_listed(status: int) -> None:
+    WIRE.use([answer(f"{status} No", {"x-ms-error-code": "AuthorizationPermissionMismatch"}, b"")])
+    assert open_azure().can_list() is False

@@ -33,6 +33,8 @@ from .errors import EXPIRED, Place, Refusal, Refused, request_name, understood, 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _LONGEST_PAGE = 64 * 1024
+# For one call. After a redirect, botocore asks for the region of the bucket, and again after each redirect of that.
+_MOST_REQUESTS = 5
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 # The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
@@ -55,6 +57,8 @@ class S3Client:
         self._boto3 = load("boto3")
         self._core = load("botocore")
         self._errors = load("botocore.exceptions")
+        # It is not one of the exceptions of that module.
+        self._unparsed: type[Exception] = load("botocore.parsers").ResponseParserError
         self.region = options.region or self._region()
         self.endpoint = options.endpoint_url
         host = urlsplit(self.endpoint).netloc if self.endpoint else f"s3.{self.region}.amazonaws.com"
@@ -92,6 +96,7 @@ class S3Client:
         """
         login = self._logged_in()
         self._own.headers = dict(conditions or {})
+        self._own.requests = 0
         self._own.patience = self._options.timeout + work / _SLOWEST_SERVER
         try:
             answer = getattr(login.client, operation)(Bucket=self.bucket, **parameters)
@@ -99,7 +104,7 @@ class S3Client:
             refusal = _refusal(operation, error.response)
         except self._errors.BotoCoreError as error:
             raise self._unsent(error) from error
-        except _UNREADABLE as error:  # botocore reads some values without a check
+        except (*_UNREADABLE, self._unparsed) as error:  # botocore reads some values without a check
             raise RetryLater(
                 f"{self.place.host} sent an answer to {request_name(operation)} that cannot be read "
                 f"({type(error).__name__}). Check endpoint_url, and the gateway in front of the store."
@@ -211,6 +216,12 @@ class S3Client:
 
     def _send(self, request: Any, **_unused: Any) -> Any:
         """Send a signed request instead of botocore, and return the answer in botocore's form."""
+        self._own.requests += 1
+        if self._own.requests > _MOST_REQUESTS:
+            raise TaskError(
+                f"{self.place.host} sends every request to another region, without its name. Set region to that of the "
+                "bucket, and check endpoint_url."
+            )
         headers = {name: _text(value) for name, value in request.headers.items()}
         expect = headers.pop("Expect", None) is not None
         http = self._http()

@@ -68,6 +68,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _BROKEN_UPLOAD = ("InvalidPart", "InvalidPartOrder")
 _IN_CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
 _BEYOND = ("InvalidRange", "416")
+# At least one of these is in every list of files.
+_OF_LISTS = ("Contents", "IsTruncated", "KeyCount", "Name", "Prefix")
 _FORBIDDEN = ("AccessDenied", "403")
 # Codes of stores, and of gateways in front of them, for a name that they do not accept.
 _NAME_CODES = ("AccessDenied", "InvalidArgument", "InvalidObjectName", "InvalidRequest", "InvalidURI", "NoSuchKey")
@@ -603,10 +605,12 @@ class S3Store(Store):
         more: dict[str, str] = {}
         while True:
             answer = self._list_page(Prefix=prefix, MaxKeys=self._page_size, **more, **parameters)
+            if answer.keys().isdisjoint(_OF_LISTS):  # any other document
+                raise self._client.odd("list_objects_v2", "is not a list")
             for entry in answer.get("Contents", []):
                 key, size = entry.get("Key"), entry.get("Size")
-                if not key or size is None or size < 0:
-                    raise self._client.odd("list_objects_v2", "has a file without a name or a size")
+                if not key or not key.startswith(prefix) or size is None or size < 0:
+                    raise self._client.odd("list_objects_v2", "has a file without a size, or from elsewhere")
                 yield key, size
             if not answer.get("IsTruncated"):
                 return

@@ -164,6 +164,8 @@ class Uploads:
                 )
             except Refused:  # rclone answers this when there are none
                 return
+            if answer.keys().isdisjoint(("Uploads", "IsTruncated", "Bucket", "Prefix")):  # any other document
+                raise NoLists(CUT_OFF)
             now = _date(answer)
             for upload in answer.get("Uploads", []):
                 if not all(upload.get(name) for name in ("Key", "UploadId", "Initiated")):
@@ -195,6 +197,8 @@ class Uploads:
                 MaxParts=self._page_size,
                 PartNumberMarker=marker,
             )
+            if answer.keys().isdisjoint(("Parts", "IsTruncated", "Bucket", "UploadId")):
+                raise NoLists(CUT_OFF)
             for part in answer.get("Parts", []):
                 if part.get("PartNumber") is None or part.get("Size") is None:
                     raise NoLists(CUT_OFF)
