@@ -172,8 +172,8 @@ class Upkeep:
         if (stored.size, digest) != (record["size"], record["sha256"]):
             raise TaskError(
                 f"{label(record)} cannot be published again: {self._store.link(name)} has changed. It has "
-                f"{stored.size} bytes with SHA-256 {digest or 'unknown'}, but its record says {record['size']} bytes with SHA-256 "
-                f"{record['sha256']}. Publish the image as a new version.",
+                f"{stored.size} bytes with SHA-256 {digest or 'unknown'}, but its record says {record['size']} bytes "
+                f"with SHA-256 {record['sha256']}. Publish the image as a new version.",
                 record=record,
             )
 

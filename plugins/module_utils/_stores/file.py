@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from .._common.errors import TaskError
 from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, set_mode, try_to_remove
 from .._common.notice import Notice, unheard
-from .._common.retry import RetryLater
+from .._common.retry import RetryLater, spread
 from .._common.space import in_words
 from .base import (
     CannotList,
@@ -359,8 +359,9 @@ class FileStore(Store):
                 # A share without locks: only the comparison before the write remains.
                 return descriptor
             os.close(descriptor)
-            waited += _LOCK_POLL
-            self._sleep(_LOCK_POLL)
+            pause = spread(_LOCK_POLL)
+            waited += pause
+            self._sleep(pause)
 
     @staticmethod
     def _is_still(path: str, descriptor: int) -> bool:

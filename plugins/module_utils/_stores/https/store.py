@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
-from ..._common.retry import RetryLater
+from ..._common.retry import RetryLater, spread
 from ..._http.headers import content_length, content_range, reports_no_bytes, sha256_headers
 from ..._http.session import GONE, TRANSIENT
 from ..base import Partial, Sent, Store, Stored, StoreOptions, version_of
@@ -188,7 +188,7 @@ class HttpsStore(Store):
         for _try in range(_READ_TRIES):
             data = self._read_once(name, limit)
             if data is None and self._is_being_written(name):
-                self._sleep(_READ_WAIT)
+                self._sleep(spread(_READ_WAIT))
                 continue
             if data is None:  # the writer may have finished between the two requests
                 data = self._read_once(name, limit)

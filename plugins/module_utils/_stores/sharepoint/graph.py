@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from ..._common.errors import TaskError
 from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
-from ..._http.headers import redirect_target
+from ..._http.headers import redirect_of
 from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
@@ -225,7 +225,7 @@ class Graph:
         if response.status_code not in REDIRECTS or "Location" not in response.headers:
             return response
         response.close()
-        target = redirect_target(response.url, response.headers["Location"]) or ""
+        target = redirect_of(response, response.url) or ""
         return self.open("GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True)
 
     def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:

@@ -26,6 +26,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._link.route impor
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.sharepoint.upload_session import Session
 from ansible_collections.macops.parallels.tests.support.fuzz import (
     ANY_TEXT,
     ODD_TEXT,
@@ -47,7 +48,8 @@ WIRE = Wire()
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_network() -> Iterator[None]:
-    with WIRE.instead_of_connections():
+    with pytest.MonkeyPatch.context() as patch, WIRE.instead_of_connections():
+        patch.setenv("HOME", "/nonexistent")  # for the notes about upload sessions
         yield
 
 
@@ -318,4 +320,61 @@ def check_store(given: list[bytes], method: str) -> None:
 
 test_stores, test_stores_all_night = by_day_and_by_night(
     check_store, SEVERAL, st.sampled_from(["auto", "put", "webdav"])
+)
+
+
+ITEM = {"id": "1", "name": "a.pvmp", "size": 5, "eTag": "e", "file": {}}
+GRAPH = [
+    {"id": "site,1,2"},
+    {"value": [{"id": "b!1", "name": "Documents", "webUrl": "https://contoso.sharepoint.com/sites/mac/Documents"}]},
+    {"id": "1", "name": "golden", "size": 0, "folder": {}},
+    ITEM,
+    {"value": [ITEM, {"id": "2", "name": "more", "folder": {}}]},
+    {"value": [ITEM], "@odata.nextLink": "https://graph.microsoft.com/v1.0/next"},
+    {"quota": {"total": 10**12, "remaining": 10**11}},
+    {"uploadUrl": "https://contoso.sharepoint.com/up", "expirationDateTime": "2026-11-22T10:00:00Z"},
+    {"nextExpectedRanges": ["0-"], "expirationDateTime": "2026-11-22T10:00:00Z"},
+    {"link": {"scope": "anonymous", "webUrl": "https://contoso.sharepoint.com/:u:/s/x"}, "expirationDateTime": None},
+    {"error": {"code": "accessDenied"}},
+]
+
+
+@st.composite
+def graph_answers(draw: st.DrawFn) -> bytes:
+    content = draw(st.sampled_from(GRAPH) | st.sampled_from(GRAPH).flatmap(changed))
+    body = draw(st.just(json.dumps(content).encode()) | spoilt(json.dumps(content).encode()))
+    headers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=2)) if draw(st.integers(0, 3)) == 0 else []
+    lines = [f"HTTP/1.1 {draw(st.just('200 OK') | STATUSES)}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + body
+
+
+def check_sharepoint(given: list[bytes], token: str | None) -> None:
+    keys = {"token": token} if token else {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
+
+    def opened() -> Any:
+        WIRE.use(given)
+        store = open_store("sharepoint://contoso/mac/Documents/golden", StoreOptions(timeout=5, **keys))
+        if token:
+            store._drive_id = "b!1"
+        return store
+
+    found = []
+
+    def listed() -> None:
+        found.extend(opened().list())
+
+    told(lambda: found.append(opened().look("a.pvmp")))
+    told(listed)
+    assert all(isinstance(each.size, int) and each.size >= 0 and each.name for each in found if each is not None)
+    told(lambda: opened().read("catalog.json", 2000))
+    told(lambda: opened().check("a.pvmp", Content(SIZE)))
+    told(lambda: opened().delete("a.pvmp"))
+    told(lambda: opened().share("a.pvmp"))
+    told(lambda: opened().write("a.json", b"{}", if_absent=True))
+    told(lambda: b"".join(opened().blocks("a.pvmp", 3)))
+    told(lambda: opened()._reached(Session("https://contoso.sharepoint.com/up", overwrite=False), SIZE))
+
+
+test_sharepoint, test_sharepoint_all_night = by_day_and_by_night(
+    check_sharepoint, st.lists(graph_answers(), min_size=1, max_size=4), st.sampled_from(["token", None])
 )

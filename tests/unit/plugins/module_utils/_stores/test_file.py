@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import random
 import stat
 import threading
 from types import SimpleNamespace
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import CatalogFile
+from ansible_collections.macops.parallels.plugins.module_utils._common import retry
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
@@ -453,3 +455,13 @@ def test_a_share_that_does_not_answer_is_not_a_store_without_a_list(store, monke
     monkeypatch.setattr("os.scandir", failing(number))
     with pytest.raises(RetryLater):
         store.can_list()
+
+
+def test_waiting_writers_do_not_stay_in_step(share, store, waits, monkeypatch):
+    """Each waits a bit longer by chance, so that not all of them look at the same moments."""
+    monkeypatch.setattr(retry, "_chance", random.Random(1).random)
+    held = FileStore(f"file://{share}", StoreOptions())
+    with held._locked("catalog.json"), pytest.raises(RetryLater, match="holds the lock"):
+        store.write("catalog.json", b"1", if_absent=True)
+    assert len(set(waits)) > len(waits) / 2
+    assert all(file._LOCK_POLL <= each <= file._LOCK_POLL * 1.25 for each in waits)
