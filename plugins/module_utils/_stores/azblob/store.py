@@ -54,7 +54,7 @@ _SLOWEST_SERVER = 10 * MIB
 # One name and one ID, so that the blocks that test write permission do not add up. They are never committed.
 # Without a leading dot, which gateways may refuse.
 _PROBE = "write-test.part"
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
 
