@@ -13,7 +13,7 @@ from typing import Any, Callable
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
-from .._http.headers import redirect_target
+from .._http.headers import locations, redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
 from .certificate import read_certificate, refusal
 from .login import hints_at_login, is_login_host
@@ -155,13 +155,20 @@ class Route:
             self.statuses.append(response.status_code)
             self._judge_certificate(http, response)
             self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
-            location = response.headers.get("Location")
-            if response.status_code not in REDIRECTS or not location:
+            targets = locations(response)
+            if response.status_code not in REDIRECTS or not targets:
                 self.response = response
                 self._raise_for_passing()
                 return self
             response.close()
-            self._turn_to(location)
+            if len(targets) > 1:
+                raise Unfit(
+                    "unreachable",
+                    f"{self.host} redirects to {len(targets)} different addresses at the same time, so that each "
+                    "browser or program may follow another one.",
+                    "Ask the server's administrators to send one Location header.",
+                )
+            self._turn_to(targets[0])
 
     def _judge_certificate(self, http: Http, response: Any) -> None:
         """Raise Unfit for a certificate that OpenSSL accepted and a Mac refuses."""

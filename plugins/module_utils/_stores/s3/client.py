@@ -28,11 +28,14 @@ from ..._http.headers import redirect_target
 from ..._http.page import page_instead
 from ..._http.session import REDIRECTS, Http, bare, retry_after
 from ..base import StoreOptions
-from .errors import EXPIRED, Place, Refusal, Refused, understood, wrong_region
+from .errors import EXPIRED, Place, Refusal, Refused, request_name, understood, wrong_region
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _LONGEST_PAGE = 64 * 1024
+# For one call. After a redirect, botocore asks for the region of the bucket, and again after each redirect of that.
+_MOST_REQUESTS = 5
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
 # The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
 
@@ -54,6 +57,8 @@ class S3Client:
         self._boto3 = load("boto3")
         self._core = load("botocore")
         self._errors = load("botocore.exceptions")
+        # It is not one of the exceptions of that module.
+        self._unparsed: type[Exception] = load("botocore.parsers").ResponseParserError
         self.region = options.region or self._region()
         self.endpoint = options.endpoint_url
         host = urlsplit(self.endpoint).netloc if self.endpoint else f"s3.{self.region}.amazonaws.com"
@@ -80,22 +85,35 @@ class S3Client:
         accept: tuple[str, ...] = (),
         conditions: Mapping[str, str] | None = None,
         work: int = 0,
+        needs: tuple[str, ...] = (),
         **parameters: Any,
     ) -> Any:
         """Send a request, by the name of boto3's method, and return boto3's result.
 
         Raises Refused for a code in C(accept); for all others RetryLater, or TaskError with a message.
         C(conditions) are headers. C(work) is how many bytes the server may have to process before it answers.
+        C(needs) are the parts of the result without which it is not an answer.
         """
         login = self._logged_in()
         self._own.headers = dict(conditions or {})
+        self._own.requests = 0
         self._own.patience = self._options.timeout + work / _SLOWEST_SERVER
         try:
-            return getattr(login.client, operation)(Bucket=self.bucket, **parameters)
+            answer = getattr(login.client, operation)(Bucket=self.bucket, **parameters)
         except self._errors.ClientError as error:
             refusal = _refusal(operation, error.response)
         except self._errors.BotoCoreError as error:
             raise self._unsent(error) from error
+        except (*_UNREADABLE, self._unparsed) as error:  # botocore reads some values without a check
+            raise RetryLater(
+                f"{self.place.host} sent an answer to {request_name(operation)} that cannot be read "
+                f"({type(error).__name__}). Check endpoint_url, and the gateway in front of the store."
+            ) from error
+        else:
+            for name in needs:
+                if answer.get(name) in (None, ""):
+                    raise self.odd(operation, f"has no {name}")
+            return answer
         finally:
             self._own.headers = {}
         if refusal.code in accept:
@@ -103,6 +121,13 @@ class S3Client:
         if refusal.code in EXPIRED and self._renew(login):
             raise RetryLater("The temporary credentials expired and were renewed.", after=0.0)
         raise understood(refusal, self.place)
+
+    def odd(self, operation: str, why: str) -> TaskError:
+        """Return the error for an answer that is not that of an S3 store, so that nothing is known."""
+        return TaskError(
+            f"{self.place.host} answered oddly to {request_name(operation)}: the answer {why}. Check endpoint_url, and "
+            "the gateway in front of the store."
+        )
 
     def _region(self) -> str:
         # Stores other than Amazon's have one region, and most accept this name for it.
@@ -191,6 +216,12 @@ class S3Client:
 
     def _send(self, request: Any, **_unused: Any) -> Any:
         """Send a signed request instead of botocore, and return the answer in botocore's form."""
+        self._own.requests += 1
+        if self._own.requests > _MOST_REQUESTS:
+            raise TaskError(
+                f"{self.place.host} sends every request to another region, without its name. Set region to that of the "
+                "bucket, and check endpoint_url."
+            )
         headers = {name: _text(value) for name, value in request.headers.items()}
         expect = headers.pop("Expect", None) is not None
         http = self._http()
