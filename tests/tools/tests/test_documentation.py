@@ -176,3 +176,13 @@ def test_every_variable_is_described_on_a_page() -> None:
     specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
     variables = {name for spec in specs for entry in spec["argument_specs"].values() for name in entry["options"]}
     assert variables - described == set()
+
+
+PROMISED = re.compile(r"`(tests/[^`:]+\.py)(?:::(\w+))?`")
+
+
+@pytest.mark.parametrize(("file", "name"), PROMISED.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
+def test_the_test_of_each_promise_exists(file: str, name: str) -> None:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert name in tests if name else any(test.startswith("test_") for test in tests)
