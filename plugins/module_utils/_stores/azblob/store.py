@@ -17,11 +17,14 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..._http.session import Http
+from ..._http.limits import Pages
+from ..._http.session import REDIRECTS, Http, load_body
+from ..._http.xml import HostileXml, require_harmless
 from ..base import SMALL_CACHE_CONTROL, Conflict, Partial, Sent, Store, Stored, StoreOptions, image_headers
 from ..body import Body, Content
 from ..parts import Part, send_parts
@@ -39,6 +42,10 @@ _PIECE = 8 * MIB
 _LARGE = 1 * MIB
 _SLOWEST_SERVER = 10 * MIB
 # One name and one ID, so that the blocks that test write permission do not add up. They are never committed.
+# Blobs in one answer to a list, and what such an answer has at most: bytes and elements.
+_PAGE = 1000
+_LARGEST_ANSWER = 16 * MIB
+_MOST_ELEMENTS = 100_000
 _PROBE = ".write-test.part"
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
@@ -250,7 +257,9 @@ class AzureBlobStore(Store):
         with self._words("file listing"):
             found = [
                 _stored(each.name[len(prefix) :], each)
-                for each in self._client.walk_blobs(name_starts_with=prefix, include=["metadata"], delimiter="/")
+                for each in self._client.walk_blobs(
+                    name_starts_with=prefix, include=["metadata"], delimiter="/", results_per_page=_PAGE
+                )
                 if not isinstance(each, folders) and "hdi_isfolder" not in (each.metadata or {})
             ]
         return [stored for stored in found if stored.name and not stored.name.startswith(".")]
@@ -312,6 +321,7 @@ class _Session:
     def __init__(self, http: Http, timeout: float) -> None:
         self._http = http
         self._timeout = timeout
+        self._pages = Pages("The list")
 
     def request(
         self, method: str, url: str, headers: Any = None, data: Any = None, stream: bool = False, **_unused: Any
@@ -319,15 +329,46 @@ class _Session:
         size = len(data) if data is not None else 0
         if hasattr(data, "seek"):  # the SDK may send it again if the service requires another token
             data.seek(0)
-        return self._http.request(
+        response = self._http.request(
             method,
             url,
             dict(headers or {}),
             data,
-            stream=stream,
+            stream=True,
             expect=size > _LARGE,
             answer_timeout=self._timeout + size / _SLOWEST_SERVER,
+            largest=_PIECE if stream else _LARGEST_ANSWER,
         )
+        if response.status_code in REDIRECTS:
+            response.close()
+            host = urlsplit(url).netloc
+            raise TaskError(
+                f"{host} answered {response.status_code}, a redirect, which Azure Blob Storage never sends. It was not "
+                "followed. Check endpoint_url and the proxy."
+            )
+        if not stream or response.status_code >= 300:
+            self._read(url, response)
+        return response
+
+    def _read(self, url: str, response: Any) -> None:
+        """Read an answer that is not a file. The SDK then parses it."""
+        load_body(response)
+        # Whatever the server declares: so the SDK gets the text that is checked here.
+        response.encoding = "utf-8"
+        parts = urlsplit(url)
+        try:
+            elements = require_harmless(response.text.encode(), "utf-8", _MOST_ELEMENTS)
+        except HostileXml as error:
+            raise RetryLater(
+                f"The answer of {parts.netloc} was not read: {error}, which Azure Blob Storage never sends. Check "
+                "endpoint_url and the proxy."
+            ) from error
+        query = dict(parse_qsl(parts.query))
+        if query.get("comp") == "list":
+            if "marker" not in query:
+                self._pages = Pages(f"The list of {parts.netloc}{parts.path}")
+            # A blob in a list has two elements, or more.
+            self._pages.turn(query.get("marker"), len(response.content), elements // 2)
 
     def close(self) -> None:
         self._http.close()

@@ -12,8 +12,10 @@ from typing import Any, Callable
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from ..._common.errors import TaskError
+from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import whole_number
+from ..._http.limits import Pages
 from ..base import Conflict, Sent, Stored, is_internal
 from ..body import Body
 from .folder import HttpFolder
@@ -73,6 +75,7 @@ class NexusWriter(PlainPutWriter):
     def _assets(self, base: str, repository: str) -> Any:
         """Yield all files of the repository, from all pages of its list."""
         token: str | None = None
+        pages = Pages(f"The list of {self._folder.host} for the repository {repository}")
         while True:
             query = {"repository": repository, **({"continuationToken": token} if token else {})}
             response = self._folder.ask("GET", f"{base}/service/rest/v1/assets?{urlencode(query)}")
@@ -88,6 +91,7 @@ class NexusWriter(PlainPutWriter):
             token = page.get("continuationToken")
             if not token:
                 return
+            pages.turn(token, len(response.content))
 
 
 class _NoRedeploy(TaskError):
@@ -97,7 +101,7 @@ class _NoRedeploy(TaskError):
 def _page(response: Any) -> dict[str, Any]:
     """Return a page of a list. Raises RetryLater, because a list that cannot be read is not empty."""
     try:
-        page = response.json()
+        page = read_json(response.content)
         if all(isinstance(item, dict) for item in page["items"]):
             return page
     except (ValueError, OSError, KeyError, TypeError):

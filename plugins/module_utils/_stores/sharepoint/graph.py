@@ -21,7 +21,9 @@ from ..._common.errors import TaskError
 from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import redirect_target
-from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
+from ..._http.limits import LARGEST_FILE, LIST_ANSWER, Pages
+from ..._http.networks import Networks
+from ..._http.session import REDIRECTS, TRANSIENT, Http, Inward, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
 # A token counts as expired this many seconds early, so that it does not expire during a request.
@@ -172,7 +174,9 @@ class Graph:
         self._http = Http(ca_path=options.ca_path, proxy=options.proxy, timeout=options.timeout)
         self._tokens = Tokens(self._http, self._cloud, options, clock)
         self.host = urlsplit(self._cloud.graph).netloc
-        self.blocks = self._http.blocks
+        self.blocks = self._http.file_blocks
+        # The network that Graph answers from.
+        self._home: str | None = None
 
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any
@@ -184,6 +188,7 @@ class Graph:
         for last in (False, True):
             sent = {**(headers or {}), "Authorization": bearer(self._tokens.current())}
             response = self._http.request(method, url, sent, data, **more)
+            self._home = self._http.network_of(response)
             if response.status_code != 401 or last or not self._tokens.renewable:
                 return response
             response.close()
@@ -199,10 +204,12 @@ class Graph:
     def pages(self, path: str, doing: str) -> Iterator[dict[str, Any]]:
         """Yield the items of a list from all its pages."""
         url = f"{self._cloud.graph}/v1.0{path}"
+        pages = Pages(f"The list of {self.host} for the {doing}")
         while url:
-            response = self._authorized("GET", url, None, None)
+            response = self._authorized("GET", url, None, None, largest=LIST_ANSWER)
             self.judge(response, doing)
             page = json_of(response)
+            pages.turn(url, len(response.content), len(page.get("value", [])))
             yield from page.get("value", [])
             url = page.get("@odata.nextLink", "")
             if url and not url.startswith(self._cloud.graph + "/"):
@@ -213,12 +220,14 @@ class Graph:
 
     def download(self, path: str, headers: dict[str, str]) -> Any:
         """Return the streamed answer with a file's content, from the address that Graph redirects to."""
-        response = self.request("GET", path, None, None, stream=True)
+        response = self.request("GET", path, None, None, stream=True, largest=LARGEST_FILE)
         if response.status_code not in REDIRECTS or "Location" not in response.headers:
             return response
         response.close()
         target = redirect_target(response.url, response.headers["Location"]) or ""
-        return self.open("GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True)
+        return self.open(
+            "GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True, largest=LARGEST_FILE
+        )
 
     def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
         """Send a request to an address that needs no token. It must not get one: some then answer 401."""
@@ -227,8 +236,19 @@ class Graph:
                 f"{self.host} returned an address for the transfer that is not HTTPS. It was not used. Check "
                 "endpoint_url and the proxy."
             )
+        # Uploads and downloads are often at another host, but never nearer to this one than Graph is.
+        home = self._home or Networks().of(self._cloud.graph)
         try:
-            return self._http.request(method, url, headers, data, **more)
+            return self._http.request(
+                method, url, headers, data, within=None if home == "unknown" else {"public", home}, **more
+            )
+        except Inward as error:
+            raise TaskError(
+                f"{self.host} returned an address at {urlsplit(url).netloc} for the transfer, which is in a "
+                f"{str(error.details['network']).replace('_', '-')} network that {self.host} is not in. It was not "
+                "used. Check endpoint_url and the proxy.",
+                **error.details,
+            ) from None
         except TaskError as error:
             error.details.pop("url", None)
             if urlsplit(url).path in error.message:
