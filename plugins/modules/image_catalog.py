@@ -53,7 +53,8 @@ options:
       - V(present) adds O(record) if it is missing.
       - V(withdrawn) stops offering O(name) in O(version), on O(arch) or on all architectures. The record stays, with
         O(reason) and the time. The files stay too, unless O(remove_file=true).
-      - V(published) offers a withdrawn version again. It fails if the file was removed or has other bytes now.
+      - V(published) offers a withdrawn version again. It fails if the file was removed or has other bytes now. If
+        neither the store nor the checksum file shows the SHA-256, the file is read, which takes as long as a download.
       - V(protected) keeps O(name) in O(version) from being removed. V(unprotected) ends that.
       - V(absent) removes records, together with the image and the files beside it (checksum, signature, provenance).
         It removes either the records of O(name) in O(version), or all records beyond O(keep) and O(older_than).

@@ -20,6 +20,7 @@ import requests
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.s3 import uploads as uploads_module
 from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.client import S3Client
 from ansible_collections.macops.parallels.plugins.module_utils._stores.s3.store import S3Store
@@ -119,11 +120,16 @@ def poor(_rclone: S3Backend, tmp_path: pathlib.Path) -> Case:
 
 
 def is_part(request: Request) -> bool:
-    return request.method == "PUT" and "partNumber" in request.query
+    return request.method == "PUT" and "partNumber" in request.query and not is_of_probe(request)
 
 
 def is_end(request: Request) -> bool:
-    return request.method == "POST" and "uploadId" in request.query
+    return request.method == "POST" and "uploadId" in request.query and not is_of_probe(request)
+
+
+def is_of_probe(request: Any) -> bool:
+    """Return whether a request is about the tiny file by which the store is tried out."""
+    return request.path.rpartition("/")[2].startswith(".")
 
 
 def test_how_an_image_is_kept(case: Case) -> None:
@@ -559,3 +565,66 @@ def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
     with pytest.raises(TaskError, match="AWS_PROFILE"):
         S3Store("s3://images", StoreOptions(region="eu-west-3")).look("a.pvmp")
+
+
+def has_checksum(request: Request) -> bool:
+    return any(name.startswith("X-Amz-Checksum") for name in request.headers)
+
+
+REFUSALS = {
+    "the start": lambda request: request.method == "POST" and "uploads" in request.query,
+    "a part": lambda request: "partNumber" in request.query,
+    # The checksums of the parts are in its body.
+    "the end": lambda request: request.method == "POST" and "uploadId" in request.query,
+}
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "InvalidRequest"), (501, "NotImplemented"), (403, "AccessDenied")])
+@pytest.mark.parametrize("where", REFUSALS)
+def test_a_checksum_that_is_refused_only_in_a_multipart_upload(case: Case, where: str, status: int, code: str) -> None:
+    """It is found out before the image is sent, and another checksum is used."""
+
+    def refuses(request: Request) -> bool:
+        if not REFUSALS[where](request):
+            return False
+        return has_checksum(request) if where != "the end" else begun(request)
+
+    def begun(request: Request) -> bool:
+        starts = [seen for seen in case.gateway.seen if seen.method == "POST" and "uploads" in seen.query]
+        return "X-Amz-Checksum-Algorithm" in starts[-1].headers
+
+    case.fault(status, code, times=999, where=refuses)
+    case.upload(retries=0)
+    case.assert_published()
+    assert all("Content-Md5" in seen.headers for seen in case.gateway.seen if is_part(seen))
+
+
+def test_a_small_file_where_the_first_choice_of_a_checksum_is_refused(case: Case) -> None:
+    case.fault(400, "InvalidDigest", times=999, where=lambda request: "Content-Md5" in request.headers)
+    case.open().write("page.html", b"<html>")
+    assert case.folder.published() == {"page.html": b"<html>"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDenied"), (404, "NoSuchKey"), (400, "InvalidURI"), (403, "")]
+)
+def test_a_gateway_that_refuses_names_with_a_dot(case: Case, status: int, code: str) -> None:
+    case.fault(status, code, times=999, where=is_of_probe)
+    case.upload(retries=0)
+    case.assert_published()
+
+
+@pytest.mark.parametrize("operation", ["look", "read", "delete", "list", "check"])
+def test_a_bucket_that_does_not_exist_is_not_an_empty_one(case: Case, operation: str) -> None:
+    store = S3Store("s3://misspelt/golden", StoreOptions(**{"timeout": 20.0, **case.folder.options}))
+    arguments = {"list": (), "check": (NAME, Content(0))}.get(operation, ("catalog.json",))
+    with pytest.raises(TaskError, match=r"[Tt]he bucket misspelt does not exist"):
+        getattr(store, operation)(*arguments)
+
+
+def test_credentials_that_may_not_list(case: Case) -> None:
+    case.fault(403, "AccessDenied", where=lambda request: "list-type" in request.query)
+    assert case.open().can_list() is False
+    case.fault(403, "SignatureDoesNotMatch", where=lambda request: "list-type" in request.query)
+    with pytest.raises(TaskError, match="secret_key"):
+        case.open().can_list()

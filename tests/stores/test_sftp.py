@@ -141,6 +141,21 @@ def test_what_is_wrong_is_told(
     assert "secret" not in said
 
 
+@pytest.mark.parametrize("way", ["password", "key"])
+def test_a_refused_login_is_tried_once(
+    backend: OpenSsh, connect: Callable[..., Any], image: Any, tmp_path: pathlib.Path, way: str
+) -> None:
+    """Servers lock accounts after a few refusals."""
+    key = tmp_path / "other_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    options = {"password": "wrong", "private_key_path": None} if way == "password" else {"private_key_path": str(key)}
+    pauses: list[float] = []
+    before = backend.wire.connections
+    with pytest.raises(TaskError, match=f"refused the login of .* with the {way}"):
+        Upload(connect(**options), Wanted(image.path, image.name), Retries(4, sleep=pauses.append)).run()
+    assert (backend.wire.connections - before, pauses) == (1, [])
+
+
 def test_a_key_with_a_passphrase(backend: OpenSsh, connect: Callable[..., Any], tmp_path: pathlib.Path) -> None:
     key = tmp_path / "key"
     key.write_bytes((backend.server.folder / "client_key").read_bytes())

@@ -223,3 +223,67 @@ def test_rclone(tmp_path: pathlib.Path, image: Any, mode: str) -> None:
         with contextlib.closing(open(running.folder / NAME, "rb")) as handle:
             assert handle.read() == image.data
         assert (running.folder / "catalog.json").read_bytes() == b"12"
+
+
+@pytest.mark.parametrize("operation", ["look", "read", "delete", "list", "write"])
+def test_a_folder_that_does_not_exist_is_not_an_empty_one(
+    server: SimpleSftp, connect: Callable[[], Any], operation: str
+) -> None:
+    (server.root / "images").rmdir()
+    arguments = {"list": (), "write": ("catalog.json", b"{}")}.get(operation, ("catalog.json",))
+    with pytest.raises(TaskError, match=r"The folder sftp://.*/images does not exist\. Create it"):
+        getattr(connect(), operation)(*arguments)
+    assert list(server.root.iterdir()) == []
+
+
+class _Wrapped:
+    """An SFTP client whose listing shows other attributes than those of the files."""
+
+    def __init__(self, client: Any, change: Callable[[Any], None], looks_change: bool) -> None:
+        self._client, self._change, self._looks_change = client, change, looks_change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def listdir_attr(self, path: str) -> Any:
+        found = self._client.listdir_attr(path)
+        for each in found:
+            self._change(each)
+        return found
+
+    def stat(self, path: str) -> Any:
+        found = self._client.stat(path)
+        if self._looks_change and path.endswith(".pvmp"):
+            self._change(found)
+        return found
+
+
+@pytest.mark.parametrize("looks_change", [False, True])
+@pytest.mark.parametrize("attribute", ["st_size", "st_mode"])
+def test_what_a_listing_does_not_show_is_looked_up(
+    server: SimpleSftp,
+    connect: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    attribute: str,
+    looks_change: bool,
+) -> None:
+    """Both are optional in the protocol: without them a file has neither no bytes nor is it something else."""
+    (server.root / "images" / NAME).write_bytes(b"12345")
+    (server.root / "images" / "folder").mkdir()
+    store = connect()
+    client = store._connection.open()
+    wrapped = _Wrapped(client, lambda found: setattr(found, attribute, None), looks_change)
+    monkeypatch.setattr(store._connection, "open", lambda: wrapped)
+    if looks_change:
+        with pytest.raises(TaskError, match="does not report the type and size of"):
+            store.list()
+    else:
+        assert [(each.name, each.size) for each in store.list()] == [(NAME, 5)]
+
+
+def test_a_link_to_an_image_is_in_the_list(server: SimpleSftp, connect: Callable[[], Any]) -> None:
+    images = server.root / "images"
+    (server.root / "elsewhere").write_bytes(b"12345")
+    (images / NAME).symlink_to("../elsewhere")
+    (images / "dangling.pvmp").symlink_to("../nothing")
+    assert [(each.name, each.size) for each in connect().list()] == [(NAME, 5)]

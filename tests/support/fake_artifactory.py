@@ -214,7 +214,7 @@ class FakeArtifactory(Repository):
         below = f"{folder}/"
         with self.lock:
             inside = {path[len(below) :]: each for path, each in self.files.items() if path.startswith(below)}
-        if not inside:
+        if not inside and folder not in self.repositories:
             raise Refused(404, "Unable to find item")
         if "list" in exchange.query:
             if not self.is_pro:

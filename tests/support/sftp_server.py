@@ -100,8 +100,12 @@ class _Files(paramiko.SFTPServerInterface):
 
     def list_folder(self, path: str) -> Any:
         found = []
-        for name in os.listdir(self._path(path)):
-            attributes = paramiko.SFTPAttributes.from_stat(os.stat(f"{self._path(path)}/{name}"))
+        try:
+            names = os.listdir(self._path(path))
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+        for name in names:
+            attributes = paramiko.SFTPAttributes.from_stat(os.lstat(f"{self._path(path)}/{name}"))
             attributes.filename = name
             found.append(attributes)
         return found

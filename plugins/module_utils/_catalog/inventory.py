@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.checksum import SIDECAR
-from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
 from .._common.text import folded, same_name
-from .._stores.base import Store, Stored
+from .._stores.base import CannotList, Store, Stored
 
 # The suffixes of the files that may accompany an image.
 _BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig")
@@ -84,9 +83,7 @@ def _of_name(found: Mapping[str, Stored], name: str) -> Stored | None:
 def _listed(store: Store, retries: Retries) -> dict[str, Stored] | None:
     try:
         return {stored.name: stored for stored in retries.call(store.list)}
-    except TaskError:
-        # A server that supports only PUT, or a user who may read but not list. The next request shows whether anything
-        # else is wrong.
+    except CannotList:  # a server that supports only PUT, or a user who may read but not list
         return None
 
 

@@ -166,12 +166,14 @@ class Upkeep:
                 "the image as a new version.",
                 record=record,
             )
-        digest = stored.sha256 or self._digest_beside(name) or record["sha256"]
+        digest = stored.sha256 or self._digest_beside(name)
+        if digest is None and stored.size == record["size"]:  # only the bytes themselves show which they are
+            digest = self._store.digest(name, self._retries)[0]
         if (stored.size, digest) != (record["size"], record["sha256"]):
             raise TaskError(
                 f"{label(record)} cannot be published again: {self._store.link(name)} has changed. It has "
-                f"{stored.size} bytes with SHA-256 {digest}, but its record says {record['size']} bytes with SHA-256 "
-                f"{record['sha256']}. Publish the image as a new version.",
+                f"{stored.size} bytes with SHA-256 {digest or 'unknown'}, but its record says {record['size']} bytes "
+                f"with SHA-256 {record['sha256']}. Publish the image as a new version.",
                 record=record,
             )
 

@@ -11,7 +11,7 @@ import binascii
 import email.utils
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 # Not str.isdigit, which is true for superscripts, too. No file is larger than 18 digits of bytes.
@@ -106,6 +106,19 @@ def _sha256(text: str) -> str | None:
     except (ValueError, binascii.Error):
         return None
     return raw.hex() if len(raw) == 32 else None
+
+
+def locations(response: Any) -> list[str]:
+    """Return the different addresses in the C(Location) headers of an answer: more than one contradict each other."""
+    every = getattr(getattr(getattr(response, "raw", None), "headers", None), "getlist", None)
+    found = every("Location") if every is not None else [response.headers.get("Location")]
+    return list(dict.fromkeys(each.strip() for each in found if each))
+
+
+def redirect_of(response: Any, url: str) -> str | None:
+    """Return the address to which an answer redirects, None when there is none, or more than one."""
+    found = locations(response)
+    return redirect_target(url, found[0]) if len(found) == 1 else None
 
 
 def redirect_target(url: str, location: str) -> str | None:

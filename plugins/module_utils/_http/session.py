@@ -25,7 +25,7 @@ from .._common.errors import TaskError
 from .._common.files import BLOCK
 from .._common.retry import RetryLater
 from .expect_continue import pool_classes
-from .headers import content_length, http_date, redirect_target, whole_number
+from .headers import content_length, http_date, redirect_of, whole_number
 from .limits import SMALL_ANSWER, Allowance, BoundedBody, Unbounded, allowing, require_identity, seconds_for
 from .networks import Networks, WrongNetwork, network_of
 
@@ -222,11 +222,11 @@ class Http:
             if within is None:
                 home = self.network_of(response)
                 within = None if home == "unknown" else {"public", home}
-            following = redirect_target(url, response.headers["Location"])
+            following = redirect_of(response, url)
             if following is None:
                 raise TaskError(
-                    f"{urlsplit(url).netloc} redirects to an address that is not valid. Check the address in "
-                    "destination, and ask the server's administrators to correct the redirect."
+                    f"{urlsplit(url).netloc} redirects to an address that is not valid, or to two different ones. "
+                    "Check the address in destination, and ask the server's administrators to correct the redirect."
                 )
             url = following
             target = urlsplit(url)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
-from .._http.headers import redirect_target
+from .._http.headers import locations, redirect_target
 from .._http.limits import SMALL_ANSWER
 from .._http.networks import Networks, reachable_from
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, Inward, retry_after
@@ -121,13 +121,20 @@ class Route:
             self.statuses.append(response.status_code)
             self._judge_certificate(http, response)
             self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
-            location = response.headers.get("Location")
-            if response.status_code not in REDIRECTS or not location:
+            targets = locations(response)
+            if response.status_code not in REDIRECTS or not targets:
                 self.response = response
                 self._raise_for_passing()
                 return self
             response.close()
-            self._turn_to(location)
+            if len(targets) > 1:
+                raise Unfit(
+                    "unreachable",
+                    f"{self.host} redirects to {len(targets)} different addresses at the same time, so that each "
+                    "browser or program may follow another one.",
+                    "Ask the server's administrators to send one Location header.",
+                )
+            self._turn_to(targets[0])
 
     def _request(self, http: Http, headers: dict[str, str], largest: int) -> Any:
         try:

@@ -13,6 +13,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from .._common.errors import TaskError
@@ -26,6 +27,7 @@ from .body import Body, Content, WrongFile
 _PART = re.compile(
     r"\.?(?P<file>.+)\.(?P<mark>[0-9a-f]{16}|small)-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9a-f]+)-[0-9a-f]{8}\.part(\.[^.]+)?"
 )
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PLAIN_LOCK = ".lock.part"
 _PLAIN_REPLACED = ".replaced.part"
 # Used instead of a body's mark: small files are never resumed.
@@ -38,6 +40,13 @@ class Conflict(Exception):
 
 class StoreFull(TaskError):
     """The store has no free space: the incomplete file is removed, because others may need the space."""
+
+
+class CannotList(TaskError):
+    """The store does not list its files for these credentials: it has no request for that, or forbids it.
+
+    C(list) raises it for nothing else: after any other error, it is not known what the store has.
+    """
 
 
 @dataclass(frozen=True)
@@ -182,10 +191,10 @@ class Store(ABC):
         return self.resumes
 
     def can_list(self) -> bool:
-        """Return whether these credentials may see which files there are."""
+        """Return whether these credentials may see which files there are. Raises other errors than a refusal."""
         try:
             self.list()
-        except TaskError:
+        except CannotList:
             return False
         return True
 
@@ -195,7 +204,7 @@ class Store(ABC):
 
     @abstractmethod
     def look(self, name: str) -> Stored | None:
-        """Return the file with that name, or None."""
+        """Return the file with that name, or None. A file in a folder that does not exist is an error, not None."""
 
     def resumable(self, name: str, body: Body) -> Partial | None:
         """Return what the store has of a body from an interrupted transfer, or None when it must be sent again.
@@ -254,7 +263,7 @@ class Store(ABC):
 
     @abstractmethod
     def list(self) -> list[Stored]:
-        """Return the files of the folder."""
+        """Return the files of the folder. Raises CannotList if the store refuses that."""
 
     @abstractmethod
     def delete(self, name: str) -> bool:
@@ -294,6 +303,12 @@ class Store(ABC):
 def version_of(data: bytes) -> str:
     """Return a version of a small file where the store's own is not reliable: an ETag may depend on seconds only."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(value: Any) -> str | None:
+    """Return what a store reports as a SHA-256 in lowercase, None when it is not one."""
+    found = value.lower() if isinstance(value, str) else ""
+    return found if _SHA256.fullmatch(found) else None
 
 
 def image_headers(name: str) -> dict[str, str]:
@@ -398,6 +413,7 @@ def _runs(pid: int) -> bool:
 __all__ = [
     "SMALL_CACHE_CONTROL",
     "Abilities",
+    "CannotList",
     "Conflict",
     "Content",
     "Partial",
@@ -417,5 +433,6 @@ __all__ = [
     "part_name",
     "removed",
     "replaced_name",
+    "sha256_of",
     "version_of",
 ]

@@ -18,9 +18,10 @@ from urllib.parse import quote, unquote, urlsplit
 from .._common.errors import TaskError
 from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, set_mode, try_to_remove
 from .._common.notice import Notice, unheard
-from .._common.retry import RetryLater
+from .._common.retry import RetryLater, spread
 from .._common.space import in_words
 from .base import (
+    CannotList,
     Conflict,
     Partial,
     Sent,
@@ -49,6 +50,8 @@ _NO_LINKS = (
     *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV),
     errno.EMLINK,
 )
+# Where macOS mounts volumes.
+_VOLUMES = "/Volumes"
 
 
 class FileStore(Store):
@@ -66,14 +69,14 @@ class FileStore(Store):
         self._sleep = sleep
         self._names = TemporaryNames()
         self.url = "file://" + quote(self._folder).rstrip("/")
+        # Where the file system of the folder is mounted, None until the folder was seen.
+        self._mount_point: str | None = None
         # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         with self._words("access"):
-            if not os.path.isdir(self._folder):
-                raise self._missing()
             if os.path.isdir(self._path(name)):
                 raise TaskError(f"{self._path(name)} is a folder. Choose another name.")
             if not os.access(self._folder, os.W_OK | os.X_OK):
@@ -268,8 +271,8 @@ class FileStore(Store):
         with self._words("access"):
             try:
                 entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
-            except FileNotFoundError as error:
-                raise self._missing() from error
+            except PermissionError as error:
+                raise CannotList(self._forbidden("read").message, path=self._folder) from error
             return [
                 Stored(entry.name, entry.stat().st_size)
                 for entry in entries
@@ -356,8 +359,9 @@ class FileStore(Store):
                 # A share without locks: only the comparison before the write remains.
                 return descriptor
             os.close(descriptor)
-            waited += _LOCK_POLL
-            self._sleep(_LOCK_POLL)
+            pause = spread(_LOCK_POLL)
+            waited += pause
+            self._sleep(pause)
 
     @staticmethod
     def _is_still(path: str, descriptor: int) -> bool:
@@ -367,16 +371,36 @@ class FileStore(Store):
         except FileNotFoundError:
             return False
 
+    def _require_folder(self) -> None:
+        """Raise TaskError if the folder, or the volume that it is on, is not there: its files are unknown then."""
+        # With a slash at the end, an automounter mounts it.
+        device = os.stat(os.path.join(self._folder, "")).st_dev
+        real = os.path.realpath(self._folder)
+        if self._mount_point is None:
+            if real.startswith(_VOLUMES + "/") and device == os.stat(_VOLUMES).st_dev:
+                volume = real[len(_VOLUMES) + 1 :].partition(os.sep)[0]
+                raise self._unmounted(os.path.join(_VOLUMES, volume))
+            self._mount_point = _mount_point_of(real)
+        elif not os.path.ismount(self._mount_point):
+            raise self._unmounted(self._mount_point)
+
+    def _unmounted(self, mount_point: str) -> TaskError:
+        return TaskError(
+            f"The volume of {self._folder} is not mounted: {mount_point} is an ordinary folder now. Mount the volume, "
+            "then run the same command again. If macOS mounts it under another name, remove that folder first.",
+            path=self._folder,
+        )
+
     def _missing(self) -> TaskError:
         return TaskError(
             f"The folder {self._folder} does not exist. Mount the share, create the folder, or correct destination.",
             path=self._folder,
         )
 
-    def _forbidden(self) -> TaskError:
+    def _forbidden(self, right: str = "write") -> TaskError:
         return TaskError(
-            f"This user does not have write permission for {self._folder}. Grant it, or run as another user (on macOS, "
-            "network and external disks also need Full Disk Access for sshd-keygen-wrapper).",
+            f"This user does not have {right} permission for {self._folder}. Grant it, or run as another user (on "
+            "macOS, network and external disks also need Full Disk Access for sshd-keygen-wrapper).",
             path=self._folder,
         )
 
@@ -392,8 +416,9 @@ class FileStore(Store):
 
     @contextlib.contextmanager
     def _words(self, doing: str) -> Iterator[None]:
-        """Turn errors of the operating system into errors that say what the admin does next."""
+        """Require the folder, and turn errors of the operating system into errors that say what the admin does next."""
         try:
+            self._require_folder()
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -410,6 +435,12 @@ class FileStore(Store):
             if error.errno in _TRANSIENT:
                 raise RetryLater(f"Cannot {doing} {self._folder}: {error.strerror}.") from error
             raise
+
+
+def _mount_point_of(path: str) -> str:
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _is_about_name(error: Exception) -> bool:

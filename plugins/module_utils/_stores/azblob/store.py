@@ -18,14 +18,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from xml.etree import ElementTree
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._http.limits import Pages
 from ..._http.session import REDIRECTS, Http, load_body
-from ..._http.xml import HostileXml, require_harmless
-from ..base import SMALL_CACHE_CONTROL, Conflict, Partial, Sent, Store, Stored, StoreOptions, image_headers
+from ..._http.xml import HostileXml, parse_xml, require_harmless
+from ..base import (
+    SMALL_CACHE_CONTROL,
+    CannotList,
+    Conflict,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreOptions,
+    image_headers,
+    is_internal,
+    sha256_of,
+)
 from ..body import Body, Content
 from ..parts import Part, send_parts
 from .access import Access, container_of, sdk
@@ -46,10 +59,11 @@ _SLOWEST_SERVER = 10 * MIB
 _PAGE = 1000
 _LARGEST_ANSWER = 16 * MIB
 _MOST_ELEMENTS = 100_000
-_PROBE = ".write-test.part"
+# Without a leading dot, which gateways may refuse.
+_PROBE = "write-test.part"
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def part_size_for(size: int, wanted: int | None = None) -> int:
@@ -143,7 +157,7 @@ class AzureBlobStore(Store):
     def look(self, name: str) -> Stored | None:
         with self._words("file lookup"), self._absent_is_none():
             found = self._blob(name).get_blob_properties()
-            return _stored(name, found)
+            return self._stored(name, found)
         return None
 
     def resumable(self, name: str, body: Body) -> Partial | None:
@@ -154,7 +168,9 @@ class AzureBlobStore(Store):
     def _waiting(self, name: str) -> list[tuple[str, int]]:
         """Return the IDs and sizes of the blocks that were sent under a name and not committed."""
         with self._words("file lookup"), self._absent_is_none():
-            _committed, waiting = self._blob(name).get_block_list("uncommitted")
+            _committed, waiting = self._blob(name).get_block_list(
+                "uncommitted", raw_response_hook=lambda response: self._require_document(response, "BlockList")
+            )
             return [(block.id, block.size) for block in waiting]
         return []
 
@@ -225,6 +241,8 @@ class AzureBlobStore(Store):
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         with self._words("download"), self._absent_is_none():
             found = self._blob(name).download_blob()
+            if not isinstance(found.size, int) or not found.properties.etag:
+                raise self._odd("download", "it has a file without a size or a version")
             if found.size > limit:
                 raise TaskError(
                     f"{self.link(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
@@ -254,15 +272,67 @@ class AzureBlobStore(Store):
     def list(self) -> list[Stored]:
         prefix = self._container.blob("")
         folders = sdk("azure.storage.blob").BlobPrefix
-        with self._words("file listing"):
+        seen: set[str] = set()
+
+        def require_page(response: Any) -> None:
+            root = self._require_document(response, "EnumerationResults")
+            following = root.findtext("NextMarker")
+            if root.find("Blobs") is None or following is None or following in seen:
+                raise self._odd("file listing", "it is not a page of the list, or does not show how the list continues")
+            seen.update({following} - {""})
+
+        with self._refusal_of_lists(), self._words("file listing"):
             found = [
-                _stored(each.name[len(prefix) :], each)
+                self._stored(str(each.name)[len(prefix) :] if str(each.name).startswith(prefix) else "", each)
                 for each in self._client.walk_blobs(
-                    name_starts_with=prefix, include=["metadata"], delimiter="/", results_per_page=_PAGE
+                    name_starts_with=prefix,
+                    include=["metadata"],
+                    delimiter="/",
+                    results_per_page=_PAGE,
+                    raw_response_hook=require_page,
                 )
                 if not isinstance(each, folders) and "hdi_isfolder" not in (each.metadata or {})
             ]
-        return [stored for stored in found if stored.name and not stored.name.startswith(".")]
+        return [stored for stored in found if not is_internal(stored.name)]
+
+    @contextlib.contextmanager
+    def _refusal_of_lists(self) -> Iterator[None]:
+        try:
+            yield
+        except TaskError as error:
+            if error.details.get("status") in (401, 403, 405):
+                raise CannotList(error.message, **error.details) from error
+            raise
+
+    def _require_document(self, response: Any, kind: str) -> ElementTree.Element:
+        """Return the root of the document in an answer: the SDK takes any other one for an empty list.
+
+        Answers without success are left to the SDK.
+        """
+        answer = response.http_response
+        if answer.status_code != 200:
+            return ElementTree.fromstring("<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+        try:
+            root = parse_xml(answer.body())
+        except ValueError as error:
+            raise RetryLater(f"{self._container.host} sent a list that cannot be read.") from error
+        if root.tag != kind:
+            raise self._odd("request for a list", f"it has no {kind}")
+        return root
+
+    def _odd(self, doing: str, why: str) -> TaskError:
+        """Return the error for an answer that is not that of Azure, so that nothing is known."""
+        return TaskError(
+            f"{self._container.host} answered oddly to the {doing}: {why}. Check endpoint_url, and the proxy or "
+            "gateway in front of it."
+        )
+
+    def _stored(self, name: str, found: Any) -> Stored:
+        """Return the properties of a blob. The digest was committed together with the blocks."""
+        if not name or not isinstance(found.size, int) or found.size < 0:
+            raise self._odd("request for a file", "it has a file without a size, or from elsewhere")
+        metadata = {str(key).lower(): value for key, value in (found.metadata or {}).items()}
+        return Stored(name, found.size, sha256_of(metadata.get("sha256")), found.etag)
 
     def delete(self, name: str) -> bool:
         with self._words("removal"), self._absent_is_none():
@@ -281,6 +351,10 @@ class AzureBlobStore(Store):
             yield
         except errors.HttpResponseError as error:
             raise self._judge.understood(error, doing) from error
+        except _UNREADABLE as error:  # the SDK reads some headers without a check
+            raise RetryLater(
+                f"{self._container.host} sent an answer to the {doing} that cannot be read ({type(error).__name__})."
+            ) from error
         except errors.AzureError as error:  # while an answer was read
             raise RetryLater(f"{self._container.host} interrupted the {doing} ({type(error).__name__}).") from error
 
@@ -290,8 +364,15 @@ class AzureBlobStore(Store):
         try:
             yield
         except sdk("azure.core.exceptions").ResourceNotFoundError as error:
-            if code_of(error) not in ("BlobNotFound", "ResourceNotFound", ""):
+            code = code_of(error)
+            if code in ("ResourceNotFound", ""):  # of the blob, or of the container
+                self._require_container()
+            elif code != "BlobNotFound":
                 raise
+
+    def _require_container(self) -> None:
+        """Raise an error if the container does not exist, or that is not known."""
+        next(self._client.list_blobs(results_per_page=1).by_page(), None)
 
     @contextlib.contextmanager
     def _conflicts(self, name: str) -> Iterator[None]:
@@ -306,13 +387,6 @@ class AzureBlobStore(Store):
             ):
                 raise Conflict(name) from error
             raise
-
-
-def _stored(name: str, found: Any) -> Stored:
-    """Return the properties of a blob. The digest was committed together with the blocks."""
-    metadata = {key.lower(): value for key, value in (found.metadata or {}).items()}
-    digest = metadata.get("sha256", "")
-    return Stored(name, found.size, digest if _SHA256.fullmatch(digest) else None, found.etag)
 
 
 class _Session:

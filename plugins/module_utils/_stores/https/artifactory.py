@@ -21,7 +21,7 @@ from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import whole_number
 from ..._http.session import GONE
-from ..base import Conflict, Sent, Stored, StoreFull, is_internal, part_name
+from ..base import Conflict, Sent, Stored, StoreFull, is_internal, part_name, sha256_of
 from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
@@ -135,16 +135,26 @@ class ArtifactoryWriter(PlainPutWriter):
             response = self._folder.ask("GET", address)
             if response.status_code in GONE:
                 # An empty folder does not exist.
+                self.require_folder()
                 return []
-            self._folder.judge(response, "folder listing")
+            self._folder.judge_listing(response)
             names = [_name(each) for each in _entries(response, "children") if not each.get("folder")]
             found = [self._look(name) for name in names]
         shown = [stored for stored in found if stored is not None and not is_internal(stored.name)]
         return sorted(shown, key=lambda stored: stored.name)
 
+    def require_folder(self) -> None:
+        """Raise TaskError if Artifactory reports that the repository does not exist."""
+        base, path = _api_and_path(self._folder.url)
+        if not base.endswith(f"/{_CONTEXT}"):  # the API may be elsewhere
+            return
+        response = self._folder.ask("GET", f"{base}/api/storage/{path.partition('/')[0]}")
+        if response.status_code in GONE and is_artifactory(response):
+            raise self._folder.missing()
+
     def _listed(self, entry: dict[str, Any]) -> Stored | None:
         size = whole_number(str(entry.get("size")))
-        return self._look(_name(entry)) if size is None else Stored(_name(entry), size, entry.get("sha2"))
+        return self._look(_name(entry)) if size is None else Stored(_name(entry), size, sha256_of(entry.get("sha2")))
 
 
 def _explain(response: Any) -> Exception | None:
@@ -192,7 +202,7 @@ def _digest(response: Any) -> str | None:
     """Return the SHA-256 of what Artifactory has received, from its answer."""
     checksums = _object(response).get("checksums")
     digest = checksums.get("sha256") if isinstance(checksums, dict) else None
-    return digest.lower() if isinstance(digest, str) else None
+    return sha256_of(digest)
 
 
 def _entries(response: Any, key: str) -> list[dict[str, Any]]:
@@ -204,7 +214,10 @@ def _entries(response: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    return str(entry.get("uri", "")).lstrip("/")
+    name = entry.get("uri")
+    if not isinstance(name, str) or not name.strip("/"):
+        raise RetryLater("Artifactory did not send a list of the folder that can be read.")
+    return name.lstrip("/")
 
 
 def _api_and_path(url: str) -> tuple[str, str]:

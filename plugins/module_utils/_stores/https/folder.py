@@ -16,11 +16,13 @@ from ..._http.headers import login_schemes, redirect_target
 from ..._http.limits import LIST_ANSWER, SMALL_ANSWER
 from ..._http.page import page_instead
 from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
-from ..base import StoreFull, StoreOptions
+from ..base import CannotList, StoreFull, StoreOptions
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _LONGEST_PAGE = 64 * 1024
+# Answers of servers that have no listing, or forbid it.
+_NO_LISTING = (401, 403, 405, 501)
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~-._"
 
 
@@ -143,6 +145,19 @@ class HttpFolder:
         if status in TRANSIENT or status == 207:
             raise RetryLater(sentence, after=retry_after(response), status=status)
         raise (StoreFull if status == 507 else TaskError)(sentence, status=status)
+
+    def judge_listing(self, response: Any) -> None:
+        """Return if the answer to the request for a listing is a success; else raise as C(judge), or CannotList."""
+        try:
+            self.judge(response, "folder listing")
+        except TaskError as error:
+            if response.status_code in _NO_LISTING:
+                raise CannotList(error.message, **error.details) from None
+            raise
+
+    def missing(self) -> TaskError:
+        """Return the error for a folder that does not exist."""
+        return TaskError(self._missing(f"{self.host} answered 404"), status=404)
 
     def _sentence(self, status: int, doing: str, response: Any) -> str:
         said = f"{self.host} answered {status} {response.reason or ''}".rstrip()

@@ -16,7 +16,8 @@ from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import whole_number
 from ..._http.limits import Pages
-from ..base import Conflict, Sent, Stored, is_internal
+from ..._http.session import GONE
+from ..base import CannotList, Conflict, Sent, Stored, is_internal
 from ..body import Body
 from .folder import HttpFolder
 from .plain_put import PlainPutWriter
@@ -61,7 +62,10 @@ class NexusWriter(PlainPutWriter):
         base, repository, folder = _api_and_folder(self._folder.url)
         found = []
         for asset in self._assets(base, repository):
-            path = str(asset.get("path", "")).lstrip("/")
+            path = asset.get("path")
+            if not isinstance(path, str) or not path.strip("/"):
+                raise _unreadable(self._folder.host)
+            path = path.lstrip("/")
             above, _slash, name = path.rpartition("/")
             if above == folder and not is_internal(name):
                 found.append(self._stored(name, asset))
@@ -74,24 +78,39 @@ class NexusWriter(PlainPutWriter):
 
     def _assets(self, base: str, repository: str) -> Any:
         """Yield all files of the repository, from all pages of its list."""
-        token: str | None = None
+        token: Any = None
         pages = Pages(f"The list of {self._folder.host} for the repository {repository}")
         while True:
-            query = {"repository": repository, **({"continuationToken": token} if token else {})}
-            response = self._folder.ask("GET", f"{base}/service/rest/v1/assets?{urlencode(query)}")
+            response = self._ask_for_assets(base, repository, token)
             if response.status_code == 403:
-                raise TaskError(
+                raise CannotList(
                     f"{self._folder.host} does not allow these credentials to list the repository. Ask its "
                     f"administrators for the privilege nx-repository-view-raw-{repository}-browse.",
                     status=403,
                 )
-            self._folder.judge(response, "folder listing")
+            self._folder.judge_listing(response)
             page = _page(response)
             yield from page["items"]
             token = page.get("continuationToken")
-            if not token:
+            if token in (None, ""):
                 return
+            if not isinstance(token, str):
+                raise _unreadable(self._folder.host)
             pages.turn(token, len(response.content))
+
+    def _ask_for_assets(self, base: str, repository: str, token: str | None = None) -> Any:
+        query = {"repository": repository, **({"continuationToken": token} if token else {})}
+        return self._folder.ask("GET", f"{base}/service/rest/v1/assets?{urlencode(query)}")
+
+    def require_folder(self) -> None:
+        """Raise TaskError if Nexus reports that the repository does not exist. A folder exists with its files."""
+        try:
+            base, repository, _folder = _api_and_folder(self._folder.url)
+        except TaskError:  # behind a proxy that changes addresses
+            return
+        response = self._ask_for_assets(base, repository)
+        if response.status_code in GONE and is_nexus(response):
+            raise self._folder.missing()
 
 
 class _NoRedeploy(TaskError):
@@ -102,11 +121,15 @@ def _page(response: Any) -> dict[str, Any]:
     """Return a page of a list. Raises RetryLater, because a list that cannot be read is not empty."""
     try:
         page = read_json(response.content)
-        if all(isinstance(item, dict) for item in page["items"]):
+        if isinstance(page["items"], list) and all(isinstance(item, dict) for item in page["items"]):
             return page
     except (ValueError, OSError, KeyError, TypeError):
         pass
-    raise RetryLater(f"{urlsplit(response.url).netloc} did not send a list of the repository that can be read.")
+    raise _unreadable(urlsplit(response.url).netloc)
+
+
+def _unreadable(host: str) -> RetryLater:
+    return RetryLater(f"{host} did not send a list of the repository that can be read.")
 
 
 def _explain(response: Any) -> Exception | None:

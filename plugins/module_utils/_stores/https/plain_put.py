@@ -14,7 +14,7 @@ from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
 from ..._http.session import GONE
-from ..base import Conflict, Partial, Sent, Stored
+from ..base import CannotList, Conflict, Partial, Sent, Stored
 from ..body import Body, Content
 from .folder import HttpFolder
 from .served import require_served, served_name
@@ -151,8 +151,11 @@ class PlainPutWriter:
     def is_being_written(self, name: str) -> bool:
         return False
 
+    def require_folder(self) -> None:
+        """Do nothing: these servers do not show whether a folder exists."""
+
     def list(self) -> Any:
-        raise TaskError(
+        raise CannotList(
             f"{self._folder.host} cannot list {self._folder.url}, because it is not a WebDAV server. Use another store "
             "if you need the list."
         )

@@ -15,6 +15,7 @@ from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.headers import http_date, whole_number
 from ..._http.limits import LIST_ANSWER
+from ..._http.session import GONE
 from ..._http.xml import HostileXml, parse_xml
 from .folder import HttpFolder
 
@@ -58,22 +59,43 @@ def propfind(folder: HttpFolder, name: str, depth: int) -> tuple[Any, list[Entry
 
 
 def parse_entries(document: bytes) -> list[Entry]:
-    """Return the entries of a C(207 Multi-Status). Raises RetryLater when it is not one."""
+    """Return the entries of a C(207 Multi-Status). Raises RetryLater when it is not one, or not the whole list."""
     try:
         root = parse_xml(document)
     except HostileXml as error:
         raise RetryLater(f"The server's folder listing was not read: {error}, which no WebDAV server sends.") from error
     except ValueError as error:
         raise RetryLater(f"The server's folder listing cannot be parsed: {error}.") from error
-    return [_entry(response) for response in root.iter("{DAV:}response")]
+    responses = root.findall("{DAV:}response") if root.tag == "{DAV:}multistatus" else []
+    if not responses:  # the folder itself is in every list
+        raise RetryLater("The server's folder listing is not one, or does not even contain the folder.")
+    entries = []
+    for response in responses:
+        status = _status(response)
+        if status == 507:  # RFC 5323, 3.3
+            raise RetryLater("The server reports that its folder listing is not complete.")
+        if status not in GONE:
+            entries.append(_entry(response))
+    return entries
+
+
+def _status(element: ElementTree.Element) -> int:
+    """Return the status in a response or in a group of properties, 200 where there is none."""
+    words = element.findtext("{DAV:}status", "").split()
+    return whole_number(words[1]) or 0 if len(words) > 1 else 0 if words else 200
 
 
 def _entry(response: ElementTree.Element) -> Entry:
-    path = unquote(urlsplit(response.findtext("{DAV:}href", "").strip()).path).rstrip("/")
+    try:
+        path = unquote(urlsplit(response.findtext("{DAV:}href", "").strip()).path).rstrip("/")
+    except ValueError as error:
+        raise RetryLater("The server's folder listing has an entry whose address is not valid.") from error
+    if not path and not response.findtext("{DAV:}href", "").strip():
+        raise RetryLater("The server's folder listing has an entry without an address.")
     return Entry(
         name=path.rpartition("/")[2],
         path=path + "/",
-        is_folder=response.find(".//{DAV:}resourcetype/{DAV:}collection") is not None,
+        is_folder=any(found.find("{DAV:}collection") is not None for found in _values(response, "resourcetype")),
         size=whole_number(_text(response, "getcontentlength")),
         modified=http_date(_text(response, "getlastmodified")),
         available=whole_number(_text(response, "quota-available-bytes")),
@@ -81,5 +103,10 @@ def _entry(response: ElementTree.Element) -> Entry:
 
 
 def _text(response: ElementTree.Element, name: str) -> str:
-    found = response.find(f".//{{DAV:}}{name}")
-    return (found.text or "").strip() if found is not None else ""
+    return next(((found.text or "").strip() for found in _values(response, name)), "")
+
+
+def _values(response: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    """Return the values of a property that the server has: what it refuses is in a group with another status."""
+    groups = [group for group in response.findall("{DAV:}propstat") if 200 <= _status(group) < 300]
+    return [found for group in groups for found in group.findall(f"{{DAV:}}prop/{{DAV:}}{name}")]

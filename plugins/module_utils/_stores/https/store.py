@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
-from ..._common.retry import RetryLater
+from ..._common.retry import RetryLater, spread
 from ..._http.headers import content_length, content_range, reports_no_bytes, sha256_headers
 from ..._http.limits import LARGEST_FILE
 from ..._http.session import GONE, TRANSIENT
@@ -46,6 +46,8 @@ class HttpsStore(Store):
         self._part_size = options.part_size or PART_SIZE
         self._sleep = sleep
         self._chosen: WebDavWriter | PlainPutWriter | None = None
+        # Whether the folder was asked for, which is done before the first file is taken for missing.
+        self._required = False
         self.url = self._folder.url
 
     @property
@@ -118,6 +120,7 @@ class HttpsStore(Store):
         response = self._folder.get("HEAD", name)
         response.close()
         if response.status_code in GONE:
+            self._require_folder()
             return None
         self._folder.refuse_page(response, name)
         size = content_length(response.headers)
@@ -141,6 +144,7 @@ class HttpsStore(Store):
             response = self._folder.get("GET", name)
             response.close()
         if response.status_code in GONE:
+            self._require_folder()
             return None
         if response.status_code == 416:  # there is no first byte, whatever is asked for
             return self._stored(name, 0, response)
@@ -192,12 +196,26 @@ class HttpsStore(Store):
         for _try in range(_READ_TRIES):
             data = self._read_once(name, limit)
             if data is None and self._is_being_written(name):
-                self._sleep(_READ_WAIT)
+                self._sleep(spread(_READ_WAIT))
                 continue
             if data is None:  # the writer may have finished between the two requests
                 data = self._read_once(name, limit)
-            return None if data is None else (data, version_of(data))
+            if data is None:
+                self._require_folder()
+                return None
+            return data, version_of(data)
         raise RetryLater(f"Another run is still writing {self._folder.address(name)}.")
+
+    def _require_folder(self) -> None:
+        """Raise TaskError if the folder does not exist: whether a file of it exists is unknown then."""
+        if self._required:
+            return
+        try:
+            writer = self._writer
+        except TaskError:  # without write permission, the kind of server may not be asked for
+            return
+        writer.require_folder()
+        self._required = True
 
     def _is_being_written(self, name: str) -> bool:
         try:
@@ -245,6 +263,7 @@ class HttpsStore(Store):
     def delete(self, name: str) -> bool:
         response = self._folder.request("DELETE", name)
         if response.status_code in GONE:
+            self._require_folder()
             return False
         self._folder.judge(response, "removal")
         return True

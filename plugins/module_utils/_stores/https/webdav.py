@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,7 @@ from ..._common.space import in_words
 from ..._common.text import same_name
 from ..._http.session import GONE
 from ..base import (
+    CannotList,
     Conflict,
     Partial,
     Sent,
@@ -84,7 +86,9 @@ class WebDavWriter:
     def check(self, name: str, content: Content, write: bool, notice: Notice) -> None:
         entries = self._entries_if_any()
         if write:
-            self._left, useless = left_parts((Stored(entry.name, entry.size or 0) for entry in entries), name, content)
+            internal = [entry for entry in entries if not entry.is_folder and is_internal(entry.name)]
+            known = [Stored(entry.name, entry.size) for entry in internal if entry.size is not None]
+            self._left, useless = left_parts(known, name, content)
             if useless:
                 self._remove_useless(useless, notice)
                 entries = self._entries_if_any()
@@ -250,12 +254,32 @@ class WebDavWriter:
     def list(self) -> list[Stored]:
         response, entries = propfind(self._folder, "", 1)
         if response.status_code != 207:
-            self._folder.judge(response, "folder listing")
-            raise TaskError(
+            self._folder.refuse_page(response, "")
+            self._folder.judge_listing(response)
+            raise CannotList(
                 f"{self._folder.host} does not list {self._folder.url}. Ask its administrators to allow PROPFIND there."
             )
-        files = [entry for entry in entries if not entry.is_folder and not is_internal(entry.name)]
-        return sorted((Stored(entry.name, entry.size or 0) for entry in files), key=lambda stored: stored.name)
+        files = (entry for entry in entries if not entry.is_folder and not is_internal(entry.name))
+        return sorted(self._stored(files), key=lambda stored: stored.name)
+
+    def _stored(self, entries: Iterable[Entry]) -> list[Stored]:
+        """Return what entries of a listing are. Those without a size are looked up: they are not empty.
+
+        Raises CannotList for those that these credentials may not see.
+        """
+        try:
+            found = [self._look(each.name) if each.size is None else Stored(each.name, each.size) for each in entries]
+        except TaskError as error:
+            if error.details.get("status") in (401, 403):
+                raise CannotList(error.message, **error.details) from error
+            raise
+        return [stored for stored in found if stored is not None]
+
+    def require_folder(self) -> None:
+        """Raise TaskError if the server reports that the folder does not exist."""
+        response, _entries = propfind(self._folder, "", 0)
+        if response.status_code in GONE and self._folder.is_missing():
+            raise self._folder.missing()
 
     def _replace(self, name: str, data: bytes, content_type: str) -> None:
         self._settle(name)

@@ -30,7 +30,7 @@ from ..._http.page import page_instead
 from ..._http.session import REDIRECTS, Http, bare, retry_after
 from ..._http.xml import HostileXml, require_harmless
 from ..base import StoreOptions
-from .errors import EXPIRED, Place, Refusal, Refused, understood, wrong_region
+from .errors import EXPIRED, Place, Refusal, Refused, request_name, understood, wrong_region
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
@@ -39,6 +39,9 @@ _LONGEST_PAGE = 64 * 1024
 _MOST_ELEMENTS = 100_000
 # By which lists are continued.
 _PAGE_MARKS = ("ContinuationToken", "KeyMarker", "UploadIdMarker", "PartNumberMarker")
+# For one call. After a redirect, botocore asks for the region of the bucket, and again after each redirect of that.
+_MOST_REQUESTS = 5
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 # The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
 
@@ -60,6 +63,8 @@ class S3Client:
         self._boto3 = load("boto3")
         self._core = load("botocore")
         self._errors = load("botocore.exceptions")
+        # It is not one of the exceptions of that module.
+        self._unparsed: type[Exception] = load("botocore.parsers").ResponseParserError
         self.region = options.region or self._region()
         self.endpoint = options.endpoint_url
         host = urlsplit(self.endpoint).netloc if self.endpoint else f"s3.{self.region}.amazonaws.com"
@@ -87,6 +92,7 @@ class S3Client:
         conditions: Mapping[str, str] | None = None,
         work: int = 0,
         largest: int = LARGEST_FILE,
+        needs: tuple[str, ...] = (),
         **parameters: Any,
     ) -> Any:
         """Send a request, by the name of boto3's method, and return boto3's result.
@@ -94,18 +100,30 @@ class S3Client:
         Raises Refused for a code in C(accept); for all others RetryLater, or TaskError with a message.
         C(conditions) are headers. C(work) is how many bytes the server may have to process before it answers.
         C(largest) is how many bytes of a file can be read.
+        C(needs) are the parts of the result without which it is not an answer.
         """
         self._turn_page(operation, parameters)
         login = self._logged_in()
         self._own.headers = dict(conditions or {})
         self._own.largest = largest
+        self._own.requests = 0
         self._own.patience = self._options.timeout + work / _SLOWEST_SERVER
         try:
-            return getattr(login.client, operation)(Bucket=self.bucket, **parameters)
+            answer = getattr(login.client, operation)(Bucket=self.bucket, **parameters)
         except self._errors.ClientError as error:
             refusal = _refusal(operation, error.response)
         except self._errors.BotoCoreError as error:
             raise self._unsent(error) from error
+        except (*_UNREADABLE, self._unparsed) as error:  # botocore reads some values without a check
+            raise RetryLater(
+                f"{self.place.host} sent an answer to {request_name(operation)} that cannot be read "
+                f"({type(error).__name__}). Check endpoint_url, and the gateway in front of the store."
+            ) from error
+        else:
+            for name in needs:
+                if answer.get(name) in (None, ""):
+                    raise self.odd(operation, f"has no {name}")
+            return answer
         finally:
             self._own.headers = {}
         if refusal.code in accept:
@@ -124,6 +142,13 @@ class S3Client:
             self._own.pages = Pages(f"The list of {self.place.url} ({operation})")
         else:
             self._own.pages.turn(mark, *self._own.last)
+
+    def odd(self, operation: str, why: str) -> TaskError:
+        """Return the error for an answer that is not that of an S3 store, so that nothing is known."""
+        return TaskError(
+            f"{self.place.host} answered oddly to {request_name(operation)}: the answer {why}. Check endpoint_url, and "
+            "the gateway in front of the store."
+        )
 
     def _region(self) -> str:
         # Stores other than Amazon's have one region, and most accept this name for it.
@@ -212,6 +237,12 @@ class S3Client:
 
     def _send(self, request: Any, **_unused: Any) -> Any:
         """Send a signed request instead of botocore, and return the answer in botocore's form."""
+        self._own.requests += 1
+        if self._own.requests > _MOST_REQUESTS:
+            raise TaskError(
+                f"{self.place.host} sends every request to another region, without its name. Set region to that of the "
+                "bucket, and check endpoint_url."
+            )
         headers = {name: _text(value) for name, value in request.headers.items()}
         expect = headers.pop("Expect", None) is not None
         http = self._http()

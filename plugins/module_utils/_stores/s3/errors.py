@@ -161,10 +161,14 @@ def unclear_look(place: Place, name: str) -> TaskError:
     )
 
 
+def request_name(operation: str) -> str:
+    """Return S3's name of a request, by the name of boto3's method."""
+    return operation.title().replace("_", "")
+
+
 def _said(refusal: Refusal, place: Place) -> str:
     answer = f"{refusal.status}" if refusal.code == str(refusal.status) else f"{refusal.status} {refusal.code}"
-    request = refusal.operation.title().replace("_", "")
-    return f"{place.host} answered {answer} to {request}"
+    return f"{place.host} answered {answer} to {request_name(refusal.operation)}"
 
 
 def _final_sentence(refusal: Refusal, place: Place) -> str | None:

@@ -25,6 +25,8 @@ _BUSY = (408, 425, 429, 502, 503, 504)
 
 # Writes the tiny file; takes C(checksum), C(digests), C(conditions) and C(accept), as S3Store does.
 Put = Callable[..., None]
+# Writes it as images are written, in a multipart upload; takes the checksum.
+PutInParts = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,29 @@ class Support:
     conditions: bool
 
 
-def learn(put: Put, options: StoreOptions) -> Support:
-    """Return what a store supports, and verify at the same time that it can be written to."""
+def learn(put: Put, options: StoreOptions, put_in_parts: PutInParts | None = None) -> Support:
+    """Return what a store supports, and verify at the same time that it can be written to.
+
+    Without C(put_in_parts), only what small files need is found out.
+    """
     checksum = options.s3_checksum
     if options.endpoint_url is None:  # Amazon's own
         found = Support("sha256" if checksum == "auto" else checksum, conditions=True)
         put(checksum=found.checksum)
         return found
     if checksum == "auto":
-        checksum = _best_checksum(put)
+        checksum = _best_checksum(put, put_in_parts)
+    elif put_in_parts is not None and checksum != "none":
+        _put_with(lambda checksum, **_unused: put_in_parts(checksum), checksum)
     _put_with(put, checksum)
     return Support(checksum, _honors_conditions(put))
 
 
-def _best_checksum(put: Put) -> str:
+def _best_checksum(put: Put, put_in_parts: PutInParts | None) -> str:
     """Return the best digest that the store verifies. Only a wrong digest shows whether it does.
+
+    A multipart upload, in which images are sent, has the digest in each of its requests. Some stores or the gateways in
+    front of them refuse it only there.
 
     Stores that do not know a digest refuse the whole request, and with very different codes: Google Cloud Storage
     reports a wrong signature, Ceph a wrong payload, Oracle a missing length. So the code does not matter. What matters
@@ -62,9 +72,29 @@ def _best_checksum(put: Put) -> str:
         refusal = _refusal(put, checksum, wrong)
         if refusal is None:  # the store ignores the digest
             continue
-        if refusal.details.get("code") not in NOT_SUPPORTED and _refusal(put, checksum) is None:
+        supported = refusal.details.get("code") not in NOT_SUPPORTED and _refusal(put, checksum) is None
+        if supported and (put_in_parts is None or _is_taken_in_parts(put_in_parts, checksum)):
             return checksum
     return "none"
+
+
+def _is_taken_in_parts(put_in_parts: PutInParts, checksum: str) -> bool:
+    """Return whether the store accepts a digest in a multipart upload. Raises errors with another cause."""
+    try:
+        put_in_parts(checksum)
+    except StoreFull:
+        raise
+    except (RetryLater, TaskError) as error:
+        # The same without the digest shows whether it is the cause; and once more with it, whether it was chance.
+        try:
+            put_in_parts("none")
+        except (RetryLater, TaskError):
+            raise error from None
+        try:
+            put_in_parts(checksum)
+        except (RetryLater, TaskError):
+            return False
+    return True
 
 
 def _refusal(put: Put, checksum: str, digests: Mapping[str, Any] | None = None) -> TaskError | RetryLater | None:

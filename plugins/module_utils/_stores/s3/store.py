@@ -23,22 +23,27 @@ from ..._common.files import BLOCK
 from ..._common.machine import this_machine
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
+from ..._http.headers import whole_number
 from ..base import (
     SMALL_CACHE_CONTROL,
+    CannotList,
     Conflict,
     Partial,
     Sent,
     Store,
     Stored,
+    StoreFull,
     StoreOptions,
     image_headers,
+    is_internal,
     is_worth_keeping,
     left_parts,
-    part_name,
     removed,
+    sha256_of,
 )
 from ..body import Body, Content
 from ..parts import Part, send_parts
+from ..temporary_names import TemporaryNames
 from .begun import forget, note_begun
 from .client import S3Client
 from .errors import CONDITION_FAILED, GONE_UPLOAD, NOT_FOUND, NOT_SUPPORTED, Refused, unclear_look
@@ -54,17 +59,20 @@ from .parts import (
     plain,
 )
 from .probe import TINY, learn
-from .uploads import NoLists, Uploads, checksum_of, digests_of
+from .uploads import CUT_OFF, NoLists, Uploads, checksum_of, digests_of
 
 DEFAULT_CONCURRENCY = 4
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 # After these codes the parts of an upload are not consistent: it restarts from the beginning.
 _BROKEN_UPLOAD = ("InvalidPart", "InvalidPartOrder")
 _IN_CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
 _BEYOND = ("InvalidRange", "416")
+# At least one of these is in every list of files.
+_OF_LISTS = ("Contents", "IsTruncated", "KeyCount", "Name", "Prefix")
 _FORBIDDEN = ("AccessDenied", "403")
+# Codes of stores, and of gateways in front of them, for a name that they do not accept.
+_NAME_CODES = ("AccessDenied", "InvalidArgument", "InvalidObjectName", "InvalidRequest", "InvalidURI", "NoSuchKey")
 
 
 class S3Store(Store):
@@ -85,6 +93,9 @@ class S3Store(Store):
         self._concurrency = options.concurrency or DEFAULT_CONCURRENCY
         # What the store verifies, None until it is known: "sha256", "crc32", "md5", "none".
         self._checksum: str | None = None
+        # Whether the bucket was asked for: a server that has none answers 404 for a file, too.
+        self._has_bucket = False
+        self._names = TemporaryNames()
         self._notice: Notice = unheard
         # This run's upload, the key of the file that was sent last, and the answers to its parts.
         self._own: str | None = None
@@ -106,7 +117,7 @@ class S3Store(Store):
         if not write:
             return
         self._checksum = None
-        self._find_out(name)
+        self._find_out(name, in_parts=True)
         self._remove_left(name, content)
         if self._checksum in ("md5", "none") and self._options.s3_encryption == "aws:kms":
             # Then the ETag of a part is not its MD5, and nothing else identifies its bytes.
@@ -136,25 +147,34 @@ class S3Store(Store):
 
     def _check_bucket(self) -> None:
         """Verify that the bucket exists, where the credentials allow it."""
+        if self._has_bucket:
+            return
         try:
-            self._client.call("head_bucket", ("403", "404", "NoSuchBucket"))
+            self._client.call("head_bucket", ("403", "404", "NoSuchBucket", *NOT_SUPPORTED))
         except Refused as refused:
             if refused.status == 404:
                 raise TaskError(
                     f"The bucket {self._bucket} does not exist. Create it, or correct destination.", status=404
                 ) from refused
+        self._has_bucket = True
 
-    def _find_out(self, name: str) -> None:
+    def _find_out(self, name: str, in_parts: bool = False) -> None:
         """Write and remove a tiny file, and find out what the store supports."""
-        probe = self._key(part_name(name))
+        self._names.find_out(lambda: self._learn(self._key(self._names.part(name)), in_parts), _is_about_name)
+
+    def _learn(self, probe: str, in_parts: bool) -> None:
         written = []
 
         def put(**how: Any) -> None:
             self._put(probe, TINY, **how)
             written.append(probe)
 
+        def put_in_parts(checksum: str) -> None:
+            self._put_in_parts(probe, TINY, checksum)
+            written.append(probe)
+
         try:
-            found = learn(put, self._options)
+            found = learn(put, self._options, put_in_parts if in_parts else None)
         finally:
             if written:
                 self._remove_probe(probe)
@@ -175,7 +195,7 @@ class S3Store(Store):
 
     def _remove_left(self, name: str, content: Content) -> None:
         """Remove tiny files that killed runs of this host have left."""
-        prefix = self._key(f".{name}.")
+        prefix = self._key(f".{name}." if self._names.hidden else f"{name}.")
         start = len(self._key(""))
         try:
             found = [Stored(key[start:], size) for key, size in self._keys(prefix)]
@@ -192,11 +212,15 @@ class S3Store(Store):
         try:
             answer = self._client.call("head_object", ("400", "403", "404", "405"), Key=key)
         except Refused as refused:
-            return None if refused.code == "404" else self._look_by_reading(name)
-        return _stored(name, answer["ContentLength"], answer)
+            if refused.code != "404":
+                return self._look_by_reading(name)
+            self._check_bucket()
+            return None
+        size = answer.get("ContentLength")
+        return self._look_by_reading(name) if size is None else _stored(name, size, answer)
 
     def _look_by_reading(self, name: str) -> Stored | None:
-        """Use C(GET) after a refused C(HEAD), whose answer contains no error code."""
+        """Use C(GET) after a refused C(HEAD), whose answer contains no error code, or one without a size."""
         try:
             answer = self._client.call(
                 "get_object", (*NOT_FOUND, *_FORBIDDEN, *_BEYOND), Key=self._key(name), Range="bytes=0-0"
@@ -205,11 +229,21 @@ class S3Store(Store):
             if refused.code in _BEYOND:
                 return Stored(name, 0)
             if refused.code in NOT_FOUND:
+                self._require_bucket(refused)
                 return None
             raise unclear_look(self._client.place, name) from refused
         answer["Body"].close()
-        total = answer.get("ContentRange", "").rpartition("/")[2]
-        return _stored(name, int(total) if total.isdigit() else answer["ContentLength"], answer)
+        size = whole_number(answer.get("ContentRange", "").rpartition("/")[2])
+        if size is None and answer["ResponseMetadata"].get("HTTPStatusCode") == 200:  # the range was ignored
+            size = answer.get("ContentLength")
+        if size is None:
+            raise self._client.odd("get_object", "does not show the size of the file")
+        return _stored(name, size, answer)
+
+    def _require_bucket(self, refused: Refused) -> None:
+        """Verify that the bucket exists, unless the answer already shows it."""
+        if refused.code != "NoSuchKey":
+            self._check_bucket()
 
     # Sending
 
@@ -231,7 +265,7 @@ class S3Store(Store):
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
         key = self._target = self._key(name)
         if self._checksum is None:
-            self._find_out(name)
+            self._find_out(name, in_parts=True)
         checksum = self._checksum or "none"
         self._sha256 = body.expected
         self._answers = {}
@@ -271,7 +305,9 @@ class S3Store(Store):
             return []
 
     def _begin(self, name: str, body: Body) -> str:
-        answer = self._client.call("create_multipart_upload", **self._kept_with(name, body.expected))
+        answer = self._client.call(
+            "create_multipart_upload", needs=("UploadId",), **self._kept_with(name, body.expected)
+        )
         base = part_size_for(body.size, self._options.part_size)
         self._own, self._own_of = answer["UploadId"], self._about(name, body.content)
         self._own_size = base + self._mark(name, body.content)
@@ -290,7 +326,9 @@ class S3Store(Store):
             Body=part.open(),
             **checksum_of(part.digests, checksum),
         )
-        etag = answer.get("ETag", "")
+        etag = answer.get("ETag")
+        if not etag:
+            raise RetryLater(f"{self._client.place.host} did not confirm that it has part {part.number}.")
         md5 = part.digests.get("md5")
         if md5 is not None and is_md5(etag) and plain(etag) != md5.hex() and not answer.get("ServerSideEncryption"):
             raise RetryLater(
@@ -430,6 +468,8 @@ class S3Store(Store):
         host = self._client.place.host
         if str(error) in NOT_SUPPORTED:
             why = f"{host} does not list unfinished uploads"
+        elif str(error) == CUT_OFF:
+            why = f"the list of unfinished uploads that {host} sends is not complete"
         else:
             why = (
                 "these credentials may not list unfinished uploads (allow them s3:ListBucketMultipartUploads on the "
@@ -458,18 +498,23 @@ class S3Store(Store):
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         try:
-            answer = self._client.call("get_object", (*NOT_FOUND, *_FORBIDDEN), largest=limit + 1, Key=self._key(name))
+            answer = self._client.call(
+                "get_object", (*NOT_FOUND, *_FORBIDDEN), needs=("ETag",), largest=limit + 1, Key=self._key(name)
+            )
         except Refused as refused:
             if refused.code in _FORBIDDEN:
                 raise unclear_look(self._client.place, name) from refused
+            self._require_bucket(refused)
             return None
+        data = b""
         with contextlib.closing(answer["Body"]) as body:
-            if answer["ContentLength"] > limit:
-                raise TaskError(
-                    f"{self._client.place.address(self._key(name))} is larger than {limit} bytes, so it is not the "
-                    "expected file. Check what was stored under that name."
-                )
-            data = b"".join(iter(lambda: body.read(BLOCK), b""))
+            for block in iter(lambda: body.read(BLOCK), b""):
+                data += block
+                if len(data) > limit:
+                    raise TaskError(
+                        f"{self._client.place.address(self._key(name))} is larger than {limit} bytes, so it is not the "
+                        "expected file. Check what was stored under that name."
+                    )
         return data, answer["ETag"]
 
     def write(
@@ -487,17 +532,25 @@ class S3Store(Store):
         if conditions and not self.exclusive:
             self._compare(name, if_version)
             conditions = {}
+        how: dict[str, Any] = {
+            "conditions": conditions,
+            "accept": (*CONDITION_FAILED, *_IN_CONFLICT, *NOT_FOUND) if conditions else (),
+            "ContentType": content_type,
+            "CacheControl": SMALL_CACHE_CONTROL,
+        }
         try:
-            self._put(
-                self._key(name),
-                data,
-                conditions=conditions,
-                accept=(*CONDITION_FAILED, *_IN_CONFLICT, *NOT_FOUND) if conditions else (),
-                ContentType=content_type,
-                CacheControl=SMALL_CACHE_CONTROL,
-            )
+            self._put(self._key(name), data, **how)
         except Refused as refused:
             raise Conflict(name) from refused
+        except (RetryLater, TaskError) as error:
+            # The store may refuse the checksum, if it was not found out which one it takes.
+            if self._checksum is not None or not self._options.endpoint_url or "code" not in error.details:
+                raise
+            guessed = self._likely_checksum()
+            self._find_out(name)
+            if self._checksum == guessed:
+                raise
+            self._put(self._key(name), data, **how)
 
     def _compare(self, name: str, expected: str | None) -> None:
         """Raise Conflict if a small file has changed, for a store without conditional writes."""
@@ -521,6 +574,24 @@ class S3Store(Store):
             "put_object", accept, conditions, Key=key, Body=data, **verified, **self._protection(), **parameters
         )
 
+    def _put_in_parts(self, key: str, data: bytes, checksum: str) -> None:
+        """Write a small file as images are written: in a multipart upload, here with one part."""
+        algorithm = {"ChecksumAlgorithm": CHECKSUM_ALGORITHMS[checksum]} if checksum in CHECKSUM_ALGORITHMS else {}
+        verified = checksum_of(digests_of(data), checksum)
+        upload = self._client.call(
+            "create_multipart_upload", needs=("UploadId",), Key=key, **algorithm, **self._protection()
+        )["UploadId"]
+        try:
+            answer = self._client.call(
+                "upload_part", Key=key, UploadId=upload, PartNumber=1, Body=data, needs=("ETag",), **verified
+            )
+            part = {"PartNumber": 1, "ETag": answer["ETag"], **(verified if algorithm else {})}
+            self._client.call("complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload={"Parts": [part]})
+        except BaseException:
+            with contextlib.suppress(RetryLater, TaskError):
+                self._uploads.abort(key, upload)
+            raise
+
     def _likely_checksum(self) -> str:
         if self._options.s3_checksum != "auto":
             return self._options.s3_checksum
@@ -529,19 +600,34 @@ class S3Store(Store):
     def list(self) -> list[Stored]:
         start = len(self._key(""))
         found = [Stored(key[start:], size) for key, size in self._keys(self._key(""), Delimiter="/")]
-        visible = [stored for stored in found if stored.name and not stored.name.startswith(".")]
+        visible = [stored for stored in found if stored.name and not is_internal(stored.name)]
         return sorted(visible, key=lambda stored: stored.name)
 
     def _keys(self, prefix: str, **parameters: Any) -> Iterator[tuple[str, int]]:
         more: dict[str, str] = {}
         while True:
-            answer = self._client.call("list_objects_v2", Prefix=prefix, MaxKeys=self._page_size, **more, **parameters)
+            answer = self._list_page(Prefix=prefix, MaxKeys=self._page_size, **more, **parameters)
+            if answer.keys().isdisjoint(_OF_LISTS):  # any other document
+                raise self._client.odd("list_objects_v2", "is not a list")
             for entry in answer.get("Contents", []):
-                yield entry["Key"], entry["Size"]
-            following = answer.get("NextContinuationToken")
-            if not answer.get("IsTruncated") or not following or following == more.get("ContinuationToken"):
+                key, size = entry.get("Key"), entry.get("Size")
+                if not key or not key.startswith(prefix) or size is None or size < 0:
+                    raise self._client.odd("list_objects_v2", "has a file without a size, or from elsewhere")
+                yield key, size
+            if not answer.get("IsTruncated"):
                 return
+            following = answer.get("NextContinuationToken")
+            if not following or following == more.get("ContinuationToken"):
+                raise self._client.odd("list_objects_v2", "is a part of the list, and does not show how it continues")
             more = {"ContinuationToken": following}
+
+    def _list_page(self, **parameters: Any) -> Any:
+        try:
+            return self._client.call("list_objects_v2", **parameters)
+        except TaskError as error:
+            if error.details.get("code") in (*_FORBIDDEN, *NOT_SUPPORTED):
+                raise CannotList(error.message, **error.details) from error
+            raise
 
     def delete(self, name: str) -> bool:
         if self.look(name) is None:
@@ -636,6 +722,14 @@ def _with_endpoint(options: StoreOptions) -> StoreOptions:
     return replace(options, endpoint_url=endpoint)
 
 
+def _is_about_name(error: Exception) -> bool:
+    """Return whether an error may be about the name of a file, so that another name is worth an attempt."""
+    if not isinstance(error, TaskError) or isinstance(error, StoreFull):
+        return False
+    code, status = str(error.details.get("code", "")), error.details.get("status")
+    named = code.replace("XMinio", "") in _NAME_CODES or code == str(status)
+    return isinstance(status, int) and 400 <= status < 500 and status not in (401, 407) and named
+
+
 def _stored(name: str, size: int, answer: Mapping[str, Any]) -> Stored:
-    digest = answer.get("Metadata", {}).get("sha256", "").lower()
-    return Stored(name, size, digest if _SHA256.fullmatch(digest) else None, answer.get("ETag"))
+    return Stored(name, size, sha256_of(answer.get("Metadata", {}).get("sha256")), answer.get("ETag"))

@@ -34,8 +34,12 @@ from .parts import (
 STALE = 24 * 3600
 
 
+# Why there are no lists, beside the codes of refusals.
+CUT_OFF = "cut off"
+
+
 class NoLists(Exception):
-    """The store does not list uploads or parts."""
+    """The store does not list uploads or parts, or not all of them."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,12 @@ class Uploads:
                 )
             except Refused:  # rclone answers this when there are none
                 return
+            if answer.keys().isdisjoint(("Uploads", "IsTruncated", "Bucket", "Prefix")):  # any other document
+                raise NoLists(CUT_OFF)
             now = _date(answer)
             for upload in answer.get("Uploads", []):
+                if not all(upload.get(name) for name in ("Key", "UploadId", "Initiated")):
+                    raise NoLists(CUT_OFF)
                 if upload["Key"] == key:
                     yield upload["UploadId"], upload["Initiated"].timestamp(), now
             following = {
@@ -169,8 +177,10 @@ class Uploads:
                 "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
             }
             following = {name: value for name, value in following.items() if value}
-            if not answer.get("IsTruncated") or not following or following == more:
+            if not answer.get("IsTruncated"):
                 return
+            if not following or following == more:
+                raise NoLists(CUT_OFF)
             more = following
 
     def _listed(self, key: str, upload: str) -> tuple[list[Listed], float]:
@@ -187,13 +197,19 @@ class Uploads:
                 MaxParts=self._page_size,
                 PartNumberMarker=marker,
             )
+            if answer.keys().isdisjoint(("Parts", "IsTruncated", "Bucket", "UploadId")):
+                raise NoLists(CUT_OFF)
             for part in answer.get("Parts", []):
+                if part.get("PartNumber") is None or part.get("Size") is None:
+                    raise NoLists(CUT_OFF)
                 checksums = {name: part[name] for name in CHECKSUM_PARAMETERS.values() if part.get(name)}
-                parts.append(Listed(part["PartNumber"], part.get("Size", 0), part.get("ETag", ""), checksums))
+                parts.append(Listed(part["PartNumber"], part["Size"], part.get("ETag", ""), checksums))
                 last = max(last, part["LastModified"].timestamp() if "LastModified" in part else 0.0)
-            following = int(answer.get("NextPartNumberMarker") or 0)
-            if not answer.get("IsTruncated") or following <= marker:
+            if not answer.get("IsTruncated"):
                 return parts, last
+            following = int(answer.get("NextPartNumberMarker") or 0)
+            if following <= marker:
+                raise NoLists(CUT_OFF)
             marker = following
 
     def _call(self, operation: str, accept: tuple[str, ...], **parameters: Any) -> Any:

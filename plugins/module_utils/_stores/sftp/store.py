@@ -23,6 +23,7 @@ from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
 from ..base import (
+    CannotList,
     Conflict,
     Partial,
     Sent,
@@ -87,12 +88,7 @@ class SftpStore(Store):
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         with self._words("access") as sftp:
-            try:
-                folder = sftp.stat(self._folder)
-            except FileNotFoundError:
-                raise self._missing() from None
-            if not stat.S_ISDIR(folder.st_mode or 0):
-                raise TaskError(f"{self.url} is not a folder. Correct destination.")
+            self._require_folder(sftp)
             if self._is_folder(sftp, name):
                 raise TaskError(f"{self._address(name)} is a folder. Choose another name.")
             if write:
@@ -109,6 +105,15 @@ class SftpStore(Store):
         if room and room < needed:
             raise self._too_small(room, needed)
 
+    def _require_folder(self, sftp: Any) -> None:
+        """Raise TaskError if the folder does not exist: its files are unknown then, in contrast to a missing file."""
+        try:
+            folder = sftp.stat(self._folder)
+        except FileNotFoundError:
+            raise self._missing() from None
+        if folder.st_mode is not None and not stat.S_ISDIR(folder.st_mode):
+            raise TaskError(f"{self.url} is not a folder. Correct destination.")
+
     def _is_folder(self, sftp: Any, name: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return stat.S_ISDIR(sftp.stat(self._path(name)).st_mode or 0)
@@ -116,10 +121,10 @@ class SftpStore(Store):
 
     def _remove_useless(self, sftp: Any, name: str, content: Content, notice: Notice) -> None:
         """Remove what killed runs have left, except what can be resumed."""
-        files = [each for each in sftp.listdir_attr(self._folder) if _is_file(each) and is_internal(each.filename)]
-        self._left, useless = left_parts((Stored(each.filename, each.st_size or 0) for each in files), name, content)
+        files = self._files(sftp, [each for each in sftp.listdir_attr(self._folder) if is_internal(each.filename)])
+        self._left, useless = left_parts(files, name, content)
         self._remove_and_tell(useless, notice)
-        if any(each.filename in _replaced_names(name) for each in files):
+        if any(each.name in _replaced_names(name) for each in files):
             self._restore(sftp, name)
 
     def _remove_and_tell(self, names: list[str], notice: Notice) -> None:
@@ -211,9 +216,12 @@ class SftpStore(Store):
     def look(self, name: str) -> Stored | None:
         with self._words("access") as sftp:
             found = self._first_there(name, sftp.stat)
-        if found is None:
-            return None
-        return Stored(name, found.st_size or 0, version=f"{found.st_mtime}-{found.st_size}")
+            if found is None:
+                self._require_folder(sftp)
+                return None
+        if found.st_size is None:
+            raise self._odd(name)
+        return Stored(name, found.st_size, version=f"{found.st_mtime}-{found.st_size}")
 
     def _first_there(self, name: str, ask: Callable[[str], Any]) -> Any:
         """Return the answer for a file, or for the old one while it is replaced; None if there is neither."""
@@ -352,7 +360,9 @@ class SftpStore(Store):
 
     def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
         with self._words("read from") as sftp:
-            size = sftp.stat(self._path(name)).st_size or 0
+            size = sftp.stat(self._path(name)).st_size
+            if size is None:
+                raise self._odd(name)
             with sftp.open(self._path(name), "rb") as handle:
                 yield from _read(handle, start, size - start)
 
@@ -360,6 +370,7 @@ class SftpStore(Store):
         with self._words("read from") as sftp:
             handle = self._first_there(name, lambda path: sftp.open(path, "rb"))
             if handle is None:
+                self._require_folder(sftp)
                 return None
             with handle:
                 data = handle.read(limit + 1)
@@ -376,12 +387,26 @@ class SftpStore(Store):
                 found = sftp.listdir_attr(self._folder)
             except FileNotFoundError:
                 raise self._missing() from None
-        names = sorted(found, key=lambda each: each.filename)
-        return [
-            Stored(each.filename, each.st_size or 0)
-            for each in names
-            if _is_file(each) and not is_internal(each.filename)
-        ]
+            except PermissionError as error:
+                raise CannotList(self._forbidden("access").message) from error
+            files = self._files(sftp, [each for each in found if not is_internal(each.filename)])
+        return sorted(files, key=lambda each: each.name)
+
+    def _files(self, sftp: Any, found: list[Any]) -> list[Stored]:
+        """Return the files among the entries of a listing, which may be links or lack what a lookup shows."""
+        files = []
+        for each in found:
+            attributes = each
+            if each.st_mode is None or each.st_size is None or stat.S_ISLNK(each.st_mode):
+                try:
+                    attributes = sftp.stat(self._path(each.filename))
+                except FileNotFoundError:
+                    continue
+                if attributes.st_mode is None or attributes.st_size is None:
+                    raise self._odd(each.filename)
+            if stat.S_ISREG(attributes.st_mode):
+                files.append(Stored(each.filename, attributes.st_size))
+        return files
 
     # Small files
 
@@ -425,6 +450,8 @@ class SftpStore(Store):
                 with contextlib.suppress(FileNotFoundError):
                     sftp.remove(self._path(each))
                     found.append(each)
+            if not found:
+                self._require_folder(sftp)
         return bool(found)
 
     # For the other classes of this file
@@ -462,10 +489,13 @@ class SftpStore(Store):
 
     def _understood(self, error: OSError, doing: str) -> Exception:
         if error.errno == errno.EACCES:
-            return TaskError(
-                f"{self._connection.name} does not allow this user to {doing} {self.url}. Ask its administrators for "
-                "write permission there, or use another user."
-            )
+            return self._forbidden(doing)
+        # Not every server says "No such file" for a file in a folder that does not exist.
+        with contextlib.suppress(RetryLater, OSError), self._connection.words():
+            try:
+                self._require_folder(self._connection.open())
+            except TaskError as missing:
+                return missing
         if error.errno == errno.ENOENT:
             return RetryLater(f"A file in {self.url} no longer exists.")
         # OpenSSH reports a full disk only as "Failure".
@@ -475,6 +505,18 @@ class SftpStore(Store):
         if doing == "write to" and self._tells_room and room is not None and room.free < BLOCK:
             return self._too_small(room.free, None)
         return RetryLater(f"{self._connection.name} cannot {doing} {self.url} ({error}).")
+
+    def _forbidden(self, doing: str) -> TaskError:
+        return TaskError(
+            f"{self._connection.name} does not allow this user to {doing} {self.url}. Ask its administrators for "
+            "write permission there, or use another user."
+        )
+
+    def _odd(self, name: str) -> TaskError:
+        return TaskError(
+            f"{self._connection.name} does not report the type and size of {self._address(name)}, so nothing is known "
+            "about it. Ask its administrators, or use another store."
+        )
 
     def _missing(self) -> TaskError:
         return TaskError(f"The folder {self.url} does not exist. Create it, or correct destination.")
@@ -652,10 +694,6 @@ def _exists(sftp: Any, path: str) -> bool:
 
 def _is_refusal(error: Exception) -> bool:
     return isinstance(error, OSError) and not is_of_wire(error)
-
-
-def _is_file(attributes: Any) -> bool:
-    return stat.S_ISREG(attributes.st_mode or 0)
 
 
 def _read(handle: Any, start: int, size: int) -> Iterator[bytes]:

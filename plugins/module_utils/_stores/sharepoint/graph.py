@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from ..._common.errors import TaskError
 from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
-from ..._http.headers import redirect_target
+from ..._http.headers import redirect_of
 from ..._http.limits import LARGEST_FILE, LIST_ANSWER, Pages
 from ..._http.networks import Networks
 from ..._http.session import REDIRECTS, TRANSIENT, Http, Inward, bearer, retry_after
@@ -29,6 +29,7 @@ from ..base import StoreFull, StoreOptions
 # A token counts as expired this many seconds early, so that it does not expire during a request.
 _MARGIN = 300.0
 _SHORTEST_TOKEN = 30.0
+_TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Tokens:
         )
         content = json_of(response)
         token = content.get("access_token")
-        if response.status_code == 200 and isinstance(token, str) and token:
+        if response.status_code == 200 and isinstance(token, str) and _TOKEN.fullmatch(token):
             lasts = _seconds(content.get("expires_in"))
             self._ends = asked + max(_SHORTEST_TOKEN, lasts - _MARGIN)
             return token
@@ -151,7 +152,7 @@ class Tokens:
         host, status = urlsplit(self._cloud.login).netloc, response.status_code
         numbers = content.get("error_codes")
         for number in numbers if isinstance(numbers, list) else []:
-            if number in _LOGIN_ERRORS:
+            if isinstance(number, int) and number in _LOGIN_ERRORS:
                 return TaskError(f"{host} issued no token (AADSTS{number}). {_LOGIN_ERRORS[number]}", status=status)
         why = f"{status} {_word(content.get('error'))}".strip()
         said = f"{host} issued no token ({why})."
@@ -199,20 +200,25 @@ class Graph:
         """Return the JSON object at a path."""
         response = self.request("GET", path)
         self.judge(response, doing)
-        return json_of(response)
+        return self.content(response, doing)
 
     def pages(self, path: str, doing: str) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list from all its pages."""
-        url = f"{self._cloud.graph}/v1.0{path}"
+        """Yield the items of a list from all its pages. Raises an error for a page that is not one: it is not empty."""
+        url: Any = f"{self._cloud.graph}/v1.0{path}"
         pages = Pages(f"The list of {self.host} for the {doing}")
-        while url:
+        while url is not None:
             response = self._authorized("GET", url, None, None, largest=LIST_ANSWER)
             self.judge(response, doing)
-            page = json_of(response)
-            pages.turn(url, len(response.content), len(page.get("value", [])))
-            yield from page.get("value", [])
-            url = page.get("@odata.nextLink", "")
-            if url and not url.startswith(self._cloud.graph + "/"):
+            page = self.content(response, doing)
+            items = page.get("value")
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise self.odd(doing, "there is no list in it")
+            pages.turn(url, len(response.content), len(items))
+            yield from items
+            url = page.get("@odata.nextLink")
+            if url is not None and (not isinstance(url, str) or not url):
+                raise self.odd(doing, "it does not show how the list continues")
+            if url is not None and not url.startswith(self._cloud.graph + "/"):
                 raise TaskError(
                     f"{self.host} continues a list at {urlsplit(url).netloc}. No token was sent there. Ask the "
                     "administrators of the gateway in endpoint_url to have it return its own address."
@@ -224,10 +230,9 @@ class Graph:
         if response.status_code not in REDIRECTS or "Location" not in response.headers:
             return response
         response.close()
-        target = redirect_target(response.url, response.headers["Location"]) or ""
-        return self.open(
-            "GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True, largest=LARGEST_FILE
-        )
+        target = redirect_of(response, response.url) or ""
+        fresh = {"Cache-Control": "no-cache", **headers}
+        return self.open("GET", target, fresh, None, stream=True, largest=LARGEST_FILE)
 
     def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
         """Send a request to an address that needs no token. It must not get one: some then answer 401."""
@@ -257,6 +262,26 @@ class Graph:
                     "reach it."
                 ) from None
             raise
+
+    def content(self, response: Any, doing: str) -> dict[str, Any]:
+        """Return the JSON object in a success. Raises RetryLater when there is none: nothing is known then."""
+        try:
+            content = read_json(response.content)
+        except (ValueError, OSError) as error:
+            raise RetryLater(
+                f"{urlsplit(response.url).netloc} sent an answer to the {doing} that is not JSON. Check endpoint_url, "
+                "and the proxy or gateway in front of it."
+            ) from error
+        if not isinstance(content, dict):
+            raise self.odd(doing, "it is not an object")
+        return content
+
+    def odd(self, doing: str, why: str) -> TaskError:
+        """Return the error for an answer that is not that of Graph, so that nothing is known."""
+        return TaskError(
+            f"{self.host} answered oddly to the {doing}: {why}. Check endpoint_url, and the proxy or gateway in front "
+            "of it."
+        )
 
     def judge(self, response: Any, doing: str) -> None:
         """Return if an answer is a success; else raise RetryLater or TaskError with a message."""
@@ -310,7 +335,7 @@ def is_full(status: int, code: str) -> bool:
 
 
 def json_of(response: Any) -> dict[str, Any]:
-    """Return the JSON object in an answer, an empty one when there is none."""
+    """Return the JSON object in the answer to a refused request, an empty one when there is none."""
     try:
         content = read_json(response.content)
     except (ValueError, OSError):  # not JSON, or not complete

@@ -12,22 +12,36 @@ C(upload_session) for how a session outlives a run.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
 from ..._common.space import in_words
+from ..._http.headers import content_range
 from ..._http.session import GONE
 from ..._link.share_link import sharepoint_link
-from ..base import Conflict, Partial, Sent, Store, Stored, StoreFull, StoreOptions, is_worth_keeping, part_name, removed
+from ..base import (
+    CannotList,
+    Conflict,
+    Partial,
+    Sent,
+    Store,
+    Stored,
+    StoreFull,
+    StoreOptions,
+    is_worth_keeping,
+    part_name,
+    removed,
+)
 from ..body import Body, Chunk, Content
 from .address import parse_address
-from .graph import Graph, error_code, json_of
+from .graph import Graph, error_code
 from .upload_session import Session, SessionNotes, remove_expired
 
 # Every range except the last must be a multiple of this, and less than 60 MiB.
@@ -40,7 +54,10 @@ _LARGEST_SMALL = 4 * 1024 * 1024
 _SHORTEST_LINK = timedelta(days=90)
 # Bytes per second, while SharePoint assembles the file.
 _SLOWEST_COMMIT = 10 * 1024 * 1024
-_FACTS = "$select=id,name,size,eTag,file,folder"
+# What an item is: exactly one of these is in its description.
+_KINDS = ("file", "folder", "package", "bundle", "remoteItem")
+_FACTS = f"$select=id,name,size,eTag,{','.join(_KINDS)}"
+_FIRST_BYTE = re.compile(r"([0-9]{1,18})(?:-[0-9]*)?")
 
 
 class SharePointStore(Store):
@@ -64,6 +81,7 @@ class SharePointStore(Store):
         self._drive_id: str | None = None
         self._session: Session | None = None
         self._notes: SessionNotes | None = None
+        self._has_folder = False
 
     # The library and what is in it
 
@@ -81,16 +99,21 @@ class SharePointStore(Store):
                 f"{self._address.host} has no site '{self._address.site or 'root'}'. Correct destination.", status=404
             )
         self._graph.judge(response, "site lookup")
-        site = json_of(response).get("id", "")
+        site = self._graph.content(response, "site lookup").get("id")
+        if not _is_text(site):
+            raise self._graph.odd("site lookup", "it does not contain the site's ID")
         found = []
         for drive in self._graph.pages(
             f"/sites/{quote(site, safe=',')}/drives?$select=id,name,webUrl", "library listing"
         ):
             # Users see one name, addresses contain the other: "Documents" is at ".../Shared%20Documents".
-            names = (drive.get("name", ""), unquote(drive.get("webUrl", "").rpartition("/")[2]))
-            if self._address.drive.casefold() in (name.casefold() for name in names):
+            name, address = drive.get("name"), drive.get("webUrl")
+            if not _is_text(name) or not _is_text(drive.get("id")):
+                raise self._graph.odd("library listing", "it has a library without a name or an ID")
+            names = (name, unquote(address.rpartition("/")[2]) if _is_text(address) else "")
+            if self._address.drive.casefold() in (each.casefold() for each in names):
                 return str(drive["id"])
-            found.append(str(names[0]))
+            found.append(name)
         known = ", ".join(sorted(found)) or "none that the application can see"
         raise TaskError(
             f"The site '{self._address.site or 'root'}' has no document library '{self._address.drive}'. It has: "
@@ -110,15 +133,33 @@ class SharePointStore(Store):
         if response.status_code in GONE:
             return None
         self._graph.judge(response, "file lookup")
-        return json_of(response)
+        facts = self._graph.content(response, "file lookup")
+        if not _is_text(facts.get("id")) or not any(kind in facts for kind in _KINDS):
+            raise self._graph.odd("file lookup", "it does not describe a file or a folder")
+        return facts
+
+    def _require_folder(self) -> None:
+        """Raise TaskError if the folder does not exist: whether a file of it exists is unknown then."""
+        if not self._has_folder:
+            folder = self._facts("")
+            if folder is None or "folder" not in folder:
+                raise self._missing()
+            self._has_folder = True
+
+    def _stored(self, item: dict[str, Any], name: Any, doing: str) -> Stored:
+        size, version = item.get("size"), item.get("eTag")
+        if not _is_text(name) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise self._graph.odd(doing, "it has a file without a name or a size")
+        return Stored(name, size, None, version if _is_text(version) else None)
 
     def look(self, name: str) -> Stored | None:
         facts = self._facts(name)
         if facts is None:
+            self._require_folder()
             return None
         if "file" not in facts:
             raise TaskError(f"{self.link(name)} is a folder, not a file. Choose another name.")
-        return Stored(name, int(facts.get("size", 0)), None, facts.get("eTag"))
+        return self._stored(facts, name, "file lookup")
 
     def list(self) -> list[Stored]:
         path = self._item("", f"/children?{_FACTS}&$top=200")
@@ -127,14 +168,18 @@ class SharePointStore(Store):
         except TaskError as error:
             if error.details.get("status") in GONE:
                 raise self._missing() from None
+            if error.details.get("status") == 403:
+                raise CannotList(error.message, **error.details) from error
             raise
-        files = [item for item in items if "file" in item and not str(item["name"]).startswith(".")]
-        stored = (Stored(item["name"], int(item.get("size", 0)), None, item.get("eTag")) for item in files)
-        return sorted(stored, key=lambda each: each.name)
+        if not all(any(kind in item for kind in _KINDS) for item in items):
+            raise self._graph.odd("folder listing", "it has an entry that is neither a file nor a folder")
+        files = [self._stored(item, item.get("name"), "folder listing") for item in items if "file" in item]
+        return sorted((each for each in files if not each.name.startswith(".")), key=lambda each: each.name)
 
     def delete(self, name: str) -> bool:
         response = self._graph.request("DELETE", self._item(name))
         if response.status_code in GONE:
+            self._require_folder()
             return False
         self._graph.judge(response, "removal")
         return True
@@ -155,9 +200,7 @@ class SharePointStore(Store):
                 f"The image is too large for SharePoint: it has {in_words(content.size)}, and the maximum is "
                 f"{in_words(LARGEST_FILE)}. Publish it to another store."
             )
-        folder = self._facts("")
-        if folder is None or "folder" not in folder:
-            raise self._missing()
+        self._require_folder()
         self._check_space(content.size)
         if write:
             self._look_for_session(name, content, notice)
@@ -168,7 +211,9 @@ class SharePointStore(Store):
         return None  # see exclusive
 
     def _check_space(self, size: int) -> None:
-        quota = self._graph.get(f"{self._drive}?$select=quota", "free space query").get("quota") or {}
+        quota = self._graph.get(f"{self._drive}?$select=quota", "free space query").get("quota")
+        if not isinstance(quota, dict):
+            return
         free = quota.get("remaining")
         if isinstance(free, int) and quota.get("total") and free < size:
             raise StoreFull(
@@ -221,9 +266,17 @@ class SharePointStore(Store):
         if response.status_code in (401, 403, *GONE):
             return None
         self._graph.judge(response, "upload session query")
-        content = json_of(response)
-        session.expires = str(content.get("expirationDateTime") or session.expires)
-        return _next_offset(content, size)
+        return self._next_offset(session, response, size)
+
+    def _next_offset(self, session: Session, response: Any, size: int) -> int:
+        """Return the offset at which a session continues; C(size) for one that expects nothing more."""
+        content = self._graph.content(response, "upload")
+        ends, expected = content.get("expirationDateTime"), content.get("nextExpectedRanges")
+        session.expires = ends if _is_text(ends) else session.expires
+        starts = [_FIRST_BYTE.fullmatch(str(each)) for each in expected] if isinstance(expected, list) else [None]
+        if not all(starts):
+            raise RetryLater(f"{self._address.host} does not report how many bytes of the file it has.")
+        return min((int(start[1]) for start in starts if start), default=size)
 
     def send(self, name: str, body: Body, overwrite: bool = False, after: Partial | None = None) -> Sent:
         if self._notes is None:
@@ -271,10 +324,11 @@ class SharePointStore(Store):
         if response.status_code in GONE:
             raise self._missing()
         self._graph.judge(response, "upload start")
-        content = json_of(response)
-        if not content.get("uploadUrl"):
+        content = self._graph.content(response, "upload start")
+        url, ends = content.get("uploadUrl"), content.get("expirationDateTime")
+        if not _is_text(url):
             raise TaskError(f"{self._graph.host} returned no upload address. Check endpoint_url and the proxy.")
-        return Session(str(content["uploadUrl"]), overwrite, str(content.get("expirationDateTime", "")))
+        return Session(url, overwrite, ends if _is_text(ends) else "")
 
     def _refuse_conflict(self, response: Any, name: str, overwrite: bool = False) -> None:
         if response.status_code == 409 and not overwrite and error_code(response) == "nameAlreadyExists":
@@ -298,6 +352,7 @@ class SharePointStore(Store):
         )
         status = response.status_code
         if status in (200, 201):
+            self._require_item(response, "upload")
             session.published = True
             return
         if status == 416:  # it has these bytes already, or lacks earlier ones: it is queried again
@@ -307,9 +362,7 @@ class SharePointStore(Store):
             self._forget()
             raise RetryLater(f"The upload session for {name} ended early.", after=0, status=status)
         self._graph.judge(response, "upload")
-        content = json_of(response)
-        session.expires = str(content.get("expirationDateTime") or session.expires)
-        if _next_offset(content, body.size) != last + 1:
+        if self._next_offset(session, response, body.size) != last + 1:
             raise RetryLater(f"{self._address.host} did not store all bytes of {name} that were sent.", after=0)
 
     def is_waiting(self, sent: Sent) -> bool:
@@ -331,7 +384,13 @@ class SharePointStore(Store):
             if response.status_code in (202, *GONE):
                 raise RetryLater(f"{self._address.host} did not confirm that {name} is complete.")
             self._graph.judge(response, "publishing")
+            self._require_item(response, "publishing")
         self._forget()
+
+    def _require_item(self, response: Any, doing: str) -> None:
+        """Raise RetryLater if a success does not contain the file: it may come from a gateway."""
+        if not _is_text(self._graph.content(response, doing).get("id")):
+            raise RetryLater(f"{urlsplit(response.url).netloc} did not confirm the {doing} of the file.")
 
     def discard(self, sent: Sent) -> None:
         if self._session is not None and self._session.id == sent.name:
@@ -371,6 +430,10 @@ class SharePointStore(Store):
             response.close()
             raise RetryLater(f"{self.link(name)} no longer exists.")
         self._graph.judge(response, "download")
+        ranged = content_range(response.headers)
+        if response.status_code == 206 and ranged is not None and ranged.start != start:
+            response.close()
+            raise RetryLater(f"{urlsplit(response.url).netloc} sent other bytes of {name} than it was asked for.")
         # A server without range support sends the whole file.
         unwanted = start if response.status_code == 200 else 0
         for block in self._graph.blocks(response):
@@ -383,7 +446,11 @@ class SharePointStore(Store):
         # The version first: if the file changes before it is read, the version is too old, and the write is refused.
         facts = self._facts(name)
         if facts is None:
+            self._require_folder()
             return None
+        version = facts.get("eTag")
+        if not _is_text(version):
+            raise self._graph.odd("file lookup", "it has a file without a version")
         data = b""
         for block in self.blocks(name):
             data += block
@@ -392,7 +459,7 @@ class SharePointStore(Store):
                     f"{self.link(name)} is larger than {limit} bytes, so it is not the expected file. Check what was "
                     "stored under that name."
                 )
-        return data, str(facts.get("eTag", ""))
+        return data, version
 
     def write(
         self,
@@ -419,6 +486,7 @@ class SharePointStore(Store):
         if response.status_code in GONE:
             raise self._missing()
         self._graph.judge(response, "upload")
+        self._require_item(response, "upload")
 
     # The link for users' Macs
 
@@ -429,19 +497,19 @@ class SharePointStore(Store):
             raise TaskError(f"{self.link(name)} does not exist, so it cannot have a link. Publish the image first.")
         response = self._graph.request(
             "POST",
-            f"{self._drive}/items/{quote(str(facts.get('id', '')), safe='!')}/createLink",
+            f"{self._drive}/items/{quote(facts['id'], safe='!')}/createLink",
             {"Content-Type": "application/json"},
             json.dumps({"type": "view", "scope": "anonymous"}).encode(),
         )
         if response.status_code in (400, 403):
             raise self._no_link(f"{response.status_code} {error_code(response)}".strip(), name)
         self._graph.judge(response, "link creation")
-        permission = json_of(response)
-        link = permission.get("link") or {}
-        if link.get("scope", "anonymous") != "anonymous" or not link.get("webUrl"):
-            raise self._no_link(f"it created one for '{link.get('scope', 'nobody')}'", name)
-        self._refuse_short_link(str(permission.get("expirationDateTime") or ""), name)
-        url = str(link["webUrl"])
+        permission = self._graph.content(response, "link creation")
+        link, ends = permission.get("link"), permission.get("expirationDateTime")
+        url, scope = (link.get("webUrl"), link.get("scope")) if isinstance(link, dict) else (None, None)
+        if scope != "anonymous" or not _is_text(url):
+            raise self._no_link(f"it created one for {_shown(scope)}", name)
+        self._refuse_short_link(ends, name)
         return sharepoint_link(url).direct or url
 
     def _no_link(self, why: str, name: str) -> TaskError:
@@ -452,10 +520,13 @@ class SharePointStore(Store):
             "Files.ReadWrite.All, or the role fullcontrol for this site. Otherwise, publish the image to another store."
         )
 
-    def _refuse_short_link(self, ends: str, name: str) -> None:
-        if not ends:
+    def _refuse_short_link(self, ends: Any, name: str) -> None:
+        if ends in (None, ""):
             return
-        end = datetime.fromisoformat(ends[:19]).replace(tzinfo=timezone.utc)
+        try:
+            end = datetime.fromisoformat(ends[:19]).replace(tzinfo=timezone.utc)
+        except (TypeError, ValueError):
+            raise self._graph.odd("link creation", "it does not show when the link expires") from None
         if end - datetime.now(timezone.utc) < _SHORTEST_LINK:
             raise TaskError(
                 f"A policy of {self._address.host} makes links for anyone expire, that to {name} at {ends}. "
@@ -477,11 +548,9 @@ class _Range(Chunk):
         return block
 
 
-def _next_offset(content: dict[str, Any], size: int) -> int:
-    """Return the offset at which a session continues; C(size) for one that expects nothing more."""
-    starts = []
-    for each in content.get("nextExpectedRanges") or []:
-        first = str(each).partition("-")[0]
-        if first.isdigit():
-            starts.append(int(first))
-    return min(starts) if starts else size
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _shown(scope: Any) -> str:
+    return f"'{scope}'" if isinstance(scope, str) and scope.isalnum() else "nobody"

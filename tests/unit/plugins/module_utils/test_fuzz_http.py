@@ -9,9 +9,7 @@ The answers go through the libraries' own code, over a pair of sockets: only the
 from __future__ import annotations
 
 import functools
-import itertools
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -28,6 +26,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._link.route impor
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
+from ansible_collections.macops.parallels.plugins.module_utils._stores.sharepoint.upload_session import Session
 from ansible_collections.macops.parallels.tests.support.fuzz import (
     ANY_TEXT,
     ODD_TEXT,
@@ -35,6 +34,7 @@ from ansible_collections.macops.parallels.tests.support.fuzz import (
     fuzz_by_day_and_by_night,
     spoilt,
 )
+from ansible_collections.macops.parallels.tests.support.fuzz_wire import Wire, answer
 from hypothesis import strategies as st
 
 by_day_and_by_night = functools.partial(fuzz_by_day_and_by_night, 100, 1000)
@@ -43,47 +43,14 @@ IMAGE = b"i" * SIZE
 HUGE = "9" * 300
 
 
-class Wire:
-    """Connections that are answered with the given bytes, in turn; the last ones again and again."""
-
-    def __init__(self) -> None:
-        self._answers: Iterator[bytes] = iter(())
-        self._open: list[socket.socket] = []
-
-    def use(self, answers: list[bytes]) -> None:
-        self.close()
-        self._answers = itertools.chain(answers, itertools.repeat(answers[-1]))
-
-    def connect(self, connection: Any) -> None:
-        ours, theirs = socket.socketpair()
-        ours.sendall(next(self._answers))
-        ours.shutdown(socket.SHUT_WR)
-        self._open.append(ours)
-        theirs.settimeout(5)
-        connection.sock = theirs
-        connection.is_verified = True
-
-    def close(self) -> None:
-        while self._open:
-            self._open.pop().close()
-
-
 WIRE = Wire()
-
-
-def _connect(connection: Any) -> None:
-    WIRE.connect(connection)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_network() -> Iterator[None]:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in (HTTPConnection, HTTPSConnection):
-            patch.setattr(kind, "connect", _connect)
+    with pytest.MonkeyPatch.context() as patch, WIRE.instead_of_connections():
+        patch.setenv("HOME", "/nonexistent")  # for the notes about upload sessions
         yield
-        WIRE.close()
 
 
 # Answers
@@ -216,11 +183,6 @@ NAMES = st.sampled_from(
         "X",
     ]
 )
-
-
-def answer(status: str, headers: dict[str, str] | list[tuple[str, str]], body: bytes) -> bytes:
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in dict(headers).items())]
-    return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body
 
 
 PART = answer(
@@ -358,4 +320,61 @@ def check_store(given: list[bytes], method: str) -> None:
 
 test_stores, test_stores_all_night = by_day_and_by_night(
     check_store, SEVERAL, st.sampled_from(["auto", "put", "webdav"])
+)
+
+
+ITEM = {"id": "1", "name": "a.pvmp", "size": 5, "eTag": "e", "file": {}}
+GRAPH = [
+    {"id": "site,1,2"},
+    {"value": [{"id": "b!1", "name": "Documents", "webUrl": "https://contoso.sharepoint.com/sites/mac/Documents"}]},
+    {"id": "1", "name": "golden", "size": 0, "folder": {}},
+    ITEM,
+    {"value": [ITEM, {"id": "2", "name": "more", "folder": {}}]},
+    {"value": [ITEM], "@odata.nextLink": "https://graph.microsoft.com/v1.0/next"},
+    {"quota": {"total": 10**12, "remaining": 10**11}},
+    {"uploadUrl": "https://contoso.sharepoint.com/up", "expirationDateTime": "2026-11-22T10:00:00Z"},
+    {"nextExpectedRanges": ["0-"], "expirationDateTime": "2026-11-22T10:00:00Z"},
+    {"link": {"scope": "anonymous", "webUrl": "https://contoso.sharepoint.com/:u:/s/x"}, "expirationDateTime": None},
+    {"error": {"code": "accessDenied"}},
+]
+
+
+@st.composite
+def graph_answers(draw: st.DrawFn) -> bytes:
+    content = draw(st.sampled_from(GRAPH) | st.sampled_from(GRAPH).flatmap(changed))
+    body = draw(st.just(json.dumps(content).encode()) | spoilt(json.dumps(content).encode()))
+    headers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=2)) if draw(st.integers(0, 3)) == 0 else []
+    lines = [f"HTTP/1.1 {draw(st.just('200 OK') | STATUSES)}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + body
+
+
+def check_sharepoint(given: list[bytes], token: str | None) -> None:
+    keys = {"token": token} if token else {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
+
+    def opened() -> Any:
+        WIRE.use(given)
+        store = open_store("sharepoint://contoso/mac/Documents/golden", StoreOptions(timeout=5, **keys))
+        if token:
+            store._drive_id = "b!1"
+        return store
+
+    found = []
+
+    def listed() -> None:
+        found.extend(opened().list())
+
+    told(lambda: found.append(opened().look("a.pvmp")))
+    told(listed)
+    assert all(isinstance(each.size, int) and each.size >= 0 and each.name for each in found if each is not None)
+    told(lambda: opened().read("catalog.json", 2000))
+    told(lambda: opened().check("a.pvmp", Content(SIZE)))
+    told(lambda: opened().delete("a.pvmp"))
+    told(lambda: opened().share("a.pvmp"))
+    told(lambda: opened().write("a.json", b"{}", if_absent=True))
+    told(lambda: b"".join(opened().blocks("a.pvmp", 3)))
+    told(lambda: opened()._reached(Session("https://contoso.sharepoint.com/up", overwrite=False), SIZE))
+
+
+test_sharepoint, test_sharepoint_all_night = by_day_and_by_night(
+    check_sharepoint, st.lists(graph_answers(), min_size=1, max_size=4), st.sampled_from(["token", None])
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -56,7 +57,7 @@ class Images:
             "version": version,
             "arch": arch,
             "url": f"https://images.example.com/{name}",
-            "sha256": "a1" * 32,
+            "sha256": hashlib.sha256(content).hexdigest(),
             "size": len(content),
             **values,
         }
@@ -183,6 +184,9 @@ def spoil(images: Images, how: str) -> None:
         image.write_bytes(b"half")
     elif how == "bytes":
         (images.folder / f"{image.name}.sha256").write_text(f"{'b2' * 32}  {image.name}\n")
+    elif how == "other bytes":
+        image.write_bytes(image.read_bytes()[::-1])
+        (images.folder / f"{image.name}.sha256").unlink()
     elif how == "removed":
         images.upkeep().withdraw(ONE, "No VPN.", remove_file=True)
 
@@ -193,6 +197,7 @@ def spoil(images: Images, how: str) -> None:
         ("gone", "no longer exists. Publish the image as a new version"),
         ("size", r"has changed\. It has 4 bytes with .* but its record says 15 bytes with"),
         ("bytes", f"has changed.*{'b2' * 32}"),
+        ("other bytes", "has changed.*It has 15 bytes with SHA-256"),
         ("removed", "its file was removed when it was withdrawn"),
     ],
 )
@@ -204,6 +209,18 @@ def test_what_is_not_whole_is_not_offered_again(images: Images, how: str, messag
         with pytest.raises(TaskError, match=f"win11-1.1-arm64 cannot be published again.*{message}"):
             images.upkeep(check_mode=check_mode).offer(ONE)
     assert images.records == before
+
+
+@pytest.mark.parametrize("sidecar", ["", "not a checksum\nat all\n", None])
+def test_without_a_digest_the_bytes_are_read(images: Images, sidecar: str | None) -> None:
+    """The digest in the record is not evidence for what the store has now."""
+    images.upkeep().withdraw(ONE, "No VPN.")
+    beside = images.folder / "win11-1.1-arm64.pvmp.sha256"
+    beside.unlink()
+    if sidecar is not None:
+        beside.write_text(sidecar)
+    assert images.upkeep().offer(ONE).changed
+    assert images.records["1.1 arm64"]["state"] == "published"
 
 
 def test_a_version_is_protected(images: Images) -> None:

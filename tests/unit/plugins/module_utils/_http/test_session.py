@@ -423,3 +423,18 @@ def test_an_announced_size_of_any_form(start, length):
 def test_a_host_name_that_is_not_valid(host):
     with Http() as http, pytest.raises((TaskError, RetryLater)):
         http.request("GET", f"https://{host}/x")
+
+
+@pytest.mark.parametrize(
+    ("second", "followed"),
+    [("https://b.example/", False), ("/elsewhere", False), (" /there ", True), ("", True)],
+)
+def test_two_redirects_in_one_answer(start, second, followed):
+    """Nobody knows which of them other programs follow: a file that one of them does not have is not missing."""
+    redirect = f"HTTP/1.1 302 Found\nLocation: /there\nLocation: {second}\nContent-Length: 0\n\n"
+    server, http = start(Listening(lambda head: redirect if "/here" in head else OK))
+    if followed:
+        assert http.follow("GET", f"{server.url}/here").status_code == 200
+    else:
+        with pytest.raises(TaskError, match="or to two different ones"):
+            http.follow("GET", f"{server.url}/here")

@@ -233,3 +233,33 @@ def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
 
 def test_what_is_shown_is_short() -> None:
     assert len(masked("https://a.example/" + "x" * 5000)) == 500
+
+
+@pytest.mark.parametrize(
+    ("locations", "reason"),
+    [
+        (["https://other.example/a", "https://both.example/a"], "redirects to 2 different addresses at the same time"),
+        (["https://other.example/a", " https://other.example/a"], ""),
+        (["https://other.example/a", ""], ""),
+    ],
+)
+def test_two_redirects_in_one_answer(locations: list[str], reason: str) -> None:
+    from urllib3 import HTTPHeaderDict
+
+    class TwoAnswers(FakeHttp):
+        def request(self, method: str, url: str, headers: dict[str, str], stream: bool) -> Any:
+            found = super().request(method, url, headers, stream)
+            if found.status_code == 302:
+                found.raw = type("Raw", (), {"headers": HTTPHeaderDict([("Location", each) for each in locations])})
+            return found
+
+    start = "https://public.example/a"
+    route = Route(start, Networks(HOSTS.__getitem__))
+    http: Any = TwoAnswers({start: ", ".join(locations)})
+    if reason:
+        with pytest.raises(Unfit, match=reason) as caught:
+            route.walk(http, {})
+        assert (caught.value.verdict, http.asked) == ("unreachable", [start])
+        assert "one Location header" in caught.value.advice
+    else:
+        assert route.walk(http, {}).url == "https://other.example/a"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
-from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Abilities
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Abilities, CannotList
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.tests.support.https_store import https_store
 
@@ -57,8 +57,9 @@ def test_an_unlisted_store_is_no_store_that_did_not_answer(connect, webdav, monk
 
         return listing
 
-    monkeypatch.setattr(store, "list", fails(TaskError("Forbidden.")))
+    monkeypatch.setattr(store, "list", fails(CannotList("Forbidden.")))
     assert store.abilities(NAME).list is False
-    monkeypatch.setattr(store, "list", fails(RetryLater("Busy.")))
-    with pytest.raises(RetryLater):
-        store.abilities(NAME)
+    for error in (RetryLater("Busy."), TaskError("The answer is odd.")):
+        monkeypatch.setattr(store, "list", fails(error))
+        with pytest.raises(type(error)):
+            store.abilities(NAME)

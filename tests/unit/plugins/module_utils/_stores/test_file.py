@@ -8,16 +8,24 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import random
 import stat
 import threading
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import CatalogFile
+from ansible_collections.macops.parallels.plugins.module_utils._common import retry
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.files import BLOCK
-from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores import file
-from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions, part_name
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import (
+    CannotList,
+    Conflict,
+    StoreOptions,
+    part_name,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Body, Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.file import FileStore
 
@@ -372,3 +380,88 @@ class TestLock:
         done.set()
         reader.join()
         assert seen <= {old, new}
+
+
+# A folder that is not there: nothing is known of its files
+
+OPERATIONS = {
+    "look": lambda store: store.look("catalog.json"),
+    "read": lambda store: store.read("catalog.json"),
+    "list": lambda store: store.list(),
+    "delete": lambda store: store.delete("catalog.json"),
+    "first write": lambda store: store.write("catalog.json", b"{}", if_absent=True),
+    "write": lambda store: store.write("catalog.json", b"{}"),
+    "check": lambda store: store.check(NAME, Content(1)),
+    "check mode": lambda store: store.check(NAME, Content(1), write=False),
+    "blocks": lambda store: list(store.blocks(NAME)),
+    "can_list": lambda store: store.can_list(),
+    "catalog": lambda store: CatalogFile(store, Retries(0)).read(),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("folder", ["missing", "missing/too", "a file", "dangling"])
+def test_a_folder_that_is_not_there_is_not_an_empty_one(tmp_path, folder, operation):
+    (tmp_path / "a file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "missing")
+    store = FileStore(f"file://{tmp_path}/{folder}", StoreOptions())
+    with pytest.raises(TaskError, match=r"does not exist\. Mount the share, create the folder"):
+        OPERATIONS[operation](store)
+    assert {path.name for path in tmp_path.iterdir()} == {"a file", "dangling"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_volume_that_is_unmounted_during_the_run(share, store, monkeypatch, operation):
+    """What is there then is the folder on which it was mounted, which is empty."""
+    mounted = {str(share)}
+    monkeypatch.setattr("os.path.ismount", lambda path: path in mounted or path == "/")
+    assert store.look(NAME) is None
+    mounted.clear()
+    with pytest.raises(TaskError, match=r"The volume of .* is not mounted: .*My Share is an ordinary folder now"):
+        OPERATIONS[operation](store)
+    assert list(share.iterdir()) == []
+    mounted.add(str(share))
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("below", ["", "/golden/images"])
+def test_a_folder_that_an_unmounted_volume_left(tmp_path, monkeypatch, below):
+    """A program that writes to /Volumes/NAME after the volume was ejected makes a folder on the startup disk."""
+    monkeypatch.setattr(file, "_VOLUMES", str(tmp_path))
+    (tmp_path / f"Images{below}").mkdir(parents=True)
+    store = FileStore(f"file://{tmp_path}/Images{below}", StoreOptions())
+    with pytest.raises(TaskError, match=r"The volume of .* is not mounted") as caught:
+        store.read("catalog.json")
+    assert f"{tmp_path}/Images is an ordinary folder" in caught.value.message
+
+
+def test_the_startup_disk_among_the_volumes(tmp_path, monkeypatch):
+    """macOS has a link to it there."""
+    (tmp_path / "Volumes").mkdir()
+    (tmp_path / "Users").mkdir()
+    (tmp_path / "Volumes/Macintosh HD").symlink_to(tmp_path)
+    monkeypatch.setattr(file, "_VOLUMES", str(tmp_path / "Volumes"))
+    assert FileStore(f"file://{tmp_path}/Volumes/Macintosh%20HD/Users", StoreOptions()).list() == []
+
+
+def test_a_folder_that_may_not_be_listed(store, monkeypatch):
+    monkeypatch.setattr("os.scandir", failing(errno.EACCES))
+    with pytest.raises(CannotList, match="This user does not have read permission"):
+        store.list()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.EHOSTDOWN])
+def test_a_share_that_does_not_answer_is_not_a_store_without_a_list(store, monkeypatch, number):
+    monkeypatch.setattr("os.scandir", failing(number))
+    with pytest.raises(RetryLater):
+        store.can_list()
+
+
+def test_waiting_writers_do_not_stay_in_step(share, store, waits, monkeypatch):
+    """Each waits a bit longer by chance, so that not all of them look at the same moments."""
+    monkeypatch.setattr(retry, "_chance", random.Random(1).random)
+    held = FileStore(f"file://{share}", StoreOptions())
+    with held._locked("catalog.json"), pytest.raises(RetryLater, match="holds the lock"):
+        store.write("catalog.json", b"1", if_absent=True)
+    assert len(set(waits)) > len(waits) / 2
+    assert all(file._LOCK_POLL <= each <= file._LOCK_POLL * 1.25 for each in waits)

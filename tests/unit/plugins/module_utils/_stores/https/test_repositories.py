@@ -11,6 +11,7 @@ import os
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.artifactory import (
     ArtifactoryWriter,
     _api_and_path,
@@ -358,3 +359,79 @@ def test_another_file_that_is_smaller_is_not_overwritten(plain, connect, image, 
     with pytest.raises(TaskError, match="with different content"):
         Upload(connect(plain), wanted, retries, report=put_another).run()
     assert (plain.folder / image.name).read_bytes() == b"somebody else's"
+
+
+# Lists that cannot be read
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"items": [{"fileSize": 5}]},
+        {"items": [{"path": None}]},
+        {"items": [{"path": ["golden/a.pvmp"]}]},
+        {"items": [{"path": "/"}]},
+        {"items": {"path": "golden/a.pvmp"}},
+        {"items": [], "continuationToken": 5},
+        # The same token again and again.
+        {"items": [], "continuationToken": "more"},
+        {},
+        [],
+    ],
+)
+def test_a_list_of_nexus_that_cannot_be_read_is_not_empty(nexus, connected, monkeypatch, page):
+    monkeypatch.setattr(nexus, "_assets", lambda exchange: exchange.json(200, page, nexus._headers()))
+    with pytest.raises(RetryLater, match="did not send a list of the repository that can be read"):
+        connected(nexus).list()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"files": [{"size": 5}]},
+        {"files": [{"uri": None, "size": 5}]},
+        {"files": [{"uri": "/", "size": None}]},
+        {"files": {"uri": "/a.pvmp"}},
+        {"children": [{"uri": "/a.pvmp"}]},
+        {},
+        "files",
+    ],
+)
+def test_a_list_of_artifactory_that_cannot_be_read_is_not_empty(artifactory, connected, monkeypatch, content):
+    def answer(exchange, _folder):
+        exchange.json(200, content, artifactory._headers())
+
+    monkeypatch.setattr(artifactory, "_storage", answer)
+    with pytest.raises(RetryLater, match="did not send a list of the folder that can be read"):
+        connected(artifactory).list()
+
+
+@pytest.mark.parametrize("digest", [None, "", "x", 5, ["a" * 64], "A" * 64, "a" * 63])
+def test_a_digest_of_artifactory_is_one_or_unknown(artifactory, connected, monkeypatch, digest):
+    content = {"files": [{"uri": "/a.pvmp", "size": 5, "sha2": digest}]}
+    monkeypatch.setattr(
+        artifactory, "_storage", lambda exchange, _folder: exchange.json(200, content, artifactory._headers())
+    )
+    assert connected(artifactory).list()[0].sha256 == ("a" * 64 if digest == "A" * 64 else None)
+
+
+@pytest.mark.parametrize("operation", ["look", "read", "delete", "list"])
+@pytest.mark.parametrize("kind", ["artifactory", "nexus"])
+def test_a_repository_that_does_not_exist_is_not_an_empty_one(request, connect, kind, operation):
+    server = request.getfixturevalue(kind)
+    store = connect(server, f"{server.public_url}{server.context}misspelt/golden")
+    arguments = () if operation == "list" else ("catalog.json",)
+    with pytest.raises(TaskError, match="does not exist"):
+        getattr(store, operation)(*arguments)
+
+
+@pytest.mark.parametrize("kind", ["artifactory", "nexus"])
+def test_a_folder_of_a_repository_exists_with_its_first_file(request, connected, kind):
+    store = connected(request.getfixturevalue(kind), "new/folder")
+    assert (store.look("a.pvmp"), store.read("catalog.json"), store.list()) == (None, None, [])
+
+
+def test_a_nexus_of_which_only_the_repository_is_served(nexus, connected, monkeypatch):
+    """A proxy in front of it answers 404 to the request for the list: nothing about the repository."""
+    monkeypatch.setattr(nexus, "_assets", lambda exchange: exchange.send(404, {"Server": "nginx"}))
+    assert connected(nexus).look("a.pvmp") is None

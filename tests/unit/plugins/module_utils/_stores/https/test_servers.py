@@ -11,7 +11,7 @@ import time
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
-from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Stored, StoreOptions
+from ansible_collections.macops.parallels.plugins.module_utils._stores.base import CannotList, Stored, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.folder import HttpFolder
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.propfind import parse_entries
@@ -22,6 +22,7 @@ from ansible_collections.macops.parallels.tests.support.https_store import Fault
 from ansible_collections.macops.parallels.tests.support.scripted_server import ScriptedServer
 
 DIGEST = "a" * 64
+NOT_ALLOWED = "HTTP/1.1 405 Method Not Allowed\nContent-Length: 0\n"
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def answering(tmp_path):
                 head = connection.request()
                 if not head:
                     return
-                answer = answers(head) if callable(answers) else answers[head.split()[0]]
+                answer = answers(head) if callable(answers) else answers.get(head.split()[0], NOT_ALLOWED)
                 connection.say(answer if "\n\n" in answer else answer + "\n")
 
         server = ScriptedServer(serve, tls=tmp_path / f"tls{len(servers)}")
@@ -412,3 +413,124 @@ def test_a_login_of_a_scheme_that_is_not_supported(answering, scheme):
     answers = {"HEAD": f"HTTP/1.1 401 Unauthorized\nWWW-Authenticate: {scheme}\nContent-Length: 0\n"}
     with pytest.raises(TaskError, match=f"accepts only {scheme.split()[0]}, which is not supported"):
         answering(answers, username="jane", password="x").look("x")
+
+
+# What a listing does not show
+
+HREF = "<D:href>/{}</D:href>"
+
+
+def propstat(values, status="200 OK"):
+    return f"<D:propstat><D:prop>{values}</D:prop><D:status>HTTP/1.1 {status}</D:status></D:propstat>"
+
+
+SIZE_5 = propstat("<D:getcontentlength>5</D:getcontentlength>", "{}")
+SELF = f"<D:response>{HREF.format('')}{propstat('<D:resourcetype><D:collection/></D:resourcetype>')}</D:response>"
+
+
+def multistatus(*responses, root="D:multistatus"):
+    body = f'<?xml version="1.0"?><{root} xmlns:D="DAV:">{"".join(responses)}</{root}>'
+    return f"HTTP/1.1 207 Multi-Status\nContent-Type: application/xml\nContent-Length: {len(body)}\n\n{body}"
+
+
+def member(*inside):
+    return f"<D:response>{HREF.format('a.pvmp')}{''.join(inside)}</D:response>"
+
+
+@pytest.mark.parametrize(
+    ("inside", "head", "expected"),
+    [
+        ([SIZE_5.format("200 OK")], None, [Stored("a.pvmp", 5)]),
+        ([SIZE_5.format("404 Not Found")], "HTTP/1.1 200 OK\nContent-Length: 7\n", [Stored("a.pvmp", 7)]),
+        ([SIZE_5.format("403 No"), SIZE_5.format("200 OK")], None, [Stored("a.pvmp", 5)]),
+        ([], "HTTP/1.1 200 OK\nContent-Length: 7\n", [Stored("a.pvmp", 7)]),
+        (["<D:status>HTTP/1.1 423 Locked</D:status>"], "HTTP/1.1 200 OK\nContent-Length: 7\n", [Stored("a.pvmp", 7)]),
+        # It was removed while the list was made.
+        (["<D:status>HTTP/1.1 404 Not Found</D:status>"], None, []),
+        ([], "HTTP/1.1 404 Not Found\nContent-Length: 0\n", []),
+        ([SIZE_5.format("200 OK").replace("5</", "</")], "HTTP/1.1 200 OK\nContent-Length: 7\n", [Stored("a.pvmp", 7)]),
+        (
+            [SIZE_5.format("200 OK").replace("5</", "-5</")],
+            "HTTP/1.1 200 OK\nContent-Length: 7\n",
+            [Stored("a.pvmp", 7)],
+        ),
+    ],
+)
+def test_a_size_that_webdav_does_not_show_is_looked_up(answering, inside, head, expected):
+    answers = {"PROPFIND": multistatus(SELF, member(*inside)), "HEAD": head or NOT_ALLOWED}
+    assert answering(answers, https_method="webdav").list() == expected
+
+
+def test_a_file_that_may_not_be_seen_makes_the_list_unknown(answering):
+    answers = {
+        "PROPFIND": multistatus(SELF, member("<D:status>HTTP/1.1 403 Forbidden</D:status>")),
+        "HEAD": "HTTP/1.1 403 Forbidden\nContent-Length: 0\n",
+        "GET": "HTTP/1.1 403 Forbidden\nContent-Length: 0\n",
+    }
+    with pytest.raises(CannotList, match="403"):
+        answering(answers, https_method="webdav").list()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (multistatus(), "does not even contain the folder"),
+        (multistatus(SELF, root="html"), "does not even contain the folder"),
+        (multistatus(SELF, member("<D:status>HTTP/1.1 507 Insufficient Storage</D:status>")), "is not complete"),
+        (multistatus(SELF, "<D:response></D:response>"), "without an address"),
+        (multistatus(SELF, "<D:response><D:href>https://[::1</D:href></D:response>"), "address is not valid"),
+        (multistatus(SELF, "<D:response>"), "cannot be parsed"),
+    ],
+)
+def test_a_list_of_webdav_that_is_not_the_whole(answering, answer, words):
+    with pytest.raises(RetryLater, match=words):
+        answering({"PROPFIND": answer}, https_method="webdav").list()
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("HTTP/1.1 403 Forbidden\nContent-Length: 0\n", True),
+        ("HTTP/1.1 401 Unauthorized\nContent-Length: 0\n", True),
+        ("HTTP/1.1 405 Method Not Allowed\nContent-Length: 0\n", True),
+        ("HTTP/1.1 501 Not Implemented\nContent-Length: 0\n", True),
+        ("HTTP/1.1 200 OK\nContent-Length: 0\n", True),
+        ("HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 25\n\n<html><title>Sign in</html>"[:-2], False),
+        ("HTTP/1.1 404 Not Found\nContent-Length: 0\n", False),
+        ("HTTP/1.1 500 Oops\nContent-Length: 0\n", False),
+        ("HTTP/1.1 302 Found\nLocation: https://login.example/\nContent-Length: 0\n", False),
+        (multistatus(), False),
+    ],
+)
+def test_only_a_refusal_is_a_store_without_a_list(answering, answer, refused):
+    store = answering({"PROPFIND": answer}, https_method="webdav")
+    if refused:
+        assert store.can_list() is False
+    else:
+        with pytest.raises((TaskError, RetryLater)):
+            store.can_list()
+
+
+@pytest.mark.parametrize("operation", ["look", "read", "delete"])
+def test_a_folder_that_does_not_exist_is_not_an_empty_one(connect, webdav, operation):
+    store = connect(webdav, f"{webdav.url}/deeper")
+    with pytest.raises(TaskError, match=r"deeper does not exist\. Create it, or correct destination"):
+        getattr(store, operation)("catalog.json")
+    (webdav.folder / "deeper").mkdir()
+    assert not getattr(store, operation)("catalog.json")
+
+
+def test_it_is_asked_only_once_whether_the_folder_exists(connect, webdav):
+    store = connect(webdav)
+    assert store.look("a.pvmp") is None
+    asked = len(webdav.seen)
+    assert store.look("b.pvmp") is None
+    assert len(webdav.seen) == asked + 1
+
+
+@pytest.mark.parametrize("folder", ["GET", "PROPFIND"])
+def test_a_server_that_hides_the_folder_but_serves_its_files(answering, folder):
+    """Both ways to ask for the folder must say that it does not exist: some servers refuse one of them by 404."""
+    answers = dict.fromkeys(("GET", "PROPFIND", "HEAD"), "HTTP/1.1 404 Not Found\nContent-Length: 0\n")
+    answers[folder] = "HTTP/1.1 403 Forbidden\nContent-Length: 0\n"
+    assert answering(answers, https_method="webdav").look("a.pvmp") is None

@@ -546,3 +546,168 @@ def test_a_policy_that_lets_links_end(graph, open_graph, upload, image, ends, re
             open_graph().share(image.name)
     else:
         assert open_graph().share(image.name) == url
+
+
+# Answers that are not those of Graph
+
+PAGE = b"<html><title>Sign in</title>"
+FILE = {"id": "1", "name": "a.pvmp", "size": 5, "eTag": '"e"', "file": {}}
+
+
+@pytest.fixture
+def odd(graph, monkeypatch):
+    """Return a function that answers requests with a path of this kind with any body, and a status of success."""
+    route = graph._route
+
+    def answer(path, body, method="GET", status=200):
+        def answer_oddly(exchange):
+            if exchange.method == method and path in exchange.path:
+                exchange.body()
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                exchange.send(status, {"Content-Type": "application/json"}, data)
+            else:
+                route(exchange)
+
+        monkeypatch.setattr(graph, "_route", answer_oddly)
+
+    return answer
+
+
+def without(*names, **changes):
+    return {key: value for key, value in {**FILE, **changes}.items() if key not in names}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        without("size"),
+        without(size=None),
+        without(size="5"),
+        without(size=-1),
+        without(size=5.5),
+        without(size=True),
+        without("id"),
+        without("file"),
+        [FILE],
+        {},
+        None,
+        PAGE,
+        b"",
+        b'{"id": "1", "file": {}, "size": 5',
+    ],
+)
+def test_what_is_not_a_file_is_not_an_empty_one(odd, open_graph, item):
+    odd("a.pvmp", item)
+    with pytest.raises((TaskError, RetryLater), match=r"answered oddly to|is not JSON"):
+        open_graph().look("a.pvmp")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"value": None},
+        {"value": FILE},
+        {"value": ["a.pvmp"]},
+        {"value": [without("size")]},
+        {"value": [without("name")]},
+        {"value": [without(name=5)]},
+        {"value": [without("file")]},
+        {"value": [], "@odata.nextLink": ""},
+        {"value": [], "@odata.nextLink": 5},
+        {"value": [], "@odata.nextLink": ["https://a.example"]},
+        [FILE],
+        PAGE,
+        b"",
+        b'{"value": [',
+    ],
+)
+def test_a_list_that_cannot_be_read_is_not_empty(odd, open_graph, page):
+    odd("/children", page)
+    store = open_graph()
+    for operation in (store.list, store.can_list):
+        with pytest.raises((TaskError, RetryLater), match=r"answered oddly to|is not JSON"):
+            operation()
+
+
+def test_a_list_that_continues_with_itself(graph, odd, open_graph):
+    first = f"{graph.public_url}/v1.0/children"
+    odd("/children", {"value": [], "@odata.nextLink": first})
+    with pytest.raises(TaskError, match="does not show how the list continues"):
+        open_graph().list()
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_not_in_the_list(odd, open_graph):
+    others = [{"id": str(number), "name": "x.pvmp", kind: {}} for number, kind in enumerate(("folder", "package"))]
+    odd("/children", {"value": [FILE, *others]})
+    assert [(each.name, each.size, each.version) for each in open_graph().list()] == [("a.pvmp", 5, '"e"')]
+
+
+def test_an_application_that_may_not_list(odd, open_graph):
+    odd("/children", {"error": {"code": "accessDenied"}}, status=403)
+    assert open_graph().can_list() is False
+
+
+@pytest.mark.parametrize("operation", ["look", "read", "delete"])
+def test_a_file_of_a_missing_folder_is_not_a_missing_file(graph, open_graph, operation):
+    store = open_graph("sharepoint://contoso/mac/Documents/misspelt")
+    with pytest.raises(TaskError, match="The folder 'misspelt' does not exist"):
+        getattr(store, operation)("catalog.json")
+    assert not getattr(open_graph(), operation)("catalog.json")
+
+
+def test_a_file_without_a_version_is_not_read(odd, open_graph):
+    odd("catalog.json", without("eTag"))
+    with pytest.raises(TaskError, match="without a version"):
+        open_graph().read("catalog.json")
+
+
+@pytest.mark.parametrize("ranges", [None, {}, "0-", ["²-"], ["x"], [None], [-5], [["0-"]]])
+def test_a_session_that_does_not_show_what_it_has_is_not_complete(graph, odd, open_graph, upload, image, ranges):
+    """It seemed to have all bytes."""
+    odd("/_api/upload/", {"nextExpectedRanges": ranges, "expirationDateTime": 5})
+    with pytest.raises(Interrupted):
+        upload(report=interrupt_after(3 * UNIT))
+    with pytest.raises(TaskError, match="does not report how many bytes of the file it has"):
+        upload()
+    assert graph.files(graph.documents, FOLDER) == {}
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_page_does_not_confirm_that_a_file_is_published(graph, odd, upload, method):
+    odd("/_api/upload/", PAGE, method)
+    with pytest.raises(TaskError, match="is not JSON"):
+        upload()
+    assert graph.files(graph.documents, FOLDER) == {}
+
+
+def test_a_page_does_not_confirm_that_a_small_file_is_written(odd, open_graph):
+    odd("/content", PAGE, "PUT")
+    with pytest.raises(RetryLater, match="is not JSON"):
+        open_graph().write("catalog.json", b"{}")
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        {},
+        {"link": "https://x"},
+        {"link": {"webUrl": "https://x"}},
+        {"link": {"webUrl": 5, "scope": "anonymous"}},
+        {"link": {"webUrl": "https://x", "scope": ["anonymous"]}},
+        {"link": {"webUrl": "https://x", "scope": "anonymous"}, "expirationDateTime": "soon"},
+        {"link": {"webUrl": "https://x", "scope": "anonymous"}, "expirationDateTime": 5},
+    ],
+)
+def test_a_link_that_is_not_known_to_work_for_anyone(graph, odd, open_graph, upload, image, permission):
+    upload()
+    odd("/createLink", permission, "POST")
+    with pytest.raises(TaskError, match=r"created no link|does not show when the link expires"):
+        open_graph().share(image.name)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX: b", "é", None, 5, ["a"]])
+def test_a_token_that_is_not_one(odd, open_graph, token):
+    odd("/oauth2/", {"access_token": token, "error_codes": [["a"], None]}, "POST")
+    with pytest.raises(TaskError, match="issued no token"):
+        open_graph().list()
