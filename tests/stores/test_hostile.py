@@ -27,6 +27,14 @@ from support.scripted_server import ScriptedServer
 BLOCK = b"\1" * 65536
 OK = "HTTP/1.1 200 OK\nContent-Type: application/xml\n"
 LAUGHS = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+# The answer to a request for a file.
+FILES = {
+    "s3": f'{OK}ETag: "e"\n',
+    "azblob": (
+        'HTTP/1.1 206 Partial Content\nContent-Type: application/xml\nx-ms-blob-type: BlockBlob\nETag: "e"\n'
+        "Content-Range: bytes 0-4194303/4194304\n"
+    ),
+}
 LISTS = {
     "s3": "<ListBucketResult>{}</ListBucketResult>",
     "azblob": '<?xml version="1.0" encoding="utf-8"?><EnumerationResults>{}</EnumerationResults>',
@@ -96,7 +104,7 @@ def test_xml_whose_dtd_only_one_reader_sees(play: Any, kind: str, encoding: str)
 @pytest.mark.parametrize("ask", ["list", "read", "look"])
 def test_a_body_without_an_end(play: Any, kind: str, ask: str) -> None:
     def answer(head: str) -> Iterator[str | bytes]:
-        yield f'{OK}ETag: "e"\nx-ms-blob-type: BlockBlob\nTransfer-Encoding: chunked\n\n'
+        yield f"{FILES[kind] if ask == 'read' else OK}Transfer-Encoding: chunked\n\n"
         while not head.startswith("HEAD"):
             yield b"10000\r\n" + BLOCK + b"\r\n"
 
@@ -110,9 +118,10 @@ def test_a_body_without_an_end(play: Any, kind: str, ask: str) -> None:
 
 
 @pytest.mark.parametrize("ask", ["list", "read"])
-def test_a_body_that_grows(play: Any, ask: str) -> None:
+def test_a_body_that_grows(play: Any, kind: str, ask: str) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
-    store, _heads = play(lambda head: document(bomb, f'{OK}Content-Encoding: gzip\nETag: "e"\n'))
+    head = f"{FILES[kind] if ask == 'read' else OK}Content-Encoding: gzip\n"
+    store, _heads = play(lambda _head: document(bomb, head))
     with pytest.raises((RetryLater, TaskError), match=r"compressed its answer \(gzip\)"):
         store.list() if ask == "list" else store.read("catalog.json")
 
@@ -131,7 +140,9 @@ def test_a_list_that_returns_to_a_page(play: Any, kind: str, turns: int) -> None
         return document(LISTS[kind].format(more))
 
     store, heads = play(answer)
-    with pytest.raises((RetryLater, TaskError), match=r"has no end: the server returned a page again|part of the list"):
+    with pytest.raises(
+        (RetryLater, TaskError), match=r"has no end: the server returned a page again|how (the list|it) continues"
+    ):
         store.list()
     assert len(heads) <= turns + 2
 
