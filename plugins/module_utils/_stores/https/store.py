@@ -29,6 +29,8 @@ _REFUSALS_OF_HEAD = (400, 403, 405, 501)
 _REFUSALS_OF_RANGES = (400, 403, 405, 406, 412, 416, 501)
 _READ_WAIT = 0.2
 _READ_TRIES = 50
+# Seconds after which there is no further try, however long a slow server took for each of them.
+_READ_LONGEST = 60.0
 _WITHOUT_MOVE: dict[str, type[PlainPutWriter]] = {
     "artifactory": ArtifactoryWriter,
     "nexus": NexusWriter,
@@ -193,9 +195,12 @@ class HttpsStore(Store):
                 yield wanted
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        begun = time.monotonic()
         for _try in range(_READ_TRIES):
             data = self._read_once(name, limit)
             if data is None and self._is_being_written(name):
+                if time.monotonic() - begun > _READ_LONGEST:
+                    break
                 self._sleep(spread(_READ_WAIT))
                 continue
             if data is None:  # the writer may have finished between the two requests
