@@ -311,7 +311,7 @@ class AzureBlobStore(Store):
         """
         answer = response.http_response
         if answer.status_code != 200:
-            return ElementTree.fromstring("<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+            return parse_xml(b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
         try:
             root = parse_xml(answer.body())
         except ValueError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -191,14 +192,14 @@ def test_lists_that_are_slow_have_an_end():
 
 
 # Where the limits are. Each other file gets its bytes from Http, whose answers have no way around them.
+TYPE_OF_ELEMENTS = ("_stores/azblob/store.py", "_stores/https/propfind.py")
 OPENERS = {
     "http.client": {"_http/expect_continue.py", "_http/session.py", "_http/stall.py", "_stores/sftp/connection.py"},
     "socket": {
         "_http/expect_continue.py", "_http/networks.py", "_http/session.py", "_http/stall.py",
         "_stores/sftp/connection.py", "_common/machine.py",
     },
-    # Parallels' own files, and the type of an element.
-    "xml": {"_http/xml.py", "_parallels/vm.py", "_stores/https/propfind.py"},
+    "xml": {"_http/xml.py", "_parallels/vm.py", *TYPE_OF_ELEMENTS},
     # For the proxies of the environment.
     "urllib.request": {"_http/session.py", "_stores/s3/client.py"},
     "ssl": {"_http/session.py", "_link/check.py"},
@@ -233,7 +234,7 @@ def test_nobody_else_opens_a_connection_or_parses_xml():
     assert wrong == []
 
 
-def test_only_propfind_names_elements_of_xml():
-    """It uses the type of an element, and parses nothing."""
-    text = (ROOT / "module_utils/_stores/https/propfind.py").read_text(encoding="utf-8")
-    assert "fromstring" not in text and "XMLParser" not in text and "ElementTree.parse" not in text
+@pytest.mark.parametrize("name", TYPE_OF_ELEMENTS)
+def test_who_names_the_type_of_an_element_parses_nothing(name):
+    text = (ROOT / "module_utils" / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"ElementTree\.(\w+)", text)) == {"Element"}
