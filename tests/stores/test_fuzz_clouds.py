@@ -233,6 +233,7 @@ CUT = "<IsTruncated>true</IsTruncated>"
         [s3_list(ENTRY)[:-5]],
         [s3_list(root="EnumerationResults")],
         [s3_list(root="html")],
+        [s3_list(ENTRY.replace("<Size>", f"<LastModified>{'9' * 400}</LastModified><Size>"))],
         [s3_list(ENTRY, CUT, "<NextContinuationToken>t</NextContinuationToken>"), s3_list(CUT)],
     ],
 )

@@ -61,7 +61,7 @@ _LARGEST_ANSWER = 16 * MIB
 _MOST_ELEMENTS = 100_000
 # Without a leading dot, which gateways may refuse.
 _PROBE = "write-test.part"
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
 
 _BLOCK_ID = re.compile(r"(?P<number>\d{5})-(?P<part_size>[0-9a-f]{8})-[0-9a-f]{32}")
 

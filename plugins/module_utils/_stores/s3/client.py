@@ -41,7 +41,7 @@ _MOST_ELEMENTS = 100_000
 _PAGE_MARKS = ("ContinuationToken", "KeyMarker", "UploadIdMarker", "PartNumberMarker")
 # For one call. After a redirect, botocore asks for the region of the bucket, and again after each redirect of that.
 _MOST_REQUESTS = 5
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
 # The address from which a host in Amazon's cloud gets its role.
 _ROLE_ADDRESS = "169.254.169.254"
 
