@@ -79,6 +79,7 @@ class NexusWriter(PlainPutWriter):
     def _assets(self, base: str, repository: str) -> Any:
         """Yield all files of the repository, from all pages of its list."""
         token: Any = None
+        seen: set[str] = set()
         pages = Pages(f"The list of {self._folder.host} for the repository {repository}")
         while True:
             response = self._ask_for_assets(base, repository, token)
@@ -94,8 +95,9 @@ class NexusWriter(PlainPutWriter):
             token = page.get("continuationToken")
             if token in (None, ""):
                 return
-            if not isinstance(token, str):
+            if not isinstance(token, str) or token in seen:  # the list would never end, or be a part of the whole
                 raise _unreadable(self._folder.host)
+            seen.add(token)
             pages.turn(token, len(response.content))
 
     def _ask_for_assets(self, base: str, repository: str, token: str | None = None) -> Any:

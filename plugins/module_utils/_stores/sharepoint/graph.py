@@ -206,7 +206,9 @@ class Graph:
         """Yield the items of a list from all its pages. Raises an error for a page that is not one: it is not empty."""
         url: Any = f"{self._cloud.graph}/v1.0{path}"
         pages = Pages(f"The list of {self.host} for the {doing}")
+        seen = set()
         while url is not None:
+            seen.add(url)
             response = self._authorized("GET", url, None, None, largest=LIST_ANSWER)
             self.judge(response, doing)
             page = self.content(response, doing)
@@ -216,7 +218,7 @@ class Graph:
             pages.turn(url, len(response.content), len(items))
             yield from items
             url = page.get("@odata.nextLink")
-            if url is not None and (not isinstance(url, str) or not url):
+            if url is not None and (not isinstance(url, str) or not url or url in seen):
                 raise self.odd(doing, "it does not show how the list continues")
             if url is not None and not url.startswith(self._cloud.graph + "/"):
                 raise TaskError(

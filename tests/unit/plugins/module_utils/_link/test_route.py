@@ -247,8 +247,8 @@ def test_two_redirects_in_one_answer(locations: list[str], reason: str) -> None:
     from urllib3 import HTTPHeaderDict
 
     class TwoAnswers(FakeHttp):
-        def request(self, method: str, url: str, headers: dict[str, str], stream: bool) -> Any:
-            found = super().request(method, url, headers, stream)
+        def request(self, *arguments: Any, **options: Any) -> Any:
+            found = super().request(*arguments, **options)
             if found.status_code == 302:
                 found.raw = type("Raw", (), {"headers": HTTPHeaderDict([("Location", each) for each in locations])})
             return found
