@@ -426,7 +426,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _said(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    if type(cause) is http.client.HTTPException and "more than" in str(cause):
+    if isinstance(cause, http.client.HTTPException) and str(cause).endswith("headers"):
         return "the server sent more than 100 headers"
     return next((words for kind, words in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
 

@@ -244,7 +244,7 @@ def test_what_is_shown_is_short() -> None:
     ],
 )
 def test_two_redirects_in_one_answer(locations: list[str], reason: str) -> None:
-    from urllib3 import HTTPHeaderDict
+    from urllib3._collections import HTTPHeaderDict
 
     class TwoAnswers(FakeHttp):
         def request(self, *arguments: Any, **options: Any) -> Any:
