@@ -99,6 +99,9 @@ options:
         all of it has arrived. On a server that shows incomplete files, the module removes the file after a failure, or
         at its next run if it was killed.
       - V(auto) uses V(artifactory), V(nexus) or V(webdav) if the server identifies itself as such, else V(put).
+      - Redirects of downloads to another server are followed only for V(artifactory) and V(nexus), which may keep their
+        files in an object storage. They are never followed into a private, loopback or link-local network that the
+        store is not in.
     type: str
     choices: [auto, webdav, artifactory, nexus, put]
     default: auto

@@ -108,6 +108,7 @@ options:
         V(insecure), because otherwise a public server could choose what is requested behind the firewall.
       - A redirect from elsewhere to a loopback address or to a link-local address, where clouds keep secrets, is never
         followed.
+      - The address is checked again when the connection is opened, except behind a proxy.
     type: bool
     default: false
   require:

@@ -10,6 +10,7 @@ sent alone. The body follows when the server asks for it, or when the server has
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import re
@@ -18,7 +19,9 @@ from typing import Any
 
 from .._common.deps import load
 from .._common.files import BLOCK
-from .stall import Pace, PacedResponse, send_at_pace
+from .limits import allowance
+from .networks import addresses_within, require_within
+from .stall import Pace, PacedResponse, peer_of, send_at_pace
 
 # Seconds of silence after which the server is assumed not to support the header (RFC 9110, 10.1.1).
 CONTINUE_WAIT = 5.0
@@ -44,7 +47,26 @@ class ExpectContinue:
         self._refused = False
         self._begun: http.client.HTTPResponse | None = None
 
+    def _new_conn(self) -> Any:
+        networks = allowance().networks
+        if networks is None:
+            return super()._new_conn()
+        # The name is resolved once, so that the address that is checked is the one that is connected to.
+        named = self._dns_host
+        try:
+            *others, last = addresses_within(named, self.port, networks)
+            for self._dns_host in others:
+                with contextlib.suppress(OSError, load("urllib3.exceptions").HTTPError):
+                    return super()._new_conn()
+            self._dns_host = last
+            return super()._new_conn()
+        finally:
+            self._dns_host = named
+
     def putrequest(self, *args: Any, **kwargs: Any) -> None:
+        networks, peer = allowance().networks, peer_of(self.sock)
+        if networks is not None and peer is not None:  # a connection that was opened for another request
+            require_within(peer, networks)
         self._expects = False
         self._refused = False
         self._begun = None

@@ -21,9 +21,12 @@ _NO_BYTES = re.compile(r"bytes[ \t]+\*/0", re.IGNORECASE)
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 # Algorithm and value in Repr-Digest and Content-Digest (RFC 9530), and in Digest (RFC 3230).
 _DIGEST_ITEM = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:?\s*([A-Za-z0-9+/_=-]+)", re.IGNORECASE)
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# To the end where a quote is not closed, so that no quote in it is tried again.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*("?)')
 # The first word between commas, if it is not the name of a parameter.
 _SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s+[A-Za-z0-9]|\s*(?:,|$))")
+# Signed addresses have up to 4 KiB. Servers and browsers refuse longer ones than this.
+_LONGEST_ADDRESS = 16 * 1024
 _COMPRESSIONS = ("br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd")
 
 # Headers in which stores report the SHA-256 of a file.
@@ -92,8 +95,13 @@ def sha256_headers(headers: Headers) -> dict[str, str]:
 
 def login_schemes(headers: Headers) -> list[str]:
     """Return the schemes of C(WWW-Authenticate), such as Basic, Bearer or Negotiate."""
-    found = _SCHEME.findall(_QUOTED.sub("", headers.get("WWW-Authenticate") or ""))
+    found = _SCHEME.findall(_unquoted(headers.get("WWW-Authenticate") or ""))
     return sorted({each.capitalize() if each.upper() != "NTLM" else "NTLM" for each in found})
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without what is in quotes."""
+    return _QUOTED.sub(lambda found: "" if found[1] else found[0], text)
 
 
 def _sha256(text: str) -> str | None:
@@ -127,6 +135,8 @@ def redirect_target(url: str, location: str) -> str | None:
     Headers are read as Latin-1. Servers write addresses in UTF-8, or in an encoding that is not known: such bytes are
     sent back as they are, as browsers do.
     """
+    if len(location) > _LONGEST_ADDRESS:
+        return None
     try:
         raw = location.strip().encode("latin-1", "replace")
         try:

@@ -24,8 +24,11 @@ _LAYOUT = "\t\n\r\f\x1b"
 _REPLACEMENT = "\ufffd"
 # Bytes. The beginning may be cut off in the middle of a letter.
 _LONGEST_LETTER = 4
-_PASSWORD_FIELD = re.compile(rb"""<input[^>]*\btype\s*=\s*["']?password""", re.IGNORECASE)
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+# Pages may be hostile: each of these is searched for once, or once in a tag, so that the time grows with the page only.
+_INPUT = re.compile(rb"<input", re.IGNORECASE)
+_PASSWORD_TYPE = re.compile(rb"""\btype\s*=\s*["']?password""", re.IGNORECASE)
+_TITLE = re.compile(rb"<title", re.IGNORECASE)
+_TITLE_END = re.compile(rb"</title", re.IGNORECASE)
 _LONGEST_TITLE = 80
 
 
@@ -106,13 +109,19 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 def asks_for_password(page: bytes) -> bool:
     """Return whether a page has a password field."""
-    return bool(_PASSWORD_FIELD.search(page))
+    for tag in page.split(b">"):
+        begun = _INPUT.search(tag)
+        if begun and _PASSWORD_TYPE.search(tag, begun.end()):
+            return True
+    return False
 
 
 def title_of(page: bytes) -> str:
     """Return the title of a page, printable and shortened; empty when it has none."""
-    found = _TITLE.search(page)
-    return one_line(html.unescape(found[1].decode("utf-8", "replace"))) if found else ""
+    begun = _TITLE.search(page)
+    start = page.find(b">", begun.end()) + 1 if begun else 0
+    end = _TITLE_END.search(page, start) if start else None
+    return one_line(html.unescape(page[start : end.start()].decode("utf-8", "replace"))) if end else ""
 
 
 def one_line(text: str) -> str:

@@ -14,9 +14,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
@@ -26,6 +26,8 @@ from .._common.files import BLOCK
 from .._common.retry import RetryLater
 from .expect_continue import pool_classes
 from .headers import content_length, http_date, redirect_of, whole_number
+from .limits import SMALL_ANSWER, Allowance, BoundedBody, Unbounded, allowing, require_identity, seconds_for
+from .networks import Networks, WrongNetwork, network_of
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses after which the same request may succeed a little later.
@@ -38,6 +40,7 @@ _CAUSES: dict[type[BaseException], str] = {
     socket.timeout: "no data was transferred within the timeout",
     http.client.IncompleteRead: "the response ended too early",
     http.client.RemoteDisconnected: "the server closed the connection without a response",
+    http.client.LineTooLong: "the server sent a line of more than 64 KiB",
 }
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY and X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
 _NO_ISSUER = (20, 21)
@@ -50,6 +53,10 @@ _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
 class TlsError(TaskError):
     """The server's certificate is not trusted, or the TLS connection cannot be established."""
+
+
+class Inward(TaskError):
+    """A request was not sent, because its host is in a network to which it must not lead; C(network) names that."""
 
 
 def basic(username: str, password: str) -> str:
@@ -119,12 +126,18 @@ class Http:
         expect: bool = False,
         answer_timeout: float | None = None,
         authorize: bool = True,
+        largest: int = SMALL_ANSWER,
+        within: Set[str] | None = None,
     ) -> Any:
         """Send one request without following redirects, and return the C(requests.Response) with any status.
 
         C(data) is bytes, or an object with C(read) and a length. With C(expect), none of it is sent before the server
         asks for it, so that a refusal costs nothing. C(answer_timeout) is how long the server may take to answer after
-        the last byte. With C(stream), the body of the answer is not read; it is to be read from C(response.raw).
+        the last byte. With C(stream), the body of the answer is not read; it is to be read with C(blocks).
+
+        C(largest) is how many bytes of a body are read, in whatever way, and how long that may take follows from it.
+        Without C(stream), a body that is larger or compressed raises TaskError; that of an error is left out. C(within)
+        are the networks in which the host must be, else Inward is raised and nothing is sent.
         Raises RetryLater for transient failures, TlsError, or TaskError.
         """
         sent = dict(headers or {})
@@ -132,37 +145,83 @@ class Http:
             sent["Authorization"] = self._authorization
         if expect:
             sent["Expect"] = "100-continue"
+        proxies = self._proxies(url)
+        if within is not None and proxies:  # the proxy connects, so that only the name can be checked
+            self._require_within(url, within)
+        seconds = seconds_for(self._timeout, answer_timeout, largest)
         try:
-            response = self._session.request(
-                method,
-                url,
-                headers=sent,
-                data=data,
-                stream=stream,
-                allow_redirects=False,
-                verify=self._verify,
-                proxies=self._proxies(url),
-                timeout=(self._timeout, answer_timeout or self._timeout),
-            )
+            with allowing(Allowance(largest, seconds, None if proxies else within)):
+                response = self._session.request(
+                    method,
+                    url,
+                    headers=sent,
+                    data=data,
+                    stream=True,
+                    allow_redirects=False,
+                    verify=self._verify,
+                    proxies=proxies,
+                    timeout=(self._timeout, answer_timeout or self._timeout),
+                )
+            response.raw = BoundedBody(response.raw, response.url, largest)
+            if not stream:
+                load_body(response)
         except (self._requests.exceptions.RequestException, load("urllib3.exceptions").HTTPError, ValueError) as error:
             # Some errors of urllib3 and some ValueErrors, such as that of a host name with a label that is too long,
             # pass requests as they are.
             raise self._understood(error, url) from error
         if expect and response.status_code == 417:  # a server, or a proxy before it, that cannot do it
             response.close()
-            return self.request(method, url, headers, data, stream, False, answer_timeout, authorize)
+            return self.request(method, url, headers, data, stream, False, answer_timeout, authorize, largest, within)
         return response
 
-    def follow(self, method: str, url: str, headers: dict[str, str] | None = None, stream: bool = False) -> Any:
-        """Read, and follow redirects: over HTTPS only, and without sending secrets to other hosts."""
+    @staticmethod
+    def _require_within(url: str, within: Set[str]) -> None:
+        network = Networks().of(url)
+        if network != "unknown" and network not in within:
+            raise Inward(f"{urlsplit(url).netloc} is in a {network.replace('_', '-')} network.", network=network)
+
+    def network_of(self, response: Any) -> str:
+        """Return the network from which an answer came; C(unknown) where a proxy hides it."""
+        peer = None if self._proxies(response.url) else response.raw.peer
+        return network_of(peer) if peer else Networks().of(response.url)
+
+    def follow(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,
+        largest: int = SMALL_ANSWER,
+        leaves: Callable[[Any], bool] = lambda response: True,
+    ) -> Any:
+        """Read, and follow redirects: over HTTPS only, and without sending secrets to other hosts.
+
+        C(leaves) returns whether a redirect to another server is followed, from the answer that contains it. None is
+        followed into a network that only this machine or its network can reach, unless the first server is in it.
+        """
         origin = urlsplit(url)
         headers = dict(headers or {})
         authorize = True
+        within: Set[str] | None = None
         for _hop in range(MOST_REDIRECTS + 1):
-            response = self.request(method, url, headers, stream=stream, authorize=authorize)
+            try:
+                response = self.request(
+                    method, url, headers, stream=stream, authorize=authorize, largest=largest, within=within
+                )
+            except Inward as error:
+                raise TaskError(
+                    f"{origin.netloc} redirects to {bare(url)}, which is in a "
+                    f"{str(error.details['network']).replace('_', '-')} network that {origin.netloc} is not in. The "
+                    "redirect was not followed. Check destination, and ask the server's administrators about the "
+                    "redirect.",
+                    **error.details,
+                ) from None
             if response.status_code not in REDIRECTS or "Location" not in response.headers:
                 return response
             response.close()
+            if within is None:
+                home = self.network_of(response)
+                within = None if home == "unknown" else {"public", home}
             following = redirect_of(response, url)
             if following is None:
                 raise TaskError(
@@ -177,6 +236,13 @@ class Http:
                     "Ask the server's administrators for an address that stays on HTTPS."
                 )
             if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
+                if not leaves(response):
+                    raise TaskError(
+                        f"{origin.netloc} redirects to {bare(url)}, which is another server. The redirect was not "
+                        "followed, because only Artifactory, Nexus and SharePoint keep their files elsewhere. A login "
+                        "page or a gateway may be in front of the store, or the address is wrong. Check destination in "
+                        "a browser, and the proxy."
+                    )
                 authorize = False
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
         raise TaskError(f"{origin.netloc} redirects more than {MOST_REDIRECTS} times. Use the final address.")
@@ -189,10 +255,19 @@ class Http:
     @staticmethod
     def certificate_of(response: Any) -> bytes | None:
         """Return the server's certificate of an answer in DER, None when it is not known."""
-        return getattr(getattr(response.raw, "_original_response", None), "certificate", None)
+        return getattr(response.raw, "certificate", None)
+
+    def file_blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
+        """Like C(blocks), for a file as it is stored. Raises TaskError when it was compressed on the way."""
+        try:
+            require_identity(response.headers, urlsplit(response.url).netloc)
+        except TaskError:
+            response.close()
+            raise
+        yield from self.blocks(response, size)
 
     def blocks(self, response: Any, size: int = BLOCK) -> Iterator[bytes]:
-        """Yield the whole undecoded body of a streamed answer in large blocks.
+        """Yield the whole undecoded body of a streamed answer in large blocks, up to the limit of its request.
 
         Raises RetryLater when the body is shorter than the server announced, which not every version of the libraries
         below does. Its detail C(truncated) is true when the server closed the connection in good order.
@@ -208,6 +283,8 @@ class Http:
                 yield block
         except (load("urllib3.exceptions").HTTPError, OSError) as error:
             cause = _innermost(error)
+            if isinstance(cause, Unbounded):
+                raise self._understood(cause, response.url) from error
             truncated = isinstance(cause, http.client.IncompleteRead)
             raise self._broke_off(response, count, _said(cause), truncated) from error
         finally:
@@ -249,6 +326,13 @@ class Http:
                 url=bare(url),
                 **({"issuer_missing": True} if missing else {}),
             )
+        if isinstance(cause, WrongNetwork):
+            return Inward(f"{host} was not asked: {cause.strerror}.", network=cause.network)
+        if isinstance(cause, Unbounded):
+            return TaskError(
+                f"{host} does not answer properly: {cause.strerror}. The rest was not read. Check the address, and "
+                "what answers there."
+            )
         if isinstance(error, kinds.ProxyError):
             return RetryLater(
                 f"The proxy for {host} does not respond correctly ({_said(cause)}). Check the proxy option."
@@ -275,6 +359,18 @@ class Http:
                 "authority that signed it."
             )
         return "If your company has its own certificate authority, set ca_path to its file."
+
+
+def load_body(response: Any) -> None:
+    """Read the body of an answer, which C(response.content) then returns. Raises TaskError, errors of requests."""
+    try:
+        _unused = response.content
+    except TaskError:
+        response.close()
+        if response.ok:
+            raise
+        # The status says enough.
+        response._content, response._content_consumed = b"", True
 
 
 def bare(url: str) -> str:
@@ -330,6 +426,8 @@ def _innermost(error: BaseException) -> BaseException:
 def _said(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
+    if isinstance(cause, http.client.HTTPException) and str(cause).endswith("headers"):
+        return "the server sent more than 100 headers"
     return next((words for kind, words in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
 
 

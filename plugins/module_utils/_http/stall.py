@@ -17,6 +17,8 @@ import socket
 import time
 from typing import Any, Callable
 
+from .limits import Meter, allowance
+
 # Bytes per second. At this speed 60 GB take six weeks.
 SLOWEST = 16 * 1024
 # Bytes after which the measurement starts over, because a fast connection may become slow.
@@ -61,29 +63,49 @@ def send_at_pace(wire: Any, data: Any, pace: Pace, clock: Callable[[], float] = 
 
 
 class PacedResponse(http.client.HTTPResponse):
-    """An answer with a minimum speed. The socket's timeout limits how long the server may take to begin it."""
+    """An answer with a minimum speed, and within the allowance of its request.
+
+    The socket's timeout limits how long the server may take to begin it.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        # The server's certificate, because the connection may be closed and forgotten before the answer is read.
-        peer = getattr(sock, "getpeercert", None)
-        self.certificate: bytes | None = peer(True) if peer else None
-        super().__init__(_Wire(sock), *args, **kwargs)  # type: ignore[arg-type]
+        # The server's certificate and address, because the connection may be closed and forgotten before the answer is
+        # read.
+        certificate = getattr(sock, "getpeercert", None)
+        self.certificate: bytes | None = certificate(True) if certificate else None
+        self.peer = peer_of(sock)
+        self._meter = Meter(allowance())
+        super().__init__(_Wire(sock, self._meter), *args, **kwargs)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        super().begin()
+        self._meter.begin_body()
+
+
+def peer_of(wire: Any) -> str | None:
+    """Return the address at the other end of a connection, None when it is not known."""
+    try:
+        return str(wire.getpeername()[0])
+    except (AttributeError, OSError, IndexError, TypeError):
+        return None
 
 
 class _Wire:
     """The part of a socket that C(HTTPResponse) uses."""
 
-    def __init__(self, wire: socket.socket) -> None:
+    def __init__(self, wire: socket.socket, meter: Meter) -> None:
         self._wire = wire
+        self._meter = meter
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_PacedReader(self._wire))
+        return io.BufferedReader(_PacedReader(self._wire, self._meter))
 
 
 class _PacedReader(io.RawIOBase):
-    def __init__(self, wire: socket.socket) -> None:
+    def __init__(self, wire: socket.socket, meter: Meter) -> None:
         super().__init__()
         self._wire = wire
+        self._meter = meter
         self._raw = wire.makefile("rb", buffering=0)
         # None until the first byte.
         self._pace: Pace | None = None
@@ -94,10 +116,12 @@ class _PacedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         begun = time.monotonic()
         count = self._raw.readinto(buffer)
+        waited = time.monotonic() - begun
         if self._pace is None:
             self._pace = Pace()
         elif count:
-            self._pace.moved(count, time.monotonic() - begun, self._wire.gettimeout())
+            self._pace.moved(count, waited, self._wire.gettimeout())
+        self._meter.moved(count or 0, waited)
         return count
 
     def fileno(self) -> int:

@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 from .._common.errors import TaskError
 from .._common.retry import Retries
 from .._http.headers import compression, reports_no_bytes, sha256_headers
+from .._http.limits import LARGEST_FILE, SMALL_ANSWER
+from .._http.networks import Networks
 from .._http.page import asks_for_password, describe_document, is_text, one_line, readable, title_of
 from .._http.session import GONE, TRANSIENT, Http, TlsError
 from .expiry import TIME_FORMAT, Expiry, ends_by_policy, read_expiry
@@ -38,7 +40,7 @@ from .proof import (
     take_what_comes,
 )
 from .report import Question, Report, advice_for
-from .route import Networks, Route, Unfit, masked, status_line
+from .route import Route, Unfit, masked, status_line
 from .share_link import share_link
 
 _HEAD = 1024
@@ -335,9 +337,8 @@ class LinkCheck:
         self._report.proof = "sample"
 
     def _sample(self, start: int, stop: int, total: int) -> bytes:
-        return read_sample(
-            self._ask({"Range": f"bytes={start}-{stop - 1}"}), self._http.blocks, start, stop, total, self._validators
-        )
+        route = self._ask({"Range": f"bytes={start}-{stop - 1}"}, largest=stop - start)
+        return read_sample(route, self._http.blocks, start, stop, total, self._validators)
 
     def _read_all(self) -> None:
         # Where the digest is known, it is compared; else the bytes themselves are.
@@ -375,7 +376,9 @@ class LinkCheck:
             )
 
     def _ask_for_file(self, headers: dict[str, str]) -> Route:
-        route = self._ask({} if self._refuses_ranges else headers)
+        # One byte more than the image has, which shows that the file is longer.
+        largest = LARGEST_FILE if self._wanted_size is None else self._wanted_size + 1
+        route = self._ask({} if self._refuses_ranges else headers, largest)
         if compression(route.response.headers):
             route.close()
             self._judge_compression(route.response)
@@ -395,13 +398,13 @@ class LinkCheck:
         # Small pieces, because the server may be silent for a while before each.
         return self._http.blocks(response, size=16)
 
-    def _walk(self, headers: dict[str, str]) -> Route:
+    def _walk(self, headers: dict[str, str], largest: int = SMALL_ANSWER) -> Route:
         self._route = self._new_route()
-        return self._route.walk(self._http, headers)
+        return self._route.walk(self._http, headers, largest)
 
-    def _ask(self, headers: dict[str, str]) -> Route:
+    def _ask(self, headers: dict[str, str], largest: int) -> Route:
         """Follow the link again, for other bytes of a file that is known to exist."""
-        route = self._walk(headers)
+        route = self._walk(headers, largest)
         try:
             self._judge_status(route)
         except Unfit:
@@ -420,7 +423,7 @@ class LinkCheck:
             advice = _CHAIN_ADVICE if error.details.get("issuer_missing") else ""
             raise Unfit("tls_error", error.message, advice) from None
         except TaskError as error:
-            if error.details.get("truncated"):
+            if error.details.get("truncated") or error.details.get("too_large"):
                 raise Unfit("wrong_size", error.message) from None
             raise Unfit("tls_error" if _is_tls(error) else "unreachable", error.message) from None
 

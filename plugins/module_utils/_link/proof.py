@@ -20,6 +20,9 @@ from .route import Route, Unfit
 
 SAMPLE_BLOCK = 64 * 1024
 _RANDOM_SAMPLES = 3
+# A download of the whole file may take an hour, and longer only at this speed on average, in bytes per second.
+_LONGEST = 3600.0
+_SLOWEST = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,10 @@ class WholeDownload:
         size: int | None,
         local: LocalFile | None,
         each: Callable[[int, int | None], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._begun = clock()
         self._open = open_route
         self._read = read
         self._begin_attempts = begin_attempts
@@ -192,6 +198,12 @@ class WholeDownload:
         self.count += len(block)
         if self._size is not None and self.count > self._size:
             raise Unfit("wrong_size", f"The download is longer than the expected {self._size} bytes.")
+        taken = self._clock() - self._begun
+        if taken > _LONGEST + self.count / _SLOWEST:
+            raise Unfit(
+                "unreachable",
+                f"The download is too slow: {self.count} bytes arrived in {taken / 3600:.1f} hours. It was given up.",
+            )
         self._each(self.count, self.total)
 
     def _range_headers(self) -> dict[str, str]:

@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-from collections.abc import Iterable
-from typing import Any, Callable
+from collections.abc import Set
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
 from .._http.headers import locations, redirect_target
-from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
+from .._http.limits import SMALL_ANSWER
+from .._http.networks import Networks, reachable_from
+from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, Inward, retry_after
 from .certificate import read_certificate, refusal
 from .login import hints_at_login, is_login_host
 
@@ -44,11 +44,6 @@ _OPEN_PARAMETERS = (
     *(f"x-{vendor}-{name}" for vendor in ("amz", "goog") for name in ("algorithm", "date", "expires", "signedheaders")),
 )
 
-# How far a network reaches: a redirect must not lead to one that reaches less far.
-_REACH = {"public": 2, "private": 1, "loopback": 0, "link_local": 0}
-
-Resolve = Callable[[str], Iterable[str]]
-
 
 class Unfit(Exception):
     """The link is not fit for use: the verdict, the reason in a sentence, and advice of its own, if any."""
@@ -75,40 +70,6 @@ def _shown_parameter(name: str, value: str) -> str:
     return f"{quote(name)}=***" if value else "***"  # without a value, the name itself may be the secret
 
 
-def addresses_of(host: str) -> list[str]:
-    """Return the addresses of a host; none when its name cannot be resolved here, as behind a proxy."""
-    try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError):
-        return []
-
-
-class Networks:
-    """Finds out which network a host is in: C(public), C(private), C(loopback), C(link_local), or C(unknown)."""
-
-    def __init__(self, resolve: Resolve = addresses_of) -> None:
-        self._resolve = resolve
-        self._known: dict[str, str] = {}
-
-    def of(self, url: str) -> str:
-        """Return the network of a URL's host: of its addresses, the one that reaches least far."""
-        host = urlsplit(url).hostname or ""
-        if host not in self._known:
-            found = {_network(address) for address in self._resolve(host)}
-            self._known[host] = min(found, key=_REACH.__getitem__) if found else "unknown"
-        return self._known[host]
-
-
-def _network(address: str) -> str:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if parsed.is_loopback or parsed.is_unspecified:
-        return "loopback"
-    if parsed.is_link_local:
-        return "link_local"
-    return "public" if parsed.is_global else "private"
-
-
 class Route:
     """The redirects of one request for a link, and the final answer."""
 
@@ -124,6 +85,8 @@ class Route:
         self._networks = networks
         self._allow_private = allow_private_redirects
         self._cookies = cookies
+        # The networks in which the current address must be; None for any.
+        self._within: Set[str] | None = None
 
     @property
     def url(self) -> str:
@@ -147,11 +110,14 @@ class Route:
         if self.response is not None:
             self.response.close()
 
-    def walk(self, http: Http, headers: dict[str, str]) -> Route:
-        """Follow the redirects; the final answer is left open. Raises Unfit, RetryLater, TaskError."""
+    def walk(self, http: Http, headers: dict[str, str], largest: int = SMALL_ANSWER) -> Route:
+        """Follow the redirects; the final answer is left open, and has C(largest) bytes that can be read.
+
+        Raises Unfit, RetryLater, TaskError.
+        """
         check_address(self.url)
         while True:
-            response = http.request("GET", self.url, headers, stream=True)
+            response = self._request(http, headers, largest)
             self.statuses.append(response.status_code)
             self._judge_certificate(http, response)
             self.sets_cookies = self.sets_cookies or "Set-Cookie" in response.headers
@@ -169,6 +135,12 @@ class Route:
                     "Ask the server's administrators to send one Location header.",
                 )
             self._turn_to(targets[0])
+
+    def _request(self, http: Http, headers: dict[str, str], largest: int) -> Any:
+        try:
+            return http.request("GET", self.url, headers, stream=True, largest=largest, within=self._within)
+        except Inward as error:  # its name had another address a moment ago
+            raise self._inward("", str(error.details["network"])) from None
 
     def _judge_certificate(self, http: Http, response: Any) -> None:
         """Raise Unfit for a certificate that OpenSSL accepted and a Mac refuses."""
@@ -214,14 +186,17 @@ class Route:
         if urlsplit(before).hostname == urlsplit(target).hostname:
             return
         origin, network = self._networks.of(before), self._networks.of(target)
-        if "unknown" in (origin, network) or _REACH[network] >= _REACH[origin]:
-            return
-        if network == "private" and self._allow_private:
-            return
-        raise Unfit(
+        self._within = reachable_from(origin)
+        if self._within is not None and self._allow_private:
+            self._within = {*self._within, "private"}
+        if network != "unknown" and self._within is not None and network not in self._within:
+            raise self._inward(f"from a {origin.replace('_', '-')} network ", network)
+
+    def _inward(self, origin: str, network: str) -> Unfit:
+        return Unfit(
             "insecure",
-            f"The link redirects from a {origin} network to {self.host} in a {network.replace('_', '-')} network. The "
-            "redirect was not followed.",
+            f"The link redirects {origin}to {self.host} in a {network.replace('_', '-')} network. The redirect was not "
+            "followed.",
         )
 
 

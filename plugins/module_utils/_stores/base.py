@@ -277,8 +277,13 @@ class Store(ABC):
         """Return the download address of a published file; create it where the store needs that."""
         return self.link(name)
 
-    def digest(self, name: str, retries: Retries, report: Report = unwatched) -> tuple[str, int]:
-        """Read a file of the store, resuming after a lost connection; return its SHA-256 and its size."""
+    def digest(
+        self, name: str, retries: Retries, report: Report = unwatched, size: int | None = None
+    ) -> tuple[str, int]:
+        """Read a file of the store, resuming after a lost connection; return its SHA-256 and its size.
+
+        Nothing is read after the first byte beyond C(size).
+        """
         hasher = hashlib.sha256()
         count = 0
         attempts = retries.begin()
@@ -288,6 +293,8 @@ class Store(ABC):
                     hasher.update(block)
                     count += len(block)
                     report(count, None)
+                    if size is not None and count > size:
+                        break
                 return hasher.hexdigest(), count
             except RetryLater as error:
                 attempts.pause(error, count)

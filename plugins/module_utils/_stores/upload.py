@@ -138,7 +138,7 @@ class Upload:
         return self._read_back(found.name, body) == (self._sha256, body.size)
 
     def _read_back(self, name: str, body: Body) -> tuple[str, int]:
-        return self._store.digest(name, self._retries, lambda done, _unknown: self._report(done, body.size))
+        return self._store.digest(name, self._retries, lambda done, _unknown: self._report(done, body.size), body.size)
 
     def _bring(self, body: Body, before: Stored | None) -> bool:
         """Publish the file; return False when another writer has just published the same bytes."""

@@ -17,12 +17,15 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
-from ..._http.session import Http
+from ..._http.limits import Pages
+from ..._http.session import REDIRECTS, Http, load_body
+from ..._http.xml import HostileXml, parse_xml, require_harmless
 from ..base import (
     SMALL_CACHE_CONTROL,
     CannotList,
@@ -52,6 +55,10 @@ _PIECE = 8 * MIB
 _LARGE = 1 * MIB
 _SLOWEST_SERVER = 10 * MIB
 # One name and one ID, so that the blocks that test write permission do not add up. They are never committed.
+# Blobs in one answer to a list, and what such an answer has at most: bytes and elements.
+_PAGE = 1000
+_LARGEST_ANSWER = 16 * MIB
+_MOST_ELEMENTS = 100_000
 # Without a leading dot, which gateways may refuse.
 _PROBE = "write-test.part"
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
@@ -278,7 +285,11 @@ class AzureBlobStore(Store):
             found = [
                 self._stored(str(each.name)[len(prefix) :] if str(each.name).startswith(prefix) else "", each)
                 for each in self._client.walk_blobs(
-                    name_starts_with=prefix, include=["metadata"], delimiter="/", raw_response_hook=require_page
+                    name_starts_with=prefix,
+                    include=["metadata"],
+                    delimiter="/",
+                    results_per_page=_PAGE,
+                    raw_response_hook=require_page,
                 )
                 if not isinstance(each, folders) and "hdi_isfolder" not in (each.metadata or {})
             ]
@@ -300,10 +311,10 @@ class AzureBlobStore(Store):
         """
         answer = response.http_response
         if answer.status_code != 200:
-            return ElementTree.fromstring("<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+            return parse_xml(b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
         try:
-            root = ElementTree.fromstring(answer.body())
-        except ElementTree.ParseError as error:
+            root = parse_xml(answer.body())
+        except ValueError as error:
             raise RetryLater(f"{self._container.host} sent a list that cannot be read.") from error
         if root.tag != kind:
             raise self._odd("request for a list", f"it has no {kind}")
@@ -384,6 +395,7 @@ class _Session:
     def __init__(self, http: Http, timeout: float) -> None:
         self._http = http
         self._timeout = timeout
+        self._pages = Pages("The list")
 
     def request(
         self, method: str, url: str, headers: Any = None, data: Any = None, stream: bool = False, **_unused: Any
@@ -391,15 +403,46 @@ class _Session:
         size = len(data) if data is not None else 0
         if hasattr(data, "seek"):  # the SDK may send it again if the service requires another token
             data.seek(0)
-        return self._http.request(
+        response = self._http.request(
             method,
             url,
             dict(headers or {}),
             data,
-            stream=stream,
+            stream=True,
             expect=size > _LARGE,
             answer_timeout=self._timeout + size / _SLOWEST_SERVER,
+            largest=_PIECE if stream else _LARGEST_ANSWER,
         )
+        if response.status_code in REDIRECTS:
+            response.close()
+            host = urlsplit(url).netloc
+            raise TaskError(
+                f"{host} answered {response.status_code}, a redirect, which Azure Blob Storage never sends. It was not "
+                "followed. Check endpoint_url and the proxy."
+            )
+        if not stream or response.status_code >= 300:
+            self._read(url, response)
+        return response
+
+    def _read(self, url: str, response: Any) -> None:
+        """Read an answer that is not a file. The SDK then parses it."""
+        load_body(response)
+        # Whatever the server declares: so the SDK gets the text that is checked here.
+        response.encoding = "utf-8"
+        parts = urlsplit(url)
+        try:
+            elements = require_harmless(response.text.encode(), "utf-8", _MOST_ELEMENTS)
+        except HostileXml as error:
+            raise RetryLater(
+                f"The answer of {parts.netloc} was not read: {error}, which Azure Blob Storage never sends. Check "
+                "endpoint_url and the proxy."
+            ) from error
+        query = dict(parse_qsl(parts.query))
+        if query.get("comp") == "list":
+            if "marker" not in query:
+                self._pages = Pages(f"The list of {parts.netloc}{parts.path}")
+            # A blob in a list has two elements, or more.
+            self._pages.turn(query.get("marker"), len(response.content), elements // 2)
 
     def close(self) -> None:
         self._http.close()

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.headers import login_schemes, redirect_target
+from ..._http.limits import LIST_ANSWER, SMALL_ANSWER
 from ..._http.page import page_instead
 from ..._http.session import GONE, REDIRECTS, TRANSIENT, Http, bare, basic, bearer, retry_after
 from ..base import CannotList, StoreFull, StoreOptions
@@ -49,7 +50,9 @@ class HttpFolder:
             proxy=options.proxy,
             timeout=options.timeout,
         )
-        self.blocks = self._http.blocks
+        self.blocks = self._http.file_blocks
+        # Whether a kind of server keeps its files on another server, by its answer that redirects there.
+        self.leaves: Callable[[Any], bool] = lambda response: False
         # Explains errors of a known kind of server whose status is not specific enough.
         self.explain: Callable[[Any], Exception | None] = lambda response: None
 
@@ -69,13 +72,13 @@ class HttpFolder:
         return self._http.request(method, self.address(name), headers, data, **more)
 
     def ask(self, method: str, url: str) -> Any:
-        """Send a request for something outside the folder, such as a list of the folder from an API."""
-        return self._http.request(method, url)
+        """Send a request for a list of the folder from an API, which is outside the folder."""
+        return self._http.request(method, url, largest=LIST_ANSWER)
 
-    def get(self, method: str, name: str, headers: dict[str, str] | None = None) -> Any:
-        """Read, bypassing caches and following redirects."""
+    def get(self, method: str, name: str, headers: dict[str, str] | None = None, largest: int = SMALL_ANSWER) -> Any:
+        """Read, bypassing caches and following redirects; C(largest) bytes of the body can be read."""
         fresh = {"Cache-Control": "no-cache", **(headers or {})}
-        return self._http.follow(method, self.address(name), fresh, stream=True)
+        return self._http.follow(method, self.address(name), fresh, stream=True, largest=largest, leaves=self.leaves)
 
     def probe(self, name: str, data: bytes = b"") -> None:
         """Send a tiny file, to check whether uploads work."""
@@ -114,7 +117,7 @@ class HttpFolder:
             response = self.get("GET", name)  # for the title
         if page_instead(name, kind, head, encoding) and not head:
             try:
-                head = b"".join(itertools.islice(self.blocks(response, _LONGEST_PAGE), 1))
+                head = b"".join(itertools.islice(self._http.blocks(response, _LONGEST_PAGE), 1))
             except RetryLater:
                 head = b""
         page = page_instead(name, kind, head, encoding)

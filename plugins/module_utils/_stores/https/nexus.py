@@ -15,6 +15,7 @@ from ..._common.errors import TaskError
 from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import whole_number
+from ..._http.limits import Pages
 from ..._http.session import GONE
 from ..base import CannotList, Conflict, Sent, Stored, is_internal
 from ..body import Body
@@ -79,6 +80,7 @@ class NexusWriter(PlainPutWriter):
         """Yield all files of the repository, from all pages of its list."""
         token: Any = None
         seen: set[str] = set()
+        pages = Pages(f"The list of {self._folder.host} for the repository {repository}")
         while True:
             response = self._ask_for_assets(base, repository, token)
             if response.status_code == 403:
@@ -96,6 +98,7 @@ class NexusWriter(PlainPutWriter):
             if not isinstance(token, str) or token in seen:  # the list would never end, or be a part of the whole
                 raise _unreadable(self._folder.host)
             seen.add(token)
+            pages.turn(token, len(response.content))
 
     def _ask_for_assets(self, base: str, repository: str, token: str | None = None) -> Any:
         query = {"repository": repository, **({"continuationToken": token} if token else {})}

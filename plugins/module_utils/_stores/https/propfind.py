@@ -14,10 +14,12 @@ from xml.etree import ElementTree
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.headers import http_date, whole_number
+from ..._http.limits import LIST_ANSWER
 from ..._http.session import GONE
+from ..._http.xml import HostileXml, parse_xml
 from .folder import HttpFolder
 
-_LARGEST_LIST = 16 * 1024 * 1024
+_LARGEST_LIST = LIST_ANSWER
 _WANTED = (
     b'<?xml version="1.0" encoding="utf-8"?>'
     b'<D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getlastmodified/>'
@@ -43,7 +45,7 @@ class Entry:
 def propfind(folder: HttpFolder, name: str, depth: int) -> tuple[Any, list[Entry]]:
     """Return the server's answer, and the entries if it is a list."""
     headers = {"Depth": str(depth), "Content-Type": "application/xml"}
-    response = folder.request("PROPFIND", name, headers, _WANTED, stream=True)
+    response = folder.request("PROPFIND", name, headers, _WANTED, stream=True, largest=_LARGEST_LIST + 1)
     if response.status_code != 207:
         response.close()
         return response, []
@@ -58,11 +60,11 @@ def propfind(folder: HttpFolder, name: str, depth: int) -> tuple[Any, list[Entry
 
 def parse_entries(document: bytes) -> list[Entry]:
     """Return the entries of a C(207 Multi-Status). Raises RetryLater when it is not one, or not the whole list."""
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:  # no server sends them, except to attack the parser
-        raise RetryLater("The server's folder listing contains a DOCTYPE or ENTITY, which no WebDAV server sends.")
     try:
-        root = ElementTree.fromstring(document)
-    except ElementTree.ParseError as error:
+        root = parse_xml(document)
+    except HostileXml as error:
+        raise RetryLater(f"The server's folder listing was not read: {error}, which no WebDAV server sends.") from error
+    except ValueError as error:
         raise RetryLater(f"The server's folder listing cannot be parsed: {error}.") from error
     responses = root.findall("{DAV:}response") if root.tag == "{DAV:}multistatus" else []
     if not responses:  # the folder itself is in every list

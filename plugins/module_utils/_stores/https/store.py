@@ -14,6 +14,7 @@ from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater, spread
 from ..._http.headers import content_length, content_range, reports_no_bytes, sha256_headers
+from ..._http.limits import LARGEST_FILE
 from ..._http.session import GONE, TRANSIENT
 from ..base import Partial, Sent, Store, Stored, StoreOptions, version_of
 from ..body import Body, Content
@@ -28,6 +29,8 @@ _REFUSALS_OF_HEAD = (400, 403, 405, 501)
 _REFUSALS_OF_RANGES = (400, 403, 405, 406, 412, 416, 501)
 _READ_WAIT = 0.2
 _READ_TRIES = 50
+# Seconds after which there is no further try, however long a slow server took for each of them.
+_READ_LONGEST = 60.0
 _WITHOUT_MOVE: dict[str, type[PlainPutWriter]] = {
     "artifactory": ArtifactoryWriter,
     "nexus": NexusWriter,
@@ -40,6 +43,7 @@ class HttpsStore(Store):
 
     def __init__(self, destination: str, options: StoreOptions, sleep: Callable[[float], None] = time.sleep) -> None:
         self._folder = HttpFolder(destination, options)
+        self._folder.leaves = self._keeps_files_elsewhere
         self._method = options.https_method
         self._part_size = options.part_size or PART_SIZE
         self._sleep = sleep
@@ -98,6 +102,12 @@ class HttpsStore(Store):
             self._folder.judge(response, "OPTIONS request")
         allowed = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
         return "webdav" if "DAV" in response.headers or "MOVE" in allowed else "put"
+
+    def _keeps_files_elsewhere(self, response: Any) -> bool:
+        """Return whether a redirect to another server is that of a repository with its files in an object storage."""
+        if self._method == "auto":
+            return is_artifactory(response) or is_nexus(response)
+        return self._method in ("artifactory", "nexus")
 
     def check(self, name: str, content: Content, write: bool = True, notice: Notice = unheard) -> None:
         self._writer.check(name, content, write, notice)
@@ -168,7 +178,7 @@ class HttpsStore(Store):
         self._writer.discard(sent)
 
     def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
-        response = self._folder.get("GET", name, {"Range": f"bytes={start}-"} if start else None)
+        response = self._folder.get("GET", name, {"Range": f"bytes={start}-"} if start else None, LARGEST_FILE)
         if response.status_code in GONE:
             response.close()
             raise RetryLater(f"{self._folder.address(name)} no longer exists.")
@@ -185,9 +195,12 @@ class HttpsStore(Store):
                 yield wanted
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
+        begun = time.monotonic()
         for _try in range(_READ_TRIES):
             data = self._read_once(name, limit)
             if data is None and self._is_being_written(name):
+                if time.monotonic() - begun > _READ_LONGEST:
+                    break
                 self._sleep(spread(_READ_WAIT))
                 continue
             if data is None:  # the writer may have finished between the two requests
@@ -216,7 +229,8 @@ class HttpsStore(Store):
             return False
 
     def _read_once(self, name: str, limit: int) -> bytes | None:
-        response = self._folder.get("GET", name)
+        # One byte more, which shows that the file is larger.
+        response = self._folder.get("GET", name, largest=limit + 1)
         if response.status_code in GONE:
             response.close()
             return None

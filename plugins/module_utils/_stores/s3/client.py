@@ -25,14 +25,20 @@ from ..._common.deps import load
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.headers import redirect_target
+from ..._http.limits import LARGEST_FILE, LIST_ANSWER, Pages
 from ..._http.page import page_instead
 from ..._http.session import REDIRECTS, Http, bare, retry_after
+from ..._http.xml import HostileXml, require_harmless
 from ..base import StoreOptions
 from .errors import EXPIRED, Place, Refusal, Refused, request_name, understood, wrong_region
 
 # Bytes per second. A server may copy or hash all bytes before it answers; this is the assumed minimum speed.
 _SLOWEST_SERVER = 10 * 1024 * 1024
 _LONGEST_PAGE = 64 * 1024
+# More than an answer has with the 1000 entries that are asked for.
+_MOST_ELEMENTS = 100_000
+# By which lists are continued.
+_PAGE_MARKS = ("ContinuationToken", "KeyMarker", "UploadIdMarker", "PartNumberMarker")
 # For one call. After a redirect, botocore asks for the region of the bucket, and again after each redirect of that.
 _MOST_REQUESTS = 5
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
@@ -85,6 +91,7 @@ class S3Client:
         accept: tuple[str, ...] = (),
         conditions: Mapping[str, str] | None = None,
         work: int = 0,
+        largest: int = LARGEST_FILE,
         needs: tuple[str, ...] = (),
         **parameters: Any,
     ) -> Any:
@@ -92,10 +99,13 @@ class S3Client:
 
         Raises Refused for a code in C(accept); for all others RetryLater, or TaskError with a message.
         C(conditions) are headers. C(work) is how many bytes the server may have to process before it answers.
+        C(largest) is how many bytes of a file can be read.
         C(needs) are the parts of the result without which it is not an answer.
         """
+        self._turn_page(operation, parameters)
         login = self._logged_in()
         self._own.headers = dict(conditions or {})
+        self._own.largest = largest
         self._own.requests = 0
         self._own.patience = self._options.timeout + work / _SLOWEST_SERVER
         try:
@@ -121,6 +131,17 @@ class S3Client:
         if refusal.code in EXPIRED and self._renew(login):
             raise RetryLater("The temporary credentials expired and were renewed.", after=0.0)
         raise understood(refusal, self.place)
+
+    def _turn_page(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Raise TaskError for a list without an end."""
+        if not operation.startswith("list_"):
+            return
+        mark = tuple(parameters[name] for name in _PAGE_MARKS if parameters.get(name))
+        if not mark:
+            self._own.last = (0, 0)
+            self._own.pages = Pages(f"The list of {self.place.url} ({operation})")
+        else:
+            self._own.pages.turn(mark, *self._own.last)
 
     def odd(self, operation: str, why: str) -> TaskError:
         """Return the error for an answer that is not that of an S3 store, so that nothing is known."""
@@ -233,6 +254,7 @@ class S3Client:
             stream=True,
             expect=expect,
             answer_timeout=self._own.patience,
+            largest=self._own.largest if request.stream_output else LIST_ANSWER,
         )
         self._refuse_other_region(response)
         self._refuse_page(request, response)
@@ -240,11 +262,29 @@ class S3Client:
             response.close()
             blocks: Iterator[bytes] = iter(())
         else:
-            blocks = http.blocks(response)
+            blocks = http.file_blocks(response)
         if not request.stream_output or response.status_code >= 300:
-            blocks = iter([b"".join(blocks)])
+            blocks = iter([self._document(blocks, response.status_code)])
         answer = load("botocore.awsrequest").AWSResponse
         return answer(request.url, response.status_code, response.raw.headers, _Answer(blocks))
+
+    def _document(self, blocks: Iterator[bytes], status: int) -> bytes:
+        """Return the XML of an answer, which botocore parses; without a text that cannot be read, for an error."""
+        try:
+            document = b"".join(blocks)
+            # botocore reads all of them as UTF-8, whatever they declare.
+            elements = require_harmless(document, "utf-8", _MOST_ELEMENTS)
+        except HostileXml as error:
+            raise RetryLater(
+                f"The answer of {self.place.host} was not read: {error}, which no S3 store sends. Check endpoint_url."
+            ) from error
+        except TaskError:
+            if status < 300:
+                raise
+            return b""
+        # A file in a list has three elements, or more.
+        self._own.last = (len(document), elements // 3)
+        return document
 
     def _http(self) -> Http:
         if not hasattr(self._own, "http"):

@@ -498,7 +498,9 @@ class S3Store(Store):
 
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         try:
-            answer = self._client.call("get_object", (*NOT_FOUND, *_FORBIDDEN), needs=("ETag",), Key=self._key(name))
+            answer = self._client.call(
+                "get_object", (*NOT_FOUND, *_FORBIDDEN), needs=("ETag",), largest=limit + 1, Key=self._key(name)
+            )
         except Refused as refused:
             if refused.code in _FORBIDDEN:
                 raise unclear_look(self._client.place, name) from refused

@@ -24,8 +24,10 @@ from ..._common.deps import load
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
 from ..._http.session import basic
+from ..._http.stall import PacedResponse
 from ..base import StoreOptions
 from .known_hosts import KnownHost, read_known_host
+from .limits import Greeting, client_class, limit_packets
 
 DEFAULT_PORT = 22
 # Seconds of silence after which a packet is sent, so that firewalls do not drop the connection.
@@ -75,8 +77,9 @@ class Connection:
         with self.words():
             self._transport = self._greet(self._wire())
             self._log_in()
+            self._transport.sock.end()
             self._transport.set_keepalive(_KEEPALIVE)
-            self.sftp = self._paramiko.SFTPClient.from_transport(self._transport, window_size=_WINDOW)
+            self.sftp = client_class().from_transport(self._transport, window_size=_WINDOW)
             self.sftp.get_channel().settimeout(self._options.timeout)
         return self.sftp
 
@@ -143,6 +146,7 @@ class Connection:
         login = {}
         if parts.username:
             login["Proxy-Authorization"] = basic(unquote(parts.username), unquote(parts.password or ""))
+        tunnel.response_class = PacedResponse
         tunnel.set_tunnel(self._host, self._port, login)
         try:
             tunnel.connect()
@@ -158,7 +162,8 @@ class Connection:
 
     def _greet(self, wire: socket.socket) -> Any:
         """Return a transport to the server, after its host key was verified."""
-        transport = self._paramiko.Transport(wire, default_window_size=_WINDOW)
+        transport = self._paramiko.Transport(Greeting(wire), default_window_size=_WINDOW)
+        limit_packets(transport)
         transport.banner_timeout = transport.auth_timeout = self._options.timeout
         known = self._known_host()
         security = transport.get_security_options()

@@ -21,7 +21,9 @@ from ..._common.errors import TaskError
 from ..._common.json_reader import read_json
 from ..._common.retry import RetryLater
 from ..._http.headers import redirect_of
-from ..._http.session import REDIRECTS, TRANSIENT, Http, bearer, retry_after
+from ..._http.limits import LARGEST_FILE, LIST_ANSWER, Pages
+from ..._http.networks import Networks
+from ..._http.session import REDIRECTS, TRANSIENT, Http, Inward, bearer, retry_after
 from ..base import StoreFull, StoreOptions
 
 # A token counts as expired this many seconds early, so that it does not expire during a request.
@@ -173,7 +175,9 @@ class Graph:
         self._http = Http(ca_path=options.ca_path, proxy=options.proxy, timeout=options.timeout)
         self._tokens = Tokens(self._http, self._cloud, options, clock)
         self.host = urlsplit(self._cloud.graph).netloc
-        self.blocks = self._http.blocks
+        self.blocks = self._http.file_blocks
+        # The network that Graph answers from.
+        self._home: str | None = None
 
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any
@@ -185,6 +189,7 @@ class Graph:
         for last in (False, True):
             sent = {**(headers or {}), "Authorization": bearer(self._tokens.current())}
             response = self._http.request(method, url, sent, data, **more)
+            self._home = self._http.network_of(response)
             if response.status_code != 401 or last or not self._tokens.renewable:
                 return response
             response.close()
@@ -200,15 +205,17 @@ class Graph:
     def pages(self, path: str, doing: str) -> Iterator[dict[str, Any]]:
         """Yield the items of a list from all its pages. Raises an error for a page that is not one: it is not empty."""
         url: Any = f"{self._cloud.graph}/v1.0{path}"
+        pages = Pages(f"The list of {self.host} for the {doing}")
         seen = set()
         while url is not None:
             seen.add(url)
-            response = self._authorized("GET", url, None, None)
+            response = self._authorized("GET", url, None, None, largest=LIST_ANSWER)
             self.judge(response, doing)
             page = self.content(response, doing)
             items = page.get("value")
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise self.odd(doing, "there is no list in it")
+            pages.turn(url, len(response.content), len(items))
             yield from items
             url = page.get("@odata.nextLink")
             if url is not None and (not isinstance(url, str) or not url or url in seen):
@@ -221,12 +228,13 @@ class Graph:
 
     def download(self, path: str, headers: dict[str, str]) -> Any:
         """Return the streamed answer with a file's content, from the address that Graph redirects to."""
-        response = self.request("GET", path, None, None, stream=True)
+        response = self.request("GET", path, None, None, stream=True, largest=LARGEST_FILE)
         if response.status_code not in REDIRECTS or "Location" not in response.headers:
             return response
         response.close()
         target = redirect_of(response, response.url) or ""
-        return self.open("GET", target, {"Cache-Control": "no-cache", **headers}, None, stream=True)
+        fresh = {"Cache-Control": "no-cache", **headers}
+        return self.open("GET", target, fresh, None, stream=True, largest=LARGEST_FILE)
 
     def open(self, method: str, url: str, headers: dict[str, str] | None = None, data: Any = None, **more: Any) -> Any:
         """Send a request to an address that needs no token. It must not get one: some then answer 401."""
@@ -235,8 +243,19 @@ class Graph:
                 f"{self.host} returned an address for the transfer that is not HTTPS. It was not used. Check "
                 "endpoint_url and the proxy."
             )
+        # Uploads and downloads are often at another host, but never nearer to this one than Graph is.
+        home = self._home or Networks().of(self._cloud.graph)
         try:
-            return self._http.request(method, url, headers, data, **more)
+            return self._http.request(
+                method, url, headers, data, within=None if home == "unknown" else {"public", home}, **more
+            )
+        except Inward as error:
+            raise TaskError(
+                f"{self.host} returned an address at {urlsplit(url).netloc} for the transfer, which is in a "
+                f"{str(error.details['network']).replace('_', '-')} network that {self.host} is not in. It was not "
+                "used. Check endpoint_url and the proxy.",
+                **error.details,
+            ) from None
         except TaskError as error:
             error.details.pop("url", None)
             if urlsplit(url).path in error.message:

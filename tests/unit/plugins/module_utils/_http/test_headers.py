@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import time
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._http.headers import (
@@ -165,3 +166,19 @@ def test_a_date() -> None:
 )
 def test_schemes_of_a_login(text: str, schemes: list[str]) -> None:
     assert login_schemes({"WWW-Authenticate": text}) == schemes
+
+
+@pytest.mark.parametrize("challenge", ['"' * 65_000, '"\\' * 32_000, "a," * 32_000, "," + " " * 65_000])
+def test_a_challenge_that_takes_long_to_read(challenge: str) -> None:
+    begun = time.monotonic()
+    login_schemes({"WWW-Authenticate": challenge})
+    assert time.monotonic() - begun < 2
+
+
+def test_the_schemes_before_a_quote_that_is_not_closed() -> None:
+    assert login_schemes({"WWW-Authenticate": 'Basic realm="a, b", Digest realm="c \\" d'}) == ["Basic", "Digest"]
+
+
+def test_an_address_that_is_too_long() -> None:
+    assert redirect_target("https://h.example/", "/" + "a" * 16_000) is not None
+    assert redirect_target("https://h.example/", "/" + "a" * 17_000) is None

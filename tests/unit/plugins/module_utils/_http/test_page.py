@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 
 import pytest
@@ -120,3 +121,29 @@ def test_texts(head: bytes) -> None:
 @pytest.mark.parametrize("head", [b"", b"  ", b"\0\1\2", b"pvmp\0", bytes(range(256)), b"\xff\xfb\xe9\xa7", b"a\x7f"])
 def test_what_is_no_text(head: bytes) -> None:
     assert not is_text(head)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [b"<title>" * 9362, b"<title" * 10922, b"<input" * 10922, b"<input type" * 5957, b"<input type=" + b" " * 65_000],
+)
+def test_a_page_that_takes_long_to_search(page):
+    begun = time.monotonic()
+    assert (title_of(page), asks_for_password(page)) == ("", False)
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "password"),
+    [
+        (b"<TITLE lang=de>A &amp; B</title><Input a='b'\nType = 'PASSWORD'>", "A & B", True),
+        (b"<title>a</title><title>b</title><input name=x><input type=password", "a", True),
+        (b"<title", "", False),
+        (b"<title>no end", "", False),
+        (b"<title>a > b</title>", "a > b", False),
+        (b"<input type=text> type=password", "", False),
+        (b"<input <input type=password>", "", True),
+    ],
+)
+def test_titles_and_password_fields(page, title, password):
+    assert (title_of(page), asks_for_password(page)) == (title, password)

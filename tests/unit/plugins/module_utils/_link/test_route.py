@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._link.route import Networks, Route, Unfit, masked
+from ansible_collections.macops.parallels.plugins.module_utils._http.limits import SMALL_ANSWER
+from ansible_collections.macops.parallels.plugins.module_utils._http.networks import Networks
+from ansible_collections.macops.parallels.plugins.module_utils._http.session import Inward
+from ansible_collections.macops.parallels.plugins.module_utils._link.route import Route, Unfit, masked
 
 # Addresses of documentation are no public ones for Python: these belong to name servers that everybody knows.
 HOSTS = {
@@ -46,14 +49,30 @@ class FakeHttp:
     def __init__(self, redirects: dict[str, str]) -> None:
         self.redirects = redirects
         self.asked: list[str] = []
+        self.within: list[Any] = []
 
     def certificate_of(self, response: Any) -> None:
         return None
 
-    def request(self, method: str, url: str, headers: dict[str, str], stream: bool) -> Any:
-        assert (method, stream) == ("GET", True)
+    def request(self, method: str, url: str, headers: dict[str, str], stream: bool, largest: int, within: Any) -> Any:
+        assert (method, stream, largest) == ("GET", True, SMALL_ANSWER)
         self.asked.append(url)
+        self.within.append(within)
         return Answer(302, self.redirects[url]) if url in self.redirects else Answer(200)
+
+
+def test_a_host_whose_address_changes_before_the_connection_is_refused() -> None:
+    class Rebound(FakeHttp):
+        def request(self, method: str, url: str, *more: Any, **options: Any) -> Any:
+            if options["within"] is not None:
+                assert options["within"] == {"public"}
+                raise Inward("It was not asked.", network="loopback")
+            return super().request(method, url, *more, **options)
+
+    start, target = "https://public.example/a", "https://other.example/a"
+    with pytest.raises(Unfit, match=r"The link redirects to other\.example in a loopback network") as caught:
+        Route(start, Networks(HOSTS.__getitem__)).walk(Rebound({start: target}), {})  # type: ignore[arg-type]
+    assert caught.value.verdict == "insecure"
 
 
 def walk(start: str, *targets: str, **options: bool) -> Route:
@@ -104,6 +123,11 @@ def test_a_redirect_from_the_internet_into_a_network_is_refused(host: str) -> No
 def test_a_redirect_into_a_private_network_may_be_allowed() -> None:
     route = walk("https://public.example/a", "https://intranet.example/a", allow_private_redirects=True)
     assert route.url == "https://intranet.example/a"
+
+
+def test_a_redirect_from_this_machine_to_addresses_of_its_links_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"from a loopback network to metadata\.example in a link-local network"):
+        walk("https://self.example/a", "https://metadata.example/a", allow_private_redirects=True)
 
 
 @pytest.mark.parametrize("host", ["metadata.example", "self.example"])
@@ -220,11 +244,11 @@ def test_what_is_shown_is_short() -> None:
     ],
 )
 def test_two_redirects_in_one_answer(locations: list[str], reason: str) -> None:
-    from urllib3 import HTTPHeaderDict
+    from urllib3._collections import HTTPHeaderDict
 
     class TwoAnswers(FakeHttp):
-        def request(self, method: str, url: str, headers: dict[str, str], stream: bool) -> Any:
-            found = super().request(method, url, headers, stream)
+        def request(self, *arguments: Any, **options: Any) -> Any:
+            found = super().request(*arguments, **options)
             if found.status_code == 302:
                 found.raw = type("Raw", (), {"headers": HTTPHeaderDict([("Location", each) for each in locations])})
             return found

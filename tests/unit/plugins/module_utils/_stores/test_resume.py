@@ -342,7 +342,9 @@ def test_reading_back_goes_on_after_a_break(server, image, connect, pauses, monk
     store = connect(server)
     if not ranges:
         get = store._folder.get
-        monkeypatch.setattr(store._folder, "get", lambda method, name, headers=None: get(method, name))
+        monkeypatch.setattr(
+            store._folder, "get", lambda method, name, headers, largest: get(method, name, None, largest)
+        )
     whole = store._folder.blocks
     broken = []
 

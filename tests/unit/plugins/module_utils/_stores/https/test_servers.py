@@ -333,21 +333,55 @@ def test_a_login_page_before_the_store(answering, name, content_type):
             list(store.blocks(name))
 
 
-def test_a_redirect_to_a_login_page(answering):
-    port = {}
+@pytest.fixture
+def redirecting(answering):
+    """Return a function that opens a store whose server redirects to a login page on another one."""
 
-    def answer(head):
-        if "/login" in head.split()[1]:
-            return GATEWAY if head.startswith("HEAD") else GATEWAY + PAGE
-        return f"HTTP/1.1 302 Found\nLocation: https://localhost:{port['is']}/login?to=x\nContent-Length: 0\n\n"
+    def start(more="", **options):
+        port, asked = {}, []
 
-    store = answering(answer)
-    port["is"] = store.url.rpartition(":")[2]
+        def answer(head):
+            asked.append(head.split()[1])
+            if "/login" in head.split()[1]:
+                return GATEWAY if head.startswith("HEAD") else GATEWAY + PAGE
+            return (
+                f"HTTP/1.1 302 Found\n{more}Location: https://localhost:{port['is']}/login?to=x\nContent-Length: 0\n\n"
+            )
+
+        store = answering(answer, **options)
+        port["is"] = store.url.rpartition(":")[2]
+        return store, asked
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ("X-JFrog-Version: 7\n", {}),
+        ("Server: Nexus/3.70.0 (OSS)\n", {}),
+        ("", {"https_method": "artifactory"}),
+        ("", {"https_method": "nexus"}),
+    ],
+)
+def test_a_redirect_to_a_login_page(redirecting, more, options):
+    store, _asked = redirecting(more, **options)
     for ask in (store.look, store.read):
         with pytest.raises(
             TaskError, match=r"redirects to localhost:\d+, which sent a web page with the title 'Sign in'"
         ):
             ask("catalog.json")
+
+
+@pytest.mark.parametrize("method", ["auto", "webdav", "put"])
+def test_a_redirect_to_another_server_is_not_followed_where_files_are_not_kept_elsewhere(redirecting, method):
+    store, asked = redirecting(https_method=method)
+    for ask in (store.look, store.read, lambda name: list(store.blocks(name))):
+        with pytest.raises(
+            TaskError, match=r"redirects to https://localhost:\d+/login, which is another server\. .*A login page"
+        ):
+            ask("catalog.json")
+    assert not [path for path in asked if "/login" in path]
 
 
 def test_a_page_of_our_own_is_a_file(answering):
