@@ -110,8 +110,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.checksum 
     compare_with_others,
     hash_file,
     line_for,
+    may_have_sidecar,
     normalized,
     recorded,
+    refuse_foreign_image,
     sidecar_content,
     sidecar_path,
     sidecar_text,
@@ -139,6 +141,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     path = module.params["path"]
     expected = normalized(module.params["sha256"]) if module.params["sha256"] else None
     _require_image(path)
+    if expected is None:
+        refuse_foreign_image(path)
     line_for("", os.path.basename(path))  # before hours of reading
     job.works_on_file(path)
     checksum = (None if module.params["force"] else recorded(path)) or hash_file(path, job.progress("Hashing"))
@@ -152,7 +156,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         )
     agreed = compare_with_others(path, checksum)
     before = sidecar_content(path)
-    after = sidecar_text(checksum, os.path.basename(path)) if module.params["sidecar"] else before
+    wants_sidecar = module.params["sidecar"] and may_have_sidecar(path, notice_of(module))
+    after = sidecar_text(checksum, os.path.basename(path)) if wants_sidecar else before
     if before != after and not module.check_mode:
         write_sidecar(path, checksum, notice_of(module))
     return _result(path, checksum, agreed, before, after)
@@ -160,7 +165,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
 
 def _require_image(path: str) -> None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError as error:
         raise TaskError(
             f"{path} does not exist. Pack the virtual machine first, or correct path.", path=path

@@ -149,7 +149,11 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import SIDECAR, normalized
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import (
+    SIDECAR,
+    normalized,
+    refuse_foreign_image,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
@@ -196,6 +200,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         raise TaskError(
             f"{wanted.src} does not exist. Pack the virtual machine first, or correct src.", path=wanted.src
         )
+    if wanted.sha256 is None:
+        refuse_foreign_image(wanted.src)
     job.works_on_file(wanted.name)
     store = open_store(params["destination"], options)
     uploaded = Upload(
