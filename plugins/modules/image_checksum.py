@@ -21,6 +21,8 @@ description:
   - If Parallels Desktop left its own checksum file (C(<image without .pvmp>.sha256.txt)) that is not older than the
     image, it must contain the same checksum. The same applies to a C(<image>.sha256) from another program that is not
     older than the image.
+  - A checksum file of another user is ignored and not replaced, which a warning reports. So is one that others can write
+    to.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._long_work
@@ -37,7 +39,10 @@ attributes:
     platforms: posix
 options:
   path:
-    description: Path of the file, on the host that runs the module.
+    description:
+      - Path of the file, on the host that runs the module. A symbolic link, or a file with several names (hard links),
+        is an error.
+      - A file of another user, except root, is an error without O(sha256).
     type: path
     required: true
   sha256:

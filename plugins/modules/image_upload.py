@@ -47,7 +47,9 @@ attributes:
     platforms: posix
 options:
   src:
-    description: Path of the file, on the host that runs the module.
+    description:
+      - Path of the file, on the host that runs the module. A symbolic link, or a file with several names (hard links),
+        is an error.
     type: path
     required: true
   name:
@@ -58,6 +60,7 @@ options:
       - The SHA-256 that the file must have, as 64 hexadecimal digits. M(macops.parallels.image_checksum) returns it.
       - By default, the record in the checksum file next to O(src) is used if it is still valid. Otherwise, the checksum
         is computed during the upload.
+      - It is required for a file of another user, except root.
     type: str
   overwrite:
     description:
