@@ -21,8 +21,8 @@ description:
   - If Parallels Desktop left its own checksum file (C(<image without .pvmp>.sha256.txt)) that is not older than the
     image, it must contain the same checksum. The same applies to a C(<image>.sha256) from another program that is not
     older than the image.
-  - A checksum file of another user is ignored and not replaced, which a warning reports. So is one that others can write
-    to.
+  - A checksum file of another user is ignored and not replaced, which a warning reports. One that others can write to
+    is ignored, too.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._long_work

@@ -363,7 +363,7 @@ PLACES = {
         machine_identity,
         ("hard link",),
     ),
-    "multipart upload": Place(lambda scene: begun_note(scene), lambda scene: b"", begun),
+    "multipart upload": Place(lambda scene: begun_note(scene.home), lambda scene: b"", begun),
     "unregistered VM": Place(
         lambda scene: os.path.join(
             own_folder("~/.ansible/macops.parallels/unregistered"),
@@ -397,9 +397,9 @@ def machine_name() -> str:
     return hashlib.sha256(str(machine.hardware_id()).encode()).hexdigest()[:16]
 
 
-def begun_note(scene: Scene) -> str:
+def begun_note(home: Path) -> str:
     note_begun("https://s3.example/bucket", "upload")
-    (found,) = Path(scene.in_home("multipart")).iterdir()
+    (found,) = (home / ".ansible" / "macops.parallels" / "multipart").iterdir()
     found.unlink()
     return str(found)
 
