@@ -303,6 +303,7 @@ def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, ex
         claim.note(removing=True, image=own_image)
     if claim.notes.get("clone") and not claim.notes.get("removing"):
         return  # somebody removed it, with all its files
+    refuse_foreign(target, f"It is in the way of the clone '{order.name}'.")  # its owner may change it for ever
     if not _is_quiet(prl, target, order.timeout):
         raise TaskError(f"Parallels is still writing {target}. Wait until it has finished, then run again.")
     seen = [with_size(path) for path in _own_files(target, claim.notes, existing) if os.path.lexists(path)]

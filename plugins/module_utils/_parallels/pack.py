@@ -395,7 +395,7 @@ def _is_intact(now: Vm, state: str, work: _Work) -> bool:
 def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
     """Return whether no process is writing the target any more. Removing it while Parallels does would lose the VM."""
     end = prl.clock() + timeout
-    written = [path for path in outputs_of(work.target) if os.path.lexists(path)]
+    written = [path for path in outputs_of(work.target) if os.path.lexists(path) and not why_foreign(path)]
     return all(wait_until_quiet(path, _QUIET_TIME, end - prl.clock(), prl.sleep, prl.clock) for path in written)
 
 
