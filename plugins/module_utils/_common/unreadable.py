@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 from typing import Optional
 
 from .files import volume_of
+from .ownership import user_name
 
 FULL_DISK_ACCESS = (
     "On macOS, folders such as Desktop and Documents, and external disks, also need Full Disk Access for "
@@ -76,10 +76,7 @@ def _denied_at(path: str) -> tuple[str, str]:
             continue
         if uid == os.geteuid():
             return where, ""
-        try:
-            return where, pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return where, str(uid)
+        return where, user_name(uid)
 
 
 def _missing_volume(path: str) -> str:

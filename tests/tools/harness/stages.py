@@ -226,10 +226,9 @@ def scenario(run: StageRun) -> Counts:
 
 def security(run: StageRun) -> Counts:
     """Attack: another user of the Mac, a writer of the store without a key, a hostile server."""
-    # Few at once: each process makes accounts of its own.
-    workers = min(2, run.options.jobs)
+    # One process, since each makes accounts of its own, with a copy of a Python.
     tree = stage(run.scratch)
-    return _pytest(run, environments.CONTROLLER.ready(), tree, ("tests/security",), _with_mac_python(), workers=workers)
+    return _pytest(run, environments.CONTROLLER.ready(), tree, ("tests/security",), _with_mac_python())
 
 
 def stores(run: StageRun) -> Counts:

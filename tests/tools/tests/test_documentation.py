@@ -181,7 +181,9 @@ def test_every_variable_is_described_on_a_page() -> None:
 PROMISED = re.compile(r"`(tests/[^`:]+\.py)(?:::(\w+))?`")
 
 
-@pytest.mark.parametrize(("file", "name"), PROMISED.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
+@pytest.mark.parametrize(
+    ("file", "name"), PROMISED.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+)
 def test_the_test_of_each_promise_exists(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

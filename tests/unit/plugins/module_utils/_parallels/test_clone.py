@@ -1184,3 +1184,81 @@ def test_an_interrupted_cloning_waits_until_nobody_writes(stage: Stage) -> None:
         stage.run()
     assert stage.mac.now - before >= 20
     assert os.listdir(stage.dest) == []
+
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def make_foreign(path: Path, inner: str = "") -> None:
+    os.chown(path / inner, 12345, 12345)
+
+
+def make_writable(path: Path, inner: str = "") -> None:
+    (path / inner).chmod(0o777)
+
+
+def make_link(path: Path, inner: str = "") -> None:
+    (path / inner).rename(path.parent / "elsewhere")
+    (path / inner).symlink_to(path.parent / "elsewhere")
+
+
+class TestFilesOfOtherUsers:
+    """The claim is ours. What lies under the name of the clone is not, or is not ours alone."""
+
+    @pytest.mark.parametrize("inner", ["", "config.pvs"])
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            pytest.param(make_foreign, "it belongs to the user 12345", marks=NEEDS_ROOT),
+            (make_writable, "it is writable for"),
+            (make_link, "it is a symbolic link"),
+        ],
+    )
+    def test_a_lost_clone_is_registered_only_if_it_is_ours(
+        self, stage: Stage, inner: str, change: Callable[[Path, str], None], why: str
+    ) -> None:
+        stage.mac.bundle(stage.target, config=f"<VmUuid>{{{CLONE}}}</VmUuid>")
+        change(stage.target, inner)
+        stage.claim(clone=CLONE)
+        stage.first_look()
+        stage.find_clone()
+        # Of a link to the configuration it is not even known whose bundle it is.
+        with pytest.raises(TaskError, match=rf"another user may have put it there: .*{why}.*It was not registered"):
+            stage.run()
+        assert os.path.lexists(stage.target)
+
+    @NEEDS_ROOT
+    def test_a_clone_that_was_exchanged_is_not_used(self, stage: Stage) -> None:
+        stage.copy()
+        stage.claim(clone=CLONE)
+        stage.clone_state = "stopped"
+        make_foreign(stage.target)
+        stage.first_look()
+        with pytest.raises(TaskError, match=rf"{NAME}.pvm is not a file of this user: it belongs to the user 12345"):
+            stage.run()
+        stage.first_look()
+        stage.find_clone()
+        stage.list()
+        with pytest.raises(TaskError, match=rf"it belongs to the user 12345. '{NAME}' was not removed"):
+            absent(stage)
+        assert stage.target.exists()
+
+    @NEEDS_ROOT
+    def test_what_was_put_in_place_of_leftovers_stays(self, stage: Stage) -> None:
+        stage.copy()
+        make_foreign(stage.target)
+        stage.claim()
+        stage.first_look()
+        stage.find_clone()
+        with pytest.raises(TaskError, match=rf"{NAME}.pvm is not a file of this user: it belongs to the user 12345"):
+            stage.run()
+        assert stage.target.exists()
+
+    @NEEDS_ROOT
+    def test_the_owner_of_what_is_in_the_way_is_named(self, stage: Stage) -> None:
+        stage.copy()
+        make_foreign(stage.target)
+        stage.first_look()
+        stage.find_clone()
+        with pytest.raises(TaskError, match=rf"{NAME}.pvm \(it belongs to the user 12345\) is in the way of the clone"):
+            stage.run()

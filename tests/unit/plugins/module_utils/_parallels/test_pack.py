@@ -1095,3 +1095,36 @@ def test_what_the_vm_itself_is_in_is_no_leftover_by_any_path(stage: Stage) -> No
         reported = replace(vm, home=str(link / stage.image.name))
         assert pack_module._leftovers(reported, work, claim) == []
         assert pack_module._is_replaced_by_nothing(reported, work)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+class TestFilesOfOtherUsers:
+    """The claim is ours, what lies under the name of the image or the bundle is not."""
+
+    def test_an_image_is_neither_overwritten_nor_removed(self, stage: Stage) -> None:
+        stage.image.write_bytes(b"evil")
+        stage.claim()
+        os.chown(stage.image, 12345, 12345)
+        vm = stage.vm()
+        stage.under_the_claim()
+        with pytest.raises(TaskError, match=r"win 11.pvmp is not a file of this user: it belongs to the user 12345"):
+            pack(stage.mac.prl, vm, PackOrder(), dry=False)
+        assert stage.image.read_bytes() == b"evil"
+
+    def test_a_bundle_that_was_left_is_not_taken_back(self, stage: Stage) -> None:
+        stage.image.write_bytes(b"image")
+        stage.home = stage.image
+        stage.claim("packed, with the bundle left")
+        os.chown(stage.bundle, 12345, 12345)
+        vm = stage.vm()
+        stage.under_the_claim()
+        with pytest.raises(TaskError, match=r"win 11.pvm is not a file of this user: it belongs to the user 12345"):
+            unpack(stage.mac.prl, vm, 60, dry=False)
+        assert stage.bundle.is_dir()
+
+    def test_what_parallels_made_must_be_ours(self, stage: Stage) -> None:
+        stage.image.write_bytes(b"image")
+        os.chown(stage.image, 12345, 12345)
+        stage.home = stage.image
+        with pytest.raises(TaskError, match=r"It cannot be used as the image of 'win 11'"):
+            image_facts(stage.vm())

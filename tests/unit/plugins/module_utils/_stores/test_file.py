@@ -465,3 +465,53 @@ def test_waiting_writers_do_not_stay_in_step(share, store, waits, monkeypatch):
         store.write("catalog.json", b"1", if_absent=True)
     assert len(set(waits)) > len(waits) / 2
     assert all(file._LOCK_POLL <= each <= file._LOCK_POLL * 1.25 for each in waits)
+
+
+class TestOtherUsers:
+    """Images of other publishers belong into a store. Their temporary files are theirs."""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    def test_what_another_publisher_has_published_is_read(self, store, share):
+        (share / NAME).write_bytes(b"image")
+        os.chown(share / NAME, 12345, 12345)
+        assert store.look(NAME).size == 5
+        assert b"".join(store.blocks(NAME)) == b"image"
+        assert [stored.name for stored in store.list()] == [NAME]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    @pytest.mark.parametrize("squashes", [True, False])
+    def test_a_share_that_gives_all_files_to_one_user(self, store, share, image, monkeypatch, squashes):
+        """As NFS does with those of root: then what that user owns is ours."""
+        with monkeypatch.context() as patch:
+            patch.setattr("os.getpid", lambda: 2**22 + 7)
+            left = part_name(NAME, Content(image.size, ("0" * 16,)))
+        (share / left).write_bytes(b"x")
+        os.chown(share / left, 12345, 12345)
+        create = file.create
+
+        def squashed(*arguments):
+            descriptor = create(*arguments)
+            if squashes:
+                os.fchown(descriptor, 12345, 12345)
+            return descriptor
+
+        monkeypatch.setattr(file, "create", squashed)
+        notices = []
+        with Body(image.path) as body:
+            store.check(NAME, body.content, notice=notices.append)
+        assert (share / left).exists() is not squashes
+        assert len(notices) == squashes
+
+    def test_where_the_lock_cannot_be_one_the_folder_is_locked(self, store, share, waits):
+        os.mkfifo(share / ".x.lock")
+        folder = os.open(share, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        try:
+            with pytest.raises(RetryLater, match="Another process holds the lock"):
+                store.write("x", b"1", if_absent=True)
+        finally:
+            os.close(folder)
+        assert waits
+        store.write("x", b"1", if_absent=True)
+        assert store.read("x")[0] == b"1"
+        assert visible(share) == [".x.lock", "x"]
