@@ -100,7 +100,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting imp
     running_jobs,
     wait_for_all,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
 
 
 def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     killed = [] if module.check_mode else remove_stale()
     for state in killed:
         where = f" on '{state.subject}'" if state.subject else ""
-        module.warn(
+        notice_of(module)(
             f"{state.module} was killed while it worked{where}. Its work is done again when it is needed, and its "
             "leftovers are removed by then."
         )

@@ -324,7 +324,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     for vm in vms:
         reasons = vm.why_unreadable()
         if reasons:
-            module.warn(f"'{vm.name}': {' '.join(reasons)} Facts that are not known are null.")
+            prl.notice(f"'{vm.name}': {' '.join(reasons)} Facts that are not known are null.")
     addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
     return {
         "changed": False,

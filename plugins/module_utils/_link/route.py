@@ -13,6 +13,7 @@ from typing import Any, Callable
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
+from .._common.text import printable_line
 from .._http.headers import redirect_target
 from .._http.session import MOST_REDIRECTS, REDIRECTS, Http, retry_after
 from .certificate import read_certificate, refusal
@@ -230,5 +231,4 @@ def check_address(url: str, redirected: bool = False) -> None:
 
 def status_line(response: Any) -> str:
     """Return the status of an answer with the server's reason phrase, such as C(404 Not Found)."""
-    word = "".join(letter for letter in (response.reason or "") if letter.isprintable())[:60]
-    return f"{response.status_code} {word}".strip()
+    return f"{response.status_code} {printable_line(response.reason or '', 60)}".strip()
