@@ -118,6 +118,7 @@ class LongWork(ActionBase):
                 "unattended": self._unattended,
                 "if_running": if_running,
                 "waited_for": waited_for,
+                "private": bool(self._task.no_log),
             }
             self._task.environment = [*before, {ENVIRONMENT: json.dumps(order)}]
             result = self._persist(self._call_module, patience)
