@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-# What a terminal, an editor or a browser may obey instead of showing it: control characters (U+009B begins a command, as
-# the escape character does), what ends a line, what turns the direction of the text around it. What nobody sees, so
+# What a terminal, an editor or a browser may obey instead of showing it: control characters (U+009B begins a command,
+# as the escape character does), what ends a line, what turns the direction of the text around it. What nobody sees, so
 # that two texts look the same. And what is not text: surrogates and noncharacters.
 _UNSEEN = "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 # Joiners form one emoji of two, and are letters of some scripts. Anywhere else they are only unseen.

@@ -9,6 +9,7 @@ The rule for every change: the program's own report does not count. The real sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -309,10 +310,7 @@ class Prlctl:
     ) -> Result:
         if not answer:
             return self.run_once(program, args, limit, keep_open)
-        reader, writer = os.pipe()
-        with open(reader, "rb") as stdin:
-            with open(writer, "wb") as pipe:
-                pipe.write(answer.encode())  # a few characters: they fit into the pipe before anybody reads it
+        with piped(answer) as stdin:
             return self.run_once(program, args, limit, keep_open, stdin=stdin)
 
     def run_once(
@@ -445,6 +443,28 @@ class Prlctl:
             self.sleep(pause)
             pause = min(pause * 1.5, 5)
         return True
+
+
+@contextlib.contextmanager
+def piped(text: str) -> Iterator[IO[bytes]]:
+    """Return a file from which a program reads this text. It is on no disk and on no command line."""
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        leave_signals_to_main_thread()
+        # A program that ends without reading all of it is right, too.
+        with contextlib.suppress(BrokenPipeError), open(writer, "wb", buffering=0) as pipe:
+            left = memoryview(text.encode("utf-8", "surrogateescape"))
+            while left:
+                left = left[pipe.write(left) or 0 :]
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    try:
+        with open(reader, "rb") as stdin:
+            feeder.start()
+            yield stdin
+    finally:
+        feeder.join()
 
 
 def _changes(program: str, args: Sequence[str]) -> bool:

@@ -448,6 +448,10 @@ def test_a_program_that_asks_gets_the_answer_once(real_prlctl: Any) -> None:
 
 def test_a_program_that_does_not_ask_ignores_the_answer(real_prlctl: Any) -> None:
     assert real_prlctl("os.close(0)")("delete", answer="y\n").rc == 0
+    # More than a pipe holds.
+    long = "ü" * 100_000
+    assert real_prlctl("print(len(sys.stdin.buffer.read()))")("exec", answer=long).stdout.strip() == "200000"
+    assert real_prlctl("print(len(os.read(0, 3)))")("exec", answer=long).stdout.strip() == "3"
 
 
 def test_a_program_may_read_and_write_files_of_any_size(tmp_path: Path, run_module_main: Any) -> None:
