@@ -72,6 +72,21 @@ class Account:
             raise AssertionError(f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done
 
+    @contextlib.contextmanager
+    def acting(self) -> Iterator[None]:
+        """Do as this user what this process does meanwhile: the system checks the rights of files for that user."""
+        assert self.uid is not None and self.gid is not None
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(self.gid)
+        os.seteuid(self.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
     def kill_everything(self) -> None:
         """Kill every process of this user at once, as when the power goes."""
         assert self.uid is not None, "that would be all processes of who runs the tests"
@@ -87,7 +102,7 @@ def mac_account(python: pathlib.Path | None = None) -> Iterator[Account]:
     base = pathlib.Path(tempfile.mkdtemp(prefix="macops-", dir=_folder_for_all()))
     base.chmod(0o755)
     try:
-        if _can_add_users():
+        if can_add_users():
             with _new_user(base, python) as account:
                 yield account
         else:
@@ -96,13 +111,14 @@ def mac_account(python: pathlib.Path | None = None) -> Iterator[Account]:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _can_add_users() -> bool:
+def can_add_users() -> bool:
+    """Tell whether accounts can be made here."""
     return os.geteuid() == 0 and sys.platform == "linux"
 
 
 def _folder_for_all() -> str | None:
     """Return a folder for temporary files that another user can enter."""
-    if not _can_add_users() or can_enter(pathlib.Path(tempfile.gettempdir())):
+    if not can_add_users() or can_enter(pathlib.Path(tempfile.gettempdir())):
         return None
     return "/tmp"
 

@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
 if __package__:
+    from support.account import Account
     from support.playbook import PlaybookRun, Task
 
 PACKAGE = "ansible_collections.macops.parallels.plugins.modules."
@@ -29,25 +31,52 @@ PACKAGE = "ansible_collections.macops.parallels.plugins.modules."
 class Modules(contextlib.AbstractContextManager):
     """Runs modules under a Python of a Mac, with the ansible-core of the Python that runs the tests."""
 
-    def __init__(self, python: str, collections: pathlib.Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        python: str,
+        collections: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+        account: Account | None = None,
+    ) -> None:
         self._python = python
+        # None: this process's own user.
+        self._account = account
         self._collections = collections
         self._environment = dict(environment or {})
 
     def __enter__(self) -> Modules:
         import ansible
 
-        self._folder = tempfile.TemporaryDirectory(prefix="modules-")
+        self._folder = tempfile.TemporaryDirectory(prefix="modules-", dir=self._account and self._account.base)
+        folder = pathlib.Path(self._folder.name)
         # Of the controller's libraries, a Mac has none but Ansible's own.
-        core = pathlib.Path(self._folder.name) / "ansible"
-        core.symlink_to(pathlib.Path(ansible.__file__).parent)
-        path = os.pathsep.join([self._folder.name, str(self._collections)])
+        core = pathlib.Path(ansible.__file__).parent
+        collections, program = self._collections, pathlib.Path(__file__)
+        options: dict[str, Any] = {}
+        if self._account is None:
+            (folder / "ansible").symlink_to(core)
+        else:
+            # The tests may be where the account cannot read.
+            folder.chmod(0o755)
+            (folder / "ansible").mkdir()
+            for name in ("__init__.py", "release.py"):
+                shutil.copy(core / name, folder / "ansible" / name)
+            for name in ("_vendor", "module_utils"):
+                _copy_code(core / name, folder / "ansible" / name)
+            package = "ansible_collections/macops/parallels/plugins"
+            _copy_code(collections / package, folder / package)
+            collections, program = folder, pathlib.Path(shutil.copy(program, folder))
+            options = {"user": self._account.uid, "group": self._account.gid, "extra_groups": [], "umask": 0o022}
+            options["cwd"] = self._account.work
+            self._environment.setdefault("HOME", str(self._account.home))
+        path = os.pathsep.join([self._folder.name, str(collections)])
         self._process = subprocess.Popen(
-            [self._python, __file__],
+            [self._python, str(program)],
             env={**os.environ, **self._environment, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            **options,
         )
         return self
 
@@ -62,6 +91,10 @@ class Modules(contextlib.AbstractContextManager):
         self._process.stdin.flush()
         code, output = json.loads(self._process.stdout.readline())
         return code, output
+
+
+def _copy_code(source: pathlib.Path, target: pathlib.Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.ps1", "powershell"))
 
 
 # The name of a step, its module, and the arguments.

@@ -23,6 +23,8 @@ MAIN = "main"
 # They judge every file, whatever is in it.
 ALWAYS = ("lint", "sanity", "tools")
 PLAYS = ("scenario", "smoke")
+# Runs of modules and playbooks that somebody attacks.
+ATTACKED = (*PLAYS, "security")
 # A change of the code or its tests is looked for in the imports.
 BY_IMPORTS = ("units", "integration")
 
@@ -33,14 +35,15 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CHANGELOG.md", ("importer",)),
     ("README.md", ("importer",)),
     ("LICENSE", ("importer",)),
-    ("roles/*", (*PLAYS, "importer", *BY_IMPORTS)),
-    ("playbooks/*", (*PLAYS, "importer", *BY_IMPORTS)),
+    ("roles/*", (*ATTACKED, "importer", *BY_IMPORTS)),
+    ("playbooks/*", (*ATTACKED, "importer", *BY_IMPORTS)),
     ("examples/*", (*PLAYS, *BY_IMPORTS)),
-    ("plugins/module_utils/_records/page*", (*PLAYS, "importer", "stores", "page", *BY_IMPORTS)),
-    ("plugins/*", (*PLAYS, "importer", "stores", *BY_IMPORTS)),
+    ("plugins/module_utils/_records/page*", (*ATTACKED, "importer", "stores", "page", *BY_IMPORTS)),
+    ("plugins/*", (*ATTACKED, "importer", "stores", *BY_IMPORTS)),
     ("tests/unit/*", BY_IMPORTS),
     ("tests/integration/targets/*", BY_IMPORTS),
     ("tests/scenario/*", ("scenario", "smoke")),
+    ("tests/security/*", ("security",)),
     ("tests/smoke/*", ("smoke",)),
     ("tests/stores/*", ("stores",)),
     ("tests/page/*", ("page",)),

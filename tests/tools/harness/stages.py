@@ -224,6 +224,14 @@ def scenario(run: StageRun) -> Counts:
     return counts
 
 
+def security(run: StageRun) -> Counts:
+    """Attack: another user of the Mac, a writer of the store without a key, a hostile server."""
+    # Few at once: each process makes accounts of its own.
+    workers = min(2, run.options.jobs)
+    tree = stage(run.scratch)
+    return _pytest(run, environments.CONTROLLER.ready(), tree, ("tests/security",), _with_mac_python(), workers=workers)
+
+
 def stores(run: StageRun) -> Counts:
     """Hold every kind of store to the same promises, on real servers."""
     counts = _pytest(
@@ -426,6 +434,12 @@ STAGES = (
         (packages.GIT, packages.NGINX, packages.APACHE, packages.SSHD, packages.SSH, packages.NPM, packages.BTRFS),
     ),
     *(units(version) for version in TARGET_PYTHONS),
+    Stage(
+        "security",
+        "attacks by other users, store writers and servers",
+        security,
+        (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
+    ),
     Stage("page", "the page for people in a browser", page, (packages.GIT, packages.CHROMIUM)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),
     Stage("tools", "the tests of what runs the tests", tools, (packages.GIT,)),

@@ -78,9 +78,10 @@ def test_imports_say_which_unit_tests_and_targets_a_change_reaches(tree, changed
     [
         ("docs/testing.md", {"lint", "sanity", "tools", "importer"}, {"scenario", "units-3.9", "integration"}),
         ("roles/image/tasks/main.yml", {"scenario", "smoke-2.16", "units-3.13", "lint"}, {"stores", "page"}),
-        (HTTP, {"scenario", "stores", "smoke-2.21", "importer"}, {"page", "simulator"}),
+        (HTTP, {"scenario", "security", "stores", "smoke-2.21", "importer"}, {"page", "simulator"}),
         ("plugins/module_utils/_records/page_style.py", {"page", "scenario"}, {"simulator"}),
-        ("tests/stores/test_s3.py", {"stores", "lint"}, {"scenario"}),
+        ("tests/stores/test_s3.py", {"stores", "lint"}, {"scenario", "security"}),
+        ("tests/security/test_other_user.py", {"security", "lint"}, {"scenario", "units-3.9"}),
     ],
 )
 def test_stages_that_a_folder_matters_to(tree, changed, wanted, unwanted):
