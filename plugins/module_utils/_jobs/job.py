@@ -92,7 +92,7 @@ class JobOrder:
 class Job:
     """The job as the work itself sees it."""
 
-    def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:
+    def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:  # nosec B107 # no secret
         # Identifies the task that has ordered it.
         self.token = token
         # Whether the task fails when another run does such work.

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Optional
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # files of Parallels
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
@@ -709,7 +709,7 @@ def layers_of(disk: Disk) -> list[Layer]:
 
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
-        return ElementTree.parse(path).getroot()
+        return ElementTree.parse(path).getroot()  # nosec B314 # a file of Parallels, in a bundle on this Mac
     except (OSError, ElementTree.ParseError, ValueError, LookupError):
         # No such file, Parallels is just writing it, or it is in no encoding that the parser knows.
         return None
@@ -740,7 +740,7 @@ def _read_link(home: str) -> Optional[Link]:
     """
     path = os.path.join(home, "config.pvs")
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.parse(path).getroot()  # nosec B314 # a file of Parallels, in a bundle on this Mac
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         raise Unreadable(why_unreadable(path, error)) from error
     noted = _text(root, "LinkedVmUuid")
