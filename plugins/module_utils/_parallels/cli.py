@@ -25,6 +25,7 @@ from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
 from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
+from .._common.text import sendable
 
 PRLCTL = "prlctl"
 PRLSRVCTL = "prlsrvctl"
@@ -580,7 +581,8 @@ def parse_json(text: str, expect: type = list) -> Any:
         text = repair(text)
         answer = _whole_value(text, expect)
         if answer is not None:
-            return answer
+            # A half character in a name: no file and no program can be named so, and Ansible would not return it.
+            return sendable(answer)
     return None
 
 

@@ -29,7 +29,7 @@ NOT_OUR_STYLE = re.compile(r"\b(E203|E704|W503)\b")
 # The importer refuses a collection without a repository, and this one has no public repository to name.
 IMPORTER_NEEDS = "repository: https://example.invalid/\n"
 
-# What bandit need not report of tests: files in /tmp (B108), addresses and XML of servers that a test runs (B310, B314),
+# What bandit need not report of tests: files in /tmp (B108), addresses and XML of servers that tests run (B310, B314),
 # and digests that a service asks for (B324).
 HARMLESS_IN_TESTS = "B108,B310,B314,B324"
 

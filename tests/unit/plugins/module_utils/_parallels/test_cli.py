@@ -440,6 +440,12 @@ def test_names_reach_the_program_as_they_are(real_prlctl: Any) -> None:
     assert run("status", "Windows 11 Übung $HOME ~").stdout.strip() == str(["status", "Windows 11 Übung $HOME ~"])
 
 
+def test_half_a_character_is_escaped_in_an_answer() -> None:
+    assert parse_json('[{"Name": "half \\ud83d", "Home": "whole \\ud83d\\ude00 \\u202e"}]') == [
+        {"Name": r"half \ud83d", "Home": "whole \U0001f600 \u202e"}
+    ]
+
+
 def test_a_program_that_asks_gets_the_answer_once(real_prlctl: Any) -> None:
     run = real_prlctl("print([sys.stdin.readline(), sys.stdin.readline()])")
     assert run("delete", answer="y\n").stdout.strip() == str(["y\n", ""])
