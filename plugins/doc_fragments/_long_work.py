@@ -34,5 +34,6 @@ notes:
     If the host loses power before that, the next job of any kind removes it. If the connection is lost during the
     fetch, the result is lost. M(macops.parallels.vm_exec) then fails and does not run the command again. The other
     modules do the work again, which changes nothing that is done.
-  - With C(async), and in check mode, the module runs without a job, like any other module.
+  - With C(async), and in check mode, the module runs without a job, like any other module. Ansible itself keeps the
+    result of an C(async) task in C(~/.ansible_async) on the host, even with C(no_log).
 """

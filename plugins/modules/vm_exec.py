@@ -124,6 +124,9 @@ notes:
   - Output that is not in UTF-8 contains replacement characters. C(cmd) in Windows writes non-ASCII characters in its
     own code page; O(powershell) writes UTF-8.
   - Linux and macOS guests may lose the first output of a command; the exit code is reliable.
+  - RV(stdout) and RV(stderr) of a command that succeeded are what the guest has printed. They may contain characters
+    that a terminal would obey. Use the filter P(macops.parallels.printable#filter) to show them. If the task fails,
+    they are escaped.
 seealso:
   - module: macops.parallels.vm_power
   - module: macops.parallels.vm_generalize

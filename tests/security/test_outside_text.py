@@ -217,6 +217,24 @@ def test_the_banner_of_an_sftp_server(modules: Modules) -> None:
     assert_escaped(code, output)
 
 
+def test_what_ssh_keygen_says(collections: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "ssh-keygen"
+    said = f"#!{sys.executable}\nimport sys\nsys.stdin.read()\nfor file in (sys.stdout, sys.stderr):\n"
+    program.write_text(f"{said}    file.buffer.write({IN_BYTES!r})\nsys.exit(255)\n")
+    program.chmod(0o755)
+    (tmp_path / "key").write_text("no key")
+    (tmp_path / "key").chmod(0o600)
+    environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    record: dict[str, Any] = {"name": "win11", "version": "1", "arch": "arm64", "sha256": "0" * 64, "size": 1}
+    record["url"] = "https://a.example/a.pvmp"
+    options = {"destination": tmp_path.as_uri(), "retries": 0}
+    signing = {"signing_key_path": str(tmp_path / "key"), "signing_identity": "a@example.com"}
+    with Modules(os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable, collections, environment) as modules:
+        code, output = modules.run("image_catalog", record=record, **options, **signing)
+    assert code, output
+    assert_escaped(code, output, "ssh-keygen refused", r"\x08\x08Z")
+
+
 def test_names_of_files_in_a_store(modules: Modules, tmp_path: pathlib.Path) -> None:
     for name in ("left" + BAD.replace("/", ""), "half \udcff"):
         (tmp_path / f"{name}.pvmp").write_bytes(b"left")
