@@ -31,6 +31,7 @@ from .._common.claim import Claim
 from .._common.errors import TaskError
 from .._common.interrupt import interrupt_main_thread, leave_signals_to_main_thread
 from .._common.progress import Meter, Report, unwatched
+from .._common.text import printable_message
 from .folder import ASKED_WITHIN, KEPT_AFTER_FETCH, JobFolder, cancel_path, claim_path, forget_expired
 
 # The name of the environment variable by which the action plugin orders a job.
@@ -481,7 +482,9 @@ def _answer(folder: JobFolder) -> int:
         answer = json.dumps(
             {
                 "failed": True,
-                "msg": f"The work ended without an answer. Run the same command again. Its last output: {said}",
+                "msg": printable_message(
+                    f"The work ended without an answer. Run the same command again. Its last output: {said}"
+                ),
             }
         ).encode()
     _print(answer)

@@ -141,6 +141,7 @@ DOORS = {
     "exit_json": ["module_utils/_module.py"],
     "deprecate": [],
     "print": [],
+    "os.write": ["module_utils/_jobs/job.py"],  # what a module has printed, and what job.py escapes itself
     "stdout": ["module_utils/_jobs/job.py"],  # flush, before a process forks or writes an answer itself
     "stderr": ["module_utils/_jobs/job.py"],
     "__stdout__": [],
@@ -158,7 +159,7 @@ DOORS = {
     "AnsibleError": [],
 }
 # How often each is used there: a new use has to be looked at.
-USES = {"warn": 1, "fail_json": 1, "exit_json": 1, "display": 1, "AnsibleFilterError": 3, "print_exc": 1}
+USES = {"warn": 1, "fail_json": 1, "exit_json": 1, "display": 1, "AnsibleFilterError": 3, "print_exc": 1, "os.write": 1}
 
 
 def uses(path: Path) -> Iterator[tuple[str, int]]:
@@ -166,6 +167,8 @@ def uses(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             called = node.func
+            if ast.unparse(node).startswith(("os.write(1,", "os.write(2,")):
+                yield "os.write", node.lineno
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
             if name in DOORS:
                 yield name, node.lineno

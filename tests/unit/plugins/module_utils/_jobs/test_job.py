@@ -160,6 +160,16 @@ def kept_of(mac: Mac) -> list[str]:
     return sorted(path.name for path in root.rglob("*") if path.is_file() and b"worker" in path.read_bytes())
 
 
+def test_the_last_words_of_a_job_are_escaped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = JobFolder(str(tmp_path))
+    for path, text in ((folder.answer, ""), (folder.errors, "x" * 9000 + "\x1b[31m\x9b2J\n\u202ea")):
+        Path(path).write_text(text, "utf-8")
+        os.chmod(path, 0o600)
+    job_module._answer(folder)
+    said = json.loads(capfd.readouterr().out)["msg"]
+    assert said.endswith("x" + r"\x1b[31m\x9b2J" + "\n  " + r"\u202ea")
+
+
 def test_a_private_answer_goes_when_it_is_fetched(mac: Mac) -> None:
     folder = JobFolder(running(mac.call(30, private=True))["folder"])
     mac.end()
