@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -88,11 +87,18 @@ def printable_data(value: Any) -> Any:
 
 def sendable(value: Any) -> Any:
     """Return a result that Ansible takes: it refuses one with half characters (surrogates), which are escaped here."""
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        return _without_surrogates(value)
-    return value
+    return value if _is_whole(value) else _without_surrogates(value)
+
+
+def _is_whole(value: Any) -> bool:
+    """Return whether no text in a value has a surrogate. It may be a catalog of many records, so nothing is copied."""
+    if isinstance(value, str):
+        return value.isascii() or _SURROGATE.search(value) is None
+    if isinstance(value, Mapping):
+        return all(_is_whole(key) and _is_whole(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_whole, value))
+    return True
 
 
 def _without_surrogates(value: Any) -> Any:
