@@ -52,13 +52,15 @@ def run_module(
     C(work) returns the keys for C(exit_json), C(changed) among them for a module that changes something.
     C(why_interrupted) may return the reason for an interruption.
     """
+    failure: dict[str, Any] = {}
     exception = ""  # for -vvv; passed on as text, because Ansible would take it from the error as it is
     try:
         with interruptible(why_interrupted):
             result = work(module)
     except TaskError as error:
         failure = error.result()
-        exception = traceback.format_exc() if module._verbosity >= 3 else ""
+        # Where it was raised, without the words of its causes: an address with a secret may be in them.
+        exception = "".join(traceback.format_tb(error.__traceback__)) if module._verbosity >= 3 else ""
     except Interrupted as error:
         failure = {
             "msg": f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to "

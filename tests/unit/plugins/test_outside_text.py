@@ -59,7 +59,8 @@ def test_a_failure_is_escaped(run_module_main: Any, error: BaseException, verbos
     assert escaped(str(end.result))
     if verbosity == 3 and not isinstance(error, Interrupted):
         assert escaped(end.result["exception"])
-        assert type(error).__name__ in end.result["exception"]
+        assert "test_outside_text.py" in end.result["exception"]
+        assert ("Error: " in end.result["exception"]) is not isinstance(error, TaskError)
 
 
 def test_a_result_keeps_its_data_and_escapes_its_sentences(run_module_main: Any) -> None:
