@@ -21,6 +21,8 @@ description:
   - If Parallels Desktop left its own checksum file (C(<image without .pvmp>.sha256.txt)) that is not older than the
     image, it must contain the same checksum. The same applies to a C(<image>.sha256) from another program that is not
     older than the image.
+  - A checksum file of another user is ignored and not replaced, which a warning reports. One that others can write to
+    is ignored, too.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._long_work
@@ -37,7 +39,10 @@ attributes:
     platforms: posix
 options:
   path:
-    description: Path of the file, on the host that runs the module.
+    description:
+      - Path of the file, on the host that runs the module. A symbolic link, or a file with several names (hard links),
+        is an error.
+      - A file of another user, except root, is an error without O(sha256).
     type: path
     required: true
   sha256:
@@ -110,8 +115,10 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.checksum 
     compare_with_others,
     hash_file,
     line_for,
+    may_have_sidecar,
     normalized,
     recorded,
+    refuse_foreign_image,
     sidecar_content,
     sidecar_path,
     sidecar_text,
@@ -139,6 +146,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
     path = module.params["path"]
     expected = normalized(module.params["sha256"]) if module.params["sha256"] else None
     _require_image(path)
+    if expected is None:
+        refuse_foreign_image(path)
     line_for("", os.path.basename(path))  # before hours of reading
     job.works_on_file(path)
     checksum = (None if module.params["force"] else recorded(path)) or hash_file(path, job.progress("Hashing"))
@@ -152,7 +161,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         )
     agreed = compare_with_others(path, checksum)
     before = sidecar_content(path)
-    after = sidecar_text(checksum, os.path.basename(path)) if module.params["sidecar"] else before
+    wants_sidecar = module.params["sidecar"] and may_have_sidecar(path, notice_of(module))
+    after = sidecar_text(checksum, os.path.basename(path)) if wants_sidecar else before
     if before != after and not module.check_mode:
         write_sidecar(path, checksum, notice_of(module))
     return _result(path, checksum, agreed, before, after)
@@ -160,7 +170,7 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
 
 def _require_image(path: str) -> None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError as error:
         raise TaskError(
             f"{path} does not exist. Pack the virtual machine first, or correct path.", path=path

@@ -47,7 +47,9 @@ attributes:
     platforms: posix
 options:
   src:
-    description: Path of the file, on the host that runs the module.
+    description:
+      - Path of the file, on the host that runs the module. A symbolic link, or a file with several names (hard links),
+        is an error.
     type: path
     required: true
   name:
@@ -58,6 +60,7 @@ options:
       - The SHA-256 that the file must have, as 64 hexadecimal digits. M(macops.parallels.image_checksum) returns it.
       - By default, the record in the checksum file next to O(src) is used if it is still valid. Otherwise, the checksum
         is computed during the upload.
+      - It is required for a file of another user, except root.
     type: str
   overwrite:
     description:
@@ -149,7 +152,11 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import SIDECAR, normalized
+from ansible_collections.macops.parallels.plugins.module_utils._common.checksum import (
+    SIDECAR,
+    normalized,
+    refuse_foreign_image,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
@@ -196,6 +203,8 @@ def work(module: AnsibleModule, job: Job) -> dict[str, Any]:
         raise TaskError(
             f"{wanted.src} does not exist. Pack the virtual machine first, or correct src.", path=wanted.src
         )
+    if wanted.sha256 is None:
+        refuse_foreign_image(wanted.src)
     job.works_on_file(wanted.name)
     store = open_store(params["destination"], options)
     uploaded = Upload(

@@ -116,6 +116,14 @@ path_obstacle:
   returned: success
   type: str
   sample: ""
+path_shared:
+  description:
+    - Why other users of the Mac can put files into O(path), or exchange them. A warning reports that, too. Empty if
+      they cannot, and without O(path).
+    - Access control lists (ACLs) are not read.
+  returned: success
+  type: str
+  sample: /Users/Shared is writable for its group and everybody
 programs:
   description: Paths of the programs that this collection runs.
   returned: success

@@ -205,7 +205,8 @@ class LongWork(ActionBase):
             self._say("The playbook was stopped. The work continues on the host (image_on_cancel is 'continue').")
             return
         root = f'"$HOME"/{ROOT[2:]}'
-        command = f"mkdir -p {root} && : > {root}/{self._token}.cancel"
+        # What others can write to would not count: see _common.ownership.
+        command = f"umask 077 && mkdir -p {root} && : > {root}/{self._token}.cancel"
         with contextlib.suppress(AnsibleConnectionFailure):
             if self._low_level_execute_command(command)["rc"] == 0:
                 self._say("The playbook was stopped, and so was the work. Run the same command again to resume.")

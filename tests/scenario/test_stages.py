@@ -177,11 +177,17 @@ def test_what_is_known_before_the_clone_is_reported_before_it(play, simulated_ma
     simulated_mac.vm(SOURCE_VM, data="1M", disk="8G", encrypted=True)
     build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
     (tmp_path / "file").write_text("")
+    tmp_path.chmod(0o777)
 
     refused = build.run(check=True, image_work_dir=str(tmp_path / "file" / "new"))
     refused.assert_failed("it is encrypted", "image_allow_encrypted", "file is not a folder")
+    refused.assert_failed("other users of this Mac can put files into", "image_allow_shared_work_dir")
     assert {call["argv"][0] for call in simulated_mac.show()["calls"]} <= {"list", "snapshot-list", "info"}
 
     folder = tmp_path / "new" / "folder"
-    build.run(tags=("prepare_vm",), image_allow_encrypted=True, image_work_dir=str(folder)).assert_ok()
+    allowed = {"image_allow_encrypted": True, "image_allow_shared_work_dir": True}
+    made = build.run(tags=("prepare_vm",), image_work_dir=str(folder), **allowed)
+    assert made.rc == 0, made.output
+    (warning,) = made.warnings
+    assert "Other users of this Mac can put files into" in warning
     assert (folder / f"{NAME}-{VERSION}-arm64.pvm").is_dir()

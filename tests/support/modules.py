@@ -81,7 +81,10 @@ class Modules(contextlib.AbstractContextManager):
         return self
 
     def __exit__(self, *_unused: object) -> None:
-        self._process.communicate()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()  # not read to its end: what a module has started may still have it open
         self._folder.cleanup()
 
     def run(self, name: str, /, **arguments: Any) -> tuple[int, str]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .errors import TaskError
 from .files import BLOCK, IMAGE_SUFFIX, FileIdentity, atomic_write, remove_path
 from .leftovers import remove_temporaries
 from .notice import Notice, unheard
+from .ownership import Foreign, open_own, open_regular, why_foreign, why_unsafe
 from .progress import Report, unwatched
 from .text import same_name
 
@@ -103,7 +105,10 @@ def first_digest(text: str) -> str | None:
 
 
 def recorded(path: str) -> Checksum | None:
-    """Return the checksum in the sidecar's record without reading the file; None when the file is another one."""
+    """Return the checksum in the sidecar's record without reading the file; None when the file is another one.
+
+    A sidecar that is not ours never stands for reading the file.
+    """
     sidecar = read_sidecar(path)
     if sidecar is None or sidecar.sha256 is None or sidecar.identity != FileIdentity.of(path):
         return None
@@ -114,7 +119,7 @@ def hash_file(path: str, report: Report = unwatched) -> Checksum:
     """Read a file with constant memory. Raises TaskError when it changes while it is read."""
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK))
-    with open(path, "rb", buffering=0) as handle:
+    with open_image(path) as handle:
         before = FileIdentity.from_stat(os.fstat(handle.fileno()))
         count = 0
         while True:
@@ -136,8 +141,30 @@ def hash_file(path: str, report: Report = unwatched) -> Checksum:
     return Checksum(hasher.hexdigest(), before, was_read=True)
 
 
+def open_image(path: str) -> io.FileIO:
+    """Open an image for reading. Raises TaskError when it is not a regular file with one name."""
+    try:
+        return io.FileIO(open_regular(path), "rb")
+    except Foreign as error:
+        raise TaskError(
+            f"{path} is not a file that can be used as an image: {error.why}. Use the path of the packed image itself.",
+            path=path,
+        ) from error
+
+
+def refuse_foreign_image(path: str) -> None:
+    """Raise TaskError for an image of another user: whoever owns it can change it, and nobody knows what is in it."""
+    why = why_foreign(path)
+    if why:
+        raise TaskError(
+            f"{path} is not an image of this user: {why}. Remove it and pack the virtual machine again, or connect as "
+            "its owner. If you know which file it has to be, set sha256 to its SHA-256.",
+            path=path,
+        )
+
+
 def read_sidecar(path: str) -> Sidecar | None:
-    """Return what the sidecar of the file at C(path) says, or None when there is none."""
+    """Return what the sidecar of the file at C(path) says, or None when there is none of ours."""
     text = _text_of(sidecar_path(path))
     return None if text is None else parse_sidecar(text, os.path.basename(path))
 
@@ -147,10 +174,22 @@ def write_sidecar(path: str, checksum: Checksum, notice: Notice = unheard) -> No
     atomic_write(sidecar_path(path), sidecar_text(checksum, os.path.basename(path)).encode())
 
 
+def may_have_sidecar(path: str, notice: Notice) -> bool:
+    """Return whether a sidecar can be written. What another user has put in its place is left there."""
+    why = why_foreign(sidecar_path(path))
+    if why:
+        notice(
+            f"The SHA-256 of {path} was not saved, so the next run reads the image again: {sidecar_path(path)} is not "
+            f"a file of this user ({why})."
+        )
+    return not why
+
+
 def remove_sidecars(path: str, notice: Notice = unheard) -> None:
     """Remove the checksum files beside a file that is gone."""
-    remove_path(sidecar_path(path))
-    remove_path(parallels_sidecar_path(path))
+    for sidecar in (sidecar_path(path), parallels_sidecar_path(path)):
+        if os.path.lexists(sidecar) and not why_foreign(sidecar):
+            remove_path(sidecar)
     remove_temporaries(sidecar_path(path), notice)
 
 
@@ -160,7 +199,7 @@ def sidecar_content(path: str) -> str | None:
 
 
 def compare_with_others(path: str, checksum: Checksum) -> list[str]:
-    """Compare with existing checksum files; return the paths of those that agree.
+    """Compare with existing checksum files of ours; return the paths of those that agree.
 
     One that is older than the file describes other content. Raises TaskError when one that is not older disagrees.
     """
@@ -183,7 +222,8 @@ def compare_with_others(path: str, checksum: Checksum) -> list[str]:
 
 def _claims_of_others(path: str) -> list[tuple[str, str]]:
     claims = []
-    text = _text_of(parallels_sidecar_path(path))
+    # Parallels' service may have written it, which runs as root.
+    text = None if why_unsafe(parallels_sidecar_path(path)) else _text_of(parallels_sidecar_path(path), by_root=True)
     digest = first_digest(text) if text is not None else None
     if digest is not None:
         claims.append((parallels_sidecar_path(path), digest))
@@ -198,9 +238,11 @@ def _is_about_another_file(sidecar: Sidecar, path: str) -> bool:
     return sidecar.identity is not None and sidecar.identity != FileIdentity.of(path)
 
 
-def _text_of(path: str) -> str | None:
+def _text_of(path: str, by_root: bool = False) -> str | None:
+    """Return the text of a checksum file of ours, or of one of root's; None for others."""
     try:
-        with open(path, "rb") as handle:
-            return handle.read(_LARGEST_SIDECAR).decode("utf-8", errors="replace")
-    except FileNotFoundError:
+        descriptor = open_regular(path) if by_root else open_own(path)
+    except (FileNotFoundError, Foreign):
         return None
+    with os.fdopen(descriptor, "rb") as handle:
+        return handle.read(_LARGEST_SIDECAR).decode("utf-8", errors="replace")

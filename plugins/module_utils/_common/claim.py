@@ -7,6 +7,9 @@
 A lock on the file, not a process id, shows whether its operation is still running: the system releases the lock with
 the last process that has the file open, however that process ends. The program that does the work (prlctl) inherits the
 open file, so a claim stays held when the module is killed and the program runs on.
+
+Only a file of ours is a claim (see ownership). Where the name is taken by another user's file, or others could exchange
+the file, the claim is in a folder in the user's home instead.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -22,24 +26,75 @@ from typing import Any, Callable, Optional
 from .errors import TaskError
 from .files import flush_file, flush_folder, try_to_remove
 from .json_reader import read_json
+from .ownership import Foreign, create, is_own, is_safe, open_own, own_folder, why_not_own
+from .text import composed
 
 _SCHEMA = 1
+# Of the claims that cannot be beside their targets.
+_ELSEWHERE = "~/.ansible/macops.parallels/claims"
+# Attempts to make a file whose name others take and give back meanwhile.
+_ATTEMPTS = 100
 
 
 def claim_path(target: str) -> str:
-    """Return the path of the claim for a file or folder."""
+    """Return the path of the claim for a file or folder, unless that is taken by another user."""
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name}.claim.json")
 
 
-def read_claim(target: str) -> dict[str, Any]:
-    """Return the notes in the claim for a file or folder, without holding it; empty when there is none."""
+def _elsewhere(target: str) -> str:
+    """Return the name of the claim in the folder that only this user can write to."""
+    folder, name = os.path.split(os.path.abspath(target))
+    place = composed(os.path.join(os.path.realpath(folder), name))
+    return f"{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.claim.json"
+
+
+def _places(target: str) -> tuple[str, str]:
+    """Return where the claim may be. The first one counts if there are two."""
+    return os.path.join(os.path.expanduser(_ELSEWHERE), _elsewhere(target)), claim_path(target)
+
+
+def _find(target: str, flags: int = os.O_RDONLY) -> Optional[tuple[str, int]]:
+    """Return the path and the descriptor of a claim of ours; None when there is none."""
+    for path in _places(target):
+        with contextlib.suppress(FileNotFoundError, Foreign):
+            return path, open_own(path, flags)
+    return None
+
+
+def has_claim(target: str) -> bool:
+    """Return whether a file or folder has a claim of ours, held or not."""
+    return any(is_own(path) for path in _places(target))
+
+
+def remove_claim(target: str) -> None:
+    """Remove the claim for a file or folder, without taking it."""
+    for path in _places(target):
+        if is_own(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def foreign_claim(target: str) -> str:
+    """Return a sentence about a file that looks like the claim, but is not ours; empty when there is none."""
     path = claim_path(target)
     try:
-        with open(path, "rb") as handle:
-            return _parse(path, handle.read())
-    except FileNotFoundError:
+        os.close(open_own(path))
+    except Foreign as error:
+        return f" The note {path} was ignored: {error.why}."
+    except OSError:
+        pass
+    return ""
+
+
+def read_claim(target: str) -> dict[str, Any]:
+    """Return the notes in the claim for a file or folder, without holding it; empty when there is none."""
+    found = _find(target)
+    if found is None:
         return {}
+    path, descriptor = found
+    with os.fdopen(descriptor, "rb") as handle:
+        return _parse(path, handle.read())
 
 
 def is_claimed(target: str) -> bool:
@@ -47,10 +102,10 @@ def is_claimed(target: str) -> bool:
 
     The lock is shared, so two that ask at the same time do not take each other for a holder.
     """
-    try:
-        descriptor = os.open(claim_path(target), os.O_RDONLY)
-    except FileNotFoundError:
+    found = _find(target)
+    if found is None:
         return False
+    descriptor = found[1]
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
@@ -105,7 +160,6 @@ class Claim:
         Waits up to C(wait) seconds for a live holder to finish, then raises TaskError. Several processes can hold a
         C(shared) claim at once, see take_alone.
         """
-        path = claim_path(target)
         end = clock() + wait
         while True:
             claim = cls.take_if_free(target, shared=shared)
@@ -113,9 +167,9 @@ class Claim:
                 return claim
             if clock() >= end:
                 raise TaskError(
-                    f"Another run is working on {target} (its note is {path}). Wait until it has finished, then run "
-                    "again.",
-                    path=path,
+                    f"Another run is working on {target} (its note is {_path_of(target)}). Wait until it has finished, "
+                    "then run again.",
+                    path=_path_of(target),
                 )
             sleep(2)
 
@@ -125,10 +179,10 @@ class Claim:
 
         Notes that need not survive a power cut are written faster when they are not C(durable).
         """
-        path = claim_path(target)
-        descriptor = _open_locked(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        if descriptor is None:
+        found = _open_locked(target, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        if found is None:
             return None
+        path, descriptor = found
         try:
             return cls(path, descriptor, durable, shared)
         except BaseException:
@@ -171,8 +225,9 @@ class Claim:
     def remove(self) -> None:
         """Remove the claim: nothing is left that it describes."""
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
+            if _is_same(self.path, self.descriptor):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)
         finally:
             self.release()
 
@@ -196,10 +251,15 @@ def _read_all(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
-def _open_locked(path: str, kind: int) -> Optional[int]:
-    """Return the open and locked claim file, made when it was not there; None when somebody else holds it."""
+def _path_of(target: str) -> str:
+    elsewhere, beside = _places(target)
+    return elsewhere if is_own(elsewhere) else beside
+
+
+def _open_locked(target: str, kind: int) -> Optional[tuple[str, int]]:
+    """Return the path and descriptor of the locked claim file, made when it was not there; None while it is held."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        path, descriptor = _find_or_make(target)
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError as error:
@@ -212,13 +272,45 @@ def _open_locked(path: str, kind: int) -> Optional[int]:
                 "vm).",
                 path=path,
             ) from error
-        if _is_same(path, descriptor):
-            return descriptor
-        os.close(descriptor)  # its holder removed it while we waited for the lock: make a new one
+        # Its holder may have removed it while we waited for the lock, and two runs may just have made one each.
+        if _is_same(path, descriptor) and not _is_second(target, path, descriptor):
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _find_or_make(target: str) -> tuple[str, int]:
+    beside = claim_path(target)
+    keeps_owner = True
+    for _attempt in range(_ATTEMPTS):
+        found = _find(target, os.O_RDWR)
+        if found is not None:
+            return found
+        # What has the name is not ours, and what others can exchange would not stay ours.
+        usable = keeps_owner and not os.path.lexists(beside) and is_safe(os.path.dirname(beside) or ".")
+        path = beside if usable else os.path.join(own_folder(_ELSEWHERE), _elsewhere(target))
+        with contextlib.suppress(FileExistsError):
+            descriptor = create(path, 0o600, os.O_RDWR)
+            if not why_not_own(path, os.fstat(descriptor)):
+                return path, descriptor
+            os.close(descriptor)
+            try_to_remove(path)
+            keeps_owner = False  # such as a share that gives all files to one user
+    raise TaskError(f"The note {path} cannot be made: another file is in its place. Remove that, then run again.")
+
+
+def _is_second(target: str, path: str, descriptor: int) -> bool:
+    """Return whether a claim does not count, because there is another one: see _places."""
+    elsewhere, beside = _places(target)
+    if path == beside:
+        return is_own(elsewhere)
+    if os.fstat(descriptor).st_size or not (is_own(beside) and is_safe(os.path.dirname(beside) or ".")):
+        return False
+    try_to_remove(elsewhere)
+    return True
 
 
 def _is_same(path: str, descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False

@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from .ownership import open_regular
+
 # Bytes that are read, written or sent at a time.
 BLOCK = 1024 * 1024
 
@@ -234,7 +236,7 @@ def set_mode(descriptor: int, mode: int) -> None:
 
 def flush_folder(path: str) -> None:
     """Return when the names in a folder are on the disk: to be called after a rename that must last."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError:  # some network file systems do not support it for folders; the rename itself is done
@@ -300,7 +302,7 @@ def clone_file(source: str, target: str, mode: int) -> bool:
 
 
 def _share_blocks(source: str, target: str, mode: int) -> bool:
-    with open(source, "rb") as read:
+    with os.fdopen(open_regular(source), "rb") as read:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             fcntl.ioctl(descriptor, _FICLONE, read.fileno())

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from typing import Any
 
 from .files import bytes_on_disk, intermediate_of, remove_path, temporary_prefix
 from .notice import Notice
+from .ownership import is_own, why_foreign
 from .space import in_words
 from .text import composed
 
@@ -36,10 +36,13 @@ def outputs_of(target: str) -> list[str]:
 
 
 def own_outputs(target: str, notes: dict[str, Any]) -> list[str]:
-    """Return the outputs that a claim shows to be ours: those that existed before are C(strangers) in its notes."""
+    """Return the outputs that a claim shows to be ours: those that existed before are C(strangers) in its notes.
+
+    What another user has put under such a name since is not ours.
+    """
     strangers = notes.get("strangers")
     ours = [target] if strangers is None else [path for path in outputs_of(target) if path not in strangers]
-    return [path for path in ours if os.path.lexists(path)]
+    return [path for path in ours if os.path.lexists(path) and not why_foreign(path)]
 
 
 def remove_leftover(path: str, notice: Notice) -> None:
@@ -68,4 +71,4 @@ def _is_abandoned(path: str) -> bool:
         status = os.lstat(path)
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED
+    return is_own(path) and time.time() - status.st_mtime > _ABANDONED

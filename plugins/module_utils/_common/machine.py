@@ -23,6 +23,7 @@ import tempfile
 from typing import Optional
 
 from .files import atomic_write, flush_folder, try_to_remove
+from .ownership import own_folder, read_own
 
 FOLDER = "~/.ansible/macops.parallels"
 # Where Linux keeps a random number that is made when the system is installed or first started.
@@ -58,18 +59,15 @@ def known_machine() -> Optional[str]:
 
 def _read(path: str) -> Optional[str]:
     """Return the identity in a file; None if there is none."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as handle:
-            text = handle.read(64).strip()
-    except FileNotFoundError:
-        return None
+    # It has a second name for a moment, and for longer when its run was killed then: see _make.
+    data = read_own(path, 64, most_names=2)
+    text = data.decode("ascii", errors="replace").strip() if data is not None else ""
     return text if _ID.fullmatch(text) else None
 
 
 def _make(path: str) -> Optional[str]:
     """Make the file, or replace a damaged one, and return the identity in it, which another run may have made first."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+    folder = own_folder(FOLDER)
     data = f"{secrets.token_hex(4)}\n".encode()
     if os.path.exists(path):
         atomic_write(path, data, 0o600)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 from typing import Optional
+
+from .ownership import user_name
 
 FULL_DISK_ACCESS = (
     "On macOS, folders such as Desktop and Documents, and external disks, also need Full Disk Access for "
@@ -60,10 +61,7 @@ def _denied_at(path: str) -> tuple[str, str]:
             continue
         if uid == os.geteuid():
             return where, ""
-        try:
-            return where, pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return where, str(uid)
+        return where, user_name(uid)
 
 
 def _missing_volume(path: str) -> str:

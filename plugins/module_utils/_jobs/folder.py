@@ -15,19 +15,24 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .._common.claim import Claim, claim_path, is_claimed, read_claim
+from .._common.claim import Claim, claim_path, is_claimed, read_claim, remove_claim
 from .._common.errors import TaskError
 from .._common.files import atomic_write
+from .._common.ownership import Foreign, is_own, open_own, own_folder, read_own, why_not_own, write_new, write_own
 
 ROOT = "~/.ansible/macops.parallels/jobs"
 # A run that watches a job polls it at least this often, in seconds.
 ASKED_WITHIN = 30.0
 # Bytes that are reserved for the answer.
 RESERVE = 256 * 1024
+# Bytes of a report of a job, and of an answer, that are read at most.
+_LARGEST_REPORT = 1024 * 1024
+_LARGEST_ANSWER = 256 * 1024 * 1024
 # Seconds for which a fetched answer is kept, for a run that lost the connection while it fetched the answer.
 KEPT_AFTER_FETCH = 60.0
 # Seconds for which an unfetched answer is kept: a lost playbook does not lose finished work.
@@ -72,9 +77,7 @@ class JobFolder:
     @classmethod
     def of(cls, key: str) -> JobFolder:
         """Return the folder for the work with this key, in a root that only the user can read."""
-        root = os.path.expanduser(ROOT)
-        os.makedirs(root, mode=0o700, exist_ok=True)
-        return cls(os.path.join(root, key))
+        return cls(os.path.join(own_folder(ROOT), key))
 
     @property
     def module(self) -> str:
@@ -86,8 +89,7 @@ class JobFolder:
         try:
             return Claim.take_if_free(self.path, durable=False)
         except TaskError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(claim_path(self.path))
+            remove_claim(self.path)
             return Claim.take_if_free(self.path, durable=False)
 
     def is_claimed(self) -> bool:
@@ -105,8 +107,7 @@ class JobFolder:
         """Create an empty folder, attended by C(token)."""
         self.remove()
         os.mkdir(self.path, 0o700)
-        with open(self._reserve, "wb") as handle:
-            handle.write(os.urandom(RESERVE))  # random, so that no file system can compress it
+        write_new(self._reserve, os.urandom(RESERVE))  # random, so that no file system can compress it
         self.attend(token)
 
     def make_room(self) -> None:
@@ -115,22 +116,27 @@ class JobFolder:
             os.unlink(self._reserve)
 
     def exists(self) -> bool:
-        return os.path.isdir(self.path)
+        """Return whether there is a folder of ours: another user may have put one in its place."""
+        try:
+            status = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return stat.S_ISDIR(status.st_mode) and not why_not_own(self.path, status)
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def attend(self, token: str) -> None:
         """Note that C(token) waits for the job."""
-        with contextlib.suppress(FileNotFoundError), open(self.lease, "w", encoding="utf-8") as handle:
-            handle.write(token)
+        with contextlib.suppress(FileNotFoundError):
+            write_own(self.lease, token.encode())
 
     def attendance(self) -> tuple[str, int]:
         """Return who polled last, and when: the time changes with each poll."""
         try:
-            with open(self.lease, encoding="utf-8") as handle:
-                return handle.read().strip(), os.fstat(handle.fileno()).st_mtime_ns
-        except FileNotFoundError:
+            with os.fdopen(open_own(self.lease), encoding="utf-8", errors="replace") as handle:
+                return handle.read(_LARGEST_REPORT).strip(), os.fstat(handle.fileno()).st_mtime_ns
+        except (FileNotFoundError, Foreign):
             return "", 0
 
     def is_watched(self, by_others_than: str = "") -> bool:
@@ -147,11 +153,11 @@ class JobFolder:
 
     def cancel(self) -> None:
         """Stop the job, no matter who watches it."""
-        with contextlib.suppress(FileNotFoundError), open(self._canceled, "w", encoding="utf-8"):
-            pass
+        with contextlib.suppress(FileNotFoundError):
+            write_own(self._canceled, b"")
 
     def is_canceled(self) -> bool:
-        return os.path.exists(self._canceled)
+        return is_own(self._canceled)
 
     def end(self, code: int) -> None:
         """Note that the answer is complete."""
@@ -163,11 +169,15 @@ class JobFolder:
 
     def answered(self) -> dict[str, Any]:
         """Return the answer of a job that has ended, as far as it can be read."""
-        return _read_json(self.answer)
+        return _read_json(self.answer, _LARGEST_ANSWER)
+
+    def output(self, path: str) -> bytes:
+        """Return what the job has written to its C(answer) or C(errors)."""
+        return read_own(path, _LARGEST_ANSWER) or b""
 
     def note_fetched(self) -> None:
-        with contextlib.suppress(OSError), open(self._fetched, "w", encoding="utf-8"):
-            pass
+        with contextlib.suppress(OSError):
+            write_own(self._fetched, b"")
 
     def keep_private(self, seconds: float) -> None:
         """Note that the answer may have secrets: it is kept until it is fetched, and at most for some seconds."""
@@ -198,12 +208,12 @@ class JobFolder:
         if not ended or (self.is_private() and not self.has_answer()):
             return True
         try:
-            return time.time() - os.stat(self._fetched).st_mtime > KEPT_AFTER_FETCH
+            return time.time() - os.lstat(self._fetched).st_mtime > KEPT_AFTER_FETCH
         except FileNotFoundError:
             return time.time() - float(ended.get("at", 0)) > KEPT_UNFETCHED
 
     def is_fetched(self) -> bool:
-        return os.path.exists(self._fetched)
+        return is_own(self._fetched)
 
     def _write(self, path: str, content: dict[str, Any]) -> None:
         # The folder may be removed while the job ends, and the disk may be full of the output of the job.
@@ -246,7 +256,7 @@ def all_jobs() -> list[JobState]:
         names = os.listdir(root)
     except FileNotFoundError:
         return []
-    keys = {name for name in names if os.path.isdir(os.path.join(root, name))}
+    keys = {name for name in names if JobFolder(os.path.join(root, name)).exists()}
     states = [read_job(JobFolder(os.path.join(root, key))) for key in keys]
     return sorted((state for state in states if state is not None), key=lambda state: state.started)
 
@@ -288,16 +298,15 @@ def remove_stale() -> list[JobState]:
     for name in os.listdir(root) if os.path.isdir(root) else []:
         path = os.path.join(root, name)
         with contextlib.suppress(FileNotFoundError):
-            if name.endswith(".cancel") and time.time() - os.stat(path).st_mtime > KEPT_AFTER_FETCH:
+            if name.endswith(".cancel") and is_own(path) and time.time() - os.lstat(path).st_mtime > KEPT_AFTER_FETCH:
                 os.unlink(path)
     return killed
 
 
-def _read_json(path: str) -> dict[str, Any]:
+def _read_json(path: str, limit: int = _LARGEST_REPORT) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as handle:
-            content = json.load(handle)
-    except (FileNotFoundError, ValueError):
+        content = json.loads(read_own(path, limit) or b"")
+    except (Foreign, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -30,6 +30,7 @@ from typing import Any, Callable, Optional
 from .._common.claim import Claim
 from .._common.errors import TaskError
 from .._common.interrupt import interrupt_main_thread, leave_signals_to_main_thread
+from .._common.ownership import create, is_own
 from .._common.progress import Meter, Report, unwatched
 from .._common.text import printable_message
 from .folder import ASKED_WITHIN, KEPT_AFTER_FETCH, JobFolder, cancel_path, claim_path, forget_expired
@@ -197,7 +198,7 @@ class _Attendant:
             return "It was canceled."
         now = time.monotonic()
         for token in list(self._watchers):
-            if not os.path.exists(cancel_path(token)):
+            if not is_own(cancel_path(token)):
                 continue
             del self._watchers[token]
             if not any(now - seen < ASKED_WITHIN for seen in self._watchers.values()):
@@ -461,8 +462,7 @@ def _identity(path: str) -> Optional[tuple[int, int]]:
 
 def _open_outputs(folder: JobFolder) -> tuple[int, int, int]:
     """Return the descriptors that replace standard input, output and error."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return os.open(os.devnull, os.O_RDONLY), os.open(folder.answer, flags, 0o600), os.open(folder.errors, flags, 0o600)
+    return os.open(os.devnull, os.O_RDONLY), create(folder.answer), create(folder.errors)
 
 
 def _leave_connection(outputs: tuple[int, int, int]) -> None:
@@ -474,11 +474,9 @@ def _leave_connection(outputs: tuple[int, int, int]) -> None:
 
 def _answer(folder: JobFolder) -> int:
     """Print the output of the job; return its exit code."""
-    with open(folder.answer, "rb") as handle:
-        answer = handle.read()
+    answer = folder.output(folder.answer)
     if not answer.strip():
-        with open(folder.errors, encoding="utf-8", errors="replace") as handle:
-            said = handle.read()[-2000:].strip()
+        said = folder.output(folder.errors).decode("utf-8", errors="replace")[-2000:].strip()
         answer = json.dumps(
             {
                 "failed": True,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .._common.checksum import remove_sidecars
-from .._common.claim import Claim, claim_path, read_claim
+from .._common.claim import Claim, claim_path, foreign_claim, has_claim, read_claim, remove_claim
 from .._common.errors import TaskError, add_sentence
 from .._common.files import (
     IMAGE_SUFFIX,
@@ -30,6 +30,7 @@ from .._common.files import (
     wait_until_quiet,
 )
 from .._common.leftovers import own_outputs, with_size
+from .._common.ownership import owner_clause, refuse_foreign, why_unsafe
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .._common.text import same_name
@@ -90,6 +91,7 @@ def ensure_clone(prl: Prlctl, order: CloneOrder, *, dry: bool, report: Report = 
     if existing is not None:
         _refuse_foreign(order, existing, notes, source)
         _check_folder(order, existing)
+        refuse_foreign(existing.home, f"'{order.name}' was not used as the clone.")
         if _is_finished(existing, notes) and not notes.get("restart_source"):
             return existing, False
     if source is None:
@@ -214,7 +216,14 @@ def _lost_files(target: str, notes: dict[str, Any]) -> str:
 
 
 def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> Vm:
-    """Register a finished clone again that is no longer on Parallels' list."""
+    """Register a finished clone again that is no longer on Parallels' list, if its files are ours."""
+    why = why_unsafe(path, _CONFIGURATION)
+    if why:
+        raise TaskError(
+            f"{path} has the name of the clone '{order.name}', but another user may have put it there: {why}. It was "
+            "not registered. Move it away, or make it yours alone (chown, chmod -R go-w), then run again.",
+            path=path,
+        )
     vm = register(prl, order.name, path, new_uuid=False, dry=False)[0]
     if vm is None or vm.uuid != claim.notes["clone"]:
         if vm is not None:
@@ -229,8 +238,9 @@ def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> V
 
 def _not_known(name: str, path: str) -> TaskError:
     return TaskError(
-        f"{path} is in the place of the clone '{name}' that was made before, but it is no longer on Parallels' list, "
-        "so it was left unchanged. Register it again (macops.parallels.vm with path), or remove it by hand.",
+        f"{path}{owner_clause(path)} is in the place of the clone '{name}' that was made before, but it is no longer "
+        "on Parallels' list, so it was left unchanged. Register it again (macops.parallels.vm with path), or remove it "
+        "by hand.",
         path=path,
     )
 
@@ -245,7 +255,7 @@ def _refuse_foreign(order: CloneOrder, existing: Vm, notes: dict[str, Any], sour
         raise TaskError(
             f"The virtual machine '{order.name}' already exists ({existing.home}), and nothing shows that this "
             f"collection made it as a clone of '{order.source}', so it was left unchanged. Choose another name, or "
-            "remove it by hand.",
+            f"remove it by hand.{foreign_claim(existing.bundle)}",
             path=existing.home,
         )
 
@@ -275,10 +285,11 @@ def _refuse_in_the_way(order: CloneOrder, target: str, notes: dict[str, Any], ex
             raise _not_known(order.name, path)
         if notes.get("operation") != _OPERATION or path != target:
             raise TaskError(
-                f"{path} is in the way of the clone '{order.name}', and nothing shows that this collection made it. "
-                "Move it away, or choose another name.",
+                f"{path}{owner_clause(path)} is in the way of the clone '{order.name}', and nothing shows that this "
+                f"collection made it. Move it away, or choose another name.{foreign_claim(target)}",
                 path=path,
             )
+        refuse_foreign(path, f"It is in the way of the clone '{order.name}'.")
 
 
 def _clear_the_way(prl: Prlctl, order: CloneOrder, target: str, claim: Claim, existing: Optional[Vm]) -> None:
@@ -323,13 +334,19 @@ def _is_own_image(target: str, notes: dict[str, Any]) -> bool:
 
 def _remove_files(prl: Prlctl, target: str, notes: dict[str, Any]) -> None:
     """Remove the files of a clone, and the image that was made of it, but not its claim."""
-    remove_path(target)
+    _remove_ours(target)
     if _is_own_image(target, notes):
         image = _image_of(target)
         for path in own_outputs(image, read_claim(image)):
             remove_path(path)
         remove_sidecars(image, prl.notice)
-        remove_path(claim_path(image))
+        remove_claim(image)
+
+
+def _remove_ours(path: str) -> None:
+    """Remove a bundle or image that notes show to be ours, unless another user has put something in its place."""
+    refuse_foreign(path, "It was not removed.")
+    remove_path(path)
 
 
 def remove_leftovers(prl: Prlctl, target: str, notes: dict[str, Any], vm: Optional[Vm] = None) -> None:
@@ -337,7 +354,7 @@ def remove_leftovers(prl: Prlctl, target: str, notes: dict[str, Any], vm: Option
     vm = vm or _registered_from(prl, target, notes)
     if vm is not None:
         _remove_vm(prl, vm, refuse_running(prl, vm, "removed"))
-    remove_path(target)
+    _remove_ours(target)
 
 
 def _registered_from(prl: Prlctl, target: str, notes: dict[str, Any]) -> Optional[Vm]:
@@ -365,11 +382,12 @@ def _remove_vm(prl: Prlctl, vm: Vm, state: str) -> None:
 
     Parallels would also delete disks outside of the bundle. And it deletes none that is in an intermediate state.
     """
+    refuse_foreign(vm.home, f"'{vm.name}' was not removed.")
     if disks_outside(vm) or vm.intermediate:
         unregister(prl, vm)
     else:
         delete(prl, vm, state)
-    remove_path(vm.home)
+    _remove_ours(vm.home)
 
 
 def _check_source(source: Vm, state: str, order: CloneOrder) -> None:
@@ -605,7 +623,8 @@ def _is_to_be_removed(
             return False
         raise TaskError(
             f"Nothing shows that this collection made '{vm.name}' ({vm.home}) as a clone of '{source_name}', so it was "
-            "not removed. Remove it by hand, or leave out clone_of to remove any virtual machine of that name.",
+            "not removed. Remove it by hand, or leave out clone_of to remove any virtual machine of that name."
+            f"{foreign_claim(target)}",
             path=vm.home,
         )
     if vm is not None and not _is_described(vm, notes):
@@ -628,7 +647,7 @@ def _refuse_unregistered(name: str, target: str) -> None:
 def forget_clone(vm: Vm) -> None:
     """Remove the claim of a clone that was removed by its name alone."""
     target = vm.bundle
-    if os.path.exists(claim_path(target)):
+    if has_claim(target):
         with Claim.take(target) as claim:
             if claim.notes.get("clone") == vm.uuid:
                 claim.remove()

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._common.errors import TaskError
 from .._common.files import folder_obstacle, free_bytes
+from .._common.ownership import why_shared
 from .cli import PRL_DISK_TOOL, PRLCTL, PRLSRVCTL, Prlctl
 
 _EDITIONS = ("enterprise", "business", "pro", "standard")
@@ -50,6 +51,12 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
             "The license of Parallels Desktop has expired. It works only until its grace period ends: "
             f"{grace_end or 'at an unknown time'} ({_GRACE_END}). Renew it before."
         )
+    shared = why_shared(path) if path else ""
+    if shared:
+        prl.notice(
+            f"Other users of this Mac can put files into {path}, or exchange them: {shared}. Use a folder that only "
+            "this user can write to (chmod go-w)."
+        )
     return {
         "version": version,
         "build": build,
@@ -60,6 +67,7 @@ def read_mac(prl: Prlctl, path: str = "") -> dict[str, Any]:
         "architecture": platform.machine(),
         "free_bytes": free_bytes(path or home),
         "path_obstacle": folder_obstacle(path or home),
+        "path_shared": shared,
         "programs": {name: prl.program(name) for name in (PRLCTL, PRLSRVCTL, PRL_DISK_TOOL)},
     }
 

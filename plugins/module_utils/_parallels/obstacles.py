@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .._common.claim import claim_path
+from .._common.claim import has_claim
 from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX
 from .disks import disks_outside, missing_files, unreadable_disks
 from .vm import BUNDLE_SUFFIX, MACOS_BUNDLE_SUFFIX, Vm
@@ -76,7 +76,7 @@ def _unfinished(vm: Vm) -> str:
         return vm.home
     stem = os.path.join(vm.folder, vm.stem)
     beside = stem + INTERMEDIATE_SUFFIX
-    is_claimed = os.path.lexists(claim_path(stem + IMAGE_SUFFIX))
+    is_claimed = has_claim(stem + IMAGE_SUFFIX)
     return beside if vm.home and not is_claimed and os.path.lexists(beside) else ""
 
 

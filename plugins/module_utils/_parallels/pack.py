@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._common.checksum import remove_sidecars
-from .._common.claim import Claim, read_claim
+from .._common.claim import Claim, foreign_claim, read_claim
 from .._common.errors import TaskError, add_sentence
 from .._common.files import IMAGE_SUFFIX, bytes_on_disk, remove_path, same_file, wait_until_quiet
 from .._common.leftovers import outputs_of, own_outputs, remove_leftover, with_size
+from .._common.ownership import owner_clause, refuse_foreign, why_foreign, why_unsafe
 from .._common.progress import Report, unwatched, watched
 from .._common.space import Need
 from .cli import Prlctl, was_answered
@@ -271,7 +272,7 @@ def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
         claim.write(operation=_LEFT, vm=vm.uuid, name=vm.name)
         return
     if work.verb == UNPACK:
-        if _is_ours(claim.notes, vm, _TAKING_BACK):
+        if _is_ours(claim.notes, vm, _TAKING_BACK) and not why_foreign(work.image):
             remove_path(work.image)
         remove_sidecars(work.image, prl.notice)
     claim.remove()
@@ -280,7 +281,9 @@ def _finish(prl: Prlctl, claim: Claim, work: _Work, vm: Vm) -> None:
 def _can_be_taken_back(vm: Vm, work: _Work, notes: dict[str, Any]) -> bool:
     """Return whether the bundle that was left when the VM was packed is still there."""
     configuration = os.path.join(work.target, "config.pvs")
-    return work.verb == UNPACK and os.path.isfile(configuration) and _is_ours(notes, vm, _LEFT, _TAKING_BACK)
+    if work.verb != UNPACK or not os.path.isfile(configuration) or not _is_ours(notes, vm, _LEFT, _TAKING_BACK):
+        return False
+    return not why_unsafe(work.target, "config.pvs")
 
 
 def _take_bundle_back(prl: Prlctl, vm: Vm, work: _Work, claim: Claim) -> None:
@@ -397,7 +400,7 @@ def _is_quiet(prl: Prlctl, work: _Work, timeout: float) -> bool:
 
 
 def _is_image(path: str) -> bool:
-    return os.path.isfile(path) and os.path.getsize(path) > 0
+    return os.path.isfile(path) and os.path.getsize(path) > 0 and not why_foreign(path)
 
 
 def _is_replaced_by_nothing(vm: Vm, work: _Work) -> bool:
@@ -414,11 +417,13 @@ def _refuse_in_the_way(vm: Vm, work: _Work, notes: dict[str, Any]) -> None:
     """Raise TaskError for a target that no claim shows to be the incomplete output of an earlier run."""
     if not os.path.lexists(work.target):
         return
+    refuse_foreign(work.target, f"'{vm.name}' would be {work.verb}ed into it.")
     if _is_ours(notes, vm, *work.remains) and uuid_in(work.target) in ("", vm.uuid):
         return
     raise TaskError(
-        f"{work.target} is in the way: '{vm.name}' would be {work.verb}ed into it, and nothing shows that it is a "
-        "leftover of this collection. Move it away, then run again.",
+        f"{work.target}{owner_clause(work.target)} is in the way: '{vm.name}' would be {work.verb}ed into it, and "
+        "nothing shows that it is a leftover of this collection. Move it away, then run again."
+        f"{foreign_claim(work.image)}",
         path=work.target,
     )
 
@@ -495,6 +500,7 @@ def _prove_image(vm: Vm) -> None:
             "an image. Check the virtual machine in Control Center, or make it again from its source.",
             path=vm.home,
         )
+    refuse_foreign(vm.home, f"It cannot be used as the image of '{vm.name}'.")
 
 
 def _prove_bundle(vm: Vm, disks: int) -> None:

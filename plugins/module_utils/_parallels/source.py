@@ -17,6 +17,7 @@ from typing import Optional
 
 from .._common.claim import Claim
 from .._common.errors import Interrupted, TaskError
+from .._common.ownership import own_folder
 from .cli import Prlctl
 from .power import set_power
 from .vm import RUNNING, STOPPED, Vm, state_of, wait_for_state, wait_while_busy
@@ -46,7 +47,7 @@ class HeldSource:
     @classmethod
     def take(cls, prl: Prlctl, vm: Vm, wait: float) -> HeldSource:
         """Hold the source VM; wait for a run that is starting it again."""
-        os.makedirs(os.path.expanduser(FOLDER), mode=0o700, exist_ok=True)
+        own_folder(FOLDER)
         share = Claim.take(_target(vm.uuid), wait=wait, sleep=prl.sleep, clock=prl.clock, shared=True)
         return cls(prl, vm, share)
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from .._common.claim import Claim, claim_path, read_claim
+from .._common.claim import Claim, claim_path, has_claim, read_claim
+from .._common.ownership import own_folder
 from .cli import Prlctl
 
 FOLDER = "~/.ansible/macops.parallels/unregistered"
@@ -39,7 +40,7 @@ class Unlisted:
 @contextlib.contextmanager
 def off_the_list(prl: Prlctl, vm: Unlisted, wait: float) -> Iterator[Claim]:
     """Keep the note while the body unregisters a VM and registers it again; it stays when the body fails."""
-    os.makedirs(os.path.expanduser(FOLDER), mode=0o700, exist_ok=True)
+    own_folder(FOLDER)
     with vm.take(prl, wait) as note:
         note.write(operation=_OPERATION, vm=vm.uuid, name=vm.name, path=vm.path)
         yield note
@@ -67,7 +68,7 @@ def find_unlisted(matches: Callable[[Unlisted], bool]) -> Optional[Unlisted]:
 def forget_unlisted(uuid: str) -> None:
     """Remove the note about a VM that is registered, or was unregistered for good; not one that is in use."""
     target = _target(uuid)
-    if os.path.exists(claim_path(target)):
+    if has_claim(target):
         note = Claim.take_if_free(target)
         if note is not None:
             note.remove()

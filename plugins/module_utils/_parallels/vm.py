@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import uuid as uuid_module
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Optional
-from xml.etree import ElementTree  # nosec B405 # files of Parallels
+from xml.etree import ElementTree  # nosec B405 # files of bundles
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
+from .._common.ownership import open_regular, refuse_foreign
 from .._common.text import same_name
 from .._common.unreadable import Unreadable, why_unreadable
 from .cli import PRLCTL, Prlctl
@@ -340,6 +342,7 @@ def _put_back(prl: Prlctl, lost: Unlisted) -> Optional[Entry]:
     with lost.take(prl, BUSY_TIME) as note:
         entry = find_entry(prl, lost.uuid)
         if entry is None and os.path.exists(lost.path):
+            refuse_foreign(lost.path, f"'{lost.name}' was not registered again from it.")
             prl.change(
                 f"register {lost.path} again",
                 ["register", lost.path, "--preserve-uuid=yes"],
@@ -709,10 +712,16 @@ def layers_of(disk: Disk) -> list[Layer]:
 
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
-        return ElementTree.parse(path).getroot()  # nosec B314 # a file of Parallels, in a bundle on this Mac
+        return _parse_xml(path)
     except (OSError, ElementTree.ParseError, ValueError, LookupError):
         # No such file, Parallels is just writing it, or it is in no encoding that the parser knows.
         return None
+
+
+def _parse_xml(path: str) -> ElementTree.Element:
+    """Return the content of a file in a bundle, which anybody may have made: a pipe is not waited for."""
+    with os.fdopen(open_regular(path, most_names=sys.maxsize), "rb") as handle:
+        return ElementTree.parse(handle).getroot()  # nosec B314 # a file of a bundle on this Mac
 
 
 def uuid_in(home: str) -> str:
@@ -740,7 +749,7 @@ def _read_link(home: str) -> Optional[Link]:
     """
     path = os.path.join(home, "config.pvs")
     try:
-        root = ElementTree.parse(path).getroot()  # nosec B314 # a file of Parallels, in a bundle on this Mac
+        root = _parse_xml(path)
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         raise Unreadable(why_unreadable(path, error)) from error
     noted = _text(root, "LinkedVmUuid")

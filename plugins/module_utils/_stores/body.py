@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from .._common.checksum import open_image
 from .._common.errors import TaskError
 from .._common.files import BLOCK, FileIdentity
 from .._common.progress import Report, unwatched
@@ -65,9 +65,7 @@ class Body:
         self.sent = 0
         # Called before the last block is returned, without which no server has the whole file.
         self.before_end: Callable[[], None] = lambda: None
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise TaskError(f"{path} is not a file. Use the path of the packed image.", path=path)
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
+        self._file = open_image(path)  # closed by __exit__
         status = os.fstat(self._file.fileno())
         self.identity = FileIdentity.from_stat(status)
         self.size = status.st_size

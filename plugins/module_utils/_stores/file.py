@@ -10,14 +10,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
+import sys
 import time
 from collections.abc import Iterator
-from typing import Callable
+from typing import IO, Callable
 from urllib.parse import quote, unquote, urlsplit
 
 from .._common.errors import TaskError
 from .._common.files import BLOCK, clone_file, flush_file, flush_folder, free_bytes, set_mode, try_to_remove
 from .._common.notice import Notice, unheard
+from .._common.ownership import Foreign, create, kind_of, open_regular, user_name
 from .._common.retry import RetryLater
 from .._common.space import in_words
 from .base import (
@@ -42,6 +45,8 @@ from .temporary_names import TemporaryNames
 _MODE = 0o644
 _LOCK_WAIT = 60.0
 _LOCK_POLL = 0.05
+# Attempts to open a lock that its holders give back meanwhile.
+_LOCK_ATTEMPTS = 20
 _TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.EHOSTDOWN, errno.ENOTCONN)
 # Errors that are not about a name.
 _NOT_THE_NAME = (*_TRANSIENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
@@ -66,6 +71,8 @@ class FileStore(Store):
         self._sleep = sleep
         self._names = TemporaryNames()
         self.url = "file://" + quote(self._folder).rstrip("/")
+        # The user whom the folder shows as the owner of what this run writes: a share may show another one.
+        self._owner = os.geteuid()
         # The part that a killed run left, until this run takes it over; then this run's own part.
         self._left: Partial | None = None
         self._own: str | None = None
@@ -81,6 +88,8 @@ class FileStore(Store):
             if write:
                 self._remove_useless(name, content, notice)
                 self._probe(name)
+                if self._owner != os.geteuid():
+                    self._remove_useless(name, content, notice)
             free = free_bytes(self._folder)
         needed = content.size - (self._left.size if self._left else 0)
         if free is not None and free < needed:
@@ -89,9 +98,11 @@ class FileStore(Store):
     def look(self, name: str) -> Stored | None:
         with self._words("access"):
             try:
-                status = os.stat(self._path(name))
+                status = os.lstat(self._path(name))
             except FileNotFoundError:
                 return None
+            if not stat.S_ISREG(status.st_mode):
+                raise self._not_a_file(name, status)
         return Stored(name, status.st_size, version=f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}")
 
     def resumable(self, name: str, body: Body) -> Partial | None:
@@ -112,9 +123,10 @@ class FileStore(Store):
         cloned = after is None and clone_file(body.path, self._path(part), _MODE)
         try:
             with self._words("write to"):
-                descriptor = os.open(
-                    self._path(part), os.O_RDWR | (0 if after or cloned else os.O_CREAT | os.O_EXCL), _MODE
-                )
+                if after or cloned:
+                    descriptor = open_regular(self._path(part), os.O_RDWR)
+                else:
+                    descriptor = create(self._path(part), _MODE, os.O_RDWR)
                 with os.fdopen(descriptor, "r+b", buffering=0):
                     set_mode(descriptor, _MODE)
                     body.rewind()
@@ -124,7 +136,7 @@ class FileStore(Store):
                         resumed_from = self._pass_over_what_is_there(body, descriptor)
                     self._copy(body, descriptor)
                     flush_file(descriptor)
-                written = os.stat(self._path(part)).st_size
+                written = os.lstat(self._path(part)).st_size
             if written != body.size:
                 raise RetryLater(f"{self._folder} stored {written} of {body.size} bytes.")
         except BaseException as error:
@@ -208,7 +220,7 @@ class FileStore(Store):
         self._remove(sent.name)
 
     def blocks(self, name: str, start: int = 0) -> Iterator[bytes]:
-        with self._words("read from"), open(self._path(name), "rb", buffering=0) as handle:
+        with self._words("read from"), self._open(name) as handle:
             handle.seek(start)
             while True:
                 block = handle.read(BLOCK)
@@ -219,7 +231,7 @@ class FileStore(Store):
     def read(self, name: str, limit: int = 4 * 1024 * 1024) -> tuple[bytes, str] | None:
         with self._words("read from"):
             try:
-                with open(self._path(name), "rb") as handle:
+                with self._open(name) as handle:
                     data = handle.read(limit + 1)
             except FileNotFoundError:
                 return None
@@ -253,7 +265,7 @@ class FileStore(Store):
         self._settle(name)
         part = self._names.part(name)
         try:
-            descriptor = os.open(self._path(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            descriptor = create(self._path(part), _MODE)
             with os.fdopen(descriptor, "wb", buffering=0):
                 set_mode(descriptor, _MODE)
                 self._write(descriptor, data)
@@ -271,9 +283,9 @@ class FileStore(Store):
             except FileNotFoundError as error:
                 raise self._missing() from error
             return [
-                Stored(entry.name, entry.stat().st_size)
+                Stored(entry.name, entry.stat(follow_symlinks=False).st_size)
                 for entry in entries
-                if entry.is_file() and not is_internal(entry.name)
+                if entry.is_file(follow_symlinks=False) and not is_internal(entry.name)
             ]
 
     def delete(self, name: str) -> bool:
@@ -298,12 +310,31 @@ class FileStore(Store):
             if self._remove(found):
                 notice(removed(self._path(found)))
 
+    def _open(self, name: str) -> IO[bytes]:
+        """Open a published file, whoever has published it; neither a link is followed nor a pipe waited for."""
+        try:
+            # Whoever copies a store with hard links gives all its files more names.
+            descriptor = open_regular(self._path(name), most_names=sys.maxsize)
+        except Foreign as error:
+            raise self._not_a_file(name, os.lstat(self._path(name))) from error
+        return os.fdopen(descriptor, "rb")
+
+    def _not_a_file(self, name: str, status: os.stat_result) -> TaskError:
+        return TaskError(
+            f"{self._path(name)} is {kind_of(status)} of the user {user_name(status.st_uid)}, not a file, so it was "
+            "not used. Check who made it, and move it away.",
+            path=self._path(name),
+        )
+
     def _internal(self) -> list[Stored]:
+        """Return the temporary files of this user: those of others are theirs, whatever their names say."""
         found = []
         for entry in os.scandir(self._folder):
             with contextlib.suppress(FileNotFoundError):  # others come and go
                 if is_internal(entry.name) and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
+                    if status.st_uid != self._owner:
+                        continue
                     # With two names, it is published already and must not be written to.
                     found.append(Stored(entry.name, status.st_size if status.st_nlink == 1 else 0))
         return found
@@ -315,9 +346,9 @@ class FileStore(Store):
     def _try_names(self, name: str) -> None:
         first, second = self._names.part(name), self._names.part(name)
         try:
-            os.close(os.open(self._path(first), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE))
+            os.close(create(self._path(first), _MODE))
             os.rename(self._path(first), self._path(second))
-            os.stat(self._path(second))
+            self._owner = os.lstat(self._path(second)).st_uid
         finally:
             self._remove(first)
             self._remove(second)
@@ -337,16 +368,17 @@ class FileStore(Store):
         try:
             yield
         finally:
-            self._remove(os.path.basename(path))
+            if os.fstat(descriptor).st_uid == self._owner and self._is_still(path, descriptor):
+                self._remove(os.path.basename(path))
             os.close(descriptor)
 
     def _lock(self, path: str) -> int:
         waited = 0.0
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = self._open_lock(path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_still(path, descriptor):
+                if stat.S_ISDIR(os.fstat(descriptor).st_mode) or self._is_still(path, descriptor):
                     return descriptor
             except BlockingIOError:
                 if waited >= _LOCK_WAIT:
@@ -359,11 +391,27 @@ class FileStore(Store):
             waited += _LOCK_POLL
             self._sleep(_LOCK_POLL)
 
+    def _open_lock(self, path: str) -> int:
+        """Return the descriptor of the lock, which other publishers may hold; or of the folder.
+
+        The folder itself is locked where something has the name of the lock that cannot be one, such as a link.
+        """
+        for _attempt in range(_LOCK_ATTEMPTS):
+            with contextlib.suppress(FileExistsError):
+                return create(path, 0o666, os.O_RDWR)
+            # The locks of other users are not writable. That is needed on NFS only, where such a lock protects nothing.
+            for flags in (os.O_RDWR, os.O_RDONLY):
+                with contextlib.suppress(FileNotFoundError, PermissionError, Foreign):
+                    return open_regular(path, flags)
+            if os.path.lexists(path):
+                break
+        return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+
     @staticmethod
     def _is_still(path: str, descriptor: int) -> bool:
         """Return whether the locked file still has its name: the previous holder may have removed it."""
         try:
-            return os.path.samestat(os.stat(path), os.fstat(descriptor))
+            return os.path.samestat(os.lstat(path), os.fstat(descriptor))
         except FileNotFoundError:
             return False
 

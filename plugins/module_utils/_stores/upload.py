@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable
 
-from .._common.checksum import SIDECAR, hash_file, line_for, parse_sidecar, recorded
+from .._common.checksum import SIDECAR, hash_file, line_for, open_image, parse_sidecar, recorded
 from .._common.errors import TaskError, add_sentence
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
@@ -283,7 +283,7 @@ class Upload:
         return self._retries.call(lambda: self._is_start_of_ours(found.name))
 
     def _is_start_of_ours(self, name: str) -> bool:
-        with open(self._wanted.src, "rb") as ours:
+        with open_image(self._wanted.src) as ours:
             return all(ours.read(len(block)) == block for block in self._store.blocks(name))
 
     def _remove_half_sent(self, body: Body, before: Stored | None) -> None:

@@ -25,7 +25,7 @@ from .mac import Mac
 def _open_lock(mac: Mac, uuid: str) -> int:
     handle = os.open(mac.jobs / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with contextlib.suppress(PermissionError):
-        os.fchmod(handle, 0o666)  # nosec B103 # several users share a simulated Mac
+        os.fchmod(handle, 0o666)
     return handle
 
 

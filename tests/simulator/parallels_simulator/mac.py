@@ -76,7 +76,7 @@ class Mac:
     def _write(self, state: dict[str, Any]) -> None:
         temporary = self._state_path.with_name(f"{STATE_FILE}.{os.getpid()}")
         temporary.write_text(dump(state), encoding="utf-8")
-        os.chmod(temporary, 0o666)  # nosec B103 # several users share a simulated Mac
+        os.chmod(temporary, 0o666)
         os.replace(temporary, self._state_path)
 
     def read(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def open_shared(path: Path) -> Iterator[int]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         with contextlib.suppress(PermissionError):
-            os.fchmod(handle, 0o666)  # nosec B103 # several users share a simulated Mac
+            os.fchmod(handle, 0o666)
         yield handle
     finally:
         os.close(handle)

@@ -10,6 +10,7 @@ import contextlib
 import time
 from typing import Any, Callable
 
+from ..._common.checksum import open_image
 from ..._common.errors import TaskError
 from ..._common.notice import Notice
 from ..._common.retry import RetryLater
@@ -119,7 +120,7 @@ class PlainPutWriter:
             return True
         start = next(self._folder.blocks(response, _BEGINNING), b"")
         response.close()
-        with open(body.path, "rb") as ours:
+        with open_image(body.path) as ours:
             return ours.read(len(start)) == start
 
     def publish(self, name: str, sent: Sent, overwrite: bool) -> None:

@@ -17,6 +17,7 @@ import time
 
 from ..._common.files import try_to_remove
 from ..._common.machine import FOLDER, known_machine
+from ..._common.ownership import is_own, own_folder, write_own
 
 _FOLDER = f"{FOLDER}/multipart"
 # Seconds after which an upload is stale in any case.
@@ -29,15 +30,14 @@ def note_begun(address: str, upload: str) -> None:
     if path is None:
         return
     with contextlib.suppress(OSError):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        _remove_old(os.path.dirname(path))
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        _remove_old(own_folder(_FOLDER))
+        write_own(path, b"")
 
 
 def has_begun(address: str, upload: str) -> bool:
     """Return whether this machine is known to have begun an upload."""
     path = _path(address, upload)
-    return path is not None and os.path.isfile(path)
+    return path is not None and is_own(path)
 
 
 def forget(address: str, upload: str) -> None:
@@ -59,5 +59,5 @@ def _remove_old(folder: str) -> None:
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - os.stat(path).st_mtime > _KEPT:
+            if is_own(path) and time.time() - os.lstat(path).st_mtime > _KEPT:
                 try_to_remove(path)

@@ -27,6 +27,7 @@ from typing import Any, Callable, Optional
 from ..._common.claim import Claim
 from ..._common.errors import TaskError
 from ..._common.machine import known_machine, this_machine
+from ..._common.ownership import own_folder
 
 FOLDER = "~/.ansible/macops.parallels/uploads"
 _OPERATION = "upload session"
@@ -86,7 +87,7 @@ class SessionNotes:
         if self._claim is not None:
             return True
         try:
-            os.makedirs(os.path.dirname(self._target), mode=0o700, exist_ok=True)
+            own_folder(FOLDER)
             self._claim = Claim.take_if_free(self._target, durable=False)
         except (OSError, TaskError):
             return True

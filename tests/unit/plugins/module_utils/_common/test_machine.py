@@ -112,12 +112,12 @@ class TestUnknown:
         self.assert_unknown()
 
     @pytest.mark.parametrize("error", [PermissionError, OSError])
-    @pytest.mark.parametrize("what", ["open", "os.makedirs", "os.link", "tempfile.mkstemp"])
+    @pytest.mark.parametrize("what", ["os.open", "os.makedirs", "os.link", "tempfile.mkstemp"])
     def test_what_is_refused(self, monkeypatch: pytest.MonkeyPatch, home: Path, error: Any, what: str) -> None:
         def refuse(*_arguments: Any, **_more: Any) -> None:
             raise error(13, "Refused")
 
-        monkeypatch.setattr(f"builtins.{what}" if what == "open" else what, refuse)
+        monkeypatch.setattr(what, refuse)
         self.assert_unknown()
         folder = home / ".ansible" / "macops.parallels"
         assert not folder.exists() or os.listdir(folder) == []

@@ -33,6 +33,7 @@ def test_what_there_is_to_know(mac: Any, fixture_text: Callable[[str], str], tmp
     facts = read_mac(mac.prl, str(tmp_path))
     assert facts.pop("free_bytes") > 0
     assert facts.pop("path_obstacle") == ""
+    assert facts.pop("path_shared") == ""
     assert facts == {
         "version": "20.1.2",
         "build": "55742",
@@ -105,3 +106,13 @@ def test_a_service_that_refuses_is_an_error_without_the_key(mac: Any) -> None:
     with pytest.raises(TaskError, match=r"Parallels refused to answer") as caught:
         read_mac(mac.prl)
     assert "AAAAAA" not in json.dumps(caught.value.result())
+
+
+def test_a_folder_that_others_can_write_to_is_reported(
+    mac: Any, fixture_text: Callable[[str], str], tmp_path: Path
+) -> None:
+    answers(mac, fixture_text("server_info.json"), LICENSE)
+    tmp_path.chmod(0o1777)
+    assert read_mac(mac.prl, str(tmp_path))["path_shared"].startswith(f"{tmp_path} is writable for ")
+    assert len(mac.notices) == 1
+    assert "Use a folder that only this user can write to" in mac.notices[0]
