@@ -26,5 +26,14 @@ notes:
     to V(continue) to let it continue. The default is V(stop).
   - If another run waits for the same work, the task joins it and takes its result. Set the variable
     C(image_if_running) to V(fail) to fail instead. The default is V(join). M(macops.parallels.vm_exec) never joins.
-  - With C(async), and in check mode, the module runs without a job, like any other module.
+  - The files of a job are in C(~/.ansible/macops.parallels/jobs) on the host. Only its user can read them. A result
+    that was fetched stays there until M(macops.parallels.mac_jobs) runs, for at least a minute. One that nobody fetched
+    stays for a week.
+  - With C(no_log) on the task, no progress is shown, and the result is removed from the host when the task fetches it.
+    If nobody fetches it, it is removed one minute after C(image_unattended_timeout), counted from the end of the work.
+    If the host loses power before that, the next job of any kind removes it. If the connection is lost during the
+    fetch, the result is lost. M(macops.parallels.vm_exec) then fails and does not run the command again. The other
+    modules do the work again, which changes nothing that is done.
+  - With C(async), and in check mode, the module runs without a job, like any other module. Ansible itself keeps the
+    result of an C(async) task in C(~/.ansible_async) on the host, even with C(no_log).
 """

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.macops.parallels.plugins.module_utils._common.text import printable_message
 from ansible_collections.macops.parallels.plugins.module_utils._link.share_link import share_link
 
 DOCUMENTATION = r"""
@@ -63,7 +64,7 @@ def direct_link(url: Any) -> str:
     if found is None:
         return url
     if found.direct is None:
-        raise AnsibleFilterError(found.advice)
+        raise AnsibleFilterError(printable_message(found.advice))
     return found.direct
 
 

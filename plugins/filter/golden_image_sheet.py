@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._common.text import printable_message
 from ansible_collections.macops.parallels.plugins.module_utils._records import sheet
 
 DOCUMENTATION = r"""
@@ -75,7 +76,7 @@ def golden_image_sheet(records: Any, title: Optional[str] = None, description: O
     try:
         return sheet.golden_image_sheet(records, title, description)
     except TaskError as error:
-        raise AnsibleFilterError(error.message) from error
+        raise AnsibleFilterError(printable_message(error.message)) from None
 
 
 class FilterModule:

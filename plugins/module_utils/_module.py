@@ -2,7 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Runs a module and ends it with a result or an error message for the admin, never with a bare traceback."""
+"""Runs a module and ends it with a result or an error message for the admin, never with a bare traceback.
+
+The one door for what a module says: no text from outside, such as a VM's name or a server's answer, reaches a terminal
+as it is. The data of a result keep it, because playbooks compare it and use it again.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,18 @@ from ._common.given import refuse_unprintable_paths
 from ._common.interrupt import interruptible
 from ._common.notice import Notice
 from ._common.space import free_where
-from ._common.text import printable
+from ._common.text import printable, printable_data, printable_message, sendable
 from ._common.unreadable import advice_for_denied
 from ._jobs.job import ForegroundJob, Job, JobOrder, run_as_job
 from ._parallels.cli import Prlctl
 
+# What is returned to be read by people, not by playbooks.
+_FOR_PEOPLE = ("advice", "diff", "reasons")
+
 
 def notice_of(module: AnsibleModule) -> Notice:
-    """Return what shows a notice as a warning of a module. A name from outside may be in it, with any characters."""
-    return lambda sentence: module.warn(printable(sentence))
+    """Return what shows a notice as a warning of a module."""
+    return lambda sentence: module.warn(printable_message(sentence))
 
 
 def prlctl_of(module: AnsibleModule) -> Prlctl:
@@ -46,30 +53,47 @@ def run_module(
     C(work) returns the keys for C(exit_json), C(changed) among them for a module that changes something.
     C(why_interrupted) may return the reason for an interruption.
     """
+    failure: dict[str, Any] = {}
+    exception = ""  # for -vvv; passed on as text, because Ansible would take it from the error as it is
     try:
         with interruptible(why_interrupted):
             refuse_unprintable_paths(module.argument_spec, module.params)
             result = work(module)
     except TaskError as error:
-        module.fail_json(**error.result())
+        failure = error.result()
+        # Where it was raised, without the words of its causes: an address with a secret may be in them.
+        exception = "".join(traceback.format_tb(error.__traceback__)) if module._verbosity >= 3 else ""
     except Interrupted as error:
-        module.fail_json(
-            msg=printable(
-                f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to resume."
-            ),
-            interrupted=True,
-        )
+        failure = {
+            "msg": f"{error.reason} Unfinished work was cleaned up where possible. Run the same command again to "
+            "resume.",
+            "interrupted": True,
+        }
     except OSError as error:
-        module.fail_json(msg=printable(describe_os_error(error)), exception=traceback.format_exc())
+        failure, exception = {"msg": describe_os_error(error)}, traceback.format_exc()
     except Exception as error:  # a bug of ours: say so, and keep the traceback out of the message
-        module.fail_json(
-            msg=printable(
-                f"{module._name} failed with an unexpected error: {type(error).__name__}: {error}. "
-                "Please report it, with the output of this task at -vvv."
-            ),
-            exception=traceback.format_exc(),
-        )
-    module.exit_json(**result)
+        exception = traceback.format_exc()
+        failure = {
+            "msg": f"{module._name} failed with an unexpected error: {type(error).__name__}: {error}. Please report "
+            "it, with the output of this task at -vvv."
+        }
+    else:
+        _end_well(module, result)
+    _fail(module, failure, exception)
+
+
+def _end_well(module: AnsibleModule, result: dict[str, Any]) -> None:
+    """End the module with a result."""
+    shown = {name: printable_data(result[name]) for name in _FOR_PEOPLE if name in result}
+    if "msg" in result:
+        shown["msg"] = printable_message(result["msg"])
+    module.exit_json(**{**sendable(result), **shown})
+
+
+def _fail(module: AnsibleModule, failure: dict[str, Any], exception: str) -> None:
+    """End the module with a failure. Ansible prints all of it."""
+    shown = {**printable_data(failure), "msg": printable_message(failure["msg"])}
+    module.fail_json(**shown, **({"exception": printable(exception)} if exception else {}))
 
 
 def run_long_module(
@@ -125,7 +149,7 @@ def run_long_module(
             )
         except OSError as error:
             # Such as work that frees space on a full disk: running it without a job is better than not running it.
-            module.warn(
+            notice_of(module)(
                 f"The work runs without a job, so it stops when the connection is lost. {describe_os_error(error)}"
             )
         return in_foreground(module)

@@ -100,7 +100,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting imp
     running_jobs,
     wait_for_all,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_long_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_long_module
 
 
 def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     for state in killed:
         where = f" on '{state.subject}'" if state.subject else ""
         how = f"was killed while it worked{where}" if state.ended is False else state.folder.how_it_ended()
-        module.warn(
+        notice_of(module)(
             f"{state.module} {how}. Its work is done again when it is needed, and its leftovers are removed by then."
         )
     return {

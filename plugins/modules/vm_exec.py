@@ -47,7 +47,8 @@ options:
     required: true
   argv:
     description:
-      - The program and its arguments, as a list. Either this or O(powershell) is required.
+      - The program and its arguments, as a list. Either this or O(powershell) is required. Pass secrets in O(stdin),
+        because all users of the Mac can see the arguments.
       - The command is not run in a shell. If it needs one, name the shell, such as C(cmd), C(/c) in Windows.
       - Parallels joins the list with spaces, and the guest splits it again. So an argument with a space arrives as two,
         unless it contains quotes, and how the guest reads these depends on its system. O(powershell) does not have
@@ -60,7 +61,17 @@ options:
       - A script for PowerShell in Windows, run without the user's profile. It may contain several lines, quotes and
         non-ASCII characters.
       - An error ends it with the exit code 1. To end it with another exit code, use C(exit).
-      - It is passed in an encoded form, which is longer. The limit is about 1200 characters.
+      - It is passed in an encoded form, which is longer, and which everybody can decode. The limit is about 1200
+        characters.
+    type: str
+  stdin:
+    description:
+      - Text that the command reads from its standard input, in UTF-8. By default, the input is empty.
+      - Use it for secrets. Set C(no_log) on the task as well, so that the text is in no output and no system log. The
+        other options are arguments of C(prlctl). While the command runs, all users of the Mac see them in the list of
+        processes (C(ps)), and the users of the guest see those of the command there.
+      - To run a whole script from it in Linux or macOS, set O(argv) to C(sh) and C(-s). In O(powershell),
+        C([Console]::In.ReadLine()) reads a line. Windows PowerShell may read non-ASCII characters in another encoding.
     type: str
   current_user:
     description:
@@ -113,6 +124,9 @@ notes:
   - Output that is not in UTF-8 contains replacement characters. C(cmd) in Windows writes non-ASCII characters in its
     own code page; O(powershell) writes UTF-8.
   - Linux and macOS guests may lose the first output of a command; the exit code is reliable.
+  - RV(stdout) and RV(stderr) of a command that succeeded are what the guest has printed. They may contain characters
+    that a terminal would obey. Use the filter P(macops.parallels.printable#filter) to show them. If the task fails,
+    they are escaped.
 seealso:
   - module: macops.parallels.vm_power
   - module: macops.parallels.vm_generalize
@@ -136,6 +150,13 @@ EXAMPLES = r"""
       $key = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsStore'
       New-Item -Path $key -Force | Out-Null
       Set-ItemProperty -Path $key -Name AutoDownload -Value 2 -Type DWord
+
+- name: Set a password that no list of processes shows
+  macops.parallels.vm_exec:
+    name: ubuntu
+    argv: [chpasswd]
+    stdin: "admin:{{ guest_password }}"
+  no_log: true
 
 - name: Update a Linux guest
   macops.parallels.vm_exec:
@@ -226,7 +247,7 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     if module.check_mode:
         foreseen = bool(params["creates"] or params["removes"])
         return _not_run("Command would have run if not in check mode.", changed=foreseen, skipped=not foreseen)
-    result = guest.run(argv, login=login, limit=params["timeout"])
+    result = guest.run(argv, login=login, limit=params["timeout"], stdin=params["stdin"] or "")
     shown = _shown(result)
     if result.rc not in {code & 0xFF for code in params["success_rcs"]}:
         raise TaskError(explain_rc(vm, result), **shown)
@@ -280,6 +301,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "argv": {"type": "list", "elements": "str"},
             "powershell": {"type": "str"},
+            "stdin": {"type": "str"},
             "current_user": {"type": "bool", "default": False},
             "user": {"type": "str"},
             "password": {"type": "str", "no_log": True},

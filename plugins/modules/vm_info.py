@@ -17,6 +17,9 @@ description:
     on a disk that is not mounted, on a share that does not respond, or an archived one. Facts that are not known are
     null, and a warning reports what cannot be read and why.
   - Templates are returned, too.
+  - Names, descriptions and paths are returned as Parallels Desktop reports them, so that other modules find what they
+    name. They may contain characters that a terminal would obey. Use the filter P(macops.parallels.printable#filter) to
+    show them.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_parallels
@@ -324,7 +327,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     for vm in vms:
         reasons = vm.why_unreadable()
         if reasons:
-            module.warn(f"'{vm.name}': {' '.join(reasons)} Facts that are not known are null.")
+            prl.notice(f"'{vm.name}': {' '.join(reasons)} Facts that are not known are null.")
     addresses = ip_addresses(prl) if any(vm.state == RUNNING for vm in vms) else {}
     return {
         "changed": False,

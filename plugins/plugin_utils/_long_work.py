@@ -28,6 +28,7 @@ from ansible.utils.display import Display
 from ..module_utils._common.errors import Interrupted
 from ..module_utils._common.interrupt import interruptible
 from ..module_utils._common.retry import spread
+from ..module_utils._common.text import printable_line, printable_message
 from ..module_utils._jobs.folder import ROOT
 from ..module_utils._jobs.job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ._progress_lines import ProgressLines, duration
@@ -44,6 +45,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 LEAST_UNATTENDED = 15.0
 # A job that reports nothing new for so many seconds may be dead: the module finds out.
 _SILENCE = 30.0
+# Characters of a line of progress.
+_LONGEST_LINE = 500
 # Seconds of retries when the Mac cannot be reached at the start of the work.
 _START_PATIENCE = 120.0
 # What ssh, sshpass, paramiko and libssh say when the host has refused the login. "Permission denied" alone may be about
@@ -93,6 +96,11 @@ class LongWork(ActionBase):
             except Interrupted as error:
                 stopped = error
                 self._leave()
+            except AnsibleConnectionFailure as error:
+                # What a server has said may be in it, and in its causes, which Ansible would print as well.
+                error.message = printable_message(str(error))
+                error.orig_exc = None
+                raise error from None
         if stopped is not None:
             os.kill(os.getpid(), stopped.signal_number)  # the handlers of Ansible are in place again
             raise KeyboardInterrupt from stopped
@@ -110,6 +118,7 @@ class LongWork(ActionBase):
                 "unattended": self._unattended,
                 "if_running": if_running,
                 "waited_for": waited_for,
+                "private": bool(self._task.no_log),
             }
             self._task.environment = [*before, {ENVIRONMENT: json.dumps(order)}]
             result = self._persist(self._call_module, patience)
@@ -211,8 +220,8 @@ class LongWork(ActionBase):
         self._show(f"  [{self._host}] {sentence}")
 
     def _show(self, line: str) -> None:
-        """Show a line beside what the callback prints."""
-        display.display(line, stderr=not _prints_for_people())
+        """Show a line beside what the callback prints. The name of a VM may be in it."""
+        display.display(printable_line(line, _LONGEST_LINE), stderr=not _prints_for_people())
 
     def _variable(self, name: str, default: Any) -> Any:
         value = self._task_vars.get(name, default)

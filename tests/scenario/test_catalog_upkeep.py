@@ -269,11 +269,11 @@ def test_names_and_titles_of_any_characters(published):
     (published.store.folder / "catalog.json").write_text(json.dumps({"schema": 1, "records": records}))
 
     run = published.run("verify_images", image_link_proof="headers")
-    run.assert_failed("win\U0001f600.pvmp is html", "its title is '\U0001f512 Sign 31m in'")
+    run.assert_failed("win\U0001f600.pvmp is html", "its title is '\U0001f512 Sign\\x9b31m in'")
     report, page, suite = reports(published)
     assert [image["verdict"] for image in report["images"]] == ["html", "direct", "direct", "direct"]
     assert len(report["problems"]) == 1
-    assert [note.partition(" is in")[0] for note in report["notes"]] == ["left?31m \U0001f600.pvmp"]
+    assert [note.partition(" is in")[0] for note in report["notes"]] == ["left\\x9b31m \U0001f600.pvmp"]
     assert page.count("\U0001f600") == 2
     assert suite.get("failures") == "1"
     assert "\x9b" not in table(run, "Show the results")

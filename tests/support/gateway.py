@@ -40,7 +40,7 @@ class Gateway:
 
     def __init__(self, port: int, tls: bool = False, timeout: float = 60.0) -> None:
         self._target = port
-        self._tls = ssl._create_unverified_context() if tls else None
+        self._tls = ssl._create_unverified_context() if tls else None  # nosec B323 # to a server of this test
         self.timeout = timeout
         self._temporary = tempfile.TemporaryDirectory(prefix="gateway-")
         found = Certificates(self._temporary.name)

@@ -189,7 +189,7 @@ class CatalogFile:
                 self._write(self._marked(catalog, wanted))
                 written = True
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))
+                self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))  # nosec B311 # no secret
             except RetryLater as error:
                 written = True  # it may have been written, and only the response was lost
                 failures.pause(error)

@@ -94,7 +94,7 @@ class PageFile:
                 )
                 written = True
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2**turn)
+                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2**turn)  # nosec B311 # no secret
             except RetryLater as error:
                 failures.pause(error)
         raise TaskError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
+import subprocess  # nosec B404 # one program of macOS, by its path
 from collections.abc import Iterator
 
 _PROGRAM = "/usr/bin/caffeinate"  # part of macOS
@@ -25,7 +25,7 @@ def kept_awake() -> Iterator[None]:
     if os.access(_PROGRAM, os.X_OK):
         with contextlib.suppress(OSError):  # the work itself is worth more
             # It has to run beside the work, which run_command would wait for.
-            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function  # nosec B603 # no argument from outside
                 [_PROGRAM, "-i", "-m", "-s", "-w", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .text import printable
-
 
 class TaskError(Exception):
     """A failure with a known cause.
@@ -25,8 +23,8 @@ class TaskError(Exception):
         self.details = details
 
     def result(self) -> dict[str, Any]:
-        """Return the arguments for C(fail_json). A name from outside may be in the message, with any characters."""
-        return {"msg": printable(self.message), **self.details}
+        """Return what the failed task returns."""
+        return {"msg": self.message, **self.details}
 
 
 def add_sentence(error: BaseException, sentence: str, **details: Any) -> None:

@@ -162,8 +162,10 @@ def is_own(path: str) -> bool:
     """Return whether there is a file of ours, by its name: for files that are not opened."""
     try:
         status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):  # none can have a name that is too long
+            return False
+        raise
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and not why_not_own(path, status)
 
 

@@ -10,6 +10,8 @@ import html
 import re
 import zlib
 
+from .._common.text import printable
+
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _TAGS = (
     "a abbr address article aside b base big blockquote body br button center code div dl em fieldset font footer form "
@@ -126,7 +128,7 @@ def title_of(page: bytes) -> str:
 
 def one_line(text: str) -> str:
     """Return a text of a server for use in a sentence: printable and shortened."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= _LONGEST_TITLE else text[: _LONGEST_TITLE - 3] + "..."
 
 

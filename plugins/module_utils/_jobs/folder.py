@@ -73,6 +73,7 @@ class JobFolder:
         self._ended = os.path.join(path, "ended.json")
         self._canceled = os.path.join(path, "canceled")
         self._fetched = os.path.join(path, "fetched")
+        self._private = os.path.join(path, "private.json")
 
     @classmethod
     def of(cls, key: str) -> JobFolder:
@@ -204,10 +205,33 @@ class JobFolder:
         with contextlib.suppress(OSError):
             write_own(self._fetched, b"")
 
+    def keep_private(self, seconds: float) -> None:
+        """Note that the answer may have secrets: it is kept until it is fetched, and at most for some seconds."""
+        self._write(self._private, {"seconds": seconds})
+
+    def is_private(self) -> bool:
+        return bool(_read_json(self._private))
+
+    def has_answer(self) -> bool:
+        return os.path.exists(self.answer)
+
+    def is_expired(self) -> bool:
+        """Return whether the answer of a job that is not running may have secrets, and is not kept any longer."""
+        ended, private = self.ended(), _read_json(self._private)
+        if not private or not self.has_answer():
+            return False
+        return not ended or time.time() - float(ended.get("at", 0)) > float(private.get("seconds", 0))
+
+    def forget_answer(self) -> None:
+        """Remove all that may have secrets. What is left says that the job has ended, or that it was killed."""
+        for path in (self.answer, self.errors, *([self.progress] if self.ended() else [])):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
     def is_stale(self) -> bool:
         """Return whether a job that is not running is not needed any more."""
         ended = self.ended()
-        if not ended:
+        if not ended or (self.is_private() and not self.has_answer()):
             return True
         try:
             return time.time() - os.lstat(self._fetched).st_mtime > KEPT_AFTER_FETCH
@@ -270,6 +294,20 @@ def all_jobs() -> list[JobState]:
     keys = {name for name in names if JobFolder(os.path.join(root, name)).exists()}
     states = [read_job(JobFolder(os.path.join(root, key))) for key in keys]
     return sorted((state for state in states if state is not None), key=lambda state: state.started)
+
+
+def forget_expired() -> None:
+    """Remove the answers that may have secrets and were not fetched in time, such as those from before a power cut."""
+    root = os.path.expanduser(ROOT)
+    for name in os.listdir(root) if os.path.isdir(root) else []:
+        folder = JobFolder(os.path.join(root, name))
+        if not folder.exists() or not folder.is_expired():
+            continue
+        claim = folder.take()
+        if claim is not None:
+            with claim:
+                if folder.is_expired():
+                    folder.forget_answer()
 
 
 def remove_stale() -> list[JobState]:

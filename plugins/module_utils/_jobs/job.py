@@ -32,7 +32,8 @@ from .._common.errors import TaskError
 from .._common.interrupt import interrupt_main_thread, leave_signals_to_main_thread
 from .._common.ownership import create, is_own
 from .._common.progress import Meter, Report, unwatched
-from .folder import ASKED_WITHIN, JobFolder, cancel_path, claim_path
+from .._common.text import printable_message
+from .folder import ASKED_WITHIN, KEPT_AFTER_FETCH, JobFolder, cancel_path, claim_path, forget_expired
 
 # The name of the environment variable by which the action plugin orders a job.
 ENVIRONMENT = "MACOPS_PARALLELS_JOB"
@@ -61,6 +62,13 @@ class JobOrder:
     if_running: str
     # The id of the job that the task has waited for, empty at the first call.
     waited_for: str
+    # Whether the answer may have secrets, because the task has C(no_log).
+    private: bool = False
+
+    @property
+    def private_for(self) -> float:
+        """The seconds for which a private answer is kept: as long as the task may still fetch it."""
+        return self.unattended + KEPT_AFTER_FETCH
 
     def is_for(self, job_id: str) -> bool:
         """Return whether the task has started or joined the job before, and asks for its answer."""
@@ -79,13 +87,14 @@ class JobOrder:
             float(order["unattended"]),
             str(order["if_running"]),
             str(order.get("waited_for", "")),
+            bool(order.get("private", False)),
         )
 
 
 class Job:
     """The job as the work itself sees it."""
 
-    def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:
+    def __init__(self, token: str = "", *, fails_if_running: bool = False) -> None:  # nosec B107 # no secret
         # Identifies the task that has ordered it.
         self.token = token
         # Whether the task fails when another run does such work.
@@ -227,6 +236,7 @@ def run_as_job(
     written.
     """
     folder = JobFolder.of(key_of(module_name, options))
+    forget_expired()
     joined = False
     claim = folder.take()
     if claim is None:
@@ -242,8 +252,10 @@ def run_as_job(
         claim = _wait_for(folder, order, joins)
         # A job that had ended before this call, and whose claim was held only to list it, has not been waited for.
         joined = joins and (holder.works or claim.notes.get("id") != holder.id)
-    if _may_be_answered(folder, claim, order, joined, keeps_answer):
+    if _may_be_answered(folder, claim, order, joined, joins, keeps_answer):
         code = _answer(folder)
+        if order.private or folder.is_private():
+            folder.forget_answer()
         claim.release()
         raise SystemExit(code)
     if folder.exists() and not folder.ended():
@@ -254,6 +266,8 @@ def run_as_job(
         )
     try:
         folder.create(order.token)
+        if order.private:
+            folder.keep_private(order.private_for)
         claim.write(id=order.token, started=time.time())
         outputs = _open_outputs(folder)
     except OSError:
@@ -320,13 +334,27 @@ def _may_be_answered(
     claim: Claim,
     order: JobOrder,
     joined: bool,
+    joins: bool,
     keeps_answer: Callable[[dict[str, Any]], bool],
 ) -> bool:
-    """Return whether the answer of a finished job is the answer to this call."""
+    """Return whether the answer of a finished job is the answer to this call.
+
+    Without C(joins), raises TaskError where the work must not be done again, and its answer is gone.
+    """
     ended = folder.ended()
     if not ended:
         return False
-    if joined or order.is_for(str(claim.notes.get("id", ""))):
+    own = order.is_for(str(claim.notes.get("id", "")))
+    if not folder.has_answer():
+        if own and not joins:
+            claim.release()
+            raise TaskError(
+                f"The work has ended with exit code {ended.get('code')}, but its result was lost with the connection. "
+                "It is not kept on the Mac, because the task has no_log. The work was not done again: check whether it "
+                "had its effect, then run again."
+            )
+        return False
+    if joined or own:
         return True
     fresh = time.time() - float(ended.get("at", 0)) < _FRESH
     if not fresh or folder.is_fetched() or ended.get("code") != 0:
@@ -414,6 +442,29 @@ def _work_as_child(order: JobOrder, folder: JobFolder, claim: Claim, work: Calla
         folder.end(code)
         os.close(claim.descriptor)
         os.close(running)  # tells the parent that everything is done
+        if order.private:
+            _forget_unfetched(folder, order.private_for)
+
+
+def _forget_unfetched(folder: JobFolder, seconds: float) -> None:
+    """Remove the answer that nobody has fetched in time; return when it is gone."""
+    answer = _identity(folder.answer)
+    end = time.monotonic() + seconds
+    while answer is not None and _identity(folder.answer) == answer:
+        time.sleep(_BEAT)
+        claim = folder.take() if time.monotonic() > end else None
+        if claim is not None:
+            with claim:
+                if _identity(folder.answer) == answer:
+                    folder.forget_answer()
+
+
+def _identity(path: str) -> Optional[tuple[int, int]]:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open_outputs(folder: JobFolder) -> tuple[int, int, int]:
@@ -436,7 +487,9 @@ def _answer(folder: JobFolder) -> int:
         answer = json.dumps(
             {
                 "failed": True,
-                "msg": f"The work ended without an answer. Run the same command again. Its last output: {said}",
+                "msg": printable_message(
+                    f"The work ended without an answer. Run the same command again. Its last output: {said}"
+                ),
             }
         ).encode()
     _print(answer)

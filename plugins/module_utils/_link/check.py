@@ -100,7 +100,8 @@ class LinkCheck:
         self._retries = retries
         self._networks = networks or Networks()
         self._now = now
-        self._choose = choose or random.Random()
+        # A server must not foresee which parts are compared.
+        self._choose = choose or random.SystemRandom()
         self._each = each
         # How many seconds the first bytes may take in total.
         self._patience = patience

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .._common.retry import RetryLater
+from .._common.text import printable_line
 from .._http.headers import locations, redirect_target
 from .._http.limits import SMALL_ANSWER
 from .._http.networks import Networks, reachable_from
@@ -212,5 +213,4 @@ def check_address(url: str, redirected: bool = False) -> None:
 
 def status_line(response: Any) -> str:
     """Return the status of an answer with the server's reason phrase, such as C(404 Not Found)."""
-    word = "".join(letter for letter in (response.reason or "") if letter.isprintable())[:60]
-    return f"{response.status_code} {word}".strip()
+    return f"{response.status_code} {printable_line(response.reason or '', 60)}".strip()

@@ -9,6 +9,7 @@ The rule for every change: the program's own report does not count. The real sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
 from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
+from .._common.text import sendable
 
 PRLCTL = "prlctl"
 PRLSRVCTL = "prlsrvctl"
@@ -309,10 +311,7 @@ class Prlctl:
     ) -> Result:
         if not answer:
             return self.run_once(program, args, limit, keep_open)
-        reader, writer = os.pipe()
-        with open(reader, "rb") as stdin:
-            with open(writer, "wb") as pipe:
-                pipe.write(answer.encode())  # a few characters: they fit into the pipe before anybody reads it
+        with piped(answer) as stdin:
             return self.run_once(program, args, limit, keep_open, stdin=stdin)
 
     def run_once(
@@ -447,6 +446,28 @@ class Prlctl:
         return True
 
 
+@contextlib.contextmanager
+def piped(text: str) -> Iterator[IO[bytes]]:
+    """Return a file from which a program reads this text. It is on no disk and on no command line."""
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        leave_signals_to_main_thread()
+        # A program that ends without reading all of it is right, too.
+        with contextlib.suppress(BrokenPipeError), open(writer, "wb", buffering=0) as pipe:
+            left = memoryview(text.encode("utf-8", "surrogateescape"))
+            while left:
+                left = left[pipe.write(left) or 0 :]
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    try:
+        with open(reader, "rb") as stdin:
+            feeder.start()
+            yield stdin
+    finally:
+        feeder.join()
+
+
 def _changes(program: str, args: Sequence[str]) -> bool:
     """Return whether a command is run to change something, not only to read."""
     if program == PRL_DISK_TOOL:
@@ -560,7 +581,8 @@ def parse_json(text: str, expect: type = list) -> Any:
         text = repair(text)
         answer = _whole_value(text, expect)
         if answer is not None:
-            return answer
+            # A half character in a name: no file and no program can be named so, and Ansible would not return it.
+            return sendable(answer)
     return None
 
 

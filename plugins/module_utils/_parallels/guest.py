@@ -11,13 +11,14 @@ whether the program may have started. One that has not started is tried again; o
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from .._common.errors import TaskError
-from .cli import PRLCTL, Prlctl, Result, failure, is_transient
+from .cli import PRLCTL, Prlctl, Result, failure, is_transient, piped
 from .vm import RUNNING, Vm, wait_while_busy
 
 _SINGLE_QUOTES = re.compile("(['\u2018-\u201b])")  # all characters that PowerShell accepts as one
@@ -168,11 +169,14 @@ class Guest:
         self._until(SYSTEM, nothing, QUESTION_LIMIT, lambda result: result.rc == 0)
         self._answered = True
 
-    def run(self, argv: Sequence[str], *, login: Login = SYSTEM, limit: float) -> Result:
-        """Run a program once and return its result; raise TaskError when it is unknown whether it ran."""
+    def run(self, argv: Sequence[str], *, login: Login = SYSTEM, limit: float, stdin: str = "") -> Result:
+        """Run a program once and return its result; raise TaskError when it is unknown whether it ran.
+
+        It reads C(stdin), which no list of processes shows.
+        """
         refuse_long(argv)
         self.wait_until_ready()
-        result = self._until(login, argv, limit, _has_begun)
+        result = self._until(login, argv, limit, _has_begun, stdin)
         if result.timed_out:
             raise TaskError(
                 f"The command in '{self.vm.name}' did not finish within {limit:.0f} seconds, so prlctl was ended. The "
@@ -227,12 +231,14 @@ class Guest:
         argv: Sequence[str],
         limit: float,
         done: Callable[[Result], bool],
+        stdin: str = "",
     ) -> Result:
         """Run a command until it is done, and retry transient failures."""
         pauses = self.prl.pauses(self.patience, longest=_LONGEST_PAUSE)
         while True:
             args = ["exec", self.vm.uuid, *login.options(), *argv]
-            result = self.prl.run_once(PRLCTL, args, limit)
+            with piped(stdin) if stdin else contextlib.nullcontext() as given:
+                result = self.prl.run_once(PRLCTL, args, limit, stdin=given)
             result = replace(result, cmd=login.hidden_in(result.cmd))
             if done(result):
                 return result

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Optional
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # files of bundles
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
@@ -738,7 +738,7 @@ def _read_xml(path: str) -> Optional[ElementTree.Element]:
 def _parse_xml(path: str) -> ElementTree.Element:
     """Return the content of a file in a bundle, which anybody may have made: a pipe is not waited for."""
     with os.fdopen(open_regular(path, most_names=sys.maxsize), "rb") as handle:
-        return ElementTree.parse(handle).getroot()
+        return ElementTree.parse(handle).getroot()  # nosec B314 # a file of a bundle on this Mac
 
 
 def uuid_in(home: str) -> str:

@@ -114,7 +114,8 @@ class FolderLock(ABC):
                     f"Another run is writing to the store: the lock folder {self.address} exists. "
                     "Wait for that run. If there is no other run, remove the folder."
                 )
-            pause = _POLL * (1 + random.random())  # random, so that two waiting runs do not stay in step
+            # Random, so that two waiting runs do not stay in step.
+            pause = _POLL * (1 + random.random())  # nosec B311 # no secret
             waited += pause
             self._sleep(pause)
 

@@ -13,6 +13,8 @@ import base64
 import binascii
 import os
 import re
+import sys
+import time
 from typing import Any, NamedTuple
 
 from .config import VmConfig
@@ -336,7 +338,10 @@ def _program(memory: dict[str, Any], words: list[str], family: str, user: str) -
             _unix_write(memory, path, "")
         return Answer()
     if program == "cat":
-        return _cat(memory, paths)
+        return _cat(memory, paths) if paths else Answer(stdout=sys.stdin.read())
+    if program == "sleep":
+        time.sleep(float(rest[0]))
+        return Answer()
     if program == "cloud-init" and _unix_read(memory, _CLOUD_INIT) is not None:
         if "clean" in rest:
             _unix_remove(memory, _CLOUD_INIT_NOTES)

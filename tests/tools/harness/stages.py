@@ -29,6 +29,10 @@ NOT_OUR_STYLE = re.compile(r"\b(E203|E704|W503)\b")
 # The importer refuses a collection without a repository, and this one has no public repository to name.
 IMPORTER_NEEDS = "repository: https://example.invalid/\n"
 
+# What bandit need not report of tests: modes that are to be refused (B103), files in /tmp (B108), addresses and XML of
+# servers that tests run (B310, B314), and digests that a service asks for (B324).
+HARMLESS_IN_TESTS = "B103,B108,B310,B314,B324"
+
 COLOR = ("--color", "no")
 
 # Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
@@ -67,6 +71,9 @@ def lint(run: StageRun) -> Counts:
     commands: dict[str, list[object]] = {
         "ruff": ["ruff", "check", "--no-cache", "."],
         "ruff-format": ["ruff", "format", "--check", "--no-cache", "."],
+        # The plugins wholly; of the tests, what may harm who runs them.
+        "bandit": ["bandit", "--quiet", "--recursive", "plugins"],
+        "bandit-tests": ["bandit", "--quiet", "--severity-level", "medium", "--skip", HARMLESS_IN_TESTS, "-r", "tests"],
         "yamllint": ["yamllint", "--strict", "."],
         "ansible-lint": ["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor"],
         "antsibull-docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],

@@ -24,7 +24,7 @@ def _compile_once(path, source):
     kept = os.path.join(FOLDER, hashlib.sha256(source).hexdigest())
     try:
         with open(kept, "rb") as file:
-            return marshal.load(file)
+            return marshal.load(file)  # nosec B302 # as Python does with its own .pyc files
     except (OSError, EOFError, ValueError, TypeError):
         pass
     code = _compile(path, source)

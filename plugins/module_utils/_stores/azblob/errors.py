@@ -142,10 +142,14 @@ class Judge:
             )
         return {
             "account_key": f"account_key is not a key of the storage account {self._container.account}. Check both.",
-            "sas_token": "sas_token is not accepted: it was altered, or the key that signed it was revoked. Create a "
-            "new one.",
-            "token": "the token is not accepted: it has expired, or it is not for Azure Storage. Get a new one "
-            "(az account get-access-token --resource https://storage.azure.com/).",
+            "sas_token": (
+                "sas_token is not accepted: it was altered, or the key that signed it was revoked. "  # nosec B105 # words
+                "Create a new one."
+            ),
+            "token": (
+                "the token is not accepted: it has expired, or it is not for Azure Storage. "  # nosec B105 # words
+                "Get a new one (az account get-access-token --resource https://storage.azure.com/)."
+            ),
         }[self._access.kind]
 
 

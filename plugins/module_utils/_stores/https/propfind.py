@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # see parse_entries
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater

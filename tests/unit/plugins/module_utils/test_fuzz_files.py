@@ -19,7 +19,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._catalog.inventor
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.json_reader import read_json
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries
-from ansible_collections.macops.parallels.plugins.module_utils._common.text import is_printable
+from ansible_collections.macops.parallels.plugins.module_utils._common.text import is_printable, printable_message
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl, Result, parse_json
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.host import read_mac
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
@@ -59,7 +59,7 @@ def told(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except TaskError as error:
-        shown = error.result()["msg"]
+        shown = printable_message(error.message)
         assert all(is_printable(line) for line in shown.split("\n"))
         assert len(shown) < 100_000
         return None

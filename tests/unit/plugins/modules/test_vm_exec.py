@@ -51,6 +51,19 @@ def test_two_equal_commands_are_two_jobs(monkeypatch: pytest.MonkeyPatch) -> Non
     assert given == {"joins": False}
 
 
+@pytest.mark.parametrize("text", ["secret", "zwölf\n", "x" * 99])
+def test_what_a_command_reads(module_mac: Any, call: Any, text: str) -> None:
+    a_vm(module_mac, system="ubuntu")
+    module_mac.list((UUID, "x", "running"))
+    execute(module_mac, "true")
+    execute(module_mac, "cat")
+    ended = call(argv=["cat"], stdin=text)
+    assert not ended.failed
+    assert module_mac.answers[-1] == text
+    assert not any(module_mac.answers[:-1]), "what is asked first reads nothing"
+    assert text not in str(ended.result)
+
+
 def test_a_command(module_mac: Any, call: Any) -> None:
     a_vm(module_mac)
     ready(module_mac)

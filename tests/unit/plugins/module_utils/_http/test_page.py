@@ -85,7 +85,7 @@ def test_a_page_that_only_speaks_of_passwords() -> None:
 
 
 def test_titles_are_short_and_printable() -> None:
-    assert title_of(b"<html><TITLE lang=de>\n B\xc3\xbcro &amp;\x1b[31m Mac </title>") == "Büro & [31m Mac"
+    assert title_of(b"<html><TITLE lang=de>\n B\xc3\xbcro &amp;\x1b[31m Mac </title>") == r"Büro &\x1b[31m Mac"
     assert title_of(b"<title>" + b"x" * 200 + b"</title>") == "x" * 77 + "..."
     assert title_of(b"<html>") == ""
     assert title_of(b"<title>\xff</title>") == "\N{REPLACEMENT CHARACTER}"

@@ -155,6 +155,100 @@ def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
     assert len(mac.begun()) == 1
 
 
+def kept_of(mac: Mac) -> list[str]:
+    """Return the files of all jobs in which the answer or a part of it may be."""
+    root = mac.home / ".ansible/macops.parallels/jobs"
+    return sorted(path.name for path in root.rglob("*") if path.is_file() and b"worker" in path.read_bytes())
+
+
+def test_the_last_words_of_a_job_are_escaped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = JobFolder(str(tmp_path))
+    for path, text in ((folder.answer, ""), (folder.errors, "x" * 9000 + "\x1b[31m\x9b2J\n\u202ea")):
+        Path(path).write_text(text, "utf-8")
+        os.chmod(path, 0o600)
+    job_module._answer(folder)
+    said = json.loads(capfd.readouterr().out)["msg"]
+    assert said.endswith("x" + r"\x1b[31m\x9b2J" + "\n  " + r"\u202ea")
+
+
+def test_a_private_answer_goes_when_it_is_fetched(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30, private=True))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    assert kept_of(mac) == ["answer"]
+    assert os.stat(folder.answer).st_mode & 0o777 == 0o600
+    assert mac.call(30, private=True, waited_for="one") == {"changed": True, "worker": mac.begun()[0]}
+    assert kept_of(mac) == []
+    assert not os.path.exists(folder.errors)
+    assert not os.path.exists(folder.progress)
+    assert remove_stale() == []
+    assert not folder.exists()
+
+
+def test_a_private_answer_that_was_lost_is_not_taken_for_no_work(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30, "alone", private=True))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    assert mac.call(30, "alone", private=True, waited_for="one")["changed"]
+    lost = mac.call(30, "alone", private=True, waited_for="one")
+    assert "has ended with exit code 0, but its result was lost" in lost["msg"]
+    assert len(mac.begun()) == 1
+    assert mac.call(0, "alone", private=True, token="two")["changed"]
+    assert len(mac.begun()) == 2
+
+
+def test_a_private_answer_that_was_lost_is_made_again_where_that_changes_nothing(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30, private=True))["folder"])
+    mac.end()
+    wait_until(folder.ended)
+    for _number in range(2):
+        assert mac.call(30, private=True, waited_for="one")["changed"]
+    assert len(mac.begun()) == 2
+    assert kept_of(mac) == []
+
+
+def test_who_joins_in_private_takes_the_answer_along(mac: Mac) -> None:
+    folder = JobFolder(running(mac.call(30))["folder"])
+    assert running(mac.call(30, token="two", private=True))["joined"]
+    mac.end()
+    wait_until(folder.ended)
+    assert mac.call(30, token="two", private=True, waited_for="one")["changed"]
+    assert kept_of(mac) == []
+
+
+def test_a_private_answer_that_nobody_fetches_goes_by_itself(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = mac.home / "answer"
+    answer.write_text("worker")
+    folder = JobFolder(str(mac.home))
+    folder.end(0)
+    monkeypatch.setattr(job_module, "_BEAT", 0.01)
+    job_module._forget_unfetched(folder, 0.05)
+    assert not answer.exists()
+    job_module._forget_unfetched(folder, 60)  # returns at once: it was fetched
+
+
+@pytest.mark.parametrize(("ended", "age", "kept"), [(True, 5, True), (True, 100, False), (False, 0, False)])
+def test_private_answers_from_before_a_power_cut(
+    mac: Mac, monkeypatch: pytest.MonkeyPatch, ended: bool, age: float, kept: bool
+) -> None:
+    folder = JobFolder.of("vm_exec-0123")
+    claim = folder.take()
+    assert claim is not None
+    with claim:
+        folder.create("one")
+        folder.keep_private(60)
+        Path(folder.answer).write_text("worker")
+        if ended:
+            folder.end(0)
+        folder_module.forget_expired()
+        assert folder.has_answer(), "it is running"
+    if age:
+        now = time.time()
+        monkeypatch.setattr(folder_module.time, "time", lambda: now + age)
+    folder_module.forget_expired()
+    assert folder.has_answer() is kept
+
+
 def test_it_goes_on_without_the_connection(mac: Mac) -> None:
     """The process that the connection started is killed with all of its group, as sshd and sudo may do."""
     process = mac.start(30)
@@ -529,7 +623,7 @@ def test_without_an_order_work_is_done_in_the_foreground(monkeypatch: pytest.Mon
 def test_the_order_is_not_handed_on_to_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     order = {"token": "t", "wait": 4, "unattended": 900, "if_running": "join"}
     monkeypatch.setenv(job_module.ENVIRONMENT, json.dumps(order))
-    assert job_module.JobOrder.from_environment() == job_module.JobOrder("t", 4.0, 900.0, "join", "")
+    assert job_module.JobOrder.from_environment() == job_module.JobOrder("t", 4.0, 900.0, "join", "", False)
     assert job_module.ENVIRONMENT not in os.environ
 
 

@@ -440,6 +440,12 @@ def test_names_reach_the_program_as_they_are(real_prlctl: Any) -> None:
     assert run("status", "Windows 11 Übung $HOME ~").stdout.strip() == str(["status", "Windows 11 Übung $HOME ~"])
 
 
+def test_half_a_character_is_escaped_in_an_answer() -> None:
+    assert parse_json('[{"Name": "half \\ud83d", "Home": "whole \\ud83d\\ude00 \\u202e"}]') == [
+        {"Name": r"half \ud83d", "Home": "whole \U0001f600 \u202e"}
+    ]
+
+
 def test_a_program_that_asks_gets_the_answer_once(real_prlctl: Any) -> None:
     run = real_prlctl("print([sys.stdin.readline(), sys.stdin.readline()])")
     assert run("delete", answer="y\n").stdout.strip() == str(["y\n", ""])
@@ -448,6 +454,10 @@ def test_a_program_that_asks_gets_the_answer_once(real_prlctl: Any) -> None:
 
 def test_a_program_that_does_not_ask_ignores_the_answer(real_prlctl: Any) -> None:
     assert real_prlctl("os.close(0)")("delete", answer="y\n").rc == 0
+    # More than a pipe holds.
+    long = "ü" * 100_000
+    assert real_prlctl("print(len(sys.stdin.buffer.read()))")("exec", answer=long).stdout.strip() == "200000"
+    assert real_prlctl("print(len(os.read(0, 3)))")("exec", answer=long).stdout.strip() == "3"
 
 
 def test_a_program_may_read_and_write_files_of_any_size(tmp_path: Path, run_module_main: Any) -> None:

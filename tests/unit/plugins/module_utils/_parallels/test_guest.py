@@ -204,7 +204,7 @@ def test_a_command_that_takes_too_long(mac: Any, monkeypatch: pytest.MonkeyPatch
     guest.wait_until_ready()
     execute(mac, "setup.exe", rc=-15)
     once = Prlctl.run_once
-    monkeypatch.setattr(Prlctl, "run_once", lambda *args: replace(once(*args), timed_out=True))
+    monkeypatch.setattr(Prlctl, "run_once", lambda *args, **more: replace(once(*args, **more), timed_out=True))
     with pytest.raises(TaskError, match=r"did not finish within 60 seconds.* may still be running in the guest"):
         guest.run(["setup.exe"], limit=60)
 
@@ -261,7 +261,7 @@ def test_a_question_that_hangs_is_asked_again(mac: Any, monkeypatch: pytest.Monk
     execute(mac, "tasklist", out="all")
     once = Prlctl.run_once
     ends = iter([True, False])
-    monkeypatch.setattr(Prlctl, "run_once", lambda *args: replace(once(*args), timed_out=next(ends)))
+    monkeypatch.setattr(Prlctl, "run_once", lambda *args, **more: replace(once(*args, **more), timed_out=next(ends)))
     assert guest.ask(["tasklist"]).stdout == "all"
 
 
