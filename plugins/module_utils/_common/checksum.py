@@ -107,7 +107,7 @@ def first_digest(text: str) -> str | None:
 def recorded(path: str) -> Checksum | None:
     """Return the checksum in the sidecar's record without reading the file; None when the file is another one.
 
-    A sidecar that is not ours never stands for reading the file.
+    That of another user never stands for reading the file.
     """
     sidecar = read_sidecar(path)
     if sidecar is None or sidecar.sha256 is None or sidecar.identity != FileIdentity.of(path):
@@ -153,7 +153,7 @@ def open_image(path: str) -> io.FileIO:
 
 
 def refuse_foreign_image(path: str) -> None:
-    """Raise TaskError for an image of another user: whoever owns it can change it, and nobody knows what is in it."""
+    """Raise TaskError for an image of another user, who can change it at any time."""
     why = why_foreign(path)
     if why:
         raise TaskError(
@@ -164,7 +164,7 @@ def refuse_foreign_image(path: str) -> None:
 
 
 def read_sidecar(path: str) -> Sidecar | None:
-    """Return what the sidecar of the file at C(path) says, or None when there is none of ours."""
+    """Return what the sidecar of the file at C(path) says, or None when this user has none."""
     text = _text_of(sidecar_path(path))
     return None if text is None else parse_sidecar(text, os.path.basename(path))
 
@@ -199,7 +199,7 @@ def sidecar_content(path: str) -> str | None:
 
 
 def compare_with_others(path: str, checksum: Checksum) -> list[str]:
-    """Compare with existing checksum files of ours; return the paths of those that agree.
+    """Compare with existing checksum files of this user; return the paths of those that agree.
 
     One that is older than the file describes other content. Raises TaskError when one that is not older disagrees.
     """
@@ -239,7 +239,7 @@ def _is_about_another_file(sidecar: Sidecar, path: str) -> bool:
 
 
 def _text_of(path: str, by_root: bool = False) -> str | None:
-    """Return the text of a checksum file of ours, or of one of root's; None for others."""
+    """Return the text of a checksum file of this user, or of one of root's; None for others."""
     try:
         descriptor = open_regular(path) if by_root else open_own(path)
     except (FileNotFoundError, Foreign):

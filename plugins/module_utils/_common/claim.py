@@ -8,8 +8,8 @@ A lock on the file, not a process id, shows whether its operation is still runni
 the last process that has the file open, however that process ends. The program that does the work (prlctl) inherits the
 open file, so a claim stays held when the module is killed and the program runs on.
 
-Only a file of ours is a claim (see ownership). Where the name is taken by another user's file, or others could exchange
-the file, the claim is in a folder in the user's home instead.
+Only a file of this user is a claim (see ownership). Where the name is taken by another user's file, or others could
+exchange the file, the claim is in a folder in the user's home instead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _places(target: str) -> tuple[str, str]:
 
 
 def _find(target: str, flags: int = os.O_RDONLY) -> Optional[tuple[str, int]]:
-    """Return the path and the descriptor of a claim of ours; None when there is none."""
+    """Return the path and the descriptor of the claim of this user; None when there is none."""
     for path in _places(target):
         with contextlib.suppress(FileNotFoundError, Foreign):
             return path, open_own(path, flags)
@@ -63,7 +63,7 @@ def _find(target: str, flags: int = os.O_RDONLY) -> Optional[tuple[str, int]]:
 
 
 def has_claim(target: str) -> bool:
-    """Return whether a file or folder has a claim of ours, held or not."""
+    """Return whether a file or folder has a claim of this user, held or not."""
     return any(is_own(path) for path in _places(target))
 
 
@@ -76,7 +76,7 @@ def remove_claim(target: str) -> None:
 
 
 def foreign_claim(target: str) -> str:
-    """Return a sentence about a file that looks like the claim, but is not ours; empty when there is none."""
+    """Return a sentence about a file that looks like the claim, but does not count; empty when there is none."""
     path = claim_path(target)
     try:
         os.close(open_own(path))

@@ -38,7 +38,7 @@ def outputs_of(target: str) -> list[str]:
 def own_outputs(target: str, notes: dict[str, Any]) -> list[str]:
     """Return the outputs that a claim shows to be ours: those that existed before are C(strangers) in its notes.
 
-    What another user has put under such a name since is not ours.
+    What another user has put under such a name since does not count.
     """
     strangers = notes.get("strangers")
     ours = [target] if strangers is None else outputs_of(target)

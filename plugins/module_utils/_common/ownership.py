@@ -95,7 +95,7 @@ def _refuse_kind(path: str, status: os.stat_result) -> None:
 
 
 def open_own(path: str, flags: int = os.O_RDONLY, most_names: int = 1) -> int:
-    """Return the descriptor of an existing file of ours. Raises Foreign for what is not, FileNotFoundError for none."""
+    """Return the descriptor of an existing file of this user. Raises Foreign for others, FileNotFoundError for none."""
     folder = os.path.dirname(path) or "."
     if not is_safe(folder):
         os.lstat(path)
@@ -127,7 +127,7 @@ def why_not_own(path: str, status: os.stat_result) -> str:
 
 
 def read_own(path: str, limit: int, most_names: int = 1) -> Optional[bytes]:
-    """Return the beginning of a small file of ours, None if there is none. Raises Foreign for what is not ours."""
+    """Return the beginning of a small file of this user, None if there is none. Raises Foreign for others."""
     try:
         descriptor = open_own(path, most_names=most_names)
     except (FileNotFoundError, NotADirectoryError):
@@ -149,7 +149,7 @@ def create(path: str, mode: int = 0o600, flags: int = os.O_WRONLY) -> int:
 
 
 def write_own(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a small file, made when it is not there. One that is not ours is left, and Foreign raised."""
+    """Write a small file, made when it is not there. That of another user is left, and Foreign raised."""
     with contextlib.suppress(FileExistsError):
         write_new(path, data, mode)
         return
@@ -159,7 +159,7 @@ def write_own(path: str, data: bytes, mode: int = 0o600) -> None:
 
 
 def is_own(path: str) -> bool:
-    """Return whether there is a file of ours, by its name: for files that are not opened."""
+    """Return whether there is a file of this user, by its name: for files that are not opened."""
     try:
         status = os.lstat(path)
     except OSError as error:
@@ -173,7 +173,7 @@ def own_folder(path: str) -> str:
     """Return a folder in the user's home, written with C(~), made with those above it if it does not exist.
 
     Raises Foreign when one of them belongs to somebody else. Write access of others is taken away: what is in such a
-    folder of ours is nobody else's business.
+    folder is nobody else's business.
     """
     home = os.path.expanduser("~")
     folder = os.path.expanduser(path)
@@ -229,7 +229,7 @@ def why_unsafe(path: str, *inside: str) -> str:
 
 
 def refuse_foreign(path: str, what: str) -> None:
-    """Raise TaskError for a bundle or image that is not ours; C(what) says what was not done with it."""
+    """Raise TaskError for a bundle or image of another user; C(what) says what was not done with it."""
     why = why_foreign(path)
     if why:
         raise TaskError(
@@ -272,7 +272,7 @@ def why_shared(path: str) -> str:
 
 
 def is_safe(folder: str) -> bool:
-    """Return whether nobody else can exchange files of ours in a folder. Raises OSError where there is none."""
+    """Return whether nobody else can exchange files of this user in a folder. Raises OSError where there is none."""
     status = os.stat(folder)
     if not keeps_owners(folder):
         return True

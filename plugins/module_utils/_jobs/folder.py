@@ -117,7 +117,7 @@ class JobFolder:
             os.unlink(self._reserve)
 
     def exists(self) -> bool:
-        """Return whether there is a folder of ours: another user may have put one in its place."""
+        """Return whether there is a folder of this user: another user may have put one in its place."""
         try:
             status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):

@@ -231,7 +231,7 @@ def _lost_files(target: str, notes: dict[str, Any]) -> str:
 
 
 def _register_lost(prl: Prlctl, order: CloneOrder, claim: Claim, path: str) -> Vm:
-    """Register a finished clone again that is no longer on Parallels' list, if its files are ours."""
+    """Register a finished clone again that is no longer on Parallels' list, if its files belong to this user."""
     why = why_unsafe(path, _CONFIGURATION)
     if why:
         raise TaskError(

@@ -1262,3 +1262,16 @@ class TestFilesOfOtherUsers:
         stage.find_clone()
         with pytest.raises(TaskError, match=rf"{NAME}.pvm \(it belongs to the user 12345\) is in the way of the clone"):
             stage.run()
+
+    @NEEDS_ROOT
+    def test_what_changes_for_ever_is_not_waited_for(self, stage: Stage) -> None:
+        """In place of a clone whose removal has begun."""
+        stage.copy()
+        make_foreign(stage.target)
+        stage.claim(clone=CLONE, removing=True)
+        stage.first_look()
+        stage.find_clone()
+        with pytest.raises(TaskError, match=rf"{NAME}.pvm is not a file of this user: it belongs to the user 12345"):
+            stage.run()
+        assert stage.mac.slept == []
+        assert stage.target.exists()
