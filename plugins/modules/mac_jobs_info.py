@@ -119,7 +119,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting imp
     running_jobs,
     unclear_jobs,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -127,7 +127,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     name, states = module.params["name"], all_jobs()
     unclear = unclear_jobs(name, states)
     for state in unclear:
-        module.warn(f"{state.module}{f' on {state.subject}' if state.subject else ''} {state.folder.how_it_ended()}.")
+        where = f" on {state.subject}" if state.subject else ""
+        notice_of(module)(f"{state.module}{where} {state.folder.how_it_ended()}.")
     return {
         "changed": False,
         "jobs": [job_facts(state) for state in running_jobs(name, states)],

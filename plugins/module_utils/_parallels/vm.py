@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Optional
-from xml.etree import ElementTree  # nosec B405 # files of bundles
+from xml.etree import ElementTree  # nosec B405 # the type alone
 
 from .._common.errors import TaskError
 from .._common.files import IMAGE_SUFFIX, INTERMEDIATE_SUFFIX, bytes_on_disk, intermediate_of
 from .._common.ownership import open_regular, refuse_foreign
 from .._common.text import same_name
 from .._common.unreadable import Unreadable, why_unreadable
+from .._common.xml import parse_xml
 from .cli import PRLCTL, Prlctl
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
@@ -45,6 +46,8 @@ _LINUX = re.compile(
 # According to Parallels, Windows guests with this platform key get no new boot loaders after March 2026.
 _OUTDATED_PLATFORM_KEY = "7ec69a1bd679fb7aa7b22ce6b3d0204113b19591db1f1d52014022d8c74f0d53"
 
+# Bytes. A configuration has less than one percent of that.
+_LARGEST_XML = 16 * 1024 * 1024
 _NO_HARDWARE = "Parallels does not report the hardware and disks"
 
 # Seconds that Parallels gets to finish its work on a VM before something else is done to it.
@@ -730,7 +733,7 @@ def layers_of(disk: Disk) -> list[Layer]:
 def _read_xml(path: str) -> Optional[ElementTree.Element]:
     try:
         return _parse_xml(path)
-    except (OSError, ElementTree.ParseError, ValueError, LookupError):
+    except (OSError, ValueError):
         # No such file, Parallels is just writing it, or it is in no encoding that the parser knows.
         return None
 
@@ -738,7 +741,7 @@ def _read_xml(path: str) -> Optional[ElementTree.Element]:
 def _parse_xml(path: str) -> ElementTree.Element:
     """Return the content of a file in a bundle, which anybody may have made: a pipe is not waited for."""
     with os.fdopen(open_regular(path, most_names=sys.maxsize), "rb") as handle:
-        return ElementTree.parse(handle).getroot()  # nosec B314 # a file of a bundle on this Mac
+        return parse_xml(handle.read(_LARGEST_XML))
 
 
 def uuid_in(home: str) -> str:
@@ -767,7 +770,7 @@ def _read_link(home: str) -> Optional[Link]:
     path = os.path.join(home, "config.pvs")
     try:
         root = _parse_xml(path)
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+    except (OSError, ValueError) as error:
         raise Unreadable(why_unreadable(path, error)) from error
     noted = _text(root, "LinkedVmUuid")
     parent = bare_uuid(noted)

@@ -18,14 +18,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # the type alone
 
 from ..._common.errors import TaskError
 from ..._common.notice import Notice, unheard
 from ..._common.retry import RetryLater
+from ..._common.xml import HostileXml, parse_xml, require_harmless
 from ..._http.limits import Pages
 from ..._http.session import REDIRECTS, Http, load_body
-from ..._http.xml import HostileXml, parse_xml, require_harmless
 from ..base import (
     SMALL_CACHE_CONTROL,
     CannotList,

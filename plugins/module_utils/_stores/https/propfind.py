@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree  # nosec B405 # see parse_entries
+from xml.etree import ElementTree  # nosec B405 # the type alone
 
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._common.xml import HostileXml, parse_xml
 from ..._http.headers import http_date, whole_number
 from ..._http.limits import LIST_ANSWER
 from ..._http.session import GONE
-from ..._http.xml import HostileXml, parse_xml
 from .folder import HttpFolder
 
 _LARGEST_LIST = LIST_ANSWER

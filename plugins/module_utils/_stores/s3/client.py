@@ -24,11 +24,11 @@ from urllib.request import getproxies_environment
 from ..._common.deps import load
 from ..._common.errors import TaskError
 from ..._common.retry import RetryLater
+from ..._common.xml import HostileXml, require_harmless
 from ..._http.headers import redirect_target
 from ..._http.limits import LARGEST_FILE, LIST_ANSWER, Pages
 from ..._http.page import page_instead
 from ..._http.session import REDIRECTS, Http, bare, retry_after
-from ..._http.xml import HostileXml, require_harmless
 from ..base import StoreOptions
 from .errors import EXPIRED, Place, Refusal, Refused, request_name, understood, wrong_region
 

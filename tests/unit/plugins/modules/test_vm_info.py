@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 from typing import Any, Callable
-from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -143,10 +142,10 @@ def test_a_bundle_without_access(
     home = module_mac.folder / "one.pvm"
     module_mac.list((UUID, "one", "stopped")).look(UUID, Name="one", **module_mac.bundle(home))
 
-    def denied(path: str) -> Any:
+    def denied(path: str, **_options: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr(ElementTree, "parse", denied)
+    monkeypatch.setattr(vm_room, "open_regular", denied)
     monkeypatch.setattr(vm_room, "bytes_on_disk", denied)
     end = run_module_main(vm_info.main, name="one", executable=str(module_mac.executable))
     (vm,) = end.result["vms"]

@@ -192,14 +192,14 @@ def test_lists_that_are_slow_have_an_end():
 
 
 # Where the limits are. Each other file gets its bytes from Http, whose answers have no way around them.
-TYPE_OF_ELEMENTS = ("_stores/azblob/store.py", "_stores/https/propfind.py")
+TYPE_OF_ELEMENTS = ("_parallels/vm.py", "_stores/azblob/store.py", "_stores/https/propfind.py")
 OPENERS = {
     "http.client": {"_http/expect_continue.py", "_http/session.py", "_http/stall.py", "_stores/sftp/connection.py"},
     "socket": {
         "_http/expect_continue.py", "_http/networks.py", "_http/session.py", "_http/stall.py",
         "_stores/sftp/connection.py", "_common/machine.py",
     },
-    "xml": {"_http/xml.py", "_parallels/vm.py", *TYPE_OF_ELEMENTS},
+    "xml": {"_common/xml.py", *TYPE_OF_ELEMENTS},
     # For the proxies of the environment.
     "urllib.request": {"_http/session.py", "_stores/s3/client.py"},
     "ssl": {"_http/session.py", "_link/check.py"},

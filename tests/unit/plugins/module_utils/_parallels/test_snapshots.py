@@ -9,12 +9,12 @@ import errno
 import shutil
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import space
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.files import bytes_on_disk
+from ansible_collections.macops.parallels.plugins.module_utils._parallels import vm as vm_room
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.snapshots import (
     chosen,
     create_snapshot,
@@ -207,11 +207,11 @@ def test_a_vm_in_a_folder_without_access_may_be_a_linked_clone(
 ) -> None:
     facts = mac.bundle(tmp_path / "clone.pvm", config=CONFIG)
 
-    def denied(path: str) -> Any:
+    def denied(path: str, **_options: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     vm = a_vm(mac, 1)
-    monkeypatch.setattr(ElementTree, "parse", denied)
+    monkeypatch.setattr(vm_room, "open_regular", denied)
     mac.list((UUID, "x", "stopped"), (OTHER, "The clone", "stopped"))
     mac.expect("prlctl", "list", "-i", "-j", OTHER, out=[mac.info(**facts)])
     with pytest.raises(

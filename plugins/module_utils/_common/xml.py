@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Reads XML of servers. No store sends a document type definition (DTD), except to attack the parser.
+"""Reads XML of servers and of bundles. None has a document type definition (DTD), except to attack the parser.
 
 The parser itself reports the DTD, whatever the encoding of the document is. A few lines of a DTD may expand to
 gigabytes, and older parsers do not limit that.
@@ -10,8 +10,8 @@ gigabytes, and older parsers do not limit that.
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-from xml.parsers import expat
+from xml.etree import ElementTree  # nosec B405 # behind require_harmless
+from xml.parsers import expat  # nosec B407 # behind require_harmless
 
 # Bytes. The first element begins in them: a DTD can only be before it.
 _LONGEST_PROLOG = 8 * 1024
@@ -67,6 +67,6 @@ def parse_xml(document: bytes) -> ElementTree.Element:
     """Return the root of a document. Raises ValueError, with the reason, for everything that is not valid."""
     require_harmless(document)
     try:
-        return ElementTree.fromstring(document)
+        return ElementTree.fromstring(document)  # nosec B314 # behind require_harmless
     except (ElementTree.ParseError, LookupError) as error:
         raise ValueError(str(error)) from error

@@ -8,7 +8,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._http.xml import HostileXml, parse_xml, require_harmless
+from ansible_collections.macops.parallels.plugins.module_utils._common.xml import (
+    HostileXml,
+    parse_xml,
+    require_harmless,
+)
 
 BOMB = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
 DOCUMENTS = {
