@@ -129,6 +129,7 @@ OF_WITHDRAWN = tuple(_OPTIONAL_FIELDS)
 _FIELDS_OF_PROOF: dict[str, Callable[[Any], Optional[str]]] = {
     "signed_by": _text,
     "signed_at": _time,
+    "signed_for": _text,
     "signature": _text,
     "provenance": _url,
 }

@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import yaml
-from ansible_collections.macops.parallels.plugins.module_utils._trust import seal
+from ansible_collections.macops.parallels.plugins.module_utils._catalog import catalog
+from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import (
+    CATALOG_KIND,
+    Signer,
+    SshKeygen,
+)
 from ansible_collections.macops.parallels.plugins.modules import (
     image_catalog,
     image_catalog_info,
     image_provenance,
     image_store_check,
 )
-from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key
+from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key, run_command
 
 FILE = "windows11-2026.11.0-arm64.pvmp"
 RECORD = {
@@ -26,7 +32,7 @@ RECORD = {
     "version": "2026.11.0",
     "arch": "arm64",
     "url": f"https://images.example.com/{FILE}",
-    "sha256": "ab" * 32,
+    "sha256": hashlib.sha256(b"image").hexdigest(),
     "size": 5,
 }
 ONE = {"name": "windows11", "version": "2026.11.0"}
@@ -41,7 +47,7 @@ def fixture_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="keep")
 def fixture_keep(folder: Path, run_module_main: Callable[..., Any], monkeypatch: Any) -> Callable[..., Any]:
-    monkeypatch.setattr(seal, "_READ_PAUSES", (0.0,))
+    monkeypatch.setattr(catalog, "_VERIFY_PAUSES", (0.0,))
 
     def keep(**arguments: Any) -> Any:
         return run_module_main(image_catalog.main, **{"destination": folder.as_uri(), **arguments})
@@ -51,7 +57,7 @@ def fixture_keep(folder: Path, run_module_main: Callable[..., Any], monkeypatch:
 
 @pytest.fixture(name="read")
 def fixture_read(folder: Path, run_module_main: Callable[..., Any], monkeypatch: Any) -> Callable[..., Any]:
-    monkeypatch.setattr(seal, "_READ_PAUSES", (0.0,))
+    monkeypatch.setattr(catalog, "_VERIFY_PAUSES", (0.0,))
 
     def read(**arguments: Any) -> Any:
         return run_module_main(image_catalog_info.main, **{"destination": folder.as_uri(), **arguments})
@@ -111,6 +117,7 @@ def test_changes_are_signed(keep: Any, read: Any, key: Any, strict: Any, state: 
     assert keep(**by_one_without_a_key).result["changed"]
     end = read(**strict)
     assert end.failed
+    assert end.result["signatures"]["catalog"]["verdict"] == "missing"
     assert [record["verdict"] for record in end.result["signatures"]["records"]] == ["missing"]
 
 
@@ -128,11 +135,30 @@ def test_one_that_is_not_proven_is_an_error_only_where_that_is_wanted(
     assert not read(**strict, state="withdrawn").result.get("signatures", {}).get("records")
 
 
-def test_only_what_is_asked_for_is_verified(keep: Any, read: Any, key: Any, strict: Any) -> None:
-    keep(record={**RECORD, "version": "1.0"})
-    keep(record=RECORD, **key)
+def spoil_first(folder: Path, key: dict[str, str], strict: dict[str, Any]) -> None:
+    """Give the first record a bad signature in a catalog that is signed well, as no host of ours would."""
+    document = json.loads((folder / "catalog.json").read_text())
+    document["records"][0]["title"] = "changed"
+    data = json.dumps(document).encode()
+    (folder / "catalog.json").write_bytes(data)
+    signer = Signer(SshKeygen(run_command), key["signing_key_path"], IDENTITY)
+    (folder / "catalog.json.sig").write_text(signer.sign(CATALOG_KIND, data))
+
+
+def test_only_what_is_asked_for_is_verified(keep: Any, read: Any, key: Any, strict: Any, folder: Path) -> None:
+    for version in ("1.0", "2026.11.0"):
+        keep(record={**RECORD, "version": version}, **key)
+    spoil_first(folder, key, strict)
     assert not read(**ONE, **strict).failed
     assert read(**strict).failed
+    assert not keep(state="page", **ONE, **key, **strict).failed
+    end = keep(state="page", name="windows11", version="1.0", **key, **strict)
+    assert end.failed
+    assert "windows11-1.0-arm64: It was changed after it was signed" in end.result["msg"]
+    for state in ("protected", "withdrawn"):
+        end = keep(state=state, name="windows11", version="1.0", reason="x", **key, **strict)
+        assert end.failed
+        assert "windows11-1.0-arm64: It was changed after it was signed" in end.result["msg"]
 
 
 def test_the_statement_of_provenance_is_verified(
@@ -164,11 +190,14 @@ def test_the_statement_of_provenance_is_verified(
         assert "windows11-2026.11.0-arm64, provenance: " in end.result["msg"]
 
 
-def test_what_was_published_before_is_signed_when_it_is_asked_for(keep: Any, read: Any, key: Any, strict: Any) -> None:
+def test_what_was_published_before_is_signed_when_it_is_asked_for(
+    keep: Any, read: Any, key: Any, strict: Any, folder: Path
+) -> None:
     keep(record=RECORD)
     end = keep(record={**RECORD, "version": "2.0"}, **key, **strict)
     assert end.failed
     assert "state: signed" in end.result["msg"]
+    (folder / FILE).write_bytes(b"image")
     for check_mode, changed in ((True, True), (False, True), (True, False), (False, False)):
         assert keep(state="signed", **key, **strict, _ansible_check_mode=check_mode).result["changed"] is changed
     assert not read(**strict).failed
@@ -180,7 +209,10 @@ def test_a_refusal_is_foreseen(keep: Any, check: Any, key: Any, strict: Any) -> 
     keep(record=RECORD)
     end = check(**key, **strict)
     assert end.failed
-    assert "record of windows11-2026.11.0-arm64 was not verified" in end.result["msg"]
+    assert "catalog.json was last written by a host that did not sign it" in end.result["msg"]
+    end = check(**key)
+    assert end.failed
+    assert "catalog.json was last written by a host that did not sign it" in end.result["msg"]
 
 
 def test_an_empty_catalog_needs_no_signature(keep: Any, key: Any, folder: Path) -> None:
@@ -238,17 +270,19 @@ def test_signatures_are_verified_only_where_that_is_wanted(keep: Any, read: Any,
     assert "signatures" not in read(signatures=False, **signers).result
 
 
-def test_the_signatures_are_those_of_the_page(keep: Any, read: Any, key: Any, strict: Any) -> None:
-    keep(record={**RECORD, "version": "1.0"})
-    keep(record=RECORD, **key)
+def test_the_signatures_are_those_of_the_page(keep: Any, read: Any, key: Any, strict: Any, folder: Path) -> None:
+    for version in ("1.0", "2026.11.0"):
+        keep(record={**RECORD, "version": version}, **key)
+    spoil_first(folder, key, strict)
     assert not read(offset=1, **strict).failed
     assert [found["version"] for found in read(offset=1, **strict).result["signatures"]["records"]] == ["2026.11.0"]
     assert read(limit=1, **strict).failed
 
 
-def test_how_many_were_signed(keep: Any, key: Any) -> None:
+def test_how_many_were_signed(keep: Any, key: Any, folder: Path) -> None:
     for version in ("1.0", "2.0"):
         keep(record={**RECORD, "version": version})
+        (folder / f"windows11-{version}-arm64.pvmp").write_bytes(b"image")
     for check_mode, signed in ((True, 2), (False, 2), (True, 0), (False, 0)):
         result = keep(state="signed", **key, _ansible_check_mode=check_mode).result
         assert (result["signed"], result["records"]) == (signed, [])
