@@ -59,8 +59,8 @@ options:
       - Accept a catalog that is older than one that was verified on this host, because a backup was restored on
         purpose. Its signature must be good. From then on, this catalog is the one that no older one may replace.
       - Use it once, and review the records first. With O(accept_rollback=false), such a catalog is an error.
-      - Each host that verifies keeps a note of its own. A catalog that this module writes afterwards has a serial number
-        that is higher than all that this host has seen, so other hosts accept it.
+      - Each host that verifies keeps a note of its own. A catalog that this host writes afterwards has a higher serial
+        number than all that it has seen, so other hosts accept it.
     type: bool
     default: false
   public_url:

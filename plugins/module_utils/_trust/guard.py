@@ -29,6 +29,7 @@ from .statements import (
     PROVENANCE,
     SERIAL,
     SIGNATURE,
+    SIGNATURE_FIELD,
     SIGNED_AT,
     SIGNED_BY,
     SIGNED_FOR,
@@ -212,13 +213,17 @@ class Guard:
 
     def record(self, record: Record) -> Verdict:
         """Return the verdict on the signature of a record."""
-        digest = hashlib.sha256(signed_bytes(record) + str(record.get("signature")).encode()).digest()
+        digest = _digest(record)
         if digest in self._good_records:
             return Verdict(GOOD, "It was verified in this task.")
         verdict = record_verdict(record, self._verifier, self.store_identity, self._now())
         if verdict.is_good:
             self._good_records.add(digest)
         return verdict
+
+    def made_record(self, record: Record) -> None:
+        """Take a record for verified, because this task has signed it."""
+        self._good_records.add(_digest(record))
 
     def provenance(self, record: Mapping[str, Any]) -> Verdict:
         """Return the verdict on the statement of provenance that a record names."""
@@ -293,6 +298,10 @@ _ADVICE = (
     "signs them with the module image_catalog and state: signed."
 )
 _ADVICE_ON_AGE = "Find out who has written to the store before anybody installs these images."
+
+
+def _digest(record: Record) -> bytes:
+    return hashlib.sha256(signed_bytes(record) + str(record.get(SIGNATURE_FIELD)).encode()).digest()
 
 
 def _rolled_back(highest: Mapping[str, Any], serial: int) -> str:

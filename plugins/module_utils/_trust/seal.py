@@ -86,7 +86,9 @@ class Seal:
         return self._sign(record)
 
     def _sign(self, record: Mapping[str, Any]) -> Record:
-        return sign_record(record, self._signer, self.guard.store_identity, self._now())
+        signed = sign_record(record, self._signer, self.guard.store_identity, self._now())
+        self.guard.made_record(signed)
+        return signed
 
     def sign_all(
         self, records: Iterable[Record], means: Callable[[Record], bool], anew: bool, catalog: Verdict

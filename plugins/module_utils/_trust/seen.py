@@ -131,11 +131,13 @@ class Seen:
             return {"signers": {}, "floor": 0}
         except OSError as error:
             raise self._unusable(f"cannot be read: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as handle:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
                 raise self._unusable("is not a file that only this user can write to")
-            data = handle.read(_LARGEST + 1)
+            data = os.read(descriptor, _LARGEST)
+        finally:
+            os.close(descriptor)
         try:
             note = read_json(data)
         except ValueError as error:

@@ -25,7 +25,6 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.provenance
     serialized,
     statement,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._trust.statements import provenance_verdict
 from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import (
     PROVENANCE_KIND,
     RECORD_KIND,
@@ -34,6 +33,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.signature 
     Verifier,
     signatures_in,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._trust.statements import provenance_verdict
 from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key, run_command
 
 SSH_KEYGEN = SshKeygen(run_command)

@@ -297,7 +297,7 @@ def test_what_is_not_a_catalog_is_never_read(
 ) -> None:
     catalog_by(store).add(values())
     (folder / "catalog.json").write_text(content)
-    with pytest.raises(TaskError, match="is not (valid JSON|a valid image catalog)"):
+    with pytest.raises(TaskError, match=r"is not (valid JSON|a valid image catalog)"):
         inspect(store)
 
 
