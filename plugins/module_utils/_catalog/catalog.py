@@ -33,7 +33,7 @@ from .._stores.base import Conflict, Store
 from .._trust.guard import Guard, Signatures
 from .._trust.seal import Seal
 from .._trust.seen import is_serial
-from .._trust.signature import GOOD, MISSING, UNKNOWN, Verdict
+from .._trust.signature import CHANGED, GOOD, MISSING, UNREADABLE, Verdict
 from .._trust.statements import CATALOG, SERIAL, SIGNED_BY, without_seal
 
 _LARGEST = 32 * 1024 * 1024
@@ -47,8 +47,11 @@ _LONGEST_PAUSE = 5.0
 _SETTLE = 2.0
 # Seconds. A reader may see the signature before a change and the catalog after it, so it reads both again before it
 # reports a problem. Hosts that read at the same time do not come back at the same time.
-_VERIFY_PAUSES = (1.0, 2.0, 3.0, 4.0)
+_VERIFY_PAUSES = (0.5, 1.0, 2.0)
 _MOST_PROBLEMS = 5
+
+# Verdicts on a catalog and a signature that do not belong together, which may be so while another host writes.
+_OF_A_MOMENT = (CHANGED, MISSING, UNREADABLE)
 
 _NOT_VERIFIED = Verdict(GOOD, "It was not verified.")
 
@@ -164,10 +167,8 @@ class CatalogFile:
         """Return the catalog with the verdict on its signature, whatever that is."""
         catalog = self._read()
         for pause in _VERIFY_PAUSES:
-            # What is not signed at all, or not known, will not be known a moment later.
-            if catalog.verdict.is_good or catalog.version is None or SIGNED_BY not in catalog.document:
-                break
-            if catalog.verdict.word == UNKNOWN:
+            # What is not signed at all, or by a key that is not allowed, will not be good a moment later.
+            if catalog.verdict.word not in _OF_A_MOMENT or SIGNED_BY not in catalog.document:
                 break
             self._sleep(spread(pause))
             catalog = self._read()
