@@ -205,7 +205,7 @@ class Seal:
         return signature
 
     def ensure(self, signature: str, there: Signatures) -> Signatures:
-        """Put a signature of ours back that another host has overwritten, in a store without conditional writes."""
+        """Put the signature back that another host has overwritten, in a store without conditional writes."""
         return there if signature in there.texts else self._put(signature, there)
 
     def _put(self, signature: str, there: Signatures) -> Signatures:
