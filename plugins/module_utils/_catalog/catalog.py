@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 import time
@@ -36,7 +37,7 @@ from .._trust.seen import is_serial
 from .._trust.signature import CHANGED, GOOD, MISSING, UNREADABLE, Verdict
 from .._trust.statements import CATALOG, SERIAL, SIGNED_BY, without_seal
 
-_LARGEST = 32 * 1024 * 1024
+_LARGEST = 128 * 1024 * 1024
 # A store without atomic writes may briefly return a partly written catalog.
 _READ_TRIES = 3
 _READ_PAUSE = 1.0
@@ -52,6 +53,21 @@ _MOST_PROBLEMS = 5
 
 # Verdicts on a catalog and a signature that do not belong together, which may be so while another host writes.
 _OF_A_MOMENT = (CHANGED, MISSING, UNREADABLE)
+
+# Fields that many records have in common.
+_SHARED = (
+    "name",
+    "version",
+    "arch",
+    "title",
+    "description",
+    "state",
+    "parallels",
+    "signed_by",
+    "signed_at",
+    "signed_for",
+)
+_SHORT = 200
 
 _NOT_VERIFIED = Verdict(GOOD, "It was not verified.")
 
@@ -91,8 +107,13 @@ class Catalog:
         """Return the catalog as JSON with a line for each record, so that a comparison shows what was changed."""
         others = {key: value for key, value in self.document.items() if key != "records"}
         head = json.dumps({**others, "records": []}, ensure_ascii=False)
-        lines = ",".join("\n" + json.dumps(record, ensure_ascii=False) for record in self.records)
-        return f"{head[: -len(']}')]}{lines}\n]}}\n".encode()
+        # In one buffer: there may be so many records that a second copy would be too much.
+        buffer = io.BytesIO()
+        buffer.write(head[: -len("]}")].encode())
+        for number, record in enumerate(self.records):
+            buffer.write((",\n" if number else "\n").encode() + json.dumps(record, ensure_ascii=False).encode())
+        buffer.write(b"\n]}\n")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -141,6 +162,8 @@ class CatalogFile:
         self._guard = seal.guard if seal is not None else guard
         # The bytes that were written last, as a digest, and their signature.
         self._made = (b"", "")
+        # What was read or written last: the digest of its bytes, and the document.
+        self._known: tuple[bytes, dict[str, Any]] | None = None
         # On the signature of the catalog that was read last.
         self.verdict = _NOT_VERIFIED
         self._sleep = sleep
@@ -184,8 +207,17 @@ class CatalogFile:
                 verdict = self._guard.absent() if self._guard is not None else _NOT_VERIFIED
                 return Catalog(verdict=verdict, signatures=signatures)
             data, version = found
+            # Not held twice: it may be large.
+            del found
+            digest = hashlib.sha256(data).digest()
+            # The same bytes are not read into a second document: it may be large.
+            known, self._known = self._known, None
             try:
-                document = self._checked(read_json(data))
+                if known is not None and known[0] == digest:
+                    document = known[1]
+                else:
+                    known = None
+                    document = self._checked(_parsed(data))
             except ValueError as error:
                 if not pauses_left:
                     raise TaskError(
@@ -193,14 +225,16 @@ class CatalogFile:
                         "move it away to start a new catalog."
                     ) from error
             else:
-                return self._verified(document, version, data, signatures)
+                self._known = (digest, document)
+                return self._verified(document, version, data, digest, signatures)
             self._sleep(_READ_PAUSE)
         raise AssertionError("the last try returns or raises")
 
-    def _verified(self, document: dict[str, Any], version: str, data: bytes, signatures: Signatures) -> Catalog:
+    def _verified(
+        self, document: dict[str, Any], version: str, data: bytes, digest: bytes, signatures: Signatures
+    ) -> Catalog:
         if self._guard is None:
             return Catalog(document, version)
-        digest = hashlib.sha256(data).digest()
         made, signature = self._made
         if self._seal is not None and digest == made:
             signatures = self._seal.ensure(signature, signatures)
@@ -309,8 +343,12 @@ class CatalogFile:
         """Raise TaskError if a record would be changed whose own signature is not good: it would be signed again."""
         if self._guard is None or before.version is None:
             return
-        wanted = {identity(record): record for record in after.records}
-        changed = (each for each in before.records if wanted.get(identity(each), each) != each)
+        # What does not change is the same object in both: there may be very many.
+        same = {id(record) for record in after.records}
+        others = [record for record in before.records if id(record) not in same]
+        gone = {identity(record) for record in others}
+        wanted = {identity(record): record for record in after.records if identity(record) in gone} if gone else {}
+        changed = (each for each in others if wanted.get(identity(each), each) != each)
         self._guard.insist(_NOT_VERIFIED, before.document, changed)
 
     def _must_sign(self, catalog: Catalog) -> bool:
@@ -339,6 +377,7 @@ class CatalogFile:
             )
         if self._seal is not None:
             self._made = (hashlib.sha256(data).digest(), self._seal.announce(data, before.signatures))
+            self._known = (self._made[0], catalog.document)
         self._store.write(
             CATALOG,
             data,
@@ -348,6 +387,50 @@ class CatalogFile:
         )
         if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
+
+
+def _parsed(data: bytes) -> Any:
+    """Return the JSON of a catalog, a record at a time if it has the form of C(Catalog.data).
+
+    That takes much less memory, if there are very many records. The value is the same as that of the whole.
+    """
+    head, separator, rest = data.partition(b'"records": [\n')
+    if not separator or b"\n" in head or not data.endswith(b"\n]}\n"):
+        return read_json(data)
+    try:
+        document = read_json(head + b'"records": []}')
+    except ValueError:
+        return read_json(data)
+    del rest
+    document["records"] = records = []
+    known: dict[Any, Any] = {}
+    start, end = len(head) + len(separator), len(data) - len(b"\n]}\n")
+    while start <= end:
+        stop = data.find(b"\n", start, end)
+        line = data[start : stop if stop >= 0 else end]
+        if stop >= 0:
+            if not line.endswith(b","):
+                return read_json(data)
+            line = line[:-1]
+        record = read_json(line)
+        if isinstance(record, dict):
+            # What many records have in common is kept once.
+            source = record.get("source")
+            if isinstance(source, dict) and all(isinstance(value, str) for value in source.values()):
+                record["source"] = known.setdefault(tuple(source.items()), source)
+            record.update(
+                {key: known.setdefault(record[key], record[key]) for key in _SHARED if _is_short(record, key)}
+            )
+        records.append(record)
+        if stop < 0:
+            break
+        start = stop + 1
+    return document
+
+
+def _is_short(record: Mapping[str, Any], key: str) -> bool:
+    value = record.get(key)
+    return isinstance(value, str) and len(value) < _SHORT
 
 
 def _refuse_foreign_file(record: dict[str, Any], records: list[dict[str, Any]]) -> None:

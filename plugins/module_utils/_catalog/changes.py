@@ -135,8 +135,11 @@ class Changes:
         """Put what was done into the result, and return which records differ from before."""
         self._records = done.change.after
         self._result["changed"] = done.changed
-        before = {identity(record): record for record in done.change.before}
-        after = {identity(record): record for record in done.change.after}
+        # What did not change is the same object in both: there may be very many.
+        known = {id(record) for record in done.change.before}
+        kept = known & {id(record) for record in done.change.after}
+        before = {identity(record): record for record in done.change.before if id(record) not in kept}
+        after = {identity(record): record for record in done.change.after if id(record) not in kept}
         differing = sorted(key for key in before if before[key] != after.get(key))
         if differing:
             self._show(

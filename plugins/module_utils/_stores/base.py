@@ -13,9 +13,11 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 from urllib.parse import quote
 
 from .._common.errors import TaskError
+from .._common.files import BLOCK
 from .._common.machine import known_machine, this_machine
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
@@ -287,6 +289,16 @@ class Store(ABC):
 def version_of(data: bytes) -> str:
     """Return a version of a small file where the store's own is not reliable: an ETag may depend on seconds only."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def version_of_file(handle: BinaryIO) -> str:
+    """Return the C(version_of) a file that is open, of which only a part is held at a time."""
+    hasher = hashlib.sha256()
+    while True:
+        block = handle.read(BLOCK)
+        if not block:
+            return "sha256:" + hasher.hexdigest()
+        hasher.update(block)
 
 
 def image_headers(name: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional
 
@@ -72,10 +72,15 @@ class Seal:
 
     # Records
 
-    def sign_records(self, before: Iterable[Record], after: Iterable[Mapping[str, Any]]) -> list[Record]:
+    def sign_records(self, before: Sequence[Record], after: Sequence[Record]) -> list[Record]:
         """Return the records, with signatures on those that are new or changed."""
-        known = {identity(record): record for record in before}
-        return [self._signed(record, known.get(identity(record))) for record in after]
+        # What does not change is the same object in both: there may be very many.
+        same = {id(record) for record in after}
+        known = {identity(record): record for record in before if id(record) not in same}
+        unchanged = {id(record) for record in before}
+        return [
+            record if id(record) in unchanged else self._signed(record, known.get(identity(record))) for record in after
+        ]
 
     def _signed(self, record: Mapping[str, Any], before: Optional[Record]) -> Record:
         if before is not None and record == before:
