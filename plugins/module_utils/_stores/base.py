@@ -319,12 +319,22 @@ def image_headers(name: str) -> dict[str, str]:
 SMALL_CACHE_CONTROL = "no-cache"
 
 
+# Bytes. File systems take 255. ".provenance.json.sig" and what C(part_name) adds take up to 59 of them.
+LONGEST_NAME = 196
+
+
 def check_name(name: str) -> None:
     """Raise TaskError for a name that not every store accepts."""
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise TaskError(
             f"'{name}' is not a valid file name for a store. Choose a name that is not empty, does not start with a "
             "dot, and contains no slash, backslash or control character."
+        )
+    size = len(name.encode())
+    if size > LONGEST_NAME:
+        raise TaskError(
+            f"'{name[:40]}...' is not a valid file name for a store, because it has {size} bytes. Choose a name of at "
+            f"most {LONGEST_NAME} bytes: files beside it and files that are being written have longer names."
         )
 
 
