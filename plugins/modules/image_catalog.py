@@ -229,7 +229,7 @@ options:
       signature:
         description:
           - Signature of the record, as in returned records. It is kept if it is valid in this store. A signature for
-            another store is not: the record is signed again with O(signing_key_path).
+            another store is not valid. With O(signing_key_path), the record is signed again then.
         type: str
 seealso:
   - module: macops.parallels.image_catalog_info
