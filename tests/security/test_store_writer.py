@@ -51,13 +51,13 @@ class Target:
     # The files of the store before the first version was withdrawn.
     before: dict[str, bytes]
 
-    def run(self, name: str, /, **arguments: Any) -> tuple[bool, dict[str, Any]]:
+    def run(self, module: str, /, **arguments: Any) -> tuple[bool, dict[str, Any]]:
         """Run a module, and return whether it failed and its result."""
         options = {
-            key: value for key, value in self.options.items() if name != "image_catalog_info" or "sign" not in key
+            key: value for key, value in self.options.items() if module != "image_catalog_info" or "sign" not in key
         }
         options.update({key: self.options[key] for key in ("allowed_signers_path", "require_signature")})
-        code, output = self.modules.run(name, destination=self.folder.as_uri(), **options, **arguments)
+        code, output = self.modules.run(module, destination=self.folder.as_uri(), **options, **arguments)
         return code != 0, json.loads(output)
 
     @property
