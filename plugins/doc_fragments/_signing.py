@@ -15,7 +15,8 @@ options:
   signing_key_path:
     description:
       - Path of an SSH key on the host that runs the module. What the module writes is signed with it (C(ssh-keygen -Y
-        sign) with the namespace C(macops.parallels)).
+        sign) with the namespaces C(macops.parallels/record), C(macops.parallels/catalog) and
+        C(macops.parallels/provenance)).
       - Either a private key without a passphrase, or the public key of a key that an SSH agent holds. The agent may be
         forwarded (C(ForwardAgent)), so that no key is stored on the build Mac. Nobody is asked for a passphrase.
       - By default nothing is signed.
@@ -24,6 +25,15 @@ options:
     description:
       - Identity of the signer, such as V(build@example.com). It is the first word of a line in the file of allowed
         signers. Required with O(signing_key_path).
+    type: str
+  public_url:
+    description:
+      - Public URL of the store, under which users find what O(destination) holds, such as
+        V(https://images.example.com/golden). Signatures are bound to it, so that those of another store are not valid
+        here. Whoever signs and whoever verifies must use the same one, however each reaches the store.
+      - Without credentials, query and fragment. Upper case in the host, the default port, a slash at the end and the
+        way of percent-encoding make no difference.
+      - By default O(destination).
     type: str
 requirements:
   - OpenSSH 8.7 or newer (C(ssh-keygen)), for signatures. macOS 13 and newer include it.
@@ -44,4 +54,22 @@ options:
       - Fail if something is not signed, or not signed by one of the allowed signers. Requires O(allowed_signers_path).
     type: bool
     default: false
+  accept_rollback:
+    description:
+      - Accept a catalog that is older than one that was verified on this host, because a backup was restored on
+        purpose. Its signature must be good. From then on, this catalog is the one that no older one may replace.
+      - Use it once, and review the records first. With O(accept_rollback=false), such a catalog is an error.
+      - Each host that verifies keeps a note of its own. A catalog that this host writes afterwards has a higher serial
+        number than all that it has seen, so other hosts accept it.
+    type: bool
+    default: false
+  public_url:
+    description:
+      - Public URL of the store, under which users find what O(destination) holds, such as
+        V(https://images.example.com/golden). Signatures are bound to it, so that those of another store are not valid
+        here. Whoever signs and whoever verifies must use the same one, however each reaches the store.
+      - Without credentials, query and fragment. Upper case in the host, the default port, a slash at the end and the
+        way of percent-encoding make no difference.
+      - By default O(destination).
+    type: str
 """

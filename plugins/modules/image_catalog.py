@@ -23,6 +23,9 @@ description:
   - A catalog that cannot be understood is an error and is never overwritten.
   - With O(signing_key_path), each added or changed record is signed, and so is the whole catalog, in
     C(catalog.json.sig) beside it. A host without a key that changes a record removes the record's signature.
+  - With O(signing_key_path) or O(allowed_signers_path), the catalog and the record that the task is about are verified
+    before anything is changed, returned or shown, in all states. A signature that is missing or not valid is never
+    mended, except by O(state=signed).
   - Withdraw a bad version to stop offering it. Its record stays and gives the reason. Old versions are removed together
     with their files. A record never promises a file that is missing, even if a run is killed.
   - The page C(index.html) beside the catalog is kept up to date for people. See O(page).
@@ -61,9 +64,14 @@ options:
         Protected versions stay. The newest published version for each name and architecture stays too, and so does
         the one that was published last.
       - V(page) changes no record. It only updates the page.
-      - V(signed) signs the catalog and all records, or those of O(name), O(version) and O(arch). Use it for images that
-        were published before signing was set up, for a new key (see O(sign_anew)), and after a run was killed before
-        it signed the catalog. It fails if a record was changed after it was signed.
+      - V(signed) signs the catalog and all records, or those of O(name), O(version) and O(arch). It is an order by a
+        person who has reviewed the records, and the only state that signs what has no signature. Use it for images that
+        were published before signing was set up, for a new key (see O(sign_anew)), for a store that has moved, and
+        after a host without a key has changed the catalog.
+      - Before V(signed) signs a record that is not verified, it reads the image from the store and compares its size
+        and SHA-256 with the record. This takes as long as downloading the image. It fails if they differ, if the image
+        is missing, or if the record was changed after it was signed. A record whose file was removed has no image to
+        verify.
     type: str
     choices: [present, withdrawn, published, protected, unprotected, absent, page, signed]
     default: present
@@ -121,9 +129,12 @@ options:
     default: true
   require_signature:
     description:
-      - Fails if O(signing_key_path) is not set, or if the catalog has a record whose signature is missing or not
-        valid. Otherwise the new signature of the catalog would vouch for that record too. O(state=signed) and
-        O(state=page) do not check the records.
+      - Fails if O(signing_key_path) is not set, except with O(state=page), or if the signature of the catalog or of
+        the record that the task is about is missing or not valid. Otherwise the new signature of the catalog would
+        vouch for its records.
+      - With O(signing_key_path), such a signature is always an error. With O(allowed_signers_path) alone, it is a
+        warning.
+      - O(state=signed) accepts a catalog whose signature is missing or not valid, because a person has reviewed it.
   record:
     description:
       - The record of an image. Required with O(state=present).
@@ -213,8 +224,13 @@ options:
       signed_at:
         description: When the record was signed, as in returned records.
         type: str
+      signed_for:
+        description: The store that the record was signed for, as in returned records.
+        type: str
       signature:
-        description: Signature of the record, as in returned records.
+        description:
+          - Signature of the record, as in returned records. It is kept if it is valid in this store. A signature for
+            another store is not valid. With O(signing_key_path), the record is signed again then.
         type: str
 seealso:
   - module: macops.parallels.image_catalog_info
@@ -384,6 +400,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.options im
     SIGNING_RULES,
     VERIFYING_ARGUMENTS,
     VERIFYING_RULES,
+    guard_of,
+    refusals_of,
     seal_of,
 )
 
@@ -392,14 +410,18 @@ def change(module: AnsibleModule) -> dict[str, Any]:
     """Change the catalog."""
     store, retries = store_of(module)
     state = module.params["state"]
-    seal = seal_of(
+    guard = guard_of(
         module,
         store,
         retries,
-        requires=module.params["require_signature"] and state != PAGE_ONLY,
-        proves=state != "signed",
+        refuses=refusals_of(module, signs=state == "signed"),
+        notice=notice_of(module),
     )
-    changes = Changes(store, retries, seal, module.params, check_mode=module.check_mode, notice=notice_of(module))
+    requires = module.params["require_signature"] and state != PAGE_ONLY
+    seal = seal_of(module, store, retries, guard, requires=requires)
+    changes = Changes(
+        store, retries, guard, seal, module.params, check_mode=module.check_mode, notice=notice_of(module)
+    )
     return changes.run()
 
 
@@ -456,6 +478,7 @@ def main() -> None:
                     "provenance": text,
                     "signed_by": text,
                     "signed_at": text,
+                    "signed_for": text,
                     "signature": text,
                 },
             },

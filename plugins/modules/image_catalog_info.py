@@ -74,9 +74,10 @@ options:
     type: bool
   require_signature:
     description:
-      - Fails if the signature of the catalog, of a returned record, or of its provenance is missing or not valid.
-        Cannot be combined with O(signatures=false).
-      - Records that are not returned are not verified. Raise O(limit) or read all pages to verify all records.
+      - Fails if the signature of the catalog, of a returned record, or of its provenance is missing or not valid, or if
+        the catalog is older than one that was verified on this host. Cannot be combined with O(signatures=false).
+      - The signature of the catalog vouches for all records. The signatures of records that are not returned are not
+        verified one by one. A store without a catalog has nothing that could be signed.
 seealso:
   - module: macops.parallels.image_catalog
   - module: macops.parallels.image_store_check
@@ -219,6 +220,10 @@ records:
       description: When the record was signed, in UTC. Only in signed records.
       type: str
       sample: "2026-11-22T10:00:00Z"
+    signed_for:
+      description: The store that the record was signed for, by its public URL. Only in signed records.
+      type: str
+      sample: https://images.example.com/golden
     signature:
       description:
         - Signature of the record, as C(ssh-keygen) writes it. Only in signed records.
@@ -233,8 +238,10 @@ total:
 signatures:
   description:
     - Result of verifying the signatures. A verdict is V(good), V(missing), V(changed) (the signature is for other
-      bytes), V(foreign) (by a key that is not allowed), V(expired) (the key was not valid when it signed) or
-      V(unreadable).
+      bytes), V(foreign) (by a key that is not allowed, for another purpose or for another store), V(expired) (the key
+      was not valid when it signed) or V(unreadable).
+    - The catalog can also be V(rolled_back) (older than a catalog that was verified on this host) or V(unknown) (the
+      note about that cannot be read or written).
   type: dict
   returned: if signatures were verified, also if the task failed because of them
   contains:
@@ -253,13 +260,20 @@ signatures:
       elements: str
       sample: []
     catalog:
-      description: C(verdict) and C(reason) for the catalog, and who (C(signed_by)) signed it when (C(signed_at)).
+      description:
+        - C(verdict) and C(reason) for the catalog, and who (C(signed_by)) signed it when (C(signed_at)) for which store
+          (C(signed_for)).
+        - C(serial) is its serial number, null if it has none. C(first_sight) is V(true) if no catalog of this store was
+          verified on this host before, so that an old one could not be noticed.
       type: dict
       sample:
         verdict: good
-        reason: Good "macops.parallels" signature for build@example.com with ED25519 key SHA256:47DEQpj8HBSa
+        reason: Good "macops.parallels/catalog" signature for build@example.com with ED25519 key SHA256:47DEQpj8HBSa
         signed_by: build@example.com
         signed_at: "2026-11-22T10:00:00Z"
+        signed_for: https://images.example.com/golden
+        serial: 42
+        first_sight: false
     records:
       description:
         - The same for each returned record, with C(name), C(version) and C(arch).
@@ -306,7 +320,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._catalog.query import Query, Reading
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._module import run_module
+from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
 from ansible_collections.macops.parallels.plugins.module_utils._records.record import ARCHITECTURES, STATES
 from ansible_collections.macops.parallels.plugins.module_utils._records.retention import Choice
 from ansible_collections.macops.parallels.plugins.module_utils._stores.options import (
@@ -317,7 +331,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.options i
 from ansible_collections.macops.parallels.plugins.module_utils._trust.options import (
     VERIFYING_ARGUMENTS,
     VERIFYING_RULES,
-    verifier_of,
+    guard_of,
 )
 
 
@@ -329,9 +343,9 @@ def read(module: AnsibleModule) -> dict[str, Any]:
     query = Query(choice, params["limit"], params["offset"])
     if params["signatures"] is False and params["require_signature"]:
         raise TaskError("require_signature cannot be combined with signatures: false. Remove one of them.")
-    verifier = None if params["signatures"] is False else verifier_of(module)
+    guard = None if params["signatures"] is False else guard_of(module, store, retries, notice=notice_of(module))
     result = Reading(store, retries, query).run(
-        verifier, requires=params["require_signature"], inventory=params["inventory"]
+        guard, requires=params["require_signature"], inventory=params["inventory"]
     )
     return {"changed": False, **result}
 

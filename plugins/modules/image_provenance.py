@@ -20,13 +20,15 @@ description:
   - With O(signing_key_path), the module also signs the statement and writes C(NAME.provenance.json.sig). This is an
     C(ssh-keygen) signature, not an in-toto envelope (DSSE).
   - An existing statement about the same bytes is kept, because it describes the run that built them. With
-    O(signing_key_path), it is kept only if it was signed with the same key.
+    O(allowed_signers_path), it is kept only if an allowed signer has signed it for this file and this store. With
+    O(signing_key_path) alone, it is kept only if it was signed with the same key.
   - Do not put secrets in the statement. Everyone who can download the image can read it.
 extends_documentation_fragment:
   - macops.parallels._attributes
   - macops.parallels._attributes.actiongroup_stores
   - macops.parallels._store
   - macops.parallels._signing
+  - macops.parallels._signing.verifying
 attributes:
   check_mode:
     support: full
@@ -38,6 +40,12 @@ attributes:
     platforms: posix
     support: full
 options:
+  require_signature:
+    description:
+      - Fails if O(signing_key_path) is not set.
+  accept_rollback:
+    description:
+      - Has no effect here, because a statement has no newer and older versions.
   file:
     description: File name of the image in the store.
     type: str
@@ -212,7 +220,11 @@ from ansible_collections.macops.parallels.plugins.module_utils._stores.registry 
 from ansible_collections.macops.parallels.plugins.module_utils._trust.options import (
     SIGNING_ARGUMENTS,
     SIGNING_RULES,
+    VERIFYING_ARGUMENTS,
+    VERIFYING_RULES,
+    identity_of,
     signer_of,
+    verifier_of,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._trust.provenance import (
     Build,
@@ -229,7 +241,14 @@ def publish(module: AnsibleModule) -> dict[str, Any]:
     content = statement(Subject(params["file"], normalized(params["sha256"])), _build(module))
     store = open_store(params["destination"], store_options(params))
     signer = signer_of(module)
-    file = ProvenanceFile(store, store_retries(params), params["file"], signer)
+    if params["require_signature"] and signer is None:
+        raise TaskError(
+            "With require_signature, a statement is written only by a host that signs it. Set signing_key_path and "
+            "signing_identity."
+        )
+    verifier = verifier_of(module)
+    identity = identity_of(module, store)
+    file = ProvenanceFile(store, store_retries(params), params["file"], signer, verifier, identity)
     published = file.publish(content, check_mode=module.check_mode)
 
     def link(name: str) -> str:
@@ -297,6 +316,7 @@ def main() -> None:
         argument_spec={
             **STORE_ARGUMENTS,
             **SIGNING_ARGUMENTS,
+            **VERIFYING_ARGUMENTS,
             "file": needed,
             "sha256": needed,
             "parameters": facts,
@@ -326,6 +346,7 @@ def main() -> None:
             "finished_at": text,
         },
         supports_check_mode=True,
+        required_if=VERIFYING_RULES,
         **rules,
     )
     run_module(module, publish)

@@ -18,7 +18,7 @@ description:
   - Writes, renames and removes a small file with a temporary name. Small files that killed runs left are removed too,
     with a warning. In check mode nothing is written or removed.
   - Reports what the store can do. What is not known is null.
-  - With O(signing_key_path), also verifies that the key can sign.
+  - With O(signing_key_path), also verifies that the key can sign, and that the catalog is signed.
   - It fails if the store cannot be written to.
 extends_documentation_fragment:
   - macops.parallels._attributes
@@ -44,8 +44,9 @@ attributes:
 options:
   require_signature:
     description:
-      - Fails if O(signing_key_path) is not set, or if the catalog has a record whose signature is missing or not valid.
-        M(macops.parallels.image_catalog) would refuse to change such a catalog.
+      - Fails if O(signing_key_path) is not set, or if the signature of the catalog is missing or not valid, or if it is
+        older than one that was verified on this host. M(macops.parallels.image_catalog) would refuse to change such a
+        catalog.
 seealso:
   - module: macops.parallels.image_upload
   - module: macops.parallels.image_catalog
@@ -125,6 +126,8 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.options im
     SIGNING_RULES,
     VERIFYING_ARGUMENTS,
     VERIFYING_RULES,
+    guard_of,
+    refusals_of,
     seal_of,
 )
 
@@ -132,14 +135,14 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.options im
 def check(module: AnsibleModule) -> dict[str, Any]:
     """Check the store, and whether its catalog could be signed."""
     store, retries = store_of(module)
-    requires = module.params["require_signature"]
-    seal = seal_of(module, store, retries, requires=requires)
+    guard = guard_of(module, store, retries, refuses=refusals_of(module, signs=False), notice=notice_of(module))
+    seal = seal_of(module, store, retries, guard, requires=module.params["require_signature"])
     write = not module.check_mode
     abilities = retries.call(lambda: store.abilities(CATALOG, write=write, notice=notice_of(module)))
     if seal is not None:
         seal.prove()
-        if requires:
-            seal.check(CatalogFile(store, retries).read().records)
+    if guard is not None:
+        CatalogFile(store, retries, guard=guard).read()
     return {"changed": False, "url": store.url, **asdict(abilities)}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import uuid
 from pathlib import Path
 from typing import Any, Callable
 
@@ -55,6 +56,13 @@ class ModuleEnd(Exception):
 def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make no pause longer by chance."""
     monkeypatch.setattr("ansible_collections.macops.parallels.plugins.module_utils._common.retry._chance", lambda: 0.0)
+
+
+@pytest.fixture(autouse=True)
+def own_notes(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the notes of the catalogs that were verified in a folder of this test, which is made only if it is used."""
+    folder = tmp_path_factory.getbasetemp() / f"notes-{uuid.uuid4().hex}"
+    monkeypatch.setattr("ansible_collections.macops.parallels.plugins.module_utils._trust.seen.FOLDER", str(folder))
 
 
 @pytest.fixture

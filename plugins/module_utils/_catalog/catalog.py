@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .._common.json_reader import read_json
-from .._common.retry import Retries, RetryLater
+from .._common.retry import Retries, RetryLater, spread
 from .._common.text import folded
 from .._records.record import (
     SCHEMA,
@@ -29,9 +31,13 @@ from .._records.record import (
     sort_records,
 )
 from .._stores.base import Conflict, Store
-from .._trust.seal import CATALOG, Seal, without_seal
+from .._trust.guard import Guard, Signatures
+from .._trust.seal import Seal
+from .._trust.seen import is_serial
+from .._trust.signature import CHANGED, GOOD, MISSING, UNREADABLE, Verdict
+from .._trust.statements import CATALOG, SERIAL, SIGNED_BY, without_seal
 
-_LARGEST = 32 * 1024 * 1024
+_LARGEST = 128 * 1024 * 1024
 # A store without atomic writes may briefly return a partly written catalog.
 _READ_TRIES = 3
 _READ_PAUSE = 1.0
@@ -40,7 +46,30 @@ _WRITE_TRIES = 30
 _LONGEST_PAUSE = 5.0
 # In a store without conditional writes: how long a host that read before us may take to overwrite our catalog.
 _SETTLE = 2.0
+# Seconds. A reader may see the signature before a change and the catalog after it, so it reads both again before it
+# reports a problem. Hosts that read at the same time do not come back at the same time.
+_VERIFY_PAUSES = (0.5, 1.0, 2.0)
 _MOST_PROBLEMS = 5
+
+# Verdicts on a catalog and a signature that do not belong together, which may be so while another host writes.
+_OF_A_MOMENT = (CHANGED, MISSING, UNREADABLE)
+
+# Fields that many records have in common.
+_SHARED = (
+    "name",
+    "version",
+    "arch",
+    "title",
+    "description",
+    "state",
+    "parallels",
+    "signed_by",
+    "signed_at",
+    "signed_for",
+)
+_SHORT = 200
+
+_NOT_VERIFIED = Verdict(GOOD, "It was not verified.")
 
 
 @dataclass
@@ -50,12 +79,16 @@ class Catalog:
     document: dict[str, Any] = field(default_factory=lambda: {"schema": SCHEMA, "records": []})
     # None when there is no catalog yet.
     version: str | None = None
-    # The bytes that were read, which are the signed bytes.
-    raw: bytes = b""
+    # On the signature, where a guard verified these very bytes.
+    verdict: Verdict = _NOT_VERIFIED
+    # The signatures that were read before it.
+    signatures: Signatures = field(default_factory=Signatures)
+    # Of the bytes that were read.
+    digest: bytes = b""
 
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return sort_records(self.document["records"])
+    def __post_init__(self) -> None:
+        # The records are sorted once: there may be very many.
+        self.records = sort_records(self.document["records"])
 
     def find(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the record with the same name, version and architecture."""
@@ -71,7 +104,16 @@ class Catalog:
         return Catalog({**self.document, "records": sort_records(records)}, self.version)
 
     def data(self) -> bytes:
-        return (json.dumps(self.document, indent=2, ensure_ascii=False) + "\n").encode()
+        """Return the catalog as JSON with a line for each record, so that a comparison shows what was changed."""
+        others = {key: value for key, value in self.document.items() if key != "records"}
+        head = json.dumps({**others, "records": []}, ensure_ascii=False)
+        # In one buffer: there may be so many records that a second copy would be too much.
+        buffer = io.BytesIO()
+        buffer.write(head[: -len("]}")].encode())
+        for number, record in enumerate(self.records):
+            buffer.write((",\n" if number else "\n").encode() + json.dumps(record, ensure_ascii=False).encode())
+        buffer.write(b"\n]}\n")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -108,32 +150,95 @@ class CatalogFile:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         seal: Seal | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        """With a guard, what is read is verified. With a seal, which has a guard, everything written is signed.
+
+        Without a seal, what changes loses its signature.
+        """
         self._store = store
         self._retries = retries
-        # With a seal, everything written is signed. Without one, what changes loses its signature.
         self._seal = seal
+        self._guard = seal.guard if seal is not None else guard
+        # The bytes that were written last, as a digest, and their signature.
+        self._made = (b"", "")
+        # What was read or written last: the digest of its bytes, and the document.
+        self._known: tuple[bytes, dict[str, Any]] | None = None
+        # On the signature of the catalog that was read last.
+        self.verdict = _NOT_VERIFIED
         self._sleep = sleep
         self._now = now
         self._name = store.link(CATALOG)
 
-    def read(self) -> Catalog:
-        """Return the catalog, or an empty one if there is none. Raises TaskError for an invalid catalog."""
+    def read(self, means: Callable[[dict[str, Any]], bool] = lambda _record: False) -> Catalog:
+        """Return the catalog, or an empty one if there is none. Raises TaskError for an invalid catalog.
+
+        With a guard, exactly what is returned was verified: the catalog, and the signatures of the records that
+        C(means) selects. Raises TaskError for what the guard refuses.
+        """
+        catalog = self.inspected()
+        if self._guard is not None:
+            absent = catalog.version is None and catalog.verdict.word == MISSING
+            self._guard.insist(
+                _NOT_VERIFIED if absent else catalog.verdict,
+                catalog.document,
+                (record for record in catalog.records if means(record)),
+            )
+        return catalog
+
+    def inspected(self) -> Catalog:
+        """Return the catalog with the verdict on its signature, whatever that is."""
+        catalog = self._read()
+        for pause in _VERIFY_PAUSES:
+            # What is not signed at all, or by a key that is not allowed, will not be good a moment later.
+            if catalog.verdict.word not in _OF_A_MOMENT or SIGNED_BY not in catalog.document:
+                break
+            self._sleep(spread(pause))
+            catalog = self._read()
+        self.verdict = catalog.verdict
+        return catalog
+
+    def _read(self) -> Catalog:
         for pauses_left in reversed(range(_READ_TRIES)):
+            # Before the catalog: see Seal.finish.
+            signatures = self._guard.signatures() if self._guard is not None else Signatures()
             found = self._retries.call(lambda: self._store.read(CATALOG, _LARGEST))
             if found is None:
-                return Catalog()
+                verdict = self._guard.absent() if self._guard is not None else _NOT_VERIFIED
+                return Catalog(verdict=verdict, signatures=signatures)
             data, version = found
+            # Not held twice: it may be large.
+            del found
+            digest = hashlib.sha256(data).digest()
+            # The same bytes are not read into a second document: it may be large.
+            known, self._known = self._known, None
             try:
-                return Catalog(self._checked(read_json(data)), version, data)
+                if known is not None and known[0] == digest:
+                    document = known[1]
+                else:
+                    known = None
+                    document = self._checked(_parsed(data))
             except ValueError as error:
                 if not pauses_left:
                     raise TaskError(
                         f"{self._name} is not valid JSON ({error}). It was not changed. Restore it from a backup, or "
                         "move it away to start a new catalog."
                     ) from error
+            else:
+                self._known = (digest, document)
+                return self._verified(document, version, data, digest, signatures)
             self._sleep(_READ_PAUSE)
         raise AssertionError("the last try returns or raises")
+
+    def _verified(
+        self, document: dict[str, Any], version: str, data: bytes, digest: bytes, signatures: Signatures
+    ) -> Catalog:
+        if self._guard is None:
+            return Catalog(document, version)
+        made, signature = self._made
+        if self._seal is not None and digest == made:
+            signatures = self._seal.ensure(signature, signatures)
+        return Catalog(document, version, self._guard.catalog(data, document, signatures), signatures, digest)
 
     def _checked(self, document: Any) -> dict[str, Any]:
         if not isinstance(document, dict) or "schema" not in document:
@@ -169,8 +274,16 @@ class CatalogFile:
             "backup, or move it away to start a new catalog."
         )
 
-    def change(self, edit: Edit, what: str, check_mode: bool = False) -> Change:
+    def change(
+        self,
+        edit: Edit,
+        what: str,
+        check_mode: bool = False,
+        means: Callable[[dict[str, Any]], bool] = lambda _record: False,
+    ) -> Change:
         """Change the records, and verify the change by reading them again. C(what) names the change in messages.
+
+        C(means) selects the records that the change is about, which are verified even if they do not change.
 
         Other hosts may write at the same time. If the catalog has changed since it was read, the change is tried again.
         """
@@ -178,15 +291,17 @@ class CatalogFile:
         before: list[dict[str, Any]] | None = None
         written = False
         for turn in range(_WRITE_TRIES):
-            catalog = self.read()
+            catalog = self.read(means)
             before = catalog.records if before is None else before
             wanted = catalog.with_records(edit(catalog.records))
-            if wanted.records == catalog.records and self._is_sealed(catalog):
+            self._check_changed(catalog, wanted)
+            if wanted.records == catalog.records and not self._must_sign(catalog):
+                self._finish(catalog)
                 return Change(written, before, wanted.records)
             if check_mode:
                 return Change(True, before, wanted.records)
             try:
-                self._write(self._marked(catalog, wanted))
+                self._write(self._marked(catalog, wanted), catalog)
                 written = True
             except Conflict:
                 self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))  # nosec B311 # no secret
@@ -208,7 +323,9 @@ class CatalogFile:
             _refuse_foreign_file(record, records)
             return [*(each for each in records if each is not found), _merged(found, record)]
 
-        change = self.change(edit, f"the record of {label(record)}", check_mode)
+        change = self.change(
+            edit, f"the record of {label(record)}", check_mode, means=lambda each: identity(each) == same
+        )
         before = next((each for each in change.before if identity(each) == same), None)
         after = next(each for each in change.after if identity(each) == same)
         return Outcome(change.changed, before, after, change.after)
@@ -222,36 +339,98 @@ class CatalogFile:
             raise TaskError(f"The record cannot be added to the catalog: {'; '.join(problems)}. Correct the record.")
         return record
 
-    def _is_sealed(self, catalog: Catalog) -> bool:
-        """Return whether the catalog is signed if it must be: a run may have been killed before it signed."""
-        return self._seal is None or catalog.version is None or self._seal.holds(catalog.raw)
+    def _check_changed(self, before: Catalog, after: Catalog) -> None:
+        """Raise TaskError if a record would be changed whose own signature is not good: it would be signed again."""
+        if self._guard is None or before.version is None:
+            return
+        # What does not change is the same object in both: there may be very many.
+        same = {id(record) for record in after.records}
+        others = [record for record in before.records if id(record) not in same]
+        gone = {identity(record) for record in others}
+        wanted = {identity(record): record for record in after.records if identity(record) in gone} if gone else {}
+        changed = (each for each in others if wanted.get(identity(each), each) != each)
+        self._guard.insist(_NOT_VERIFIED, before.document, changed)
+
+    def _must_sign(self, catalog: Catalog) -> bool:
+        return self._seal is not None and catalog.version is not None and self._seal.must_sign(catalog.verdict)
+
+    def _finish(self, catalog: Catalog) -> None:
+        if self._seal is not None and self._made[0] and catalog.digest == self._made[0]:
+            self._seal.finish(self._made[1], catalog.signatures)
 
     def _marked(self, before: Catalog, after: Catalog) -> Catalog:
         """Return the catalog to write. What changed gets new signatures, or none without a seal."""
         if self._seal is None:
-            return replace(after, document=without_seal(after.document, before.records, after.records))
-        self._seal.check(before.records)
-        signed = after.with_records(self._seal.sign_records(before.records, after.records))
-        return replace(signed, document=self._seal.mark(signed.document))
+            document = without_seal(after.document, before.records, after.records)
+            if is_serial(document.get(SERIAL)):
+                document[SERIAL] += 1
+            return Catalog(document)
+        records = self._seal.sign_records(before.records, after.records)
+        return Catalog(self._seal.mark({**after.document, "records": records}))
 
-    def _write(self, catalog: Catalog) -> None:
+    def _write(self, catalog: Catalog, before: Catalog) -> None:
         data = catalog.data()
         if len(data) > _LARGEST:
             raise TaskError(
                 f"{self._name} was not changed: it would be larger than {_LARGEST} bytes, which is the most that can "
                 "be read. Remove old versions from it first."
             )
+        if self._seal is not None:
+            self._made = (hashlib.sha256(data).digest(), self._seal.announce(data, before.signatures))
+            self._known = (self._made[0], catalog.document)
         self._store.write(
             CATALOG,
             data,
             "application/json",
-            if_version=catalog.version,
-            if_absent=catalog.version is None,
+            if_version=before.version,
+            if_absent=before.version is None,
         )
         if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
-        if self._seal is not None:
-            self._seal.put(data)
+
+
+def _parsed(data: bytes) -> Any:
+    """Return the JSON of a catalog, a record at a time if it has the form of C(Catalog.data).
+
+    That takes much less memory, if there are very many records. The value is the same as that of the whole.
+    """
+    head, separator, rest = data.partition(b'"records": [\n')
+    if not separator or b"\n" in head or not data.endswith(b"\n]}\n"):
+        return read_json(data)
+    try:
+        document = read_json(head + b'"records": []}')
+    except ValueError:
+        return read_json(data)
+    del rest
+    document["records"] = records = []
+    known: dict[Any, Any] = {}
+    start, end = len(head) + len(separator), len(data) - len(b"\n]}\n")
+    while start <= end:
+        stop = data.find(b"\n", start, end)
+        line = data[start : stop if stop >= 0 else end]
+        if stop >= 0:
+            if not line.endswith(b","):
+                return read_json(data)
+            line = line[:-1]
+        record = read_json(line)
+        if isinstance(record, dict):
+            # What many records have in common is kept once.
+            source = record.get("source")
+            if isinstance(source, dict) and all(isinstance(value, str) for value in source.values()):
+                record["source"] = known.setdefault(tuple(source.items()), source)
+            record.update(
+                {key: known.setdefault(record[key], record[key]) for key in _SHARED if _is_short(record, key)}
+            )
+        records.append(record)
+        if stop < 0:
+            break
+        start = stop + 1
+    return document
+
+
+def _is_short(record: Mapping[str, Any], key: str) -> bool:
+    value = record.get(key)
+    return isinstance(value, str) and len(value) < _SHORT
 
 
 def _refuse_foreign_file(record: dict[str, Any], records: list[dict[str, Any]]) -> None:

@@ -15,7 +15,9 @@ from .._common.retry import Retries
 from .._records.record import identity, label
 from .._records.retention import Choice, Rule, by_name, by_rule, parse_age
 from .._stores.base import Notice, Store
-from .._trust.seal import CATALOG, Seal
+from .._trust.guard import Guard
+from .._trust.seal import Seal
+from .._trust.statements import CATALOG
 from .catalog import CatalogFile
 from .page_file import NEVER, PageFile
 from .upkeep import Done, Upkeep
@@ -34,6 +36,7 @@ class Changes:
         self,
         store: Store,
         retries: Retries,
+        guard: Guard | None,
         seal: Seal | None,
         params: Mapping[str, Any],
         *,
@@ -43,7 +46,7 @@ class Changes:
         self._params = params
         self._check_mode = check_mode
         self._seal = seal
-        self._catalog = CatalogFile(store, retries, seal=seal)
+        self._catalog = CatalogFile(store, retries, seal=seal, guard=guard)
         self._upkeep = Upkeep(self._catalog, store, retries, check_mode)
         self._page = PageFile(store, self._catalog, retries, params["page"], notice)
         self._choice = Choice(params["name"], params["version"], params["arch"])
@@ -63,7 +66,7 @@ class Changes:
         if state == "present":
             self._add()
         elif state == PAGE_ONLY:
-            self._records = self._catalog.read().records
+            self._records = self._catalog.read(self._is_meant).records
         elif state == "signed":
             self._sign()
         elif state == "absent":
@@ -112,11 +115,17 @@ class Changes:
         if seal is None:
             raise AssertionError("the arguments see to it")
         change = self._catalog.change(
-            lambda records: seal.sign_all(records, self._choice.means, self._params["sign_anew"]),
+            lambda records: seal.sign_all(
+                records, self._choice.means, self._params["sign_anew"], self._catalog.verdict
+            ),
             "the signatures",
             self._check_mode,
         )
         self._result["signed"] = len(self._tell(Done(change)))
+
+    def _is_meant(self, record: dict[str, Any]) -> bool:
+        """Return whether a task that changes nothing is about a record: only if its options name one."""
+        return self._choice.name is not None and self._choice.means(record)
 
     def _renew_page(self) -> None:
         renewed = self._page.renew(self._records if self._check_mode else None)
@@ -126,8 +135,11 @@ class Changes:
         """Put what was done into the result, and return which records differ from before."""
         self._records = done.change.after
         self._result["changed"] = done.changed
-        before = {identity(record): record for record in done.change.before}
-        after = {identity(record): record for record in done.change.after}
+        # What did not change is the same object in both: there may be very many.
+        known = {id(record) for record in done.change.before}
+        kept = known & {id(record) for record in done.change.after}
+        before = {identity(record): record for record in done.change.before if id(record) not in kept}
+        after = {identity(record): record for record in done.change.after if id(record) not in kept}
         differing = sorted(key for key in before if before[key] != after.get(key))
         if differing:
             self._show(

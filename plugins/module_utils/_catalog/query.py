@@ -6,21 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._common.errors import TaskError
 from .._common.retry import Retries
-from .._records.record import sort_records
 from .._records.retention import Choice
 from .._stores.base import Store
-from .._trust.seal import CATALOG, Inspection
-from .._trust.signature import Verifier
-from .catalog import CatalogFile
+from .._trust.guard import Guard
+from .._trust.signature import GOOD, MISSING
+from .._trust.statements import CATALOG
+from .catalog import Catalog, CatalogFile
 from .inventory import take_inventory
-
-_MOST_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ class Query:
         if self.offset < 0:
             raise TaskError("offset must not be negative.")
 
-    def page(self, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the part that is wanted of those that are chosen."""
-        return self.choice.of(records)[self.offset : self.offset + self.limit]
+    def part(self, chosen: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the part that is wanted of the records that are chosen."""
+        return list(chosen[self.offset : self.offset + self.limit])
 
 
 class Reading:
@@ -50,30 +48,27 @@ class Reading:
         self._retries = retries
         self._query = query
 
-    def run(self, verifier: Verifier | None, *, requires: bool, inventory: bool) -> dict[str, Any]:
-        """Return the result. With C(requires), raise TaskError when a part of it could not be verified."""
-        all_records = CatalogFile(self._store, self._retries).read().records
-        result = {
-            "catalog": self._store.link(CATALOG),
-            "records": self._query.page(all_records),
-            "total": len(self._query.choice.of(all_records)),
-        }
-        if verifier is not None:
-            result["signatures"] = self._signatures(verifier, requires=requires)
+    def run(self, guard: Guard | None, *, requires: bool, inventory: bool) -> dict[str, Any]:
+        """Return the result. With C(requires), raise TaskError when a part of it could not be verified.
+
+        The records come from the bytes that were verified: the catalog is read once.
+        """
+        catalog = CatalogFile(self._store, self._retries, guard=guard).inspected()
+        chosen = self._query.choice.of(catalog.records)
+        records = self._query.part(chosen)
+        result = {"catalog": self._store.link(CATALOG), "records": records, "total": len(chosen)}
+        if guard is not None:
+            result["signatures"] = _signatures(guard, catalog, records, requires=requires)
         if inventory:
-            result["inventory"] = take_inventory(self._store, all_records, self._retries).result()
+            result["inventory"] = take_inventory(self._store, catalog.records, self._retries).result()
         return result
 
-    def _signatures(self, verifier: Verifier, *, requires: bool) -> dict[str, Any]:
-        report = Inspection(self._store, self._retries, verifier).report(
-            lambda records: self._query.page(sort_records(records))
-        )
-        found = [*report.problems, *report.unsigned]
-        if requires and found:
-            raise TaskError(
-                f"{len(found)} of the signatures in {self._store.url} are not as they should be. "
-                f"{' '.join(found[:_MOST_PROBLEMS])} Find out who has written there before anybody "
-                "installs these images.",
-                signatures=report.result(),
-            )
-        return report.result()
+
+def _signatures(guard: Guard, catalog: Catalog, records: list[dict[str, Any]], *, requires: bool) -> dict[str, Any]:
+    report = guard.report(catalog.verdict, catalog.document, records)
+    # A store in which nothing was published yet has nothing that could be signed.
+    nothing_yet = catalog.version is None and catalog.verdict.word == MISSING
+    found = [(word, sentence) for word, sentence in report.verdicts() if word != GOOD]
+    if requires and found and not nothing_yet:
+        raise guard.refusal(found, signatures=report.result())
+    return report.result()

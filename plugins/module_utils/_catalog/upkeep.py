@@ -121,7 +121,7 @@ class Upkeep:
         return Done(Change(True, marked.before, dropped.after), removed, files)
 
     def _change(self, edit: Callable[[list[Record]], list[Record]], choice: Choice) -> Change:
-        return self._catalog.change(edit, f"the change to {choice}", self._check_mode)
+        return self._catalog.change(edit, f"the change to {choice}", self._check_mode, means=choice.means)
 
     def _each(self, records: list[Record], choice: Choice, edit: Callable[[Record], Record]) -> list[Record]:
         if not choice.of(records):

@@ -11,11 +11,14 @@ that no other code gets through. And of two values with the same key it drops th
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import Any
 
 _DEEPEST = 100
 # More digits than any number of bytes has. Python refuses some thousands, and is slow before.
 _MOST_DIGITS = 100
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _INFINITE = (float("inf"), float("-inf"))
 
 
@@ -31,10 +34,12 @@ def read_json(data: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"it contains half of a surrogate pair, {error.object[error.start]!a}") from None
+    # Only an escape can be one: what is written again to find it takes as much memory as the whole.
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"it contains half of a surrogate pair, {error.object[error.start]!a}") from None
     return value
 
 
@@ -60,7 +65,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in values:
             raise ValueError(f"an object in it has the key {_short(ascii(key))} twice")
-        values[key] = value
+        # The same keys come again in each of many records, and are kept once.
+        values[sys.intern(key)] = value
     return values
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import heapq
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ from .record import identity, natural_order
 from .sheet import PORTAL_NAMES, PORTAL_STEPS, size_in_words
 
 PAGE = "index.html"
+# Images on the page.
+MOST_SHOWN = 5000
 TITLE = "Golden images"
 
 # Identifies a page that this collection generated. Any other page is never overwritten.
@@ -37,9 +40,15 @@ Record = Mapping[str, Any]
 
 
 def catalog_page(records: Sequence[Record]) -> bytes:
-    """Return the page of a catalog: image names in alphabetical order, the newest version of each first."""
+    """Return the page of a catalog: image names in alphabetical order, the newest version of each first.
+
+    Of very many records, it shows those that were published last. No browser would show all of them.
+    """
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: record["name"]):
+    shown = records
+    if len(records) > MOST_SHOWN:
+        shown = heapq.nlargest(MOST_SHOWN, records, key=lambda record: (record["published_at"], identity(record)))
+    for record in sorted(shown, key=lambda record: record["name"]):
         groups.setdefault(record["name"], []).append(record)
     parts = [
         _head(),
@@ -47,6 +56,7 @@ def catalog_page(records: Sequence[Record]) -> bytes:
         _header(records),
         "<main>",
         _portal_steps() if records else "",
+        _left_out(len(records)) if len(records) > MOST_SHOWN else "",
         _contents(groups) if len(groups) > 1 else "",
         *(_section(name, group) for name, group in groups.items()),
         "" if records else '<p class="empty">No images have been published yet.</p>',
@@ -108,6 +118,13 @@ def _header(records: Sequence[Record]) -> str:
     if offered:
         summary += f" Last published: {_time(max(record['published_at'] for record in offered))}."
     return f"<header><h1>{TITLE}</h1><p>{summary}</p></header>"
+
+
+def _left_out(count: int) -> str:
+    return (
+        f'<p>The {MOST_SHOWN} images that were published last, of {count}. All of them are in <a href="catalog.json">'
+        "catalog.json</a>.</p>"
+    )
 
 
 def _portal_steps() -> str:

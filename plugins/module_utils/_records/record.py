@@ -129,6 +129,7 @@ OF_WITHDRAWN = tuple(_OPTIONAL_FIELDS)
 _FIELDS_OF_PROOF: dict[str, Callable[[Any], Optional[str]]] = {
     "signed_by": _text,
     "signed_at": _time,
+    "signed_for": _text,
     "signature": _text,
     "provenance": _url,
 }
@@ -205,10 +206,15 @@ def label(record: Mapping[str, Any]) -> str:
 
 def sort_records(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the records sorted by name, version and architecture, with 2026.9.0 before 2026.11.0."""
-    return sorted(
-        (dict(record) for record in records),
-        key=lambda record: (record["name"], natural_order(record["version"]), record["arch"]),
-    )
+    found = [record if isinstance(record, dict) else dict(record) for record in records]
+    # A catalog is written sorted, and there may be so many records that their keys take more memory than they do.
+    if all(_order(one) <= _order(next_one) for one, next_one in zip(found, found[1:])):
+        return found
+    return sorted(found, key=_order)
+
+
+def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (record["name"], natural_order(record["version"]), record["arch"])
 
 
 # What follows a version number, in sort order: 1.0-rc1, 1.0, 1.0-2, 1.0.1.

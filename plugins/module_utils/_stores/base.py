@@ -13,10 +13,11 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from .._common.errors import TaskError
+from .._common.files import BLOCK
 from .._common.machine import known_machine, this_machine
 from .._common.notice import Notice, unheard
 from .._common.progress import Report, unwatched
@@ -311,6 +312,16 @@ def sha256_of(value: Any) -> str | None:
     return found if _SHA256.fullmatch(found) else None
 
 
+def version_of_file(handle: BinaryIO) -> str:
+    """Return the C(version_of) a file that is open, of which only a part is held at a time."""
+    hasher = hashlib.sha256()
+    while True:
+        block = handle.read(BLOCK)
+        if not block:
+            return "sha256:" + hasher.hexdigest()
+        hasher.update(block)
+
+
 def image_headers(name: str) -> dict[str, str]:
     """Return the response headers for a published image, for stores that let the uploader set them.
 
@@ -329,12 +340,22 @@ def image_headers(name: str) -> dict[str, str]:
 SMALL_CACHE_CONTROL = "no-cache"
 
 
+# Bytes. File systems take 255. ".provenance.json.sig" and what C(part_name) adds take up to 59 of them.
+LONGEST_NAME = 196
+
+
 def check_name(name: str) -> None:
     """Raise TaskError for a name that not every store accepts."""
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise TaskError(
             f"'{name}' is not a valid file name for a store. Choose a name that is not empty, does not start with a "
             "dot, and contains no slash, backslash or control character."
+        )
+    size = len(name.encode())
+    if size > LONGEST_NAME:
+        raise TaskError(
+            f"'{name[:40]}...' is not a valid file name for a store, because it has {size} bytes. Choose a name of at "
+            f"most {LONGEST_NAME} bytes: files beside it and files that are being written have longer names."
         )
 
 

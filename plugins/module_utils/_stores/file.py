@@ -38,6 +38,7 @@ from .base import (
     left_parts,
     removed,
     version_of,
+    version_of_file,
 )
 from .body import Body, Content
 from .temporary_names import TemporaryNames
@@ -258,10 +259,17 @@ class FileStore(Store):
                 self._replace(name, data)
                 return
             with self._locked(name):
-                found = self.read(name)
-                if (found[1] if found else None) != if_version:
+                if self._version(name) != if_version:
                     raise Conflict(name)
                 self._replace(name, data)
+
+    def _version(self, name: str) -> str | None:
+        """Return the version that C(read) would return; the file may be as large as any limit."""
+        try:
+            with open(self._path(name), "rb") as handle:
+                return version_of_file(handle)
+        except FileNotFoundError:
+            return None
 
     def _replace(self, name: str, data: bytes) -> None:
         """Write a small file under a temporary name, then rename it. Later runs recognize that name as ours."""

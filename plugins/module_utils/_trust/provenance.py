@@ -21,8 +21,8 @@ from .._common.retry import Retries
 from .._common.version import VERSION
 from .._records.record import TIME_FORMAT
 from .._stores.base import Store, check_name
-from .seal import PROVENANCE, SIGNATURE
-from .signature import Signer
+from .signature import PROVENANCE_KIND, AnyKey, Signer, Verifier, signatures_in
+from .statements import OF_SIGNED_PROVENANCE, PROVENANCE, SIGNATURE, SIGNED_BY, SIGNED_FOR, provenance_verdict
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -136,38 +136,91 @@ class Published:
 class ProvenanceFile:
     """The statement of one image in a store, and its signature."""
 
-    def __init__(self, store: Store, retries: Retries, file: str, signer: Optional[Signer] = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        retries: Retries,
+        file: str,
+        signer: Optional[Signer] = None,
+        verifier: Optional[Verifier] = None,
+        store_identity: str = "",
+    ) -> None:
+        """With a verifier, the statements of all allowed signers are accepted. Otherwise only those of the own key."""
         check_name(file)
         self._store = store
         self._retries = retries
         self._signer = signer
+        self._verifier = verifier
+        self._identity = store_identity
         self.name = file + PROVENANCE
         self.signature_name = self.name + SIGNATURE
 
     def publish(self, content: dict[str, Any], check_mode: bool = False) -> Published:
-        """Write the statement next to the image, then its signature. The record that names them is written later.
+        """Write the statement next to the image, after its signature. The record that names them is written later.
 
-        An existing statement about the same bytes is kept, because it describes the run that built them. With a key,
-        only a statement signed with that key is kept: anyone may have written another.
+        An existing statement about the same bytes is kept, because it describes the run that built them: with a key or
+        with allowed signers, only one that is verified, because anyone may have written another. The signature comes
+        first, beside that of an existing statement, so that a run that is killed leaves no statement without one.
         """
+        if self._signer is not None:
+            content = self._for_signer(content, self._signer)
         found = self._retries.call(lambda: self._store.read(self.name))
         there = _parsed(found[0]) if found is not None else {}
-        if found is not None and there.get("subject") == content["subject"] and self._is_signed(found[0]):
+        signatures = self._signatures()
+        if (
+            found is not None
+            and there.get("subject") == content["subject"]
+            and self._is_proven(found[0], content, signatures)
+        ):
             return Published(False, there, there)
         if not check_mode:
             data = serialized(content)
-            signature = self._signer.sign(data) if self._signer is not None else None
-            self._write(self.name, data, _CONTENT_TYPE)
-            if signature is not None:
-                self._write(self.signature_name, signature.encode(), "text/plain; charset=utf-8")
+            if self._signer is not None:
+                signature = self._signer.sign(PROVENANCE_KIND, data)
+                kept = signatures[:1] if found is not None else []
+                self._write_signatures([signature, *kept])
+                self._write(self.name, data, _CONTENT_TYPE)
+                if kept:
+                    self._write_signatures([signature])
+            else:
+                self._write(self.name, data, _CONTENT_TYPE)
         return Published(True, content, there)
 
-    def _is_signed(self, data: bytes) -> bool:
-        """Return whether the statement is signed with the key. Always true without a key."""
-        if self._signer is None:
-            return True
+    def _for_signer(self, content: dict[str, Any], signer: Signer) -> dict[str, Any]:
+        """Return the statement with its signer and its store, which are covered by the signature."""
+        predicate = content["predicate"]
+        details = predicate["runDetails"]
+        metadata = {
+            **details["metadata"],
+            OF_SIGNED_PROVENANCE[SIGNED_BY]: signer.identity,
+            OF_SIGNED_PROVENANCE[SIGNED_FOR]: self._identity,
+        }
+        return {**content, "predicate": {**predicate, "runDetails": {**details, "metadata": metadata}}}
+
+    def _signatures(self) -> list[str]:
+        if self._signer is None and self._verifier is None:
+            return []
         found = self._retries.call(lambda: self._store.read(self.signature_name))
-        return found is not None and self._signer.has_signed(data, found[0].decode("utf-8", errors="replace"))
+        return signatures_in(found[0].decode("utf-8", errors="replace")) if found is not None else []
+
+    def _is_proven(self, data: bytes, content: Mapping[str, Any], signatures: Sequence[str]) -> bool:
+        """Return whether a statement is signed, for this store. Always true with neither a key nor allowed signers."""
+        if self._signer is None and self._verifier is None:
+            return True
+        subject = content["subject"][0]
+        record = {"file": subject["name"], "sha256": subject["digest"]["sha256"]}
+        return any(self._is_good(data, signature, record) for signature in signatures)
+
+    def _is_good(self, data: bytes, signature: str, record: Mapping[str, Any]) -> bool:
+        if self._verifier is not None:
+            return provenance_verdict(data, signature, record, self._verifier, self._identity).is_good
+        signer = self._signer
+        if signer is None or not signer.has_made(signature):
+            return False
+        return provenance_verdict(data, signature, record, AnyKey(signer.keygen), self._identity).is_good
+
+    def _write_signatures(self, signatures: Sequence[str]) -> None:
+        self._write(self.signature_name, "".join(signatures).encode(), "text/plain; charset=utf-8")
 
     def _write(self, name: str, data: bytes, content_type: str) -> None:
         self._retries.call(lambda: self._store.write(name, data, content_type))

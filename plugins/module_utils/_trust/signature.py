@@ -17,13 +17,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.files import try_to_remove
 
-NAMESPACE = "macops.parallels"
+# The kinds of statements, as namespaces of ssh-keygen: a signature of one kind is never valid as another.
+RECORD_KIND = "macops.parallels/record"
+CATALOG_KIND = "macops.parallels/catalog"
+PROVENANCE_KIND = "macops.parallels/provenance"
+# Of nothing that counts: it only shows that a key can sign.
+TRIAL_KIND = "macops.parallels/trial"
 
 # The verdicts on a signature.
 GOOD = "good"
@@ -32,12 +37,17 @@ CHANGED = "changed"
 FOREIGN = "foreign"
 EXPIRED = "expired"
 UNREADABLE = "unreadable"
+# Only for a catalog: it is older than one that was verified here before, or the note about that cannot be read.
+ROLLED_BACK = "rolled_back"
+UNKNOWN = "unknown"
 
 RunCommand = Callable[..., tuple[int, str, str]]
 
 _PROGRAM = "ssh-keygen"
 _FOLDERS = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END SSH SIGNATURE-----\s*", re.ASCII)
+# Hosts that write at the same time each add a signature. More than these are not of hosts that write.
+MOST_SIGNATURES = 16
 _IDENTITY = re.compile(r"[^\s\x00-\x1f\x7f\"',*?!-][^\s\x00-\x1f\x7f\"',*?!]{0,254}")
 
 
@@ -99,7 +109,7 @@ class Signer:
     """Signs with one key as one identity."""
 
     def __init__(self, keygen: SshKeygen, key_path: str, identity: str) -> None:
-        self._keygen = keygen
+        self.keygen = keygen
         self._key_path = key_path
         self.identity = identity
         self._key = b""
@@ -109,8 +119,8 @@ class Signer:
                 "the beginning of a line in the file of allowed signers."
             )
 
-    def sign(self, data: bytes) -> str:
-        """Return the signature of some bytes as armored text."""
+    def sign(self, kind: str, data: bytes) -> str:
+        """Return the signature of a statement of this kind as armored text."""
         if not os.path.isfile(self._key_path):
             raise TaskError(
                 f"There is no file {self._key_path} on the host that signs. Set signing_key_path to an SSH key on that "
@@ -123,16 +133,27 @@ class Signer:
                 "the file, or set signing_key_path to another key.",
                 path=self._key_path,
             )
-        rc, signature, said = self._keygen.run("-Y", "sign", "-n", NAMESPACE, "-f", self._key_path, data=data)
+        rc, signature, said = self.keygen.run("-Y", "sign", "-n", kind, "-f", self._key_path, data=data)
         if rc != 0 or not _ARMOR.fullmatch(signature):
             raise TaskError(f"Nothing was signed: {self._why(said)}", path=self._key_path)
         return signature.replace("\r\n", "\n").strip() + "\n"
 
-    def has_signed(self, data: bytes, signature: str) -> bool:
-        """Return whether a signature matches some bytes and was made with this key."""
+    def prove(self) -> None:
+        """Raise TaskError when the key cannot sign."""
+        self._own_key()
+
+    def has_made(self, signature: str) -> bool:
+        """Return whether a signature names this key. It may be for any bytes."""
+        return _ARMOR.fullmatch(signature) is not None and _key_in(signature) == self._own_key()
+
+    def has_signed(self, kind: str, data: bytes, signature: str) -> bool:
+        """Return whether a signature matches a statement and was made with this key."""
+        return is_intact(self.keygen, kind, data, signature) and self.has_made(signature)
+
+    def _own_key(self) -> bytes:
         if not self._key:
-            self._key = _key_in(self.sign(b"Which key is this?\n"))
-        return is_intact(self._keygen, data, signature) and _key_in(signature) == self._key
+            self._key = _key_in(self.sign(TRIAL_KIND, b"Which key is this?\n"))
+        return self._key
 
     def _why(self, said: str) -> str:
         if "incorrect passphrase" in said:
@@ -176,8 +197,8 @@ class Verifier:
                 path=allowed_signers_path,
             )
 
-    def verify(self, data: bytes, signature: str, at: datetime, identity: Optional[str] = None) -> Verdict:
-        """Return the verdict on a signature that was made at some time.
+    def verify(self, kind: str, data: bytes, signature: str, at: datetime, identity: Optional[str] = None) -> Verdict:
+        """Return the verdict on the signature of a statement of this kind that was made at some time.
 
         Without an identity, any signer in the file is accepted.
         """
@@ -195,22 +216,22 @@ class Verifier:
             said = f"{self._allowed} does not have its key."
             if identity is not None:
                 rc, printed, said = self._keygen.run(
-                    *("-Y", "verify", "-f", self._allowed, "-I", identity, "-n", NAMESPACE, "-O", moment, "-s", path),
+                    *("-Y", "verify", "-f", self._allowed, "-I", identity, "-n", kind, "-O", moment, "-s", path),
                     data=data,
                 )
                 if rc == 0:
                     return Verdict(GOOD, printed.strip() or f"Signed by {identity}.")
-            return self._why_not(data, path, identity, said)
+            return self._why_not(kind, data, path, identity, said)
 
     def _principal(self, path: str, moment: str) -> Optional[str]:
         rc, printed, _said = self._keygen.run("-Y", "find-principals", "-f", self._allowed, "-O", moment, "-s", path)
         names = printed.split()
         return names[0] if rc == 0 and names and is_identity(names[0]) else None
 
-    def _why_not(self, data: bytes, path: str, identity: Optional[str], said: str) -> Verdict:
-        rc, printed, intact_said = self._keygen.run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", path, data=data)
+    def _why_not(self, kind: str, data: bytes, path: str, identity: Optional[str], said: str) -> Verdict:
+        rc, printed, intact_said = self._keygen.run("-Y", "check-novalidate", "-n", kind, "-s", path, data=data)
         if rc != 0:
-            return _broken(intact_said)
+            return _broken(kind, intact_said)
         key = re.search(r"with (\S+ key \S+)", printed)
         by = f" ({key.group(1)})" if key else ""
         if "expired" in said or "not yet valid" in said:
@@ -219,12 +240,32 @@ class Verifier:
         return Verdict(FOREIGN, f"It was signed with a key{by} that {self._allowed} does not allow for {who}.")
 
 
-def is_intact(keygen: SshKeygen, data: bytes, signature: str) -> bool:
-    """Return whether a signature matches some bytes, whichever key made it."""
-    if not _ARMOR.fullmatch(signature):
-        return False
-    with _in_file(signature) as path:
-        return keygen.run("-Y", "check-novalidate", "-n", NAMESPACE, "-s", path, data=data)[0] == 0
+class AnyKey:
+    """Verifies that a signature matches, whichever key made it: for a host that has no file of allowed signers."""
+
+    def __init__(self, keygen: SshKeygen) -> None:
+        self._keygen = keygen
+
+    def verify(self, kind: str, data: bytes, signature: str, _at: datetime, identity: Optional[str] = None) -> Verdict:
+        """Return the verdict on the signature of a statement of this kind."""
+        if not _ARMOR.fullmatch(signature):
+            return Verdict(UNREADABLE, "The signature is not an SSH signature.")
+        with _in_file(signature) as path:
+            rc, _printed, said = self._keygen.run("-Y", "check-novalidate", "-n", kind, "-s", path, data=data)
+        return Verdict(GOOD, f"Signed as {identity}, by any key.") if rc == 0 else _broken(kind, said)
+
+
+def is_intact(keygen: SshKeygen, kind: str, data: bytes, signature: str) -> bool:
+    """Return whether a signature matches a statement of this kind, whichever key made it."""
+    return AnyKey(keygen).verify(kind, data, signature, datetime.now(timezone.utc)).is_good
+
+
+def signatures_in(text: str) -> list[str]:
+    """Return the signatures in a file that holds one or more; one that is not valid where it holds anything else."""
+    found = _ARMOR.findall(text)
+    if not 1 <= len(found) <= MOST_SIGNATURES or "".join(found) != text:
+        return [text]
+    return [signature.replace("\r\n", "\n").strip() + "\n" for signature in found]
 
 
 def _key_in(signature: str) -> bytes:
@@ -233,9 +274,9 @@ def _key_in(signature: str) -> bytes:
     return blob[14 : 14 + int.from_bytes(blob[10:14], "big")]
 
 
-def _broken(said: str) -> Verdict:
+def _broken(kind: str, said: str) -> Verdict:
     if "namespace" in said:
-        return Verdict(FOREIGN, f"It was signed for another purpose: its namespace is not '{NAMESPACE}'.")
+        return Verdict(FOREIGN, f"It was signed for another purpose: its namespace is not '{kind}'.")
     if "parse" in said or "armor" in said or "header" in said:
         return Verdict(UNREADABLE, f"ssh-keygen cannot read the signature: {_last_line(said)}.")
     return Verdict(CHANGED, "It was changed after it was signed: the signature does not match.")

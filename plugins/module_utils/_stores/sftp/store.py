@@ -38,6 +38,7 @@ from ..base import (
     removed,
     replaced_name,
     version_of,
+    version_of_file,
 )
 from ..body import Body, Content
 from ..folder_lock import FolderLock
@@ -424,10 +425,18 @@ class SftpStore(Store):
         self._settle(name)
         lock = _SftpLock(self, name, self._names, self._sleep)
         with lock.held():
-            found = self.read(name)
-            if (found[1] if found else None) != if_version or lock.is_lost():
+            if self._version(name) != if_version or lock.is_lost():
                 raise Conflict(name)
             self._replace(name, data)
+
+    def _version(self, name: str) -> str | None:
+        """Return the version that C(read) would return; the file may be as large as any limit."""
+        with self._words("read from") as sftp:
+            handle = self._first_there(name, lambda path: sftp.open(path, "rb"))
+            if handle is None:
+                return None
+            with handle:
+                return version_of_file(handle)
 
     def _replace(self, name: str, data: bytes) -> None:
         self._settle(name)

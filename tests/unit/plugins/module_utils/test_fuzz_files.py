@@ -35,8 +35,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._records.retentio
 from ansible_collections.macops.parallels.plugins.module_utils._records.sheet import golden_image_sheet
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Stored
 from ansible_collections.macops.parallels.plugins.module_utils._stores.sftp.known_hosts import read_known_host
-from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import Inspection, provenance_verdict
+from ansible_collections.macops.parallels.plugins.module_utils._trust.guard import Guard
 from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import SshKeygen, Verifier
+from ansible_collections.macops.parallels.plugins.module_utils._trust.statements import provenance_verdict
 from ansible_collections.macops.parallels.tests.support.fuzz import (
     ANY_TEXT,
     VALUES,
@@ -143,7 +144,11 @@ def check_catalog(data: bytes) -> None:
     store: Any = Memory(data)
     retries = Retries(0, lambda _seconds: None)
     file = CatalogFile(store, retries, lambda _seconds: None, lambda: NOW)
-    told(lambda: Inspection(store, retries, VERIFIER, lambda _seconds: None, lambda: NOW).report().result())
+    guard = Guard(store, retries, VERIFIER, "https://images.example.com", now=lambda: NOW)
+    verified = CatalogFile(store, retries, lambda _seconds: None, lambda: NOW, guard=guard)
+    found = told(verified.inspected)
+    if found is not None:
+        guard.report(found.verdict, found.document, found.records).result()
     catalog = told(file.read)
     if catalog is None:
         assert store.data == data
@@ -186,7 +191,7 @@ test_json, test_much_json = by_day_and_by_night(
 
 
 def check_provenance(data: bytes) -> None:
-    provenance_verdict(data, "", "a" * 64, VERIFIER)
+    provenance_verdict(data, "", {"file": "x.pvmp", "sha256": "a" * 64}, VERIFIER, "https://images.example.com")
 
 
 test_provenance, test_much_provenance = by_day_and_by_night(check_provenance, documents(STATEMENT))

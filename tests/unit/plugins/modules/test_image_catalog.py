@@ -182,7 +182,7 @@ def test_every_result_is_documented(keep: Callable[..., Any], read: Callable[...
     assert {*added, *withdrawn, *removed} == (documented - {"signed"}) | {"changed", "diff"}
     assert set(found) == (set(told) - {"signatures"}) | {"changed"}
     of_withdrawn = {"reason", "withdrawn_at", "file_removed"}
-    of_proof = {"provenance", "signed_by", "signed_at", "signature"}
+    of_proof = {"provenance", "signed_by", "signed_at", "signed_for", "signature"}
     assert set(withdrawn["records"][0]) == fields - of_proof
     assert set(added["record"]) == fields - of_proof - of_withdrawn
     assert set(found["inventory"]) == {"listed", "missing", "wrong_size", "strays"}

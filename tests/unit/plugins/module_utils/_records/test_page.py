@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._records import page as page_module
 from ansible_collections.macops.parallels.plugins.module_utils._records.page import catalog_page, is_catalog_page
 from ansible_collections.macops.parallels.plugins.module_utils._records.record import new_record
 from ansible_collections.macops.parallels.plugins.module_utils._records.sheet import PORTAL_STEPS
@@ -241,3 +242,12 @@ def test_it_knows_its_own_pages() -> None:
     assert is_catalog_page(catalog_page([record()]))
     assert not is_catalog_page(b"<!doctype html><html lang=en><title>Ours</title></html>")
     assert not is_catalog_page(b"")
+
+
+def test_of_very_many_records_the_last_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_SHOWN", 2)
+    records = [record(f"{n}.0", published_at=f"2026-11-{20 + n}T00:00:00Z") for n in (1, 3, 2)]
+    page = Page(catalog_page(records))
+    assert [row[0].split()[-1] for row in page.body_rows] == ["3.0", "2.0"]
+    assert "The 2 images that were published last, of 3." in page.text
+    assert "published last" not in Page(catalog_page(records[:2])).text

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common import machine
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import (
+    LONGEST_NAME,
     Partial,
     Stored,
     StoreOptions,
@@ -246,3 +247,16 @@ def test_every_secret_is_hidden():
         "private_key_passphrase",
         "client_secret",
     }
+
+
+@pytest.mark.parametrize("letter", ["n", "ü", "\N{GRINNING FACE}"])
+def test_the_longest_name_leaves_space_for_those_beside_it(tmp_path, letter):
+    name = letter * (LONGEST_NAME // len(letter.encode()))
+    check_name(name)
+    longest = part_name(name + ".provenance.json.sig")
+    (tmp_path / longest).write_bytes(b"")
+    store = open_store(tmp_path.as_uri(), StoreOptions())
+    store.write(name + ".provenance.json.sig", b"x", if_absent=True)
+    for more in (1, 59, 200):
+        with pytest.raises(TaskError, match=f"has [0-9]+ bytes. Choose a name of at most {LONGEST_NAME} bytes"):
+            check_name(name + letter * more)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from datetime import datetime, timezone
@@ -24,8 +25,15 @@ from ansible_collections.macops.parallels.plugins.module_utils._trust.provenance
     serialized,
     statement,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import provenance_verdict
-from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import Signer, SshKeygen, Verifier
+from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import (
+    PROVENANCE_KIND,
+    RECORD_KIND,
+    Signer,
+    SshKeygen,
+    Verifier,
+    signatures_in,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._trust.statements import provenance_verdict
 from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key, run_command
 
 SSH_KEYGEN = SshKeygen(run_command)
@@ -131,16 +139,27 @@ def fixture_store(folder: Path) -> Store:
 @pytest.fixture(name="keys", scope="module")
 def fixture_keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("keys")
-    return {name: make_key(folder, name) for name in ("own", "other")}
+    return {name: make_key(folder, name) for name in ("own", "other", "stranger")}
 
 
 @pytest.fixture(name="file_of")
 def fixture_file_of(store: Store, keys: dict[str, Path]) -> Callable[..., ProvenanceFile]:
-    def file_of(key: str = "") -> ProvenanceFile:
+    def file_of(key: str = "", verifier: Any = None, for_store: str = STORE) -> ProvenanceFile:
         signer = Signer(SSH_KEYGEN, str(keys[key]), IDENTITY) if key else None
-        return ProvenanceFile(store, Retries(4), FILE, signer)
+        return ProvenanceFile(store, Retries(4), FILE, signer, verifier, for_store)
 
     return file_of
+
+
+STORE = "https://images.example.com/golden"
+
+
+def of_signer(content: Any, key: str = "own", for_store: str = STORE) -> Any:
+    """Return a statement as it is signed: with its signer and its store."""
+    if key:
+        said = {"macops_signed_by": IDENTITY, "macops_signed_for": for_store}
+        content["predicate"]["runDetails"]["metadata"].update(said)
+    return content
 
 
 LATER = dataclasses.replace(BUILD, invocation_id="later")
@@ -148,10 +167,10 @@ LATER = dataclasses.replace(BUILD, invocation_id="later")
 
 @pytest.mark.parametrize("key", ["", "own"])
 def test_it_is_written_once(folder: Path, file_of: Any, key: str) -> None:
-    content = statement(SUBJECT, BUILD)
-    assert file_of(key).publish(content, check_mode=True).changed
+    assert file_of(key).publish(statement(SUBJECT, BUILD), check_mode=True).changed
     assert list(folder.iterdir()) == []
-    first = file_of(key).publish(content)
+    first = file_of(key).publish(statement(SUBJECT, BUILD))
+    content = of_signer(statement(SUBJECT, BUILD), key)
     assert (first.changed, first.before, first.statement) == (True, {}, content)
     names = [f"{FILE}.provenance.json", *([f"{FILE}.provenance.json.sig"] if key else [])]
     assert sorted(path.name for path in folder.iterdir()) == names
@@ -174,7 +193,14 @@ def test_it_is_written_once(folder: Path, file_of: Any, key: str) -> None:
     ],
 )
 def test_it_is_written_again_only_when_it_is_not_ours(
-    folder: Path, file_of: Any, first_key: str, then: str, key: str, subject: Subject, changed: bool
+    folder: Path,
+    file_of: Any,
+    keys: dict[str, Path],
+    first_key: str,
+    then: str,
+    key: str,
+    subject: Subject,
+    changed: bool,
 ) -> None:
     file_of(first_key).publish(statement(SUBJECT, BUILD))
     path = folder / f"{FILE}.provenance.json"
@@ -186,33 +212,97 @@ def test_it_is_written_again_only_when_it_is_not_ours(
         path.write_text("{")
     published = file_of(key).publish(statement(subject, LATER))
     assert published.changed is changed
-    assert json.loads(path.read_text()) == published.statement == statement(subject, LATER if changed else BUILD)
+    expected = of_signer(statement(subject, LATER if changed else BUILD), key if changed else first_key)
+    assert json.loads(path.read_text()) == published.statement == expected
+    if changed:
+        signature = path.with_name(path.name + ".sig").read_text()
+        assert signature.count("BEGIN") == 1
+        key_of = Signer(SSH_KEYGEN, str(keys[key]), IDENTITY)
+        assert key_of.has_signed(PROVENANCE_KIND, path.read_bytes(), signature)
 
 
-def _statement(**metadata: Any) -> dict[str, Any]:
-    content = statement(SUBJECT, BUILD)
+@pytest.mark.parametrize(
+    ("first_key", "for_store", "changed"),
+    [
+        ("own", STORE, False),
+        ("other", STORE, False),
+        ("stranger", STORE, True),
+        ("own", "https://test.example.com", True),
+    ],
+)
+def test_a_statement_of_an_allowed_signer_is_kept(
+    folder: Path, file_of: Any, tmp_path: Path, keys: dict[str, Path], first_key: str, for_store: str, changed: bool
+) -> None:
+    allowed = allow(tmp_path / "signers", (IDENTITY, keys["own"]), (IDENTITY, keys["other"]))
+    file_of(first_key, for_store=for_store).publish(statement(SUBJECT, BUILD))
+    verifier = Verifier(SSH_KEYGEN, str(allowed))
+    assert file_of("own", verifier).publish(statement(SUBJECT, LATER)).changed is changed
+
+
+@pytest.mark.parametrize("first", ["", "other"])
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_run_that_is_killed_leaves_no_statement_without_a_signature(
+    folder: Path, store: Store, file_of: Any, keys: dict[str, Path], first: str, writes: int, monkeypatch: Any
+) -> None:
+    if first:
+        file_of(first).publish(statement(SUBJECT, BUILD))
+    write, left = store.write, [writes]
+
+    def count(*args: Any, **options: Any) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(*args, **options)
+
+    monkeypatch.setattr(store, "write", count)
+    with contextlib.suppress(KeyboardInterrupt):
+        file_of("own").publish(statement(SUBJECT, LATER))
+    monkeypatch.undo()
+    path = folder / f"{FILE}.provenance.json"
+    if path.exists():
+        found = signatures_in(path.with_name(path.name + ".sig").read_text())
+        by = {key: Signer(SSH_KEYGEN, str(keys[key]), IDENTITY) for key in ("own", "other")}
+        data = path.read_bytes()
+        assert any(by[key].has_signed(PROVENANCE_KIND, data, text) for key in by for text in found)
+    assert file_of("own").publish(statement(SUBJECT, LATER)).changed is (writes < 2)
+
+
+def _statement(for_store: str = STORE, **metadata: Any) -> dict[str, Any]:
+    content = of_signer(statement(SUBJECT, BUILD), for_store=for_store)
     content["predicate"]["runDetails"]["metadata"].update(metadata)
     return content
 
 
 @pytest.mark.parametrize(
-    ("content", "key", "sha256", "word"),
+    ("content", "signed", "record", "word"),
     [
-        (_statement(), "own", "a1" * 32, "good"),
-        (_statement(), "other", "a1" * 32, "foreign"),
-        (_statement(), "own", "b2" * 32, "changed"),
-        (_statement(finishedOn="2019-01-01T00:00:00Z"), "own", "a1" * 32, "foreign"),
-        (_statement(finishedOn="yesterday"), "own", "a1" * 32, "unreadable"),
-        ({"subject": []}, "own", "a1" * 32, "unreadable"),
-        ([], "own", "a1" * 32, "unreadable"),
-        ({**_statement(), "subject": [{"name": "x"}]}, "own", "a1" * 32, "unreadable"),
+        (_statement(), {}, {}, "good"),
+        (_statement(), {"key": "other"}, {}, "foreign"),
+        (_statement(), {"kind": RECORD_KIND}, {}, "foreign"),
+        (_statement(), {"kind": "macops.parallels"}, {}, "foreign"),
+        (_statement(), {}, {"sha256": "b2" * 32}, "changed"),
+        (_statement(), {}, {"file": "other.pvmp"}, "changed"),
+        (_statement(for_store="https://test.example.com"), {}, {}, "foreign"),
+        (_statement(macops_signed_by="jane@example.com"), {}, {}, "foreign"),
+        (_statement(macops_signed_by=None), {}, {}, "unreadable"),
+        (_statement(macops_signed_for=None), {}, {}, "unreadable"),
+        (_statement(finishedOn="2019-01-01T00:00:00Z"), {}, {}, "expired"),
+        (_statement(finishedOn="yesterday"), {}, {}, "unreadable"),
+        ({"subject": []}, {}, {}, "unreadable"),
+        ([], {}, {}, "unreadable"),
+        ({**_statement(), "subject": [{"name": "x"}]}, {}, {}, "unreadable"),
+        ({**_statement(), "subject": [{"name": FILE, "digest": {"sha256": "a1" * 32}}] * 2}, {}, {}, "changed"),
     ],
 )
-def test_verdicts(tmp_path: Path, keys: dict[str, Path], content: Any, key: str, sha256: str, word: str) -> None:
+def test_verdicts(
+    tmp_path: Path, keys: dict[str, Path], content: Any, signed: dict[str, str], record: dict[str, str], word: str
+) -> None:
     allowed = allow(tmp_path / "signers", (f'{IDENTITY} valid-after="20200101"', keys["own"]))
     data = serialized(content)
-    signature = Signer(SSH_KEYGEN, str(keys[key]), IDENTITY).sign(data)
+    signer = Signer(SSH_KEYGEN, str(keys[signed.get("key", "own")]), IDENTITY)
+    signature = signer.sign(signed.get("kind", PROVENANCE_KIND), data)
     verifier = Verifier(SSH_KEYGEN, str(allowed))
-    assert provenance_verdict(data, signature, sha256, verifier).word == word
+    meant = {"file": FILE, "sha256": "a1" * 32, **record}
+    assert provenance_verdict(data, signature, meant, verifier, STORE).word == word
     if word == "good":
-        assert provenance_verdict(data + b"\n", signature, sha256, verifier).word == "changed"
+        assert provenance_verdict(data + b"\n", signature, meant, verifier, STORE).word == "changed"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import subprocess
 import threading
@@ -20,13 +22,17 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.retry imp
 from ansible_collections.macops.parallels.plugins.module_utils._records.retention import Choice
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Store, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
-from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import (
-    Inspection,
-    Seal,
-    record_verdict,
-    signed_bytes,
+from ansible_collections.macops.parallels.plugins.module_utils._trust.guard import AGE, ALL, Guard
+from ansible_collections.macops.parallels.plugins.module_utils._trust.identity import store_identity
+from ansible_collections.macops.parallels.plugins.module_utils._trust.seal import Seal
+from ansible_collections.macops.parallels.plugins.module_utils._trust.seen import Seen
+from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import (
+    AnyKey,
+    Signer,
+    SshKeygen,
+    Verifier,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import Signer, SshKeygen, Verifier
+from ansible_collections.macops.parallels.plugins.module_utils._trust.statements import record_verdict, signed_bytes
 from ansible_collections.macops.parallels.tests.support.https_store import HttpsStore
 from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key, run_command
 
@@ -77,12 +83,22 @@ def fixture_store(folder: Path) -> Store:
     return open_store(folder.as_uri(), StoreOptions())
 
 
+def guard_for(store: Store, verifier: Optional[Verifier], refuses: str = ALL, **options: Any) -> Guard:
+    identity = store_identity(store, None, None)
+    seen = Seen(identity) if verifier is not None else None
+    given = {"now": lambda: NOW, **options}
+    return Guard(store, Retries(4, no_sleep), verifier or AnyKey(SSH_KEYGEN), identity, seen, refuses=refuses, **given)
+
+
 @pytest.fixture(name="seal_by")
 def fixture_seal_by(keys: dict[str, Path]) -> Callable[..., Seal]:
-    def seal_by(store: Store, identity: str = IDENTITY, verifier: Optional[Verifier] = None, **options: Any) -> Seal:
+    def seal_by(
+        store: Store, identity: str = IDENTITY, verifier: Optional[Verifier] = None, refuses: str = ALL, **options: Any
+    ) -> Seal:
         signer = Signer(SSH_KEYGEN, str(keys[options.pop("key", identity)]), identity)
+        guard = guard_for(store, verifier, refuses, accepts_rollback=options.pop("accepts_rollback", False))
         now = {"now": lambda: NOW, **options}
-        return Seal(store, Retries(4, no_sleep), SSH_KEYGEN, signer, verifier, sleep=no_sleep, **now)
+        return Seal(store, Retries(4, no_sleep), signer, guard, sleep=no_sleep, **now)
 
     return seal_by
 
@@ -100,9 +116,10 @@ def fixture_catalog_by(seal_by: Callable[..., Seal]) -> Callable[..., CatalogFil
 
 @pytest.fixture(name="inspect")
 def fixture_inspect(verifier: Verifier) -> Callable[..., dict[str, Any]]:
-    def inspect(store: Store, **options: Any) -> dict[str, Any]:
-        given = {"sleep": no_sleep, "now": lambda: NOW, **options}
-        return Inspection(store, Retries(4, no_sleep), verifier, **given).report().result()
+    def inspect(store: Store, sleep: Callable[[float], None] = no_sleep, **options: Any) -> dict[str, Any]:
+        guard = guard_for(store, verifier, **options)
+        catalog = CatalogFile(store, Retries(4, no_sleep), sleep, lambda: NOW, guard=guard).inspected()
+        return guard.report(catalog.verdict, catalog.document, catalog.records).result()
 
     return inspect
 
@@ -136,12 +153,12 @@ def test_it_is_verified_by_hand_as_the_documentation_says(
     (tmp_path / "record.sig").write_text(record["signature"])
     without = {key: value for key, value in record.items() if key != "signature"}
     canonical = json.dumps(without, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    for data, signature in (
-        (canonical, tmp_path / "record.sig"),
-        ((folder / "catalog.json").read_bytes(), folder / "catalog.json.sig"),
+    for data, kind, signature in (
+        (canonical, "record", tmp_path / "record.sig"),
+        ((folder / "catalog.json").read_bytes(), "catalog", folder / "catalog.json.sig"),
     ):
         command = ["ssh-keygen", "-Y", "verify", "-f", str(tmp_path / "signers"), "-I", IDENTITY, "-n"]
-        done = subprocess.run([*command, "macops.parallels", "-s", str(signature)], input=data, check=False)
+        done = subprocess.run([*command, f"macops.parallels/{kind}", "-s", str(signature)], input=data, check=False)
         assert done.returncode == 0
 
 
@@ -224,8 +241,11 @@ def _swap(document: dict[str, Any]) -> None:
             lambda folder, document: (folder / "catalog.json").write_text(json.dumps(document)),
             ("changed", ["good"] * 2),
         ),
-        (lambda folder, _document: (folder / "catalog.json").write_text("{"), ("unreadable", [])),
-        (lambda folder, _document: (folder / "catalog.json").write_text('{"records": [{}]}'), ("unreadable", [])),
+        (_record(signed_for="https://test.example.com"), ("changed", ["foreign", "good"])),
+        (_document(lambda document: document.update(signed_for="https://test.example.com")), ("foreign", ["good"] * 2)),
+        (_document(lambda document: document.pop("signed_for")), ("unreadable", ["good", "good"])),
+        (_document(lambda document: document.update(serial=9)), ("changed", ["good", "good"])),
+        (_document(lambda document: document.update(serial=0)), ("changed", ["good", "good"])),
         (lambda folder, _document: (folder / "catalog.json").unlink(), ("missing", [])),
     ],
 )
@@ -259,9 +279,10 @@ def test_a_host_without_a_key_keeps_the_proof_of_other_records(store: Store, cat
     assert "last written by a host that did not sign it" in report["catalog"]["reason"]
     Upkeep(catalog_by(store, None), store, Retries(4), now=lambda: NOW).protect(Choice("win11", "1.0"), True)
     assert words(inspect(store)) == ("missing", ["missing", "missing"])
-    # Whoever has a key signs the catalog again, though not what others have put in.
-    catalog_by(store).add(values("3.0"))
-    assert words(inspect(store)) == ("good", ["missing", "missing", "good"])
+    # Whoever has a key signs nothing over that: only a person may.
+    with pytest.raises(TaskError, match="state: signed"):
+        catalog_by(store).add(values("3.0"))
+    assert words(inspect(store)) == ("missing", ["missing", "missing"])
 
 
 def test_an_unsigned_store_without_keys_stays_as_it_was(folder: Path, store: Store, catalog_by: Any) -> None:
@@ -270,20 +291,76 @@ def test_an_unsigned_store_without_keys_stays_as_it_was(folder: Path, store: Sto
     assert "signature" not in read(folder)["records"][0]
 
 
+@pytest.mark.parametrize("content", ["{", '{"records": [{}]}'])
+def test_what_is_not_a_catalog_is_never_read(
+    folder: Path, store: Store, catalog_by: Any, inspect: Any, content: str
+) -> None:
+    catalog_by(store).add(values())
+    (folder / "catalog.json").write_text(content)
+    with pytest.raises(TaskError, match=r"is not (valid JSON|a valid image catalog)"):
+        inspect(store)
+
+
 # Where a catalog and its signature come apart
 
 
-def test_a_run_that_was_killed_before_it_signed_is_mended(
-    folder: Path, store: Store, catalog_by: Any, inspect: Any
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("version", ["2.0", "3.0"])
+def test_a_publisher_never_mends_a_signature(
+    folder: Path, store: Store, catalog_by: Any, verifier: Verifier, strict: bool, version: str
 ) -> None:
     catalog_by(store).add(values())
     old = (folder / "catalog.json.sig").read_bytes()
     catalog_by(store).add(values("2.0"))
     (folder / "catalog.json.sig").write_bytes(old)
-    assert words(inspect(store)) == ("changed", ["good", "good"])
-    assert catalog_by(store).add(values("2.0"), check_mode=True).changed
-    assert catalog_by(store).add(values("2.0")).changed
-    assert words(inspect(store)) == ("good", ["good", "good"])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for check_mode in (True, False):
+        with pytest.raises(TaskError, match=r"changed after it was signed.*state: signed") as caught:
+            catalog_by(store, verifier=verifier if strict else None).add(values(version), check_mode=check_mode)
+        assert caught.value.details["verdict"] == "changed"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+class Killed(BaseException):
+    """Ends a run as a signal would."""
+
+
+def killed_after(store: Store, writes: int) -> Store:
+    """Let a run that writes to the store end after it has written so often."""
+    write = store.write
+    left = [writes]
+
+    def count(*args: Any, **options: Any) -> None:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        write(*args, **options)
+
+    store.write = count  # type: ignore[method-assign]
+    return store
+
+
+@pytest.mark.parametrize("signer", [IDENTITY, OTHER])
+@pytest.mark.parametrize(("first", "writes"), [(first, writes) for first in (False, True) for writes in (0, 1, 2)])
+def test_a_run_that_is_killed_at_any_step_leaves_a_good_signature(
+    folder: Path, store: Store, catalog_by: Any, inspect: Any, verifier: Verifier, first: bool, writes: int, signer: str
+) -> None:
+    if not first:
+        catalog_by(store, verifier=verifier).add(values())
+    with contextlib.suppress(Killed):
+        catalog_by(killed_after(store, writes), verifier=verifier).add(values("2.0"))
+    store = open_store(folder.as_uri(), StoreOptions())
+    report = inspect(store)
+    there = len(report["records"])
+    assert there == (0 if first else 1) + (1 if writes == 2 else 0)
+    if there:
+        assert words(report) == ("good", ["good"] * there)
+    # The next run goes on from there, by whichever host.
+    assert catalog_by(store, signer, verifier=verifier).add(values("2.0")).changed is (writes < 2)
+    assert words(inspect(store)) == ("good", ["good"] * (1 if first else 2))
+    catalog_by(store, signer, verifier=verifier).add(values("3.0"))
+    assert (folder / "catalog.json.sig").read_text().count("BEGIN") == 1
+    assert words(inspect(store)) == ("good", ["good"] * (2 if first else 3))
 
 
 def test_a_reader_between_the_two_looks_again(folder: Path, store: Store, catalog_by: Any, inspect: Any) -> None:
@@ -304,29 +381,52 @@ def test_a_reader_between_the_two_looks_again(folder: Path, store: Store, catalo
 
 
 def test_a_writer_who_is_late_does_not_write_over_a_newer_signature(
-    folder: Path, store: Store, seal_by: Any, catalog_by: Any, inspect: Any, monkeypatch: pytest.MonkeyPatch
+    folder: Path, store: Store, catalog_by: Any, inspect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seal = seal_by(store)
-    catalog_by(store).add(values())
-    mine = (folder / "catalog.json").read_bytes()
-    (folder / "catalog.json.sig").unlink()
-    read_one = store.read
-    names = []
+    read_one, write_one = store.read, store.write
+    written = []
 
     def read_then_others_write(name: str, *limits: int) -> Any:
         found = read_one(name, *limits)
-        names.append(name)
-        if name == "catalog.json" and names.count(name) == 1:
+        if (name, written[-1:]) == ("catalog.json", ["catalog.json"]):
             # After the look at the catalog, which is still ours, somebody else writes both files.
+            written.append("others")
             catalog_by(open_store(folder.as_uri(), StoreOptions()), OTHER).add(values("2.0"))
         return found
 
+    def write(name: str, *args: Any, **options: Any) -> None:
+        write_one(name, *args, **options)
+        written.append(name)
+
+    monkeypatch.setattr(store, "write", write)
     monkeypatch.setattr(store, "read", read_then_others_write)
-    seal.put(mine)
+    catalog_by(store).add(values())
     report = inspect(open_store(folder.as_uri(), StoreOptions()))
     assert words(report) == ("good", ["good", "good"])
     assert report["catalog"]["signed_by"] == OTHER
-    assert names.count("catalog.json") == 2
+    assert "others" in written
+
+
+def test_a_signature_that_others_write_over_is_put_back(
+    folder: Path, store: Store, catalog_by: Any, inspect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a store that ignores conditions, the signature of one host may replace that of another."""
+    catalog_by(store, OTHER).add(values())
+    theirs = (folder / "catalog.json.sig").read_text()
+    write = store.write
+    names = []
+
+    def write_then_others_write(name: str, data: bytes, *args: Any, **_conditions: Any) -> None:
+        write(name, data, *args)
+        names.append(name)
+        if len(names) in (1, 3):
+            (folder / "catalog.json.sig").write_text(theirs)
+
+    monkeypatch.setattr(store, "write", write_then_others_write)
+    monkeypatch.setattr(store, "exclusive", False)
+    catalog_by(store).add(values("2.0"))
+    assert words(inspect(open_store(folder.as_uri(), StoreOptions()))) == ("good", ["good", "good"])
+    assert names == ["catalog.json.sig", "catalog.json.sig", "catalog.json", "catalog.json.sig"]
 
 
 def race(open_one: Callable[[], Store], catalog_by: Callable[..., CatalogFile]) -> list[BaseException]:
@@ -374,63 +474,113 @@ def test_two_signers_with_different_keys_on_webdav(tmp_path: Path, catalog_by: A
 # Signing what was there before
 
 
-def sign_all(catalog: CatalogFile, seal: Seal, check_mode: bool = False, anew: bool = True, only: str = "") -> bool:
-    def edit(records: Any) -> Any:
-        return seal.sign_all(records, lambda record: only in ("", record["version"]), anew)
+IMAGE = b"image"
+SHA256 = hashlib.sha256(IMAGE).hexdigest()
 
-    return catalog.change(edit, "the signatures", check_mode).changed
+
+@pytest.fixture(name="by_hand")
+def fixture_by_hand(catalog_by: Any, seal_by: Any, folder: Path) -> Callable[..., bool]:
+    """Return a function that signs what was published, as a person orders it."""
+
+    def by_hand(
+        store: Store, identity: str = IDENTITY, check_mode: bool = False, anew: bool = True, only: str = "", **more: Any
+    ) -> bool:
+        for version in ("1.0", "2.0", "3.0"):
+            (folder / f"win11-{version}-arm64.pvmp").write_bytes(IMAGE)
+        seal = seal_by(store, identity, refuses=AGE, **more)
+        catalog = CatalogFile(store, Retries(4, no_sleep), no_sleep, lambda: NOW, seal)
+
+        def edit(records: Any) -> Any:
+            return seal.sign_all(records, lambda record: only in ("", record["version"]), anew, catalog.verdict)
+
+        return catalog.change(edit, "the signatures", check_mode).changed
+
+    return by_hand
+
+
+def true(version: str = "1.0", **more: Any) -> dict[str, Any]:
+    return values(version, sha256=SHA256, **more)
 
 
 def test_what_was_published_before_is_signed(
-    folder: Path, store: Store, catalog_by: Any, seal_by: Any, inspect: Any
+    folder: Path, store: Store, catalog_by: Any, by_hand: Any, inspect: Any
 ) -> None:
     for version in ("1.0", "2.0"):
-        catalog_by(store, None).add(values(version))
+        catalog_by(store, None).add(true(version))
     before = read(folder)
-    assert sign_all(catalog_by(store), seal_by(store), check_mode=True)
+    assert by_hand(store, check_mode=True)
     assert read(folder) == before
-    assert sign_all(catalog_by(store), seal_by(store))
+    assert by_hand(store)
     assert words(inspect(store)) == ("good", ["good", "good"])
-    assert not sign_all(catalog_by(store), seal_by(store))
+    assert not by_hand(store)
 
 
-def test_a_new_key_signs_all_anew(store: Store, catalog_by: Any, seal_by: Any, inspect: Any) -> None:
-    catalog_by(store).add(values())
-    catalog_by(store, IDENTITY, key="stranger@example.com").add(values("2.0"))
-    assert sign_all(catalog_by(store), seal_by(store))
+@pytest.mark.parametrize("image", [None, b"imago", b"other size"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_image_that_is_not_as_its_record_says_is_not_signed(
+    folder: Path, store: Store, catalog_by: Any, seal_by: Any, image: Any, recorded: bool
+) -> None:
+    catalog_by(store, None).add(true())
+    path = folder / "win11-1.0-arm64.pvmp"
+    if image is not None:
+        path.write_bytes(image)
+    if recorded:  # what anybody may write beside it says nothing
+        path.with_name(path.name + ".sha256").write_text(f"{SHA256}  {path.name}\n")
+    before = read(folder)
+    seal = seal_by(store, refuses=AGE)
+    catalog = CatalogFile(store, Retries(4, no_sleep), no_sleep, lambda: NOW, seal)
+    with pytest.raises(TaskError, match=r"win11-1\.0-arm64 was not signed: its image .*Find out who"):
+        catalog.change(lambda found: seal.sign_all(found, lambda _r: True, True, catalog.verdict), "x")
+    assert read(folder) == before
+
+
+def test_a_new_key_signs_all_anew(store: Store, catalog_by: Any, by_hand: Any, inspect: Any) -> None:
+    catalog_by(store).add(true())
+    catalog_by(store, IDENTITY, key="stranger@example.com").add(true("2.0"))
+    assert by_hand(store)
     assert words(inspect(store)) == ("good", ["good", "good"])
-    assert sign_all(catalog_by(store, OTHER), seal_by(store, OTHER))
+    assert by_hand(store, OTHER)
     assert {record["signed_by"] for record in inspect(store)["records"]} == {OTHER}
 
 
-def test_other_signatures_may_stay(store: Store, catalog_by: Any, seal_by: Any, inspect: Any) -> None:
-    catalog_by(store, OTHER).add(values())
-    catalog_by(store, None).add(values("2.0"))
-    catalog_by(store, None).add(values("3.0"))
-    assert sign_all(catalog_by(store), seal_by(store), anew=False, only="2.0")
-    assert words(inspect(store)) == ("good", ["good", "good", "missing"])
-    assert [record["signed_by"] for record in inspect(store)["records"]] == [OTHER, IDENTITY, ""]
-    assert not sign_all(catalog_by(store), seal_by(store), anew=False, only="1.0")
+def test_other_signatures_may_stay(
+    folder: Path, store: Store, catalog_by: Any, by_hand: Any, inspect: Any, verifier: Verifier
+) -> None:
+    catalog_by(store, OTHER).add(true())
+    catalog_by(store, None).add(true("2.0"))
+    catalog_by(store, None).add(true("3.0"))
+    before = read(folder)
+    with pytest.raises(
+        TaskError, match=r"would also vouch for the record of win11-3\.0-arm64: The record is not signed"
+    ):
+        by_hand(store, anew=False, only="2.0", verifier=verifier)
+    assert read(folder) == before
+    assert by_hand(store, anew=False, verifier=verifier)
+    assert words(inspect(store)) == ("good", ["good", "good", "good"])
+    assert [record["signed_by"] for record in inspect(store)["records"]] == [OTHER, IDENTITY, IDENTITY]
+    assert not by_hand(store, anew=False, only="1.0", verifier=verifier)
 
 
-def test_what_was_tampered_with_is_not_signed_again(folder: Path, store: Store, catalog_by: Any, seal_by: Any) -> None:
-    catalog_by(store).add(values())
+def test_what_was_tampered_with_is_not_signed_again(folder: Path, store: Store, catalog_by: Any, by_hand: Any) -> None:
+    catalog_by(store).add(true())
     _record(url="https://evil.example.com/x.pvmp")(folder, read(folder))
     with pytest.raises(TaskError, match=r"win11-1\.0-arm64 was changed after it was signed, so it was"):
-        sign_all(catalog_by(store), seal_by(store))
+        by_hand(store)
 
 
-def test_a_signer_may_want_all_records_proven(
-    folder: Path, store: Store, catalog_by: Any, verifier: Verifier, inspect: Any
+@pytest.mark.parametrize("strict", [True, False])
+def test_nothing_is_signed_over_a_catalog_that_is_not_proven(
+    folder: Path, store: Store, catalog_by: Any, verifier: Verifier, inspect: Any, strict: bool
 ) -> None:
-    strict = catalog_by(store, verifier=verifier)
-    strict.add(values())
-    strict.add(values("2.0"))
+    mine = catalog_by(store, verifier=verifier if strict else None)
+    mine.add(values())
+    mine.add(values("2.0"))
     catalog_by(store, None).add(values("3.0"))
     before = (folder / "catalog.json").read_bytes()
-    with pytest.raises(TaskError, match=r"record of win11-3\.0-arm64 was not verified.*state: signed") as caught:
-        strict.add(values("4.0"))
-    assert caught.value.details["verdict"] == "missing"
+    for version in ("3.0", "4.0"):
+        with pytest.raises(TaskError, match=r"last written by a host that did not sign it.*state: signed") as caught:
+            mine.add(values(version))
+        assert caught.value.details["verdict"] == "missing"
     assert (folder / "catalog.json").read_bytes() == before
 
 
@@ -438,16 +588,20 @@ def test_a_record_brings_its_signature_along(tmp_path: Path, store: Store, catal
     record = catalog_by(store).add(values()).after
     (tmp_path / "second").mkdir()
     second = open_store((tmp_path / "second").as_uri(), StoreOptions())
-    assert catalog_by(second, OTHER).add(record).after == record
+    # Its signature is for the first store, so whoever adds it to the second signs it.
+    assert catalog_by(second, OTHER).add(record).after["signed_by"] == OTHER
     tampered = {**record, "version": "1.1", "file": "win11-1.1-arm64.pvmp"}
     assert catalog_by(second, OTHER).add(tampered).after["signed_by"] == OTHER
     assert words(inspect(second)) == ("good", ["good", "good"])
+    # In its own store it is kept, such as after a catalog was lost.
+    (tmp_path / "web root, ü" / "catalog.json").unlink()
+    assert catalog_by(store, OTHER).add(record).after == record
 
 
 @pytest.mark.parametrize(("at", "word"), [("2026-11-23T12:05:00Z", "changed"), ("2026-11-23T12:15:00Z", "unreadable")])
 def test_clocks_may_differ_a_little(store: Store, catalog_by: Any, verifier: Verifier, at: str, word: str) -> None:
     record = catalog_by(store).add(values()).after
-    verdict = record_verdict({**record, "signed_at": at}, verifier, NOW)
+    verdict = record_verdict({**record, "signed_at": at}, verifier, store_identity(store, None, None), NOW)
     assert verdict.word == word
 
 
@@ -455,4 +609,4 @@ def test_the_key_is_tried_beforehand(store: Store, seal_by: Any, tmp_path: Path)
     seal_by(store).prove()
     signer = Signer(SSH_KEYGEN, str(tmp_path / "nowhere"), IDENTITY)
     with pytest.raises(TaskError, match="There is no file"):
-        Seal(store, Retries(4), SSH_KEYGEN, signer).prove()
+        Seal(store, Retries(4), signer, guard_for(store, None)).prove()

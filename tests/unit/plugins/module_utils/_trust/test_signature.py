@@ -17,12 +17,14 @@ import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._trust import signature as signature_module
 from ansible_collections.macops.parallels.plugins.module_utils._trust.signature import (
-    NAMESPACE,
+    CATALOG_KIND,
+    RECORD_KIND,
     Signer,
     SshKeygen,
     Verifier,
     is_identity,
     is_intact,
+    signatures_in,
 )
 from ansible_collections.macops.parallels.tests.support.ssh_keys import IDENTITY, allow, make_key, run_command
 
@@ -54,14 +56,14 @@ def test_a_signature_of_any_time(
     time.tzset()
     try:
         at = datetime(year, 1 if year == 1 else 12, 1 if year == 1 else 31, 0 if year == 1 else 23, tzinfo=timezone.utc)
-        verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, sign(keys["ed25519"]), at, IDENTITY)
+        verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(RECORD_KIND, DATA, sign(keys["ed25519"]), at, IDENTITY)
     finally:
         monkeypatch.undo()
         time.tzset()
     assert verdict.word in ("good", "unreadable", "foreign", "expired")
 
 
-def sign(key: Path, data: bytes = DATA, namespace: str = NAMESPACE) -> str:
+def sign(key: Path, data: bytes = DATA, namespace: str = RECORD_KIND) -> str:
     command = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key)]
     return subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode()
 
@@ -69,12 +71,12 @@ def sign(key: Path, data: bytes = DATA, namespace: str = NAMESPACE) -> str:
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 @pytest.mark.parametrize("identity", [IDENTITY, None])
 def test_what_is_signed_is_good(keys: dict[str, Path], allowed: Path, kind: str, identity: Any) -> None:
-    signature = Signer(SSH_KEYGEN, str(keys[kind]), IDENTITY).sign(DATA)
-    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signature, NOW, identity)
+    signature = Signer(SSH_KEYGEN, str(keys[kind]), IDENTITY).sign(RECORD_KIND, DATA)
+    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(RECORD_KIND, DATA, signature, NOW, identity)
     assert (verdict.word, verdict.is_good) == ("good", True)
     assert IDENTITY in verdict.reason
-    assert is_intact(SSH_KEYGEN, DATA, signature)
-    assert not is_intact(SSH_KEYGEN, DATA + b"\n", signature)
+    assert is_intact(SSH_KEYGEN, RECORD_KIND, DATA, signature)
+    assert not is_intact(SSH_KEYGEN, RECORD_KIND, DATA + b"\n", signature)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,8 @@ def test_what_is_signed_is_good(keys: dict[str, Path], allowed: Path, kind: str,
         ({}, {"identity": "-f"}, "unreadable", "is not a valid identity"),
         ({}, {"identity": "*"}, "unreadable", "is not a valid identity"),
         ({"namespace": "file"}, {}, "foreign", "another purpose"),
+        ({"namespace": "macops.parallels"}, {}, "foreign", "another purpose"),
+        ({"namespace": CATALOG_KIND}, {}, "foreign", "another purpose"),
         ({"namespace": "git"}, {"identity": None}, "foreign", "another purpose"),
     ],
 )
@@ -95,7 +99,9 @@ def test_what_is_not_good(
     keys: dict[str, Path], allowed: Path, signed: dict[str, Any], options: dict[str, Any], word: str, words: str
 ) -> None:
     signature = sign(keys[signed.pop("key", "ed25519")], **signed)
-    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signature, NOW, **{"identity": IDENTITY, **options})
+    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(
+        RECORD_KIND, DATA, signature, NOW, **{"identity": IDENTITY, **options}
+    )
     assert (verdict.word, verdict.is_good) == (word, False)
     assert words in verdict.reason
 
@@ -111,9 +117,9 @@ def test_what_is_no_signature(keys: dict[str, Path], allowed: Path, signature: s
         signature = "".join([lines[0], lines[1], lines[-1]])
     elif signature == "ANOTHER FORM":
         signature = good.replace("SSH SIGNATURE", "PGP SIGNATURE")
-    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signature, NOW, IDENTITY)
+    verdict = Verifier(SSH_KEYGEN, str(allowed)).verify(RECORD_KIND, DATA, signature, NOW, IDENTITY)
     assert verdict.word == "unreadable"
-    assert not is_intact(SSH_KEYGEN, DATA, signature)
+    assert not is_intact(SSH_KEYGEN, RECORD_KIND, DATA, signature)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +129,10 @@ def test_what_is_no_signature(keys: dict[str, Path], allowed: Path, signature: s
         ('valid-before="20260101"', datetime(2025, 6, 1, tzinfo=timezone.utc), "good"),
         ('valid-after="20270101"', NOW, "expired"),
         ('valid-after="20260101",valid-before="20270101"', NOW, "good"),
-        ('namespaces="macops.parallels"', NOW, "good"),
+        ('namespaces="macops.parallels/*"', NOW, "good"),
+        ('namespaces="macops.parallels/record,macops.parallels/catalog"', NOW, "good"),
+        ('namespaces="macops.parallels/catalog"', NOW, "foreign"),
+        ('namespaces="macops.parallels"', NOW, "foreign"),
         ('namespaces="git,file"', NOW, "foreign"),
     ],
 )
@@ -133,8 +142,17 @@ def test_what_the_file_says_about_a_key(
     allowed = allow(tmp_path / "signers", (f"{IDENTITY} {options}", keys["ed25519"]))
     verifier = Verifier(SSH_KEYGEN, str(allowed))
     for identity in (IDENTITY, None):
-        verdict = verifier.verify(DATA, sign(keys["ed25519"]), at, identity)
+        verdict = verifier.verify(RECORD_KIND, DATA, sign(keys["ed25519"]), at, identity)
         assert verdict.word == word or (identity is None and not verdict.is_good and word != "good")
+
+
+def test_several_signatures_in_one_file(keys: dict[str, Path]) -> None:
+    one, two = sign(keys["ed25519"]), sign(keys["rsa"])
+    assert signatures_in(one) == [one]
+    assert signatures_in(one + two) == [one, two]
+    assert signatures_in((one + two).replace("\n", "\r\n")) == [one, two]
+    for text in ("", "x", one + "x", "x" + one, one + "\0" + two, one * 17):
+        assert signatures_in(text) == [text]
 
 
 def test_a_key_of_an_authority(tmp_path: Path, keys: dict[str, Path]) -> None:
@@ -142,16 +160,20 @@ def test_a_key_of_an_authority(tmp_path: Path, keys: dict[str, Path]) -> None:
     authority = ["ssh-keygen", "-q", "-s", str(keys["other"]), "-I", "id", "-n", IDENTITY, str(own) + ".pub"]
     subprocess.run(authority, check=True, capture_output=True)
     allowed = allow(tmp_path / "signers", (f"{IDENTITY} cert-authority", keys["other"]))
-    signature = Signer(SSH_KEYGEN, str(tmp_path / "own-cert.pub"), IDENTITY).sign(DATA)
-    assert Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signature, datetime.now(timezone.utc), IDENTITY).is_good
+    signature = Signer(SSH_KEYGEN, str(tmp_path / "own-cert.pub"), IDENTITY).sign(RECORD_KIND, DATA)
+    assert (
+        Verifier(SSH_KEYGEN, str(allowed))
+        .verify(RECORD_KIND, DATA, signature, datetime.now(timezone.utc), IDENTITY)
+        .is_good
+    )
 
 
 def test_only_the_own_key_counts_as_own(keys: dict[str, Path]) -> None:
     signer = Signer(SSH_KEYGEN, str(keys["ecdsa"]), IDENTITY)
-    assert signer.has_signed(DATA, sign(keys["ecdsa"]))
-    assert not signer.has_signed(DATA, sign(keys["ed25519"]))
-    assert not signer.has_signed(DATA + b" ", sign(keys["ecdsa"]))
-    assert not signer.has_signed(DATA, "nothing")
+    assert signer.has_signed(RECORD_KIND, DATA, sign(keys["ecdsa"]))
+    assert not signer.has_signed(RECORD_KIND, DATA, sign(keys["ed25519"]))
+    assert not signer.has_signed(RECORD_KIND, DATA + b" ", sign(keys["ecdsa"]))
+    assert not signer.has_signed(RECORD_KIND, DATA, "nothing")
 
 
 @pytest.fixture(name="agent")
@@ -170,9 +192,13 @@ def test_a_key_that_an_agent_holds(agent: None, tmp_path: Path, keys: dict[str, 
     shutil.copy(str(keys["ed25519"]) + ".pub", public)
     signer = Signer(SSH_KEYGEN, str(public), IDENTITY)
     with pytest.raises(TaskError, match="cannot reach an SSH agent with its private key"):
-        signer.sign(DATA)
+        signer.sign(RECORD_KIND, DATA)
     subprocess.run(["ssh-add", "-q", str(keys["ed25519"])], check=True)
-    assert Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signer.sign(DATA), NOW, IDENTITY).is_good
+    assert (
+        Verifier(SSH_KEYGEN, str(allowed))
+        .verify(RECORD_KIND, DATA, signer.sign(RECORD_KIND, DATA), NOW, IDENTITY)
+        .is_good
+    )
 
 
 def locked(folder: Path, _key: Path) -> Path:
@@ -224,7 +250,7 @@ def test_keys_that_cannot_sign(
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     path = make(tmp_path, keys["ed25519"])
     with pytest.raises(TaskError, match=words) as caught:
-        Signer(SSH_KEYGEN, str(path), IDENTITY).sign(DATA)
+        Signer(SSH_KEYGEN, str(path), IDENTITY).sign(RECORD_KIND, DATA)
     assert str(path) in caught.value.message
     assert "PRIVATE KEY" not in str(caught.value.result())
 
@@ -232,7 +258,7 @@ def test_keys_that_cannot_sign(
 def test_a_key_of_somebody_else(keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature_module.os, "access", lambda _path, _mode: False)  # root may read everything
     with pytest.raises(TaskError, match="user who signs does not have permission to read"):
-        Signer(SSH_KEYGEN, str(keys["ed25519"]), IDENTITY).sign(DATA)
+        Signer(SSH_KEYGEN, str(keys["ed25519"]), IDENTITY).sign(RECORD_KIND, DATA)
 
 
 @pytest.mark.parametrize("identity", ["", "two words", "-f", "*@example.com", "a,b", 'a"b', "a\nb", "x" * 300])
@@ -258,7 +284,7 @@ def test_files_of_allowed_signers_that_are_none(tmp_path: Path, content: Any, wo
 def test_a_file_of_allowed_signers_with_a_slip(tmp_path: Path, keys: dict[str, Path]) -> None:
     path = tmp_path / "signers"
     path.write_text("build@example.com ssh-ed25519 nonsense\n")
-    verdict = Verifier(SSH_KEYGEN, str(path)).verify(DATA, sign(keys["ed25519"]), NOW, IDENTITY)
+    verdict = Verifier(SSH_KEYGEN, str(path)).verify(RECORD_KIND, DATA, sign(keys["ed25519"]), NOW, IDENTITY)
     assert verdict.word == "foreign"
 
 
@@ -270,8 +296,8 @@ def test_without_the_program(
     monkeypatch.setattr(signature_module, "_FOLDERS", ())
     keygen = SshKeygen(run_command)
     for work in (
-        lambda: Signer(keygen, str(keys["ed25519"]), IDENTITY).sign(DATA),
-        lambda: Verifier(keygen, str(allowed)).verify(DATA, signature, NOW, IDENTITY),
+        lambda: Signer(keygen, str(keys["ed25519"]), IDENTITY).sign(RECORD_KIND, DATA),
+        lambda: Verifier(keygen, str(allowed)).verify(RECORD_KIND, DATA, signature, NOW, IDENTITY),
     ):
         with pytest.raises(TaskError, match=r"ssh-keygen, .* was not found on this host.*Install OpenSSH"):
             work()
@@ -280,7 +306,7 @@ def test_without_the_program(
 def test_a_program_that_fails_in_a_way_nobody_knows(keys: dict[str, Path]) -> None:
     keygen = SshKeygen(lambda *_args, **_options: (255, "", "first\nout of memory.\n"))
     with pytest.raises(TaskError, match=r"ssh-keygen refused \(out of memory\)\. Run `ssh-keygen -Y sign`"):
-        Signer(keygen, str(keys["ed25519"]), IDENTITY).sign(DATA)
+        Signer(keygen, str(keys["ed25519"]), IDENTITY).sign(RECORD_KIND, DATA)
 
 
 def test_nothing_is_left_in_the_temporary_folder(
@@ -288,7 +314,7 @@ def test_nothing_is_left_in_the_temporary_folder(
 ) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    signature = Signer(SSH_KEYGEN, str(keys["ed25519"]), IDENTITY).sign(DATA)
-    assert Verifier(SSH_KEYGEN, str(allowed)).verify(DATA, signature, NOW, IDENTITY).is_good
-    assert not Verifier(SSH_KEYGEN, str(allowed)).verify(b"", signature, NOW, IDENTITY).is_good
+    signature = Signer(SSH_KEYGEN, str(keys["ed25519"]), IDENTITY).sign(RECORD_KIND, DATA)
+    assert Verifier(SSH_KEYGEN, str(allowed)).verify(RECORD_KIND, DATA, signature, NOW, IDENTITY).is_good
+    assert not Verifier(SSH_KEYGEN, str(allowed)).verify(RECORD_KIND, b"", signature, NOW, IDENTITY).is_good
     assert list((tmp_path / "temporary").iterdir()) == []
