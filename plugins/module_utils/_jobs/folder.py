@@ -181,7 +181,7 @@ class JobFolder:
         if self.ended():
             return False
         try:
-            answered = os.stat(self.answer).st_size > 0
+            answered = os.lstat(self.answer).st_size > 0
         except OSError:
             answered = False
         return answered or os.path.lexists(self._ended)

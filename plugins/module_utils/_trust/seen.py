@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import random
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
@@ -26,6 +25,7 @@ from .._common.errors import TaskError
 from .._common.files import atomic_write
 from .._common.json_reader import read_json
 from .._common.machine import FOLDER
+from .._common.ownership import create, open_own, own_folder, read_own
 
 _SCHEMA = 1
 _FOLDER = "seen"
@@ -36,7 +36,6 @@ LARGEST_SERIAL = 2**53
 # Seconds for which another run may be writing its note.
 _WAIT = 30.0
 _PRIVATE = 0o600
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def is_serial(value: object) -> bool:
@@ -94,7 +93,7 @@ class Seen:
         if not self._writes:
             return
         try:
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            own_folder(os.path.join(FOLDER, _FOLDER))
             with self._lock():
                 note = self._read()
                 edit(note)
@@ -108,7 +107,11 @@ class Seen:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """Hold the lock of this note, so that of several runs that verify at the same time none lowers it."""
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
+        path = f"{self.path}.lock"
+        try:
+            descriptor = create(path, _PRIVATE, os.O_RDWR)
+        except FileExistsError:
+            descriptor = open_own(path, os.O_RDWR)
         try:
             end = time.monotonic() + _WAIT
             while True:
@@ -126,18 +129,11 @@ class Seen:
     def _read(self) -> dict[str, Any]:
         """Return C(signers) and C(floor) of the note, empty when there is none."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return {"signers": {}, "floor": 0}
+            data = read_own(self.path, _LARGEST)
         except OSError as error:
             raise self._unusable(f"cannot be read: {error.strerror}") from error
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
-                raise self._unusable("is not a file that only this user can write to")
-            data = os.read(descriptor, _LARGEST)
-        finally:
-            os.close(descriptor)
+        if data is None:
+            return {"signers": {}, "floor": 0}
         try:
             note = read_json(data)
         except ValueError as error:
