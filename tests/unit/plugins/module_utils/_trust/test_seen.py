@@ -177,10 +177,10 @@ def test_addresses_that_are_none(url: str) -> None:
 @pytest.mark.parametrize(
     ("destination", "public_url", "expected"),
     [
-        ("sftp://host/srv/www/golden", STORE, STORE),
+        ("file:///srv/www/golden", STORE, STORE),
         ("https://images.example.com/golden/", None, STORE),
         ("https://images.example.com/golden/", "", STORE),
-        ("sftp://host/srv/www/golden/", None, "sftp://host/srv/www/golden"),
+        ("file:///srv/www/golden/", None, "file:///srv/www/golden"),
     ],
 )
 def test_the_address_of_a_store(destination: str, public_url: Any, expected: str) -> None:
