@@ -33,7 +33,7 @@ def read_json(data: bytes) -> Any:
         )
     except RecursionError:
         raise _too_deep() from None
-    _check_depth(value)
+    require_shallow(value)
     # Only an escape can be one: what is written again to find it takes as much memory as the whole.
     if _SURROGATE.search(text):
         try:
@@ -70,7 +70,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _check_depth(value: Any) -> None:
+def require_shallow(value: Any) -> None:
+    """Raise ValueError for a value that is nested so deep that other code does not get through it."""
     level = [value]
     for _depth in range(_DEEPEST):
         level = [

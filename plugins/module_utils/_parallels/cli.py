@@ -23,6 +23,7 @@ from typing import IO, Any, Callable, Optional
 
 from .._common.errors import TaskError
 from .._common.interrupt import leave_signals_to_main_thread
+from .._common.json_reader import require_shallow
 from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
 from .._common.text import sendable
@@ -581,8 +582,7 @@ def parse_json(text: str, expect: type = list) -> Any:
         text = repair(text)
         answer = _whole_value(text, expect)
         if answer is not None:
-            # A half character in a name: no file and no program can be named so, and Ansible would not return it.
-            return sendable(answer)
+            return answer
     return None
 
 
@@ -624,6 +624,9 @@ def _whole_value(text: str, expect: type) -> Any:
     while position >= 0 and _is_noise(text[:position]):
         try:
             value, end = decoder.raw_decode(text, position)
+            require_shallow(value)
+            # A half character in a name: no file and no program can be named so, and Ansible would not return it.
+            value = sendable(value)
         except (ValueError, RecursionError):
             pass
         else:

@@ -220,7 +220,7 @@ class Seal:
             try:
                 self._write([signature, *kept[: _MOST_KEPT - 1]], there.version)
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2 ** min(turn, 5))
+                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2 ** min(turn, 5))  # nosec B311 # no secret
             else:
                 self._settle()
             there = self.guard.signatures()

@@ -16,7 +16,6 @@ import fcntl
 import hashlib
 import json
 import os
-import random
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
@@ -26,6 +25,7 @@ from .._common.files import atomic_write
 from .._common.json_reader import read_json
 from .._common.machine import FOLDER
 from .._common.ownership import create, open_own, own_folder, read_own
+from .._common.retry import spread
 
 _SCHEMA = 1
 _FOLDER = "seen"
@@ -35,6 +35,7 @@ _LARGEST = 64 * 1024
 LARGEST_SERIAL = 2**53
 # Seconds for which another run may be writing its note.
 _WAIT = 30.0
+_POLL = 0.05
 _PRIVATE = 0o600
 
 
@@ -121,7 +122,7 @@ class Seen:
                 except OSError as error:
                     if error.errno not in (errno.EWOULDBLOCK, errno.EACCES) or time.monotonic() >= end:
                         raise
-                self._sleep(random.uniform(0.01, 0.05))
+                self._sleep(spread(_POLL))
             yield
         finally:
             os.close(descriptor)

@@ -53,7 +53,7 @@ OK = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
         ("127.255.255.254", "loopback"),
         ("::1", "loopback"),
         ("::ffff:127.0.0.1", "loopback"),
-        ("0.0.0.0", "loopback"),
+        ("0.0.0.0", "loopback"),  # nosec B104 # nothing listens
         ("::", "loopback"),
     ],
 )

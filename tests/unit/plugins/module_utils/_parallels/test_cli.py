@@ -106,6 +106,7 @@ JOB = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed."
         pytest.param('{\n"a": "the "b"", "c": "d"\n}', dict, None, id="raw quotes, two members a line"),
         pytest.param('{"a": "x"}", "b": "yes"}', dict, None, id="a raw quote that seems to end the answer"),
         pytest.param("[" * 100_000, list, None, id="deep"),
+        pytest.param("[" * 800 + "]" * 800, list, None, id="deep and whole"),
     ],
 )
 def test_json_is_read_through_noise(text: str, expect: type, answer: Any) -> None:
