@@ -59,10 +59,9 @@ def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_notes(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the notes of the catalogs that were verified in a folder of this test, which is made only if it is used."""
-    folder = tmp_path_factory.getbasetemp() / f"notes-{uuid.uuid4().hex}"
-    monkeypatch.setattr("ansible_collections.macops.parallels.plugins.module_utils._trust.seen.FOLDER", str(folder))
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each test a home, which is made only if it is used: notes and jobs are kept there."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / f"home-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture

@@ -173,11 +173,13 @@ def own_folder(path: str) -> str:
     """Return a folder in the user's home, written with C(~), made with those above it if it does not exist.
 
     Raises Foreign when one of them belongs to somebody else. Write access of others is taken away: what is in such a
-    folder is nobody else's business.
+    folder is nobody else's business. Raises ValueError for a folder outside of the home, whose mode is not ours to set.
     """
     home = os.path.expanduser("~")
     folder = os.path.expanduser(path)
     steps = os.path.relpath(folder, home).split(os.sep)
+    if os.pardir in steps or os.curdir in steps:
+        raise ValueError(f"{folder} is not in {home}")
     os.makedirs(home, exist_ok=True)
     current = home
     for number, step in enumerate(steps, 1):

@@ -138,13 +138,17 @@ def understood(refusal: Refusal, place: Place) -> Exception:
     return TaskError(sentence, **details)
 
 
+_REGION = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+
+
 def is_transient(code: str, status: int) -> bool:
     """Return whether the same request may succeed later."""
     return code in _TRANSIENT or bool(_THROTTLED.search(code)) or (status in _TRANSIENT_STATUS)
 
 
 def wrong_region(place: Place, region: str | None) -> TaskError:
-    """Return the error for a bucket of another region."""
+    """Return the error for a bucket of another region; what is not the name of one is not repeated."""
+    region = region if region and _REGION.fullmatch(region) else None
     where = f"is in the region {region}" if region else "is in another region"
     advice = f"Set region to {region}" if region else "Set region to that of the bucket"
     return TaskError(f"The bucket {place.bucket} {where}, not in {place.region}. {advice}.", region=region)

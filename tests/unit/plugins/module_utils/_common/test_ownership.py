@@ -585,6 +585,19 @@ class TestOwnFolder:
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
         assert stat.S_IMODE((path / "y").stat().st_mode) == 0o700
 
+    @pytest.mark.parametrize("outside", ["shared/x", "~/../shared/x", "~"])
+    def test_what_is_not_in_the_home_keeps_its_mode(self, home: Path, outside: str) -> None:
+        shared = home.parent / "shared"
+        shared.mkdir()
+        home.mkdir()
+        for folder in (shared, home):
+            folder.chmod(0o777)
+        path = outside if outside.startswith("~") else str(home.parent / outside)
+        with pytest.raises(ValueError, match="is not in"):
+            own_folder(path)
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in (shared, home)} == {0o777}
+        assert list(shared.iterdir()) == []
+
     @NEEDS_ROOT
     @pytest.mark.parametrize("where", [".ansible", ".ansible/x", ".ansible/x/y"])
     def test_one_of_another_user_is_an_error(self, home: Path, where: str) -> None:

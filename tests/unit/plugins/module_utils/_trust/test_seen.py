@@ -112,10 +112,8 @@ def test_a_broken_note_is_not_a_first_sight(spoil: Callable[[Path], Any]) -> Non
 
 
 def test_a_note_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(
-        "ansible_collections.macops.parallels.plugins.module_utils._trust.seen.FOLDER", str(tmp_path / "file")
-    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ansible").write_text("")
     with pytest.raises(TaskError, match=r"cannot be (written|read): Not a directory"):
         Seen(STORE).keep("a@example.com", 9, AT)
 
