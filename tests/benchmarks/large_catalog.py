@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import multiprocessing
+import os
 import pathlib
 import resource
 import tempfile
@@ -134,6 +135,8 @@ def main() -> None:
     count = parser.parse_args().records
     with tempfile.TemporaryDirectory() as scratch:
         home = pathlib.Path(scratch)
+        # The notes of what was verified are there.
+        os.environ["HOME"] = scratch
         folder = home / "store"
         folder.mkdir()
         key = make_key(home, "key")
