@@ -11,16 +11,19 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from support.account import Account, can_add_users, mac_account
+from support.attack_table import summary
 from support.fixtures import collections, https_store, make_mac, packed_modules, play, simulated_mac
 from support.modules import Modules
 from support.simulated_mac import SimulatedMac
 
 __all__ = ["collections", "https_store", "make_mac", "packed_modules", "play", "simulated_mac"]
 
+SECURITY = pathlib.Path(__file__).resolve().parents[2] / "docs" / "security.md"
 NO_ACCOUNTS = "two users are needed, and only root on Linux can make their accounts"
 
 
@@ -74,3 +77,14 @@ def victim_mac(victim: Account) -> Iterator[SimulatedMac]:
     yield SimulatedMac.create(folder, victim)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print which promises were held."""
+    outcomes: dict[str, bool] = {}
+    for key in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(key, []):
+            outcomes[report.nodeid] = outcomes.get(report.nodeid, True) and key == "passed"
+    terminalreporter.write_line("")
+    for line in summary(SECURITY.read_text(encoding="utf-8"), outcomes):
+        terminalreporter.write_line(line)

@@ -173,7 +173,7 @@ def own_folder(path: str) -> str:
     """Return a folder in the user's home, written with C(~), made with those above it if it does not exist.
 
     Raises Foreign when one of them belongs to somebody else. Write access of others is taken away: what is in such a
-    folder is nobody else's business. Raises ValueError for a folder outside of the home, whose mode is not ours to set.
+    folder is nobody else's business. Raises ValueError for a folder outside of the home: its mode is left.
     """
     home = os.path.expanduser("~")
     folder = os.path.expanduser(path)

@@ -110,6 +110,12 @@ def find_promises(output: str) -> list[str]:
     return found.group(0).splitlines() if found else []
 
 
+def find_attacks(output: str) -> list[str]:
+    """Return the table of attacks and promises, with its totals; nothing where there is none."""
+    found = re.search(r"^\| attack .*\n(?:.*\n)+?attacks held .*$", output, re.MULTILINE)
+    return found.group(0).splitlines() if found else []
+
+
 def find_warnings(output: str, allowed: Iterable[re.Pattern[str]]) -> list[str]:
     """Return Ansible's warnings in C(output), each once, without those that are allowed."""
     found = dict.fromkeys(match.group(0).strip() for match in WARNING.finditer(output))

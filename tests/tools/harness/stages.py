@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from . import environments, packages, pythons
 from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
-from .results import Counts, find_fault_table, find_promises, find_warnings, read_junit
+from .results import Counts, find_attacks, find_fault_table, find_promises, find_warnings, read_junit
 from .runner import Options, Stage, StageRun
 from .staging import stage, stage_for_ansible_test
 
@@ -235,7 +235,9 @@ def security(run: StageRun) -> Counts:
     """Attack: another user of the Mac, a writer of the store without a key, a hostile server."""
     # One process, since each makes accounts of its own, with a copy of a Python.
     tree = stage(run.scratch)
-    return _pytest(run, environments.CONTROLLER.ready(), tree, ("tests/security",), _with_mac_python())
+    counts = _pytest(run, environments.CONTROLLER.ready(), tree, ("tests/security",), _with_mac_python())
+    counts.notes = find_attacks(run.output())
+    return counts
 
 
 def stores(run: StageRun) -> Counts:

@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-from harness.results import Counts, find_fault_table, find_promises, find_warnings, read_junit
+from harness.results import Counts, find_attacks, find_fault_table, find_promises, find_warnings, read_junit
+from support.attack_table import summary
 
 JUNIT = """<?xml version="1.0"?>
 <testsuites><testsuite name="units">
@@ -87,3 +88,24 @@ def test_the_matrix_of_promises_is_found():
     matrix = ["| promise | file |", "|---|---|", "| resumes | (1) |", "(1) no network", "promises kept 3, broken 0"]
     assert find_promises("\n".join(["..  [100%]", "", *matrix, "4 passed"])) == matrix
     assert find_promises("4 passed\n") == []
+
+
+def test_the_table_of_attacks_is_found():
+    table = summary("| forges a note | it counts for nothing | `tests/security/test_x.py::test_it` |\n", {})
+    assert find_attacks("\n".join(["..  [100%]", "", *table, "4 passed"])) == table
+    assert find_attacks("4 passed\n") == []
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "held"),
+    [
+        ({}, "not tried"),
+        ({"tests/security/test_x.py::test_it": True}, "not tried"),
+        ({"tests/security/test_x.py::test_it[1]": True, "tests/security/test_y.py::test_b": True}, "held"),
+        ({"tests/security/test_x.py::test_it[1]": True, "tests/security/test_y.py::test_b": False}, "BROKEN"),
+        ({"tests/security/test_x.py::test_it_too": True, "tests/security/test_y.py::test_b": True}, "not tried"),
+    ],
+)
+def test_a_promise_is_held_when_all_its_tests_are(outcomes, held):
+    page = "| a | b | `tests/security/test_x.py::test_it`, `tests/unit/test_z.py`, `tests/security/test_y.py` |\n"
+    assert summary(page, outcomes)[2:] == [f"| a | b | {held} |", f"attacks held {int(held == 'held')} of 1"]
