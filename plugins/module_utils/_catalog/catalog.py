@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .._common.json_reader import read_json
-from .._common.retry import Retries, RetryLater, spread
+from .._common.retry import Retries, RetryLater, pause_after_conflict, spread
 from .._common.text import folded
 from .._records.record import (
     SCHEMA,
@@ -43,7 +42,6 @@ _READ_TRIES = 3
 _READ_PAUSE = 1.0
 # Many Macs may publish at the same time, and each must win the race once.
 _WRITE_TRIES = 30
-_LONGEST_PAUSE = 5.0
 # In a store without conditional writes: how long a host that read before us may take to overwrite our catalog.
 _SETTLE = 2.0
 # Seconds. A reader may see the signature before a change and the catalog after it, so it reads both again before it
@@ -304,7 +302,7 @@ class CatalogFile:
                 self._write(self._marked(catalog, wanted), catalog)
                 written = True
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE, 0.1 * 2**turn))  # nosec B311 # no secret
+                self._sleep(pause_after_conflict(turn))
             except RetryLater as error:
                 written = True  # it may have been written, and only the response was lost
                 failures.pause(error)

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .._common.notice import Notice
-from .._common.retry import Retries, RetryLater
+from .._common.retry import Retries, RetryLater, pause_after_conflict
 from .._records.page import PAGE, catalog_page, is_catalog_page
 from .._stores.base import Conflict, Store
 from .catalog import CatalogFile
@@ -94,7 +93,7 @@ class PageFile:
                 )
                 written = True
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2**turn)  # nosec B311 # no secret
+                self._sleep(pause_after_conflict(turn))
             except RetryLater as error:
                 failures.pause(error)
         raise TaskError(

@@ -14,6 +14,7 @@ from .errors import TaskError
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 120.0
+_LONGEST_PAUSE_AFTER_CONFLICT = 5.0
 # A pause is made longer by chance, by up to this part of its length: clients that failed at the same time, such as all
 # build Macs of a run, must not come back at the same time.
 _SPREAD = 0.25
@@ -30,6 +31,14 @@ def spread(pause: float) -> float:
 
 # Between 0 and 1. Tests replace it.
 _chance = random.random
+
+
+def pause_after_conflict(turn: int) -> float:
+    """Return how long a writer waits when another host was faster.
+
+    That is longer at each turn, and by chance, because all that lost would try again together.
+    """
+    return random.uniform(0.2, 1.0) * min(_LONGEST_PAUSE_AFTER_CONFLICT, 0.1 * 2**turn)  # nosec B311 # no secret
 
 
 class RetryLater(Exception):

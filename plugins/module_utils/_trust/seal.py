@@ -11,14 +11,13 @@ alone. A run that is killed at any point leaves a catalog with a good signature,
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
-from .._common.retry import Retries, RetryLater
+from .._common.retry import Retries, RetryLater, pause_after_conflict
 from .._records.record import TIME_FORMAT, identity, label, names_own_file
 from .._stores.base import Conflict, Store
 from .guard import AGE, Guard, Signatures
@@ -220,7 +219,7 @@ class Seal:
             try:
                 self._write([signature, *kept[: _MOST_KEPT - 1]], there.version)
             except Conflict:
-                self._sleep(random.uniform(0.2, 1.0) * 0.1 * 2 ** min(turn, 5))  # nosec B311 # no secret
+                self._sleep(pause_after_conflict(turn))
             else:
                 self._settle()
             there = self.guard.signatures()
