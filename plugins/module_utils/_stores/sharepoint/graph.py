@@ -189,7 +189,8 @@ class Graph:
         for last in (False, True):
             sent = {**(headers or {}), "Authorization": bearer(self._tokens.current())}
             response = self._http.request(method, url, sent, data, **more)
-            self._home = self._http.network_of(response)
+            # Once: behind a proxy, the name service is asked for it, which may be slow or know nothing.
+            self._home = self._home or self._http.network_of(response)
             if response.status_code != 401 or last or not self._tokens.renewable:
                 return response
             response.close()

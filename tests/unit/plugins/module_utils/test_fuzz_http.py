@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -44,6 +45,16 @@ HUGE = "9" * 300
 
 
 WIRE = Wire()
+
+
+@pytest.fixture(autouse=True)
+def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no name be resolved: what a name service says is not what is tried here, and it may be slow."""
+
+    def unknown(*_unused: Any, **_more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "no name service")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
 
 @pytest.fixture(autouse=True, scope="module")
