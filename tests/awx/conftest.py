@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,22 @@ def git(folder: Path, *arguments: str) -> str:
     """Run git in a folder, as somebody, without the configuration of who runs the tests."""
     who = ("-c", "user.name=Tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false")
     done = subprocess.run(
-        ["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+        ["git", "-C", str(folder), *who, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     return done.stdout.strip()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how the stand-in's answers compare with AWX's."""
+    for report in [each for key in ("passed", "failed") for each in terminalreporter.stats.get(key, [])]:
+        counts = json.loads(dict(report.user_properties).get("awx_answers", "{}"))
+        if counts:
+            rows = [f"| {verdict} | {count} |" for verdict, count in sorted(counts.items())]
+            different, total = counts.get("different", 0), sum(counts.values())
+            sums = f"recorded requests {total}, same {total - different}, different {different}"
+            for line in ("", "| recorded of AWX | requests |", "|---|---|", *rows, sums):
+                terminalreporter.write_line(line)

@@ -195,9 +195,7 @@ def _check_template(part: str, name: str, template: Any, names: Mapping[str, Any
         except SecurityError as error:
             raise invalid(injectors=f"Encountered unsafe code execution: {error}") from error
         except TemplateSyntaxError as error:
-            raise invalid(
-                injectors=f"Syntax error rendering template for {name} inside of {part} ({error})"
-            ) from error
+            raise invalid(injectors=f"Syntax error rendering template for {name} inside of {part} ({error})") from error
 
 
 class CredentialTypes(Rules):
@@ -205,6 +203,7 @@ class CredentialTypes(Rules):
 
     def check(self, change: Change) -> None:
         old, new = change.old, change.new
+        new.setdefault("managed", False)
         if old is not None and old["managed"]:
             raise forbidden("Modifications not allowed for managed credential types")
         if new["kind"] not in KINDS and "kind" in change.given:

@@ -44,11 +44,21 @@ MANAGED_TYPES: dict[int, tuple[str, str, str, tuple[tuple[str, ...], ...]]] = {
         "Source Control",
         "scm",
         "scm",
-        (("username",), ("password", "secret"), ("ssh_key_data", "secret", "ssh_private_key"), ("ssh_key_unlock", "secret")),
+        (
+            ("username",),
+            ("password", "secret"),
+            ("ssh_key_data", "secret", "ssh_private_key"),
+            ("ssh_key_unlock", "secret"),
+        ),
     ),
     3: ("Vault", "vault", "vault", (("vault_password", "secret", "ask"), ("vault_id",))),
     17: ("Insights", "insights", "insights", (("username",), ("password", "secret"))),
-    18: ("Container Registry", "registry", "registry", (("host",), ("username",), ("password", "secret"), ("verify_ssl", "boolean"))),
+    18: (
+        "Container Registry",
+        "registry",
+        "registry",
+        (("host",), ("username",), ("password", "secret"), ("verify_ssl", "boolean")),
+    ),
     19: (
         "Ansible Galaxy/Automation Hub API Token",
         "galaxy",
@@ -84,6 +94,7 @@ class Credentials(Rules):
 
     def check(self, change: Change) -> None:
         old, new, given = change.old, change.new, change.given
+        new.setdefault("managed", False)
         if old is None:
             self._check_owner(given)
         elif given.get("credential_type", old["credential_type"]) != old["credential_type"]:

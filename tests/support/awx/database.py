@@ -22,10 +22,7 @@ SHARED_NUMBERS = {
         "workflow_approval_template",
         "system_job_template",
     )
-} | {
-    kind: "unified_job"
-    for kind in ("job", "project_update", "inventory_update", "workflow_job", "workflow_approval")
-}
+} | {kind: "unified_job" for kind in ("job", "project_update", "inventory_update", "workflow_job", "workflow_approval")}
 # What may stand for any of the kinds that share a row.
 UNIONS = ("unified_job_template", "unified_job")
 

@@ -102,7 +102,9 @@ def answer_below(awx: Awx, record: Record, name: str, asked: Asked) -> Answer | 
             return awx.create(kind, {**asked.body, field: record.id}, asked.user)
         if asked.method != "GET":
             raise no_such_method(asked.method)
-        return 200, awx.filters.answer(kind, awx.database.find(kind, **{field: record.id}), asked.query, asked.path, asked.user)
+        return 200, awx.filters.answer(
+            kind, awx.database.find(kind, **{field: record.id}), asked.query, asked.path, asked.user
+        )
     return None
 
 
@@ -210,11 +212,7 @@ def _check_launch(awx: Awx, endpoint: str, body: dict[str, Any]) -> None:
 
 
 def _launch_question(record: Record, defaults: dict[str, Any]) -> dict[str, Any]:
-    needed = [
-        question["variable"]
-        for question in prompts.survey_of(record).get("spec", [])
-        if question["required"]
-    ]
+    needed = [question["variable"] for question in prompts.survey_of(record).get("spec", []) if question["required"]]
     passwords = prompts.passwords_needed(record)
     asked = {name: record[name] for name in record.values if name.startswith("ask_")}
     name = f"{record.kind}_data"

@@ -49,7 +49,9 @@ class Filters:
     def __init__(self, awx: Awx) -> None:
         self._awx = awx
 
-    def answer(self, kind: str, records: list[Record], query: dict[str, str], path: str, user: Record) -> dict[str, Any]:
+    def answer(
+        self, kind: str, records: list[Record], query: dict[str, str], path: str, user: Record
+    ) -> dict[str, Any]:
         """Return one page of the records that fit."""
         fitting = self.fitting(kind, records, query)
         size = min(int(query.get("page_size", PAGE_SIZE) or PAGE_SIZE), LARGEST_PAGE)

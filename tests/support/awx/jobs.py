@@ -105,7 +105,12 @@ class Jobs:
             "controller_node": "",
             "result_traceback": "",
             "event_processing_finished": False,
-            "launched_by": {"id": user.id, "name": user["username"], "type": "user", "url": f"/api/v2/users/{user.id}/"},
+            "launched_by": {
+                "id": user.id,
+                "name": user["username"],
+                "type": "user",
+                "url": f"/api/v2/users/{user.id}/",
+            },
             "work_unit_id": None,
             "created_by": user.id,
             **values,
@@ -256,9 +261,13 @@ class Jobs:
             folder = self._awx.checkout(project)
             path = folder / source["source_path"]
             if not path.exists():
-                raise subprocess.CalledProcessError(4, "ansible-inventory", stderr=f"{source['source_path']}: no such file")
+                raise subprocess.CalledProcessError(
+                    4, "ansible-inventory", stderr=f"{source['source_path']}: no such file"
+                )
             command = [self._awx.ansible_inventory, "--list", "--export", "-i", str(path)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=True, cwd=folder, stdin=subprocess.DEVNULL
+            )
             self._listed[known] = json.loads(done.stdout)
         return self._listed[known]
 
@@ -284,7 +293,13 @@ class Jobs:
         return self._new_job(template, user, accepted.variables, accepted.fields, "manual"), accepted.ignored
 
     def _new_job(
-        self, template: Record, user: Record, variables: dict[str, Any], fields: dict[str, Any], launch_type: str, **more: Any
+        self,
+        template: Record,
+        user: Record,
+        variables: dict[str, Any],
+        fields: dict[str, Any],
+        launch_type: str,
+        **more: Any,
     ) -> Record:
         merged = variables_of(template["extra_vars"] or "")
         merged |= surveys.defaults(prompts.survey_of(template)) | variables
@@ -313,7 +328,9 @@ class Jobs:
         self._run(job, self._job)
         return job
 
-    def _new_slices(self, template: Record, user: Record, variables: dict[str, Any], slices: int, **more: Any) -> Record:
+    def _new_slices(
+        self, template: Record, user: Record, variables: dict[str, Any], slices: int, **more: Any
+    ) -> Record:
         """Begin a workflow of one job for each part of the hosts. One host is one job, whatever was asked for."""
         hosts = len(self._awx.database.find("host", inventory=template["inventory"]))
         workflow = self._start(

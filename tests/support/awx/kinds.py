@@ -49,11 +49,13 @@ KINDS = {
             "Organization",
             Unique(("name",), "Organization with this Name already exists.", "name"),
         ),
+        Kind("user", "users", "User", Unique(("username",), "A user with that username already exists.", "username")),
         Kind(
-            "user", "users", "User", Unique(("username",), "A user with that username already exists.", "username")
-        ),
-        Kind(
-            "team", "teams", "Team", _unique("Team with this Organization and Name", "organization", "name"), "organization"
+            "team",
+            "teams",
+            "Team",
+            _unique("Team with this Organization and Name", "organization", "name"),
+            "organization",
         ),
         Kind("role", "roles", "Role"),
         Kind("role_definition", "role_definitions", "RoleDefinition"),
@@ -149,7 +151,11 @@ KINDS = {
             "organization",
         ),
         Kind(
-            "label", "labels", "Label", _unique("Label with this Name and Organization", "name", "organization"), "organization"
+            "label",
+            "labels",
+            "Label",
+            _unique("Label with this Name and Organization", "name", "organization"),
+            "organization",
         ),
         Kind("job", "jobs", "Job", parent="job_template"),
         Kind("project_update", "project_updates", "ProjectUpdate", parent="project"),

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from .database import Record
 
 ENCRYPTED = "$encrypted$"
-TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "bool": (bool,), "list": (list,), "object": (dict,), "string": (str,)}
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "bool": (bool,),
+    "list": (list,),
+    "object": (dict,),
+    "string": (str,),
+}
 
 # What each type of notification must be given, in the order in which AWX names it; and what else it knows.
 CONFIGURATIONS: dict[str, tuple[str, str]] = {
@@ -35,7 +41,10 @@ CONFIGURATIONS: dict[str, tuple[str, str]] = {
         "grafana_url:string grafana_key:secret",
         "dashboardId:int panelId:int annotation_tags:list grafana_no_verify_ssl:bool isRegion:bool",
     ),
-    "webhook": ("url:string headers:object", "http_method:string username:string password:secret disable_ssl_verification:bool"),
+    "webhook": (
+        "url:string headers:object",
+        "http_method:string username:string password:secret disable_ssl_verification:bool",
+    ),
     "mattermost": (
         "mattermost_url:string mattermost_no_verify_ssl:bool",
         "mattermost_username:string mattermost_channel:string mattermost_icon_url:string",
@@ -150,4 +159,3 @@ def _check_texts(event: str, texts: dict[str, str] | None) -> None:
         except UndefinedError as error:
             name = re.search(r"'([^']*)'(?: is undefined|$)", str(error))
             raise invalid(messages=f"Field '{name.group(1) if name else error}' unavailable") from error
-

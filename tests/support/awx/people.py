@@ -62,9 +62,7 @@ def check_grant(awx: Any, role: Record, member: Record) -> None:
                 400, {"msg": "You cannot grant credential access to a user not in the credentials' organization"}
             )
     if of.kind == "organization" and member.kind == "team" and field in ("admin_role", "member_role"):
-        raise Refusal(
-            400, {"msg": "You cannot assign an Organization participation role as a child role for a Team."}
-        )
+        raise Refusal(400, {"msg": "You cannot assign an Organization participation role as a child role for a Team."})
 
 
 class Assignments(Rules):

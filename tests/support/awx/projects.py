@@ -75,8 +75,10 @@ class Projects(Rules):
 
     def changed(self, record: Record, change: Change) -> None:
         # Compared with what was, since every field may be given again.
-        if record["scm_type"] and change.old is not None and any(
-            change.given[name] != change.body.get(f"before {name}") for name in FETCHED if name in change.given
+        if (
+            record["scm_type"]
+            and change.old is not None
+            and any(change.given[name] != change.body.get(f"before {name}") for name in FETCHED if name in change.given)
         ):
             self.awx.jobs.update_project(record, change.user, "manual")
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 FORBIDDEN = "You do not have permission to perform this action."
-UNAUTHORIZED = (
-    "Authentication credentials were not provided. To establish a login session, visit /api/login/."
-)
+UNAUTHORIZED = "Authentication credentials were not provided. To establish a login session, visit /api/login/."
 REQUIRED = "This field is required."
 NOT_BLANK = "This field may not be blank."
 NOT_NULL = "This field may not be null."

@@ -151,7 +151,9 @@ def _moved_near(now: datetime.datetime, text: str) -> str:
     if not found:
         return text
     start = datetime.datetime.strptime(found.group(1), "%Y%m%dT%H%M%S").replace(tzinfo=datetime.timezone.utc)
-    step = int(found.group(3)) * datetime.timedelta(**{"MINUTELY": {"minutes": 1}, "HOURLY": {"hours": 1}}[found.group(2)])
+    step = int(found.group(3)) * datetime.timedelta(
+        **{"MINUTELY": {"minutes": 1}, "HOURLY": {"hours": 1}}[found.group(2)]
+    )
     behind = (now - datetime.timedelta(days=1) - start) // step
     moved = start + max(behind, 0) * step
     return text.replace(found.group(1), moved.strftime("%Y%m%dT%H%M%S"))

@@ -44,9 +44,7 @@ from .templates import ExecutionEnvironments, JobTemplates, Nodes, WorkflowJobTe
 
 VERSION = "24.6.2.dev0"
 ADMIN, PASSWORD = "admin", "admin-password-of-the-tests"
-PAGE = (
-    '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{0}</title>\n</head>\n<body>\n  <h1>{0}</h1><p>{1}</p>\n</body>\n</html>\n'
-)
+PAGE = '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{0}</title>\n</head>\n<body>\n  <h1>{0}</h1><p>{1}</p>\n</body>\n</html>\n'
 PAGES = {
     404: PAGE.format("Not Found", "The requested resource was not found on this server."),
     403: PAGE.format("403 Forbidden", "CSRF verification failed. Request aborted."),
@@ -130,7 +128,9 @@ class Awx(StandIn):
             "role_user_assignment": Assignments(self, "user"),
             "role_team_assignment": Assignments(self, "team"),
         }
-        self._settings = {name: copy.deepcopy(field.get("default")) for name, field in options("settings/all")["PUT"].items()}
+        self._settings = {
+            name: copy.deepcopy(field.get("default")) for name, field in options("settings/all")["PUT"].items()
+        }
         self._install()
 
     def __exit__(self, *unused: Any) -> None:
@@ -142,7 +142,9 @@ class Awx(StandIn):
         """Make what an AWX has before anybody configures it."""
         add = self._add
         self.admin_user = add("user", username=ADMIN, password=PASSWORD, is_superuser=True, email="admin@example.com")
-        default = add("organization", name="Default", description="The default organization for Ansible Automation Platform")
+        default = add(
+            "organization", name="Default", description="The default organization for Ansible Automation Platform"
+        )
         for number, (name, kind, namespace, fields) in MANAGED_TYPES.items():
             self.database.begin_numbers_at("credential_type", number)
             inputs = managed_inputs(fields)
@@ -157,7 +159,13 @@ class Awx(StandIn):
         add("instance_group", name="default")
         machine = self.database.one("credential_type", name="Machine")
         galaxy = self.database.one("credential_type", kind="galaxy")
-        add("credential", name="Demo Credential", credential_type=machine.id, inputs={"username": "admin"}, organization=None)
+        add(
+            "credential",
+            name="Demo Credential",
+            credential_type=machine.id,
+            inputs={"username": "admin"},
+            organization=None,
+        )
         token = add(
             "credential",
             name="Ansible Galaxy",
@@ -254,11 +262,22 @@ class Awx(StandIn):
             raise _Redirect(exchange.raw_path + "/")
         parts = path.strip("/").split("/")
         if parts == ["api"]:
-            return 200, {"current_version": "/api/v2/", "available_versions": {"v2": "/api/v2/"}, "description": "AWX REST API"}
+            return 200, {
+                "current_version": "/api/v2/",
+                "available_versions": {"v2": "/api/v2/"},
+                "description": "AWX REST API",
+            }
         if parts[1] != "v2":
             raise no_such_page()
         if parts[2:] == ["ping"]:
-            return 200, {"ha": False, "version": self.faults.version, "active_node": "awx-1", "install_uuid": "", "instances": [], "instance_groups": []}
+            return 200, {
+                "ha": False,
+                "version": self.faults.version,
+                "active_node": "awx-1",
+                "install_uuid": "",
+                "instances": [],
+                "instance_groups": [],
+            }
         user = self._user(exchange)
         body = self._body(exchange, content)
         return self._route(parts[2:], Asked(exchange.method, body, exchange.query, path, user))
@@ -474,7 +493,9 @@ class Awx(StandIn):
         rules = self.rules.get(record.kind)
         if rules:
             rules.check_removal(record)
-        running = [job for job in self.database.all("unified_job") if job is record and job["status"] in ("pending", "running")]
+        running = [
+            job for job in self.database.all("unified_job") if job is record and job["status"] in ("pending", "running")
+        ]
         if running:
             raise forbidden("Cannot delete running job resource.")
         self._forget(record)
@@ -503,7 +524,9 @@ class Awx(StandIn):
             return False
         kind = referred_kind(name)
         return kind == record.kind or (
-            kind == "unified_job_template" and self.database.get(kind, other[name]) is None and record.kind in _TEMPLATES
+            kind == "unified_job_template"
+            and self.database.get(kind, other[name]) is None
+            and record.kind in _TEMPLATES
         )
 
 

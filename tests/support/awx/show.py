@@ -142,9 +142,7 @@ class Show:
         return found
 
     def _roles(self, record: Record, _user: Record) -> dict[str, Any]:
-        return {
-            field: {**texts, "id": record["roles"][field].id} for field, texts in role_fields(record.kind).items()
-        }
+        return {field: {**texts, "id": record["roles"][field].id} for field, texts in role_fields(record.kind).items()}
 
     def _capabilities(self, record: Record, user: Record) -> dict[str, bool]:
         rights = self._awx.rights

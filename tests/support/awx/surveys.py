@@ -83,9 +83,7 @@ def _check_default(number: int, question: dict[str, Any], saved: dict[str, Any])
     where, default, kind = f"survey question {number}", question["default"], question["type"]
     if default == ENCRYPTED:
         if kind != "password":
-            raise _refused(
-                f"{ENCRYPTED} is a reserved keyword for password question defaults, {where} is type {kind}."
-            )
+            raise _refused(f"{ENCRYPTED} is a reserved keyword for password question defaults, {where} is type {kind}.")
         before = saved.get(question["variable"], {})
         if before.get("type") != "password" or not before.get("default"):
             raise _refused(f"{ENCRYPTED} is a reserved keyword, may not be used for new default in position {number}.")
