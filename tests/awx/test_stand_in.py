@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -130,6 +131,22 @@ def test_answers_have_the_form_of_those_of_awx(example: Example) -> None:
                 missing, more = missing - AT_TIMES, more - AT_TIMES
             if missing or more:
                 wrong.append(f"{name}{part}: lacks {sorted(missing)}, has {sorted(more)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_queries_of_the_modules_are_answered(example: Example) -> None:
+    """Each list that awx.awx asked, with the fields that it asked by."""
+    numbers = ("id", "or__id", "page_size", "object_id")
+    fields = {"organization", "inventory", "credential_type", "role_definition", "user"}
+    fields |= {"workflow_job_template", "unified_job_template"}
+    wrong = []
+    for call in recorded("calls"):
+        if call["method"] != "GET" or "N" in call["path"].split("/") or call["status"] != [200]:
+            continue
+        query = {name: 1 if name in numbers or name in fields else "x" for name in call["query"]}
+        status, answer = example.admin.request("GET", f"{call['path']}?{urlencode(query)}")
+        if status != 200:
+            wrong.append(f"{call['path']} {query}: {status} {answer}")
     assert not wrong, "\n".join(wrong)
 
 
