@@ -518,6 +518,28 @@ def test_what_goes_with_an_organization_and_what_stays(awx: Awx, example: Exampl
     assert admin.all(f"job_templates/{example.template['id']}/credentials") == []
 
 
+def test_a_label_goes_with_the_last_that_has_it(awx: Awx, example: Example) -> None:
+    admin, labels = example.admin, {}
+    for name in ("taken off", "deleted with its template"):
+        labels[name] = admin.post("labels", name=name, organization=example.organization["id"])["url"]
+        admin.post(f"job_templates/{example.verify['id']}/labels", id=admin.get(labels[name])["id"])
+    admin.post(
+        f"job_templates/{example.verify['id']}/labels", id=admin.get(labels["taken off"])["id"], disassociate=True
+    )
+    assert [admin.request("GET", url)[0] for url in labels.values()] == [404, 200]
+    admin.delete(example.verify["url"])
+    assert [admin.request("GET", url)[0] for url in labels.values()] == [404, 404]
+
+
+def test_a_job_gets_what_the_injectors_of_its_credentials_make(awx: Awx, example: Example, tmp_path: Path) -> None:
+    launched = example.admin.post(f"job_templates/{example.template['id']}/launch", extra_vars={"vm_name": "x"})
+    job = awx.database.get("job", launched["job"])
+    assert job is not None
+    (injected,) = awx.injected(job, tmp_path)
+    assert injected.env == {"STORE_TOKEN": "secret-of-the-store", "STORE_URL": "https://store.example.com"}
+    assert injected.shown_env["STORE_TOKEN"] == "**********"
+
+
 def test_the_requests_are_summed_up(awx: Awx) -> None:
     awx.admin.get("organizations/1")
     awx.admin.get("organizations/1")

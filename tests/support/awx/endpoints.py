@@ -132,6 +132,7 @@ def _association(awx: Awx, record: Record, name: str, asked: Asked) -> Answer:
     if asked.body.get("disassociate"):
         if other in linked:
             linked.remove(other)
+            awx.forget_unused_labels([other])
         return NO_CONTENT
     if other.kind == "credential" and not awx.rights.has(asked.user, other, "use_role"):
         raise forbidden()

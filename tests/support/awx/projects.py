@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GIT_SCHEMES = ("", "git", "http", "https", "ssh", "git+git", "git+http", "git+https", "git+ssh", "ftp", "ftps", "file")
 
 # A change of one of these starts an update.
-FETCHED = ("scm_type", "scm_url", "scm_branch", "scm_refspec", "credential")
+FETCHED = ("scm_type", "scm_url", "scm_branch", "scm_refspec")
 
 _PLAYBOOK = re.compile(
     r"^\s*?-?\s*?(?:ansible\.builtin\.)?(?:hosts|include|import_playbook|ansible\.builtin\.import_playbook):\s*?.*?$",

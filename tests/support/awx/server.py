@@ -29,6 +29,7 @@ from .database import Database, Record
 from .endpoints import Asked, answer_below
 from .fields import Fields, referred_kind
 from .filters import Filters
+from .injectors import CONTAINER_DIR, Injected, inject
 from .inventories import Groups, Hosts, Inventories, InventorySources
 from .jobs import Jobs
 from .kinds import BY_PATH, KINDS, WITHOUT_LIST, Change, Kind, Rules
@@ -221,6 +222,16 @@ class Awx(StandIn):
     def checkout(self, project: Record) -> Path:
         """Return the folder with the files of a project."""
         return self.root / "projects" / str(project["local_path"])
+
+    def injected(self, job: Record, private_data_dir: Path, container_dir: str = CONTAINER_DIR) -> list[Injected]:
+        """Return what a job gets from each of its credentials, whose files are written into its folder."""
+        found = []
+        for credential in job.linked("credentials"):
+            kind = self.database.get("credential_type", credential["credential_type"])
+            if kind is not None and not kind["managed"]:
+                parts = (kind["inputs"], kind["injectors"], credential["inputs"])
+                found.append(inject(*parts, private_data_dir, container_dir))
+        return found
 
     def playbooks(self, project: Record) -> list[str]:
         """Return the playbooks that a project offers."""
@@ -508,12 +519,21 @@ class Awx(StandIn):
         self._forget(record)
         return (202, {}) if record.kind == "inventory" else (204, b"")
 
+    def forget_unused_labels(self, records: list[Record]) -> None:
+        """Delete the labels that nothing has any more: nobody else can."""
+        for record in records:
+            if record.kind == "label" and not self.database.linking(record):
+                self.database.remove(record)
+
     def _forget(self, record: Record) -> None:
         rules = self.rules.get(record.kind)
         if rules:
             rules.removed(record)
         self.rights.remove_roles(record)
+        labels = list(record.linked("labels"))
         self.database.remove(record)
+        record.links.clear()
+        self.forget_unused_labels(labels)
         going = GO_WITH.get(record.kind, ())
         for kind in KINDS:
             if kind in ("unified_job", "unified_job_template") or kind in KEPT_BY_JOBS:
