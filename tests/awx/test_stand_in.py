@@ -223,6 +223,8 @@ def test_an_update_that_hangs_can_be_canceled(awx: Awx, repository: Path) -> Non
     (update,) = admin.all("project_updates")
     assert admin.get(f"project_updates/{update['id']}")["finished"] is None
     assert admin.get(f"project_updates/{update['id']}/cancel") == {"can_cancel": True}
+    status, answer = admin.request("DELETE", update["url"])
+    assert (status, answer) == (403, {"detail": "Cannot delete running job resource."})
     admin.post(f"project_updates/{update['id']}/cancel")
     assert admin.get(f"projects/{project['id']}")["status"] == "canceled"
     assert admin.request("POST", f"{update['url']}cancel/", {})[0] == 405
@@ -317,6 +319,14 @@ def test_what_is_denied_does_not_go_on(awx: Awx, example: Example) -> None:
     ended = run.ended("failed")
     assert ended["job_explanation"] == "No error handling paths found, marking workflow as failed"
     assert run.node("verify")["do_not_run"] is True
+
+
+def test_what_runs_in_a_canceled_workflow_is_canceled(awx: Awx, example: Example) -> None:
+    run = Run(awx, example)
+    approval = run.approval()
+    run.admin.post(f"workflow_jobs/{run.id}/cancel")
+    assert run.admin.get(approval)["status"] == "canceled"
+    assert run.ended("canceled")["failed"] is True
 
 
 def test_a_failed_job_asks_for_no_approval(awx: Awx, example: Example) -> None:
