@@ -150,6 +150,29 @@ def test_the_queries_of_the_modules_are_answered(example: Example) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_lists_are_filtered_as_asked(example: Example) -> None:
+    admin, template = example.admin, example.template["id"]
+    label = admin.post("labels", name="nightly", organization=example.organization["id"])["id"]
+    admin.post(f"job_templates/{template}/labels", id=label)
+    other = str(example.verify["id"])
+
+    def names(**query: Any) -> list[str]:
+        return [found["name"] for found in admin.all("job_templates", **query)]
+
+    assert names() == ["Build", "Verify"]
+    assert names(order_by="-name") == ["Verify", "Build"]
+    assert names(labels__name="nightly") == names(labels=label) == names(credentials__name="store") == ["Build"]
+    assert names(project__name="Images", name__icontains="VER") == ["Verify"]
+    assert names(id__in=f"{template},{other}", not__name="Build") == ["Verify"]
+    assert names(or__name="Build", or__id=other) == ["Build", "Verify"]
+    assert names(survey_enabled="true") == ["Build"]
+    first = admin.get("job_templates", page_size=1)
+    assert first["count"] == 2
+    assert [each["name"] for each in admin.get(first["next"])["results"]] == ["Verify"]
+    status, answer = admin.request("GET", "/api/v2/job_templates/?project__nonsense=1")
+    assert (status, answer) == (400, {"detail": "Project has no field named 'nonsense'"})
+
+
 # The files of a project, from the rules of what AWX offers: by what is in them, and by their folders.
 PLAY = "- hosts: all\n"
 OFFERED = {

@@ -58,9 +58,8 @@ class Objects:
         return record
 
     def _fields(self, kind: Kind, method: str) -> Fields:
-        known = options(f"{kind.path}/N").get(method) or options(kind.path).get("POST", {})
-        if method == "POST":
-            known = options(kind.path).get("POST", {})
+        made = options(kind.path).get("POST", {})
+        known = made if method == "POST" else options(f"{kind.path}/N").get(method, made)
         return Fields(kind.path, known, self._awx.database)
 
     def create(self, kind_name: str, body: dict[str, Any], user: Record, allowed: bool = False) -> tuple[int, Any]:
@@ -114,11 +113,7 @@ class Objects:
         kind = KINDS[record.kind]
         fields = self._fields(kind, "PUT")
         given = fields.read(asked.body, partial=asked.method == "PATCH")
-        if record.kind == "workflow_job_template_node" and "workflow_job_template" in asked.body:
-            given["workflow_job_template"] = asked.body["workflow_job_template"]
-        new = {**record.values, **given}
-        if asked.method == "PUT":
-            new = {**record.values, **fields.defaults(), **given}
+        new = record.values | (fields.defaults() if asked.method == "PUT" else {}) | given
         change = Change(record, new, given, asked.body, asked.user)
         rules = self._awx.rules[record.kind]
         rules.check(change)
