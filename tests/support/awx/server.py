@@ -248,9 +248,9 @@ class Awx(StandIn):
                     return user
         elif scheme == "Bearer":
             for token in self.database.find("token", token=given):
-                user = self.database.get("user", token["user"])
-                if user is not None:
-                    return user
+                owner = self.database.get("user", token["user"])
+                if owner is not None:
+                    return owner
         raise unauthorized()
 
     def _body(self, exchange: Exchange, content: bytes) -> dict[str, Any]:
