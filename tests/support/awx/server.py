@@ -290,7 +290,7 @@ class Awx(StandIn):
         return found
 
     def _special(self, parts: list[str], asked: Asked) -> tuple[int, Any] | None:
-        """Answer of what is no list of objects."""
+        """Answer what is not a list of objects."""
         path = "/".join(parts)
         if path == "me":
             return 200, self.filters.answer("user", [asked.user], asked.query, asked.path, asked.user)
