@@ -28,6 +28,8 @@ PLAYBOOKS = ("build_image", "publish_image", "verify_images", "retire_images", "
 EVERY_CORE = [nightly("2.16"), "2.19", nightly("2.21")]
 # To YAML, and to native Jinja before ansible-core 2.19, it is a number.
 PASSWORD = "1234567.50"
+# So is this; only a survey cannot give it.
+LIKE_A_NUMBER = "2026.10"
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 
@@ -112,17 +114,21 @@ ANSWERS = {"image_name": NAME, "image_version": VERSION, "image_source_vm": SOUR
 )
 def test_a_build_whose_survey_is_blank_where_it_may_be(awx, build_mac, settings):
     build_mac.mac.vm(SOURCE_VM, state="stopped", data="2M", disk="8G")
-    build_mac.home.update(settings)
+    # A version that native Jinja would make a number of comes from the environment, too.
+    build_mac.home.update(settings, VERSION=LIKE_A_NUMBER)
+    build_mac.template["image_version"] = "{{ lookup('ansible.builtin.env', 'VERSION') }}"
+    answers = {name: value for name, value in ANSWERS.items() if name not in build_mac.template}
     taken = {*ANSWERS, *build_mac.template, *build_mac.credential.extra_vars, "image_store_ca_path"}
     # A credential with all fields fills those that are not used, and an inventory has what is the Mac's own.
     taken |= {"image_executable", "image_work_dir"}
     optional = sorted(set(options()) - taken)
     blank = {name: (None if number % 2 else "") for number, name in enumerate(optional)}
-    job = build_mac.run(awx, "build_image", {**blank, **ANSWERS}).assert_ok()
+    job = build_mac.run(awx, "build_image", {**blank, **answers}).assert_ok()
 
     (record,) = job.artifacts["image_records"]
-    assert (record["file"], record["title"]) == (IMAGE, NAME)
-    assert (build_mac.store.folder / IMAGE).stat().st_size == record["size"]
+    image = f"{NAME}-{LIKE_A_NUMBER}-arm64.pvmp"
+    assert (record["file"], record["version"], record["title"]) == (image, LIKE_A_NUMBER, NAME)
+    assert (build_mac.store.folder / image).stat().st_size == record["size"]
     assert json.loads(job.artifacts["image_records_json"]) == [record]
     assert build_mac.store.password not in job.output
     # What is in the project's folder is gone with the job.
