@@ -32,6 +32,7 @@ from ..module_utils._common.text import printable_line, printable_message
 from ..module_utils._jobs.folder import ROOT
 from ..module_utils._jobs.job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ._progress_lines import ProgressLines, duration
+from ._variables import is_blank, value_of
 
 display = Display()
 
@@ -221,11 +222,11 @@ class LongWork(ActionBase):
 
     def _show(self, line: str) -> None:
         """Show a line beside what the callback prints. The name of a VM may be in it."""
-        display.display(printable_line(line, _LONGEST_LINE), stderr=not _prints_for_people())
+        display.display(printable_line(line, _LONGEST_LINE), stderr=not prints_for_people())
 
     def _variable(self, name: str, default: Any) -> Any:
-        value = self._task_vars.get(name, default)
-        return self._templar.template(value)
+        value = value_of(self._task_vars.get(name), self._templar)
+        return default if is_blank(value) else value
 
     def _switch(self, name: str, default: bool) -> bool:
         try:
@@ -249,7 +250,7 @@ class LongWork(ActionBase):
         return value
 
 
-def _prints_for_people() -> bool:
+def prints_for_people() -> bool:
     """Return whether standard output is for people to read, so that more lines in it do no harm.
 
     This is true of Ansible's default callback and those made from it, such as that of ansible-runner and AWX. Others
