@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.text import printable_message
 from ansible_collections.macops.parallels.plugins.module_utils._records import sheet
+from ansible_collections.macops.parallels.plugins.module_utils._records.reread import reread_records
 
 DOCUMENTATION = r"""
 name: golden_image_sheet
@@ -32,8 +33,10 @@ options:
     description:
       - The records, as M(macops.parallels.image_catalog) returns them.
       - One or two records of the same name and version, one for each architecture.
-    type: list
-    elements: dict
+      - Or the JSON text of such a list, such as the statistics C(image_records_json) of the role C(hand_over).
+      - Records that AWX passes to the next job of a workflow have been read as YAML. Times that became dates, blank text
+        that became null, and versions that became numbers are corrected.
+    type: raw
     required: true
   title:
     description:
@@ -74,7 +77,7 @@ def golden_image_sheet(records: Any, title: Optional[str] = None, description: O
     if not isinstance(records, (list, tuple, Mapping, str)):  # such as a generator from another Jinja filter
         records = list(records)
     try:
-        return sheet.golden_image_sheet(records, title, description)
+        return sheet.golden_image_sheet(reread_records(records), title, description)
     except TaskError as error:
         raise AnsibleFilterError(printable_message(error.message)) from None
 

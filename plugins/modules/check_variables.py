@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation of the action plugin of this name."""
+"""Documentation of the action plugin of this name, which needs no module."""
 
 from __future__ import annotations
 

@@ -50,6 +50,14 @@ options:
     type: str
     choices: [idle, canceled]
     default: idle
+  attended:
+    description:
+      - What V(state=canceled) does with a job that another playbook waits for. V(end) ends it. V(fail) waits for 40
+        seconds, by when a canceled playbook counts as gone, and fails if a playbook still waits for a job. Then nothing
+        is ended.
+    type: str
+    choices: [end, fail]
+    default: end
   timeout:
     description: Seconds to wait. V(0) waits as long as it takes. The timeouts of the jobs themselves limit that.
     type: int
@@ -70,6 +78,7 @@ EXAMPLES = r"""
 - name: End what a canceled job template left running
   macops.parallels.mac_jobs:
     state: canceled
+    attended: fail
 """
 
 RETURN = r"""
@@ -96,6 +105,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.folder impo
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.waiting import (
     job_facts,
+    refuse_attended,
     refuse_watched,
     running_jobs,
     wait_for_all,
@@ -107,6 +117,8 @@ def settle(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Wait for the jobs or end them, then clear up."""
     name, cancel = module.params["name"], module.params["state"] == "canceled"
     job.subject = name or ""
+    if cancel and module.params["attended"] == "fail" and not module.check_mode:
+        refuse_attended(name)
     found = running_jobs(name)
     if not module.check_mode:
         refuse_watched(found, job)
@@ -131,6 +143,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str"},
             "state": {"type": "str", "choices": ["idle", "canceled"], "default": "idle"},
+            "attended": {"type": "str", "choices": ["end", "fail"], "default": "end"},
             "timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,

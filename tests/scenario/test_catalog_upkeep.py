@@ -73,7 +73,7 @@ class Published:
             "image_output_dir": str(self.output),
             **variables,
         }
-        # Both playbooks run on the first build Mac alone.
+        # The playbooks run on the first host of the play alone.
         hosts = {"mac": host, "other": {"ansible_connection": "no such connection"}}
         run = self.play(
             f"macops.parallels.{playbook}", hosts, values, check=check, environment={"HOME": str(self.home)}
@@ -98,23 +98,37 @@ def test_a_store_is_kept_in_order(published):
         "image_retire_reason": "No <VPN>.",
     }
 
-    would = published.run("retire_images", check=True, image_keep=1, **bad).assert_ok()
+    would = published.run("retire_images", check=True, image_keep=1).assert_ok()
     assert (published.records, published.images) == (before, images)
-    assert would.custom_stats["image_retired"]["removed"] == [
-        "win11-2026.9.0-arm64.pvmp",
-        "win11-2026.10.0-arm64.pvmp",
-    ]
+    old = ["win11-2026.9.0-arm64.pvmp", "win11-2026.10.0-arm64.pvmp"]
+    assert would.custom_stats["image_retired"] == {
+        "check_mode": True,
+        "changed": True,
+        "state": "",
+        "versions": [],
+        "removed": [],
+        "removed_files": [],
+        "would_remove": old,
+        "would_remove_files": [f"{name}{suffix}" for name in old for suffix in ("", ".sha256")],
+    }
     shown = table(would, "Show the results").splitlines()
+    assert all(len(line) < 100 and f"\n{line}\n" in would.output for line in shown)
     assert [line.split("  ")[0] for line in shown[1:]] == ["would be removed"] * 2 + ["published"] * 2
 
-    done = published.run("retire_images", image_keep=2, **bad).assert_ok()
+    # Who names a version asks for nothing else: what is old stays.
+    done = published.run("retire_images", image_keep=1, image_older_than="", **bad).assert_ok()
+    assert published.images == images
     assert done.custom_stats["image_retired"] == {
+        "check_mode": False,
         "changed": True,
         "state": "withdrawn",
         "versions": ["win11-2026.10.0-arm64.pvmp"],
         "removed": [],
         "removed_files": [],
+        "would_remove": [],
+        "would_remove_files": [],
     }
+    assert "Old versions are not removed in a run that names a version." in table(done, "Show the results")
     assert "withdrawn " in table(done, "Show the results")
     assert [record["state"] for record in published.records] == ["published", "withdrawn", "published", "published"]
     page = (published.store.folder / "index.html").read_text(encoding="utf-8")
@@ -188,6 +202,9 @@ def test_all_links_are_good(published):
     assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase"))) == ("5", "0", 5)
     files = [record["file"] for record in published.records]
     assert run.custom_stats["image_verified"] == {"ok": True, "images": files, "problems": [], "notes": []}
+    assert run.custom_stats["image_verified_report"] == page
+    assert json.loads(run.custom_stats["image_verified_json"]) == report
+    assert all(len(line) < 100 for line in table(run, "Show the results").splitlines())
     assert "No problems." in table(run, "Show the results")
 
 

@@ -17,6 +17,7 @@ from support.jobs import Jobs
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLUGINS = {
     "module": sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")),
+    "lookup": sorted(path.stem for path in (ROOT / "plugins" / "lookup").glob("*.py")),
     "filter": sorted(path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")),
 }
 

@@ -17,7 +17,12 @@ from ansible_collections.macops.parallels.plugins.doc_fragments import _parallel
 ROOT = Path(__file__).parents[2]
 RUNTIME = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
 GROUPS: dict[str, list[str]] = RUNTIME["action_groups"]
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py"))
+# Without those that are only the documentation of an action plugin.
+MODULES = sorted(
+    path.stem
+    for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py")
+    if "def main(" in path.read_text(encoding="utf-8")
+)
 # The documentation fragment with the options of a group.
 FRAGMENTS = {"parallels": _parallels, "stores": _store}
 OF_TYPE = {"str": "16M", "path": "/somewhere", "int": 3, "bool": True, "dict": {"owner": "it"}}

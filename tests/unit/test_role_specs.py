@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ import yaml
 ROLES = Path(__file__).parents[2] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 COLLECTION = "macops.parallels."
+# Not main: Ansible would validate it itself, print it whole for one mistake, and refuse what is blank.
+ENTRY_POINT = "variables"
+
+# What the roles read of a variable that may be blank.
+EFFECTIVE = "image_effective_"
 
 # What the defaults make of the variables that users set, and what the stages set: none of it is set by users.
 DERIVED = {
@@ -31,7 +37,10 @@ DERIVED = {
     "image_needs_store",
     "image_parallels_options",
     "image_store_given",
+    "image_store_key",
     "image_store_options",
+    "image_store_public_url",
+    "image_store_signers",
     "image_store_signing",
     "image_store_signing_given",
     "image_store_verifying",
@@ -56,11 +65,15 @@ def _read(path: Path) -> Any:
 
 
 def _options(role: str) -> dict[str, dict[str, Any]]:
-    return _read(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    return _read(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"][ENTRY_POINT]["options"]
+
+
+def _all_defaults(role: str) -> dict[str, Any]:
+    return _read(ROLES / role / "defaults" / "main.yml")
 
 
 def _own_defaults(role: str) -> dict[str, Any]:
-    return _read(ROLES / role / "defaults" / "main.yml")
+    return {name: value for name, value in _all_defaults(role).items() if not name.startswith(EFFECTIVE)}
 
 
 def _defaults(role: str) -> dict[str, Any]:
@@ -97,6 +110,43 @@ def test_a_default_that_is_made_of_others_is_told_in_words(role: str) -> None:
             assert "By default" in str(_options(role)[name]["description"]), name
 
 
+GIVEN = re.compile(
+    r"\{\{ lookup\('macops\.parallels\.given', '(?P<name>\w+)',\s+default=(?P<default>.*)\) \| (?P<filter>\w+) \}\}"
+)
+FILTERS = {"str": "string", "path": "string", "bool": "bool", "int": "int"}
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_blank_variable_counts_as_its_default(role: str) -> None:
+    """What a role reads instead of the variable says the same default, and has the variable's type."""
+    options = {**_options("image_store"), **_options("image")}
+    for other in NAMES:
+        options.update(_options(other))
+    options.update(_options(role))
+    for name, template in _all_defaults(role).items():
+        if name.startswith(EFFECTIVE):
+            found = GIVEN.fullmatch(template)
+            assert found, name
+            variable = "image_" + name[len(EFFECTIVE) :]
+            assert found["name"] == variable
+            assert found["filter"] == FILTERS[options[variable]["type"]], name
+            if "default" in options[variable] and variable in _own_defaults(role):
+                assert yaml.safe_load(found["default"]) == _own_defaults(role)[variable], name
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_what_may_be_blank_is_not_read_as_it_is(role: str) -> None:
+    """A variable with a default that is not blank, or that is no text, has a form in which a blank is its default."""
+    effective = {name[len(EFFECTIVE) :] for other in NAMES for name in _all_defaults(other) if name.startswith(EFFECTIVE)}
+    read = re.compile(rf"(?<![\w'.\"-])image_({'|'.join(effective)})\b(?!:)")
+    for folder in ("tasks", "vars", "templates"):
+        for path in sorted((ROLES / role / folder).glob("*")):
+            text = path.read_text(encoding="utf-8")
+            nodes = re.findall(r"\{\{.*?\}\}|\{%.*?%\}|^ *(?:when|that): [^>|\n]+$", text, re.DOTALL | re.MULTILINE)
+            found = [node for node in nodes if read.search(re.sub(r"'[^']*'", "''", node))]
+            assert not found, path
+
+
 @pytest.mark.parametrize("role", NAMES)
 def test_every_variable_that_users_set_is_specified(role: str) -> None:
     specified = {name for other in NAMES for name in _options(other)}
@@ -112,7 +162,7 @@ def test_only_what_is_there_is_derived() -> None:
 
 @pytest.mark.parametrize("role", NAMES)
 def test_the_role_is_described_in_the_same_words_everywhere(role: str) -> None:
-    summary = _read(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["short_description"]
+    summary = _read(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"][ENTRY_POINT]["short_description"]
     assert _read(ROLES / role / "meta" / "main.yml")["galaxy_info"]["description"] == summary
     readme = (ROLES / role / "README.md").read_text(encoding="utf-8").splitlines()
     assert (readme[0], readme[2].replace("`", "")) == (f"# {COLLECTION}{role}", f"{summary}.")

@@ -31,7 +31,7 @@ OF_STORE = {name: option for name, option in OF_ROLE.items() if name != "retries
 
 def role_options() -> dict[str, dict[str, Any]]:
     path = ROOT / "roles" / "image_store" / "meta" / "argument_specs.yml"
-    options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["variables"]["options"]
     return {name[len(PREFIX) :]: option for name, option in options.items() if name.startswith(PREFIX)}
 
 

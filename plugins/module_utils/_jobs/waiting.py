@@ -20,6 +20,8 @@ WAITING_MODULE = "mac_jobs"
 _PAUSE = 1.0
 # Seconds without a job after which a playbook that was at work is taken to be through.
 _QUIET = 15.0
+# Seconds after which a playbook that was killed no longer counts as one that waits for its job.
+_GONE = 40.0
 
 
 def running_jobs(name: Optional[str], states: Optional[Iterable[JobState]] = None) -> list[JobState]:
@@ -56,6 +58,23 @@ def refuse_watched(found: list[JobState], job: Job) -> None:
                 f"{_time(state.started)}). Wait until it has finished, or set image_if_running to 'join'.",
                 jobs=[job_facts(state)],
             )
+
+
+def refuse_attended(name: Optional[str]) -> None:
+    """Raise TaskError for a job that another playbook still waits for, after the time in which a dead one is noticed."""
+    end = time.monotonic() + _GONE
+    while True:
+        attended = [state for state in running_jobs(name) if state.watched]
+        if not attended:
+            return
+        if time.monotonic() > end:
+            works = " and ".join(f"{state.module} on '{state.subject}'" for state in attended)
+            raise TaskError(
+                f"A playbook waits for the work on this Mac ({works}), so nothing was ended. Cancel that run first, or "
+                "allow to end attended work.",
+                jobs=[job_facts(state) for state in attended],
+            )
+        time.sleep(_PAUSE)
 
 
 def wait_for_all(name: Optional[str], job: Job, limit: float, *, cancel: bool) -> None:

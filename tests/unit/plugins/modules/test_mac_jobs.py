@@ -214,3 +214,26 @@ def test_a_job_whose_end_is_not_known_is_listed_as_that(run_module_main: Any, mo
     assert warnings == [
         f"image_upload on win11 has ended, but it is not known how: {job.folder.path}/ended.json cannot be read."
     ]
+
+
+def test_work_that_a_playbook_waits_for_is_not_ended(run_module_main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_GONE", 0.05)
+    job = RunningJob("image_pack", "win11")
+    job.folder.attend("another")
+    end = run_module_main(mac_jobs.main, state="canceled", attended="fail")
+    assert end.failed
+    assert end.result["msg"].startswith(
+        "A playbook waits for the work on this Mac (image_pack on 'win11'), so nothing was ended."
+    )
+    assert not job.folder.is_canceled()
+    job.end()
+
+
+def test_work_whose_playbook_is_gone_is_ended(run_module_main: Any) -> None:
+    job = RunningJob("image_pack", "win11")
+    job.folder.attend("another")
+    threading.Timer(0.1, os.utime, (job.folder.lease, (1, 1))).start()
+    threading.Timer(0.4, job.end).start()
+    end = run_module_main(mac_jobs.main, state="canceled", attended="fail")
+    assert end.result == {"changed": True, "jobs": [{**FACTS, "watched": False}], "cleared": []}
+    assert job.folder.is_canceled()

@@ -18,7 +18,12 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import _o
 from ansible_collections.macops.parallels.plugins.module_utils._stores.options import STORE_ARGUMENTS
 
 ROOT = Path(__file__).parents[4]
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py"))
+# Without those that are only the documentation of an action plugin.
+MODULES = sorted(
+    path.stem
+    for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py")
+    if "def main(" in path.read_text(encoding="utf-8")
+)
 PACKAGE = "ansible_collections.macops.parallels.plugins.modules"
 
 # Names that smell of a secret.
