@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stand-ins of services that tests cannot have are made of: they answer over TLS, and write down requests."""
+"""What stand-ins of services that tests cannot have are made of: they answer, over TLS as a rule, and write down requests."""
 
 from __future__ import annotations
 
@@ -109,14 +109,14 @@ def _wanted(asked: str, size: int) -> tuple[int, int]:
 class StandIn:
     """A running stand-in. Subclasses say what it answers, in C(answer)."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool = True) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="stand-in-")
         self.root = Path(self._temporary.name)
-        certificates = Certificates(self.root / "tls")
-        self.ca_path = certificates.ca_path
+        certificates = Certificates(self.root / "tls") if tls else None
+        self.ca_path = certificates.ca_path if certificates else ""
         self.lock = threading.RLock()
         self.seen: list[tuple[str, str, int | None]] = []
-        self._listener = Listener(self, _Handler, certificates.context())
+        self._listener = Listener(self, _Handler, certificates.context() if certificates else None)
         self.port = self._listener.port
         # How others reach it: what it says of itself begins with this. A gateway before it has another one.
         self.public_url = f"https://{HOST}:{self.port}"

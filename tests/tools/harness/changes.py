@@ -22,7 +22,7 @@ from .layout import NAME, NAMESPACE, ROOT, ToolError
 MAIN = "main"
 # They judge every file, whatever is in it.
 ALWAYS = ("lint", "sanity", "tools")
-PLAYS = ("scenario", "smoke")
+PLAYS = ("scenario", "smoke", "awx")
 # Runs of modules and playbooks that somebody attacks.
 ATTACKED = (*PLAYS, "security")
 # A change of the code or its tests is looked for in the imports.
@@ -46,6 +46,8 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tests/security/*", ("security",)),
     ("tests/smoke/*", ("smoke",)),
     ("tests/stores/*", ("stores",)),
+    ("tests/awx/*", ("awx",)),
+    ("tests/support/awx/*", ("awx",)),
     ("tests/page/*", ("page",)),
     ("tests/simulator/tests/*", ("simulator",)),
     ("tests/simulator/README.md", ()),

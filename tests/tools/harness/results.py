@@ -116,6 +116,12 @@ def find_attacks(output: str) -> list[str]:
     return found.group(0).splitlines() if found else []
 
 
+def find_awx_table(output: str) -> list[str]:
+    """Return how the stand-in of AWX compares with what was recorded, with its totals; nothing where it was not asked."""
+    found = re.search(r"^\| recorded of AWX .*\n(?:.*\n)+?recorded requests .*$", output, re.MULTILINE)
+    return found.group(0).splitlines() if found else []
+
+
 def find_warnings(output: str, allowed: Iterable[re.Pattern[str]]) -> list[str]:
     """Return Ansible's warnings in C(output), each once, without those that are allowed."""
     found = dict.fromkeys(match.group(0).strip() for match in WARNING.finditer(output))

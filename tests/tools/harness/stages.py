@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from . import environments, packages, pythons
 from .layout import CONTROLLER_PYTHON, MAC_PYTHON, TARGET_PYTHONS, ToolError
 from .pip_seed import seed_pip
-from .results import Counts, find_attacks, find_fault_table, find_promises, find_warnings, read_junit
+from .results import Counts, find_attacks, find_awx_table, find_fault_table, find_promises, find_warnings, read_junit
 from .runner import Options, Stage, StageRun
 from .staging import stage, stage_for_ansible_test
 
@@ -51,6 +51,9 @@ MAIN_SCENARIOS = (
     "tests/scenario/test_build_image.py::test_from_a_running_vm_to_a_proven_link",
     "tests/scenario/test_build_image.py::test_check_mode_tells_and_touches_nothing",
 )
+
+# The versions of ansible-core in the execution environments that AWX runs jobs in.
+AWX_CORES = ("2.16", "2.19", "2.21")
 
 # Smoke tests that the scenarios make needless in an everyday run: with these versions, and with the newest.
 SMOKE_BUILD = "tests/smoke/test_build_image.py::test_the_playbook_builds_an_image_once"
@@ -263,6 +266,17 @@ def _store_servers() -> tuple[pathlib.Path, ...]:
     return (environments.SERVERS.ready() / "bin", environments.AZURITE.ready())
 
 
+def awx(run: StageRun) -> Counts:
+    """Configure a stand-in of AWX, and run the playbooks as AWX runs them, with each ansible-core that it may have."""
+    cores: dict[str, object] = {
+        f"MACOPS_CORE_{version.replace('.', '_')}": environments.CORES[version].ready() / "bin" for version in AWX_CORES
+    }
+    variables = {**_with_mac_python(), **cores}
+    counts = _pytest(run, environments.AWX.ready(), stage(run.scratch), ("tests/awx",), variables, _store_servers())
+    counts.notes = find_awx_table(run.output())
+    return counts
+
+
 def page(run: StageRun) -> Counts:
     """Look at the page for people in a browser."""
     return _pytest(run, environments.CONTROLLER.ready(), stage(run.scratch), ("tests/page",))
@@ -447,6 +461,9 @@ STAGES = (
         "attacks by other users, store writers and servers",
         security,
         (packages.GIT, packages.NGINX, packages.SSHD, packages.SSH),
+    ),
+    Stage(
+        "awx", "AWX: its configuration against a stand-in, jobs as it runs them", awx, (packages.GIT, packages.NGINX)
     ),
     Stage("page", "the page for people in a browser", page, (packages.GIT, packages.CHROMIUM)),
     Stage("simulator", "the simulated Mac's own tests", simulator, (packages.GIT,)),

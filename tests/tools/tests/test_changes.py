@@ -80,6 +80,7 @@ def test_imports_say_which_unit_tests_and_targets_a_change_reaches(tree, changed
         ("roles/image/tasks/main.yml", {"scenario", "smoke-2.16", "units-3.13", "lint"}, {"stores", "page"}),
         (HTTP, {"scenario", "security", "stores", "smoke-2.21", "importer"}, {"page", "simulator"}),
         ("plugins/module_utils/_records/page_style.py", {"page", "scenario"}, {"simulator"}),
+        ("tests/support/awx/server.py", {"awx", "lint"}, {"scenario", "stores", "units-3.13"}),
         ("tests/stores/test_s3.py", {"stores", "lint"}, {"scenario", "security"}),
         ("tests/security/test_other_user.py", {"security", "lint"}, {"scenario", "units-3.9"}),
     ],

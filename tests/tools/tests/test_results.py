@@ -9,7 +9,15 @@ import re
 
 import pytest
 
-from harness.results import Counts, find_attacks, find_fault_table, find_promises, find_warnings, read_junit
+from harness.results import (
+    Counts,
+    find_attacks,
+    find_awx_table,
+    find_fault_table,
+    find_promises,
+    find_warnings,
+    read_junit,
+)
 from support.attack_table import summary
 
 JUNIT = """<?xml version="1.0"?>
@@ -109,3 +117,14 @@ def test_the_table_of_attacks_is_found():
 def test_a_promise_is_held_when_all_its_tests_are(outcomes, held):
     page = "| a | b | `tests/security/test_x.py::test_it`, `tests/unit/test_z.py`, `tests/security/test_y.py` |\n"
     assert summary(page, outcomes)[2:] == [f"| a | b | {held} |", f"attacks held {int(held == 'held')} of 1"]
+
+
+def test_the_comparison_with_awx_is_found():
+    table = [
+        "| recorded of AWX | requests |",
+        "|---|---|",
+        "| same status | 2 |",
+        "recorded requests 3, same 2, different 1",
+    ]
+    assert find_awx_table("\n".join(["..  [100%]", "", *table, "4 passed"])) == table
+    assert find_awx_table("4 passed\n") == []
