@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.awx import Awx  # noqa: E402  (found by the line before)
+from support.awx import Awx
 
 
 @pytest.fixture
@@ -24,8 +24,9 @@ def awx() -> Iterator[Awx]:
     """A stand-in of AWX as it is right after its installation; see support/awx/server.py.
 
     C(awx.url) is its address, C(support.awx.ADMIN) and C(PASSWORD) the account with all rights.
-    C(awx.admin) and C(awx.client(name, password)) are clients that set something up or look at it; C(awx.faults) says what
-    goes wrong; C(awx.summary()) and C(awx.printed_summary()) say what was asked.
+    C(awx.admin) and C(awx.client(name, password)) are clients that set something up or look at it. C(awx.faults) says
+    what goes wrong. C(awx.jobs.run_job) does the work of a job. C(awx.summary()) and C(awx.printed_summary()) say what
+    was asked.
     """
     with Awx() as running:
         yield running

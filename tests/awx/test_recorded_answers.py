@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from support.awx import ADMIN, Awx
 from support.awx.recorded import recorded
 from support.waiting import wait_until

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stand-ins of services that tests cannot have are made of: they answer, over TLS as a rule, and write down requests."""
+"""What stand-ins of services that tests cannot have are made of: they answer, mostly over TLS, and log requests."""
 
 from __future__ import annotations
 

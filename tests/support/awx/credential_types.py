@@ -79,11 +79,27 @@ OF_TYPE = {"string": str, "boolean": bool}
 
 ANSIBLES = "Environment variable {} may affect Ansible configuration so its use is not allowed in credentials."
 RESERVED = "Environment variable {} is not allowed to be used in credentials."
-RESERVED_VARIABLES = (
-    "PATH PYTHONPATH VIRTUAL_ENV JOB_ID INVENTORY_ID INVENTORY_SOURCE_ID INVENTORY_UPDATE_ID AD_HOC_COMMAND_ID "
-    "REST_API_URL REST_API_TOKEN MAX_EVENT_RES CALLBACK_QUEUE CALLBACK_CONNECTION CACHE JOB_CALLBACK_DEBUG "
-    "INVENTORY_HOSTVARS AWX_HOST PROJECT_REVISION SUPERVISOR_CONFIG_PATH"
-).split()
+RESERVED_VARIABLES = [
+    "PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "JOB_ID",
+    "INVENTORY_ID",
+    "INVENTORY_SOURCE_ID",
+    "INVENTORY_UPDATE_ID",
+    "AD_HOC_COMMAND_ID",
+    "REST_API_URL",
+    "REST_API_TOKEN",
+    "MAX_EVENT_RES",
+    "CALLBACK_QUEUE",
+    "CALLBACK_CONNECTION",
+    "CACHE",
+    "JOB_CALLBACK_DEBUG",
+    "INVENTORY_HOSTVARS",
+    "AWX_HOST",
+    "PROJECT_REVISION",
+    "SUPERVISOR_CONFIG_PATH",
+]
 
 NO_FILE = "Must define unnamed file injector in order to reference `tower.filename`."
 

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from typing import Any
 
 # Kinds that share one row of numbers (AWX 24.6.1, recorded: a project is 9, the job template after it 11).
-SHARED_NUMBERS = {
-    kind: "unified_job_template"
-    for kind in (
+SHARED_NUMBERS = dict.fromkeys(
+    (
         "project",
         "inventory_source",
         "job_template",
         "workflow_job_template",
         "workflow_approval_template",
         "system_job_template",
-    )
-} | {kind: "unified_job" for kind in ("job", "project_update", "inventory_update", "workflow_job", "workflow_approval")}
+    ),
+    "unified_job_template",
+) | dict.fromkeys(("job", "project_update", "inventory_update", "workflow_job", "workflow_approval"), "unified_job")
 # What may stand for any of the kinds that share a row.
 UNIONS = ("unified_job_template", "unified_job")
 

@@ -236,8 +236,19 @@ def _job_defaults(awx: Awx, record: Record) -> dict[str, Any]:
     defaults: dict[str, Any] = {"inventory": _named(awx, "inventory", record["inventory"])}
     defaults |= {
         name: record[name]
-        for name in "limit scm_branch job_tags skip_tags extra_vars diff_mode job_type verbosity forks "
-        "job_slice_count timeout".split()
+        for name in [
+            "limit",
+            "scm_branch",
+            "job_tags",
+            "skip_tags",
+            "extra_vars",
+            "diff_mode",
+            "job_type",
+            "verbosity",
+            "forks",
+            "job_slice_count",
+            "timeout",
+        ]
     }
     defaults["labels"] = [{"id": label.id, "name": label["name"]} for label in record.linked("labels")]
     defaults["credentials"] = [
@@ -256,7 +267,7 @@ def _job_defaults(awx: Awx, record: Record) -> dict[str, Any]:
 def _workflow_defaults(awx: Awx, record: Record) -> dict[str, Any]:
     nodes = awx.database.find("workflow_job_template_node", workflow_job_template=record.id)
     defaults: dict[str, Any] = {"inventory": _named(awx, "inventory", record["inventory"])}
-    defaults |= {name: record[name] for name in "limit scm_branch job_tags skip_tags extra_vars".split()}
+    defaults |= {name: record[name] for name in ["limit", "scm_branch", "job_tags", "skip_tags", "extra_vars"]}
     return {
         "defaults": defaults,
         "node_templates_missing": [node.id for node in nodes if node["unified_job_template"] is None],

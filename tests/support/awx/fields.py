@@ -39,7 +39,7 @@ NULL_CHOICES_REFUSED = {("inventory_sources", "source")}
 # Choices that OPTIONS does not offer and the serializer knows all the same: the rules of the kind refuse them.
 MORE_CHOICES = {
     ("credential_types", "kind"): (
-        "ssh vault scm registry token insights external kubernetes galaxy cryptography".split()
+        ["ssh", "vault", "scm", "registry", "token", "insights", "external", "kubernetes", "galaxy", "cryptography"]
     )
 }
 # References whose null is not complained of before what the rules of the kind say.
@@ -57,6 +57,8 @@ REFERENCES = {
     "source_project": "project",
     "source_credential": "credential",
     "target_credential": "credential",
+    # The job of a workflow's node may be of any kind.
+    "job": "unified_job",
 }
 
 

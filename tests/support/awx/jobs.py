@@ -1,14 +1,13 @@
 # Copyright (c) 2026, the macops.parallels developers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs: updates of projects and inventories, jobs, workflows and approvals (AWX 24.6.1, recorded: launch, workflow).
+"""What runs: updates of projects and inventories, jobs, workflows and approvals (AWX 24.6.1, recorded: launch).
 
 Everything runs beside the requests, as in AWX: who starts something gets the answer "pending", and asks again.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
 import subprocess
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 FAILED = ("failed", "error", "canceled")
 FINISHED = ("successful", *FAILED)
-WORKERS = 4
 NO_ERROR_PATH = "No error handling paths found, marking workflow as failed"
 # The links of a node, and the ends of a job after which each is followed.
 FOLLOWED = {
@@ -39,22 +37,70 @@ FOLLOWED = {
 }
 # The fields that a job takes over from its template.
 FROM_TEMPLATE = {
-    "job": (
-        "job_type inventory project playbook scm_branch forks limit verbosity job_tags force_handlers skip_tags "
-        "start_at_task timeout use_fact_cache organization execution_environment allow_simultaneous diff_mode "
-        "job_slice_count webhook_service webhook_credential"
-    ).split(),
-    "workflow_job": (
-        "organization inventory limit scm_branch job_tags skip_tags allow_simultaneous webhook_service webhook_credential"
-    ).split(),
-    "project_update": (
-        "local_path scm_type scm_url scm_branch scm_refspec scm_clean scm_track_submodules scm_delete_on_update "
-        "credential timeout organization"
-    ).split(),
-    "inventory_update": (
-        "source source_path source_vars scm_branch credential enabled_var enabled_value host_filter overwrite "
-        "overwrite_vars timeout verbosity limit inventory organization"
-    ).split(),
+    "job": [
+        "job_type",
+        "inventory",
+        "project",
+        "playbook",
+        "scm_branch",
+        "forks",
+        "limit",
+        "verbosity",
+        "job_tags",
+        "force_handlers",
+        "skip_tags",
+        "start_at_task",
+        "timeout",
+        "use_fact_cache",
+        "organization",
+        "execution_environment",
+        "allow_simultaneous",
+        "diff_mode",
+        "job_slice_count",
+        "webhook_service",
+        "webhook_credential",
+    ],
+    "workflow_job": [
+        "organization",
+        "inventory",
+        "limit",
+        "scm_branch",
+        "job_tags",
+        "skip_tags",
+        "allow_simultaneous",
+        "webhook_service",
+        "webhook_credential",
+    ],
+    "project_update": [
+        "local_path",
+        "scm_type",
+        "scm_url",
+        "scm_branch",
+        "scm_refspec",
+        "scm_clean",
+        "scm_track_submodules",
+        "scm_delete_on_update",
+        "credential",
+        "timeout",
+        "organization",
+    ],
+    "inventory_update": [
+        "source",
+        "source_path",
+        "source_vars",
+        "scm_branch",
+        "credential",
+        "enabled_var",
+        "enabled_value",
+        "host_filter",
+        "overwrite",
+        "overwrite_vars",
+        "timeout",
+        "verbosity",
+        "limit",
+        "inventory",
+        "organization",
+    ],
     "workflow_approval": [],
 }
 
@@ -73,7 +119,7 @@ class Jobs:
 
     def __init__(self, awx: Awx) -> None:
         self._awx = awx
-        self._workers = concurrent.futures.ThreadPoolExecutor(WORKERS, "awx-work")
+        self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self._listed: dict[tuple[str, str], dict[str, Any]] = {}
         self.run_job: Callable[[Record], Outcome] = lambda job: Outcome()
@@ -81,7 +127,8 @@ class Jobs:
     def stop(self) -> None:
         """Run nothing more, and leave nothing running."""
         self._stopped.set()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        for thread in self._threads:
+            thread.join()
 
     def _start(self, kind: str, template: Record, user: Record, launch_type: str, **values: Any) -> Record:
         fields = {name: template[name] for name in FROM_TEMPLATE[kind]}
@@ -139,8 +186,13 @@ class Jobs:
                     job["artifacts"] = outcome.artifacts
                     self.finish(job, outcome.status, outcome.explanation)
 
-        if not self._stopped.is_set():
-            self._workers.submit(run)
+        self._in_background(run)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        # A thread each: jobs wait for updates, and these for others.
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _template(self, job: Record) -> Record:
         return self._awx.database.get("unified_job_template", job["unified_job_template"]) or job
@@ -176,12 +228,6 @@ class Jobs:
         job["canceled_on"] = now()
         self.finish(job, "canceled")
 
-    def _wait_while_hanging(self, job: Record) -> None:
-        while not self._stopped.wait(0.02):
-            with self._awx.lock:
-                if job["status"] in FINISHED:
-                    return
-
     # Updates
 
     def update_project(self, project: Record, user: Record, launch_type: str = "manual") -> Record:
@@ -194,7 +240,7 @@ class Jobs:
     def _project_update(self, job: Record) -> Outcome:
         fault = self._awx.faults.project_update
         if fault == "hangs":
-            self._wait_while_hanging(job)
+            self._wait_for(job)
             return Outcome("canceled")
         if fault is not None:
             return Outcome(fault)
@@ -235,16 +281,11 @@ class Jobs:
             return Outcome("failed", explanation="The stand-in has no such source.")
         # A source in a project updates the project first, each time.
         with awx.lock:
-            user = awx.database.get("user", job["created_by"])
-            assert user is not None
-            update = self.update_project(project, user, "sync")
+            update = self.update_project(project, self._who(job), "sync")
             job["source_project_update"] = update.id
-        while not self._stopped.wait(0.01):
-            with awx.lock:
-                if update["status"] in FINISHED:
-                    break
+        self._wait_for(update)
         if update["status"] != "successful":
-            return Outcome("failed", explanation="The update of the project failed.")
+            return Outcome("failed", explanation=_previous_failed(update))
         try:
             listed = self._list_inventory(project, source)
         except subprocess.CalledProcessError as error:
@@ -361,10 +402,38 @@ class Jobs:
         return workflow
 
     def _job(self, job: Record) -> Outcome:
-        missing = _missing_inputs(self._awx, job)
-        if missing:
-            return Outcome("error", explanation=missing)
+        awx = self._awx
+        with awx.lock:
+            missing = _missing_inputs(awx, job)
+            if missing:
+                return Outcome("error", explanation=missing)
+            updates = self._updates_before(job)
+        for update in updates:
+            self._wait_for(update)
+            if update["status"] != "successful":
+                return Outcome("failed", explanation=_previous_failed(update))
         return self.run_job(job)
+
+    def _updates_before(self, job: Record) -> list[Record]:
+        """Begin the updates that a project and the sources of an inventory ask for before each job."""
+        database, user = self._awx.database, self._who(job)
+        project = database.get("project", job["project"])
+        updates = []
+        if project is not None and project["scm_update_on_launch"]:
+            updates.append(self.update_project(project, user, "dependency"))
+        sources = database.find("inventory_source", inventory=job["inventory"], update_on_launch=True)
+        return updates + [self.update_inventory(source, user, "dependency") for source in sources]
+
+    def _who(self, job: Record) -> Record:
+        user = self._awx.database.get("user", job["created_by"])
+        assert user is not None
+        return user
+
+    def _wait_for(self, job: Record) -> None:
+        while not self._stopped.wait(0.01):
+            with self._awx.lock:
+                if job["status"] in FINISHED:
+                    return
 
     # Workflows
 
@@ -406,25 +475,12 @@ class Jobs:
         return workflow
 
     def _begin_workflow(self, workflow: Record) -> None:
-        def run(job: Record) -> Outcome:
+        def begin() -> None:
             with self._awx.lock:
-                self._advance(job)
-            # The last of its jobs ends it.
-            while not self._stopped.wait(0.01):
-                with self._awx.lock:
-                    if job["status"] in FINISHED:
-                        break
-            return Outcome(job["status"])
+                workflow.values |= {"status": "running", "started": now()}
+                self._advance(workflow)
 
-        # Waiting costs a thread, and jobs need the workers.
-        threading.Thread(target=self._run_here, args=(workflow, run), daemon=True).start()
-
-    def _run_here(self, job: Record, work: Callable[[Record], Outcome]) -> None:
-        with self._awx.lock:
-            if job["status"] != "pending":
-                return
-            job.values |= {"status": "running", "started": now()}
-        work(job)
+        self._in_background(begin)
 
     def nodes(self, workflow: Record) -> list[Record]:
         return self._awx.database.find("workflow_job_node", workflow_job=workflow.id)
@@ -552,6 +608,11 @@ def _wrong_credentials(awx: Awx, template: Record, body: dict[str, Any]) -> dict
             f"Provided list lacked credential(s): {names}."
         ]
     }
+
+
+def _previous_failed(job: Record) -> str:
+    name = json.dumps({"job_type": job.kind, "job_name": job["name"], "job_id": str(job.id)})
+    return f"Previous Task Failed: {name}"
 
 
 def _missing_inputs(awx: Awx, job: Record) -> str:

@@ -61,15 +61,48 @@ APPROVAL_EVENTS = ("running", "approved", "timed_out", "denied")
 
 # What the texts of messages may use.
 MESSAGE_FIELDS: dict[str, Any] = {
-    "job": {
-        name: "x"
-        for name in (
-            "allow_simultaneous artifacts controller_node created custom_virtualenv description diff_mode elapsed "
-            "execution_node failed finished force_handlers forks host_status_counts id job_explanation job_slice_count "
-            "job_slice_number job_tags job_type launch_type limit modified name playbook scm_branch scm_revision "
-            "skip_tags start_at_task started status summary_fields timeout type url use_fact_cache verbosity"
-        ).split()
-    },
+    "job": dict.fromkeys(
+        [
+            "allow_simultaneous",
+            "artifacts",
+            "controller_node",
+            "created",
+            "custom_virtualenv",
+            "description",
+            "diff_mode",
+            "elapsed",
+            "execution_node",
+            "failed",
+            "finished",
+            "force_handlers",
+            "forks",
+            "host_status_counts",
+            "id",
+            "job_explanation",
+            "job_slice_count",
+            "job_slice_number",
+            "job_tags",
+            "job_type",
+            "launch_type",
+            "limit",
+            "modified",
+            "name",
+            "playbook",
+            "scm_branch",
+            "scm_revision",
+            "skip_tags",
+            "start_at_task",
+            "started",
+            "status",
+            "summary_fields",
+            "timeout",
+            "type",
+            "url",
+            "use_fact_cache",
+            "verbosity",
+        ],
+        "x",
+    ),
     "job_friendly_name": "Job",
     "url": "https://example.com",
     "approval_status": "approved",
@@ -129,23 +162,23 @@ def checked_messages(messages: Any) -> Any:
     if not isinstance(messages, dict):
         # AWX has no answer to this.
         raise Refusal(500, None)
-    for event in messages:
-        if event not in EVENTS:
-            raise invalid(
-                messages=f"Event '{event}' invalid, must be one of 'started', 'success', 'error', or 'workflow_approval'"
-            )
     for event, texts in messages.items():
-        if event == "workflow_approval":
-            for inner, inner_texts in (texts or {}).items():
-                if inner not in APPROVAL_EVENTS:
-                    raise invalid(
-                        messages=f"Workflow Approval event '{inner}' invalid, must be one of 'running', 'approved', "
-                        "'timed_out', or 'denied'"
-                    )
-                _check_texts(inner, inner_texts)
-        else:
+        if event not in EVENTS:
+            raise invalid(messages=f"Event '{event}' invalid, must be one of {_named(EVENTS)}")
+        if event != "workflow_approval":
             _check_texts(event, texts)
+            continue
+        for step, step_texts in (texts or {}).items():
+            if step not in APPROVAL_EVENTS:
+                raise invalid(
+                    messages=f"Workflow Approval event '{step}' invalid, must be one of {_named(APPROVAL_EVENTS)}"
+                )
+            _check_texts(step, step_texts)
     return {event: messages.get(event) for event in EVENTS}
+
+
+def _named(events: tuple[str, ...]) -> str:
+    return ", ".join(f"'{event}'" for event in events[:-1]) + f", or '{events[-1]}'"
 
 
 def _check_texts(event: str, texts: dict[str, str] | None) -> None:

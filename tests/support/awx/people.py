@@ -56,11 +56,9 @@ class Users(Rules):
 def check_grant(awx: Any, role: Record, member: Record) -> None:
     """Refuse a role that AWX does not let a user or a team have."""
     of, field = role["of"], role["field"]
-    if of.kind == "credential" and member.kind == "user" and of["organization"]:
-        if not member["is_superuser"] and not awx.rights.in_organization(member, of["organization"]):
-            raise Refusal(
-                400, {"msg": "You cannot grant credential access to a user not in the credentials' organization"}
-            )
+    owned = of.kind == "credential" and member.kind == "user" and of["organization"] and not member["is_superuser"]
+    if owned and not awx.rights.in_organization(member, of["organization"]):
+        raise Refusal(400, {"msg": "You cannot grant credential access to a user not in the credentials' organization"})
     if of.kind == "organization" and member.kind == "team" and field in ("admin_role", "member_role"):
         raise Refusal(400, {"msg": "You cannot assign an Organization participation role as a child role for a Team."})
 

@@ -38,9 +38,9 @@ class Projects(Rules):
     def check(self, change: Change) -> None:
         old, new, given = change.old, change.new, change.given
         kind, url = new["scm_type"], new["scm_url"]
-        if old is not None and "organization" in given and given["organization"] != old["organization"]:
-            if self.awx.database.find("job_template", project=old.id):
-                raise invalid(organization="Organization cannot be changed when in use by job templates.")
+        moved = old is not None and given.get("organization", old["organization"]) != old["organization"]
+        if old is not None and moved and self.awx.database.find("job_template", project=old.id):
+            raise invalid(organization="Organization cannot be changed when in use by job templates.")
         if kind == "insights" and not new["credential"]:
             raise invalid(credential="Insights Credential is required for an Insights Project.")
         if kind and kind != "insights":

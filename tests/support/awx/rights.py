@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .database import Record
-from .kinds import KINDS
 from .recorded import recorded
 from .refusals import forbidden
 
@@ -53,8 +52,6 @@ NEEDED_OF_OTHERS = {
     "workflow_job_template_node": (("workflow_job_template", ADMIN), ("unified_job_template", "execute_role")),
     "schedule": (("unified_job_template", "execute_role"),),
 }
-# What the others that are associated with an object must allow.
-NEEDED_TO_ASSOCIATE = {"credential": "use_role", "instance_group": "use_role", "notification_template": ADMIN}
 # Roles that only start things, by the kinds that are not started but updated.
 UPDATED = ("project", "inventory")
 # Kinds that everybody may read.
@@ -112,14 +109,14 @@ class Rights:
             return record is user if field == READ else self._administers(user, record)
         own = record["roles"] or {}
         field = "update_role" if field == "execute_role" and record.kind in UPDATED else field
-        enough = [ADMIN, field] + ([each for each in own] if field == READ else [])
+        # Whoever has any role of an object may read it.
+        enough = list(own) if field == READ else [ADMIN, field]
         if any(self._in_role(user, own[each]) for each in enough if each in own):
             return True
-        return self._by_organization(user, record, field)
+        return record.kind != "organization" and self._by_organization(user, record, field)
 
     def _by_organization(self, user: Record, record: Record, field: str) -> bool:
-        if record.kind == "organization":
-            return False
+        """Return whether a role of its organization reaches to an object."""
         organization = self._database.get("organization", record["organization"])
         if organization is None:
             return False
@@ -128,14 +125,14 @@ class Rights:
         if field == READ and self._in_role(user, organization["roles"]["auditor_role"]):
             return True
         if not record["roles"]:
-            wanted = READ if field == READ else ORGANIZATION_ADMINS.get(record.kind, ADMIN)
-            return self.has(user, organization, wanted)
-        return any(
-            kind == record.kind and given in (ADMIN, field) or (kind == record.kind and field == READ)
+            return self.has(user, organization, READ if field == READ else ORGANIZATION_ADMINS.get(record.kind, ADMIN))
+        reaching = (
+            role
             for role, reach in ORGANIZATION_ROLES.items()
             for kind, given in reach
-            if self._in_role(user, organization["roles"][role])
+            if kind == record.kind and (field == READ or given in (ADMIN, field))
         )
+        return any(self._in_role(user, organization["roles"][role]) for role in reaching)
 
     def _in_role(self, user: Record, role: Record) -> bool:
         if user in role.linked("users"):
@@ -192,7 +189,3 @@ class Rights:
         """Refuse a user without a role."""
         if not self.has(user, record, field):
             raise forbidden()
-
-
-def all_kinds_with_roles() -> list[str]:
-    return [name for name in KINDS if role_fields(name)]

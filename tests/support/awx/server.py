@@ -44,7 +44,10 @@ from .templates import ExecutionEnvironments, JobTemplates, Nodes, WorkflowJobTe
 
 VERSION = "24.6.2.dev0"
 ADMIN, PASSWORD = "admin", "admin-password-of-the-tests"
-PAGE = '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{0}</title>\n</head>\n<body>\n  <h1>{0}</h1><p>{1}</p>\n</body>\n</html>\n'
+PAGE = (
+    '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{0}</title>\n</head>\n<body>\n'
+    "  <h1>{0}</h1><p>{1}</p>\n</body>\n</html>\n"
+)
 PAGES = {
     404: PAGE.format("Not Found", "The requested resource was not found on this server."),
     403: PAGE.format("403 Forbidden", "CSRF verification failed. Request aborted."),
@@ -52,8 +55,8 @@ PAGES = {
 }
 REALM = "Bearer realm=api authorization_url=/api/o/authorize/"
 NOT_JSON = (
-    "You did not use correct Content-Type in your HTTP request. If you are using our REST API, the Content-Type must be "
-    "application/json"
+    "You did not use correct Content-Type in your HTTP request. If you are using our REST API, the Content-Type must "
+    "be application/json"
 )
 # The kinds that go with an object that is deleted; all others that refer to it are set to null.
 GO_WITH = {

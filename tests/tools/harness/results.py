@@ -117,7 +117,7 @@ def find_attacks(output: str) -> list[str]:
 
 
 def find_awx_table(output: str) -> list[str]:
-    """Return how the stand-in of AWX compares with what was recorded, with its totals; nothing where it was not asked."""
+    """Return how the stand-in of AWX compares with what was recorded, with its totals; nothing where there is none."""
     found = re.search(r"^\| recorded of AWX .*\n(?:.*\n)+?recorded requests .*$", output, re.MULTILINE)
     return found.group(0).splitlines() if found else []
 
