@@ -191,9 +191,10 @@ def _is_switch(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, float)):
         return False
     try:
-        return int(value) == value or isinstance(value, str)
-    except (TypeError, ValueError, OverflowError):
+        int(value)
+    except (TypeError, ValueError):
         return False
+    return True

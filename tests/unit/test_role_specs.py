@@ -111,9 +111,10 @@ def test_a_default_that_is_made_of_others_is_told_in_words(role: str) -> None:
 
 
 GIVEN = re.compile(
-    r"\{\{ lookup\('macops\.parallels\.given', '(?P<name>\w+)',\s+default=(?P<default>.*)\) \| (?P<filter>\w+) \}\}"
+    r"\{\{ lookup\('macops\.parallels\.given', '(?P<name>\w+)',\s+default=(?P<default>.*)\)(?: \| (?P<filter>\w+))? \}\}"
 )
-FILTERS = {"str": "string", "path": "string", "bool": "bool", "int": "int"}
+# The filter int would make a 0 of what is not a number. The modules refuse it.
+FILTERS = {"str": "string", "path": "string", "bool": "bool", "int": None}
 
 
 @pytest.mark.parametrize("role", NAMES)
