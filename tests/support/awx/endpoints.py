@@ -185,7 +185,7 @@ def _launch(awx: Awx, record: Record, asked: Asked) -> Answer:
     _check_launch(awx, "job_templates/N/launch", asked.body)
     job, ignored = awx.jobs.launch_job(record, asked.user, asked.body)
     # A sliced job is a workflow.
-    return 201, {job.kind: job.id, "ignored_fields": ignored, **awx.show(job, asked.user)}
+    return 201, {job.kind: job.id, "ignored_fields": ignored, **_started(awx, job, asked.user)}
 
 
 @action("launch", "workflow_job_template")
@@ -195,7 +195,15 @@ def _launch_workflow(awx: Awx, record: Record, asked: Asked) -> Answer:
     awx.rights.check(asked.user, record, "execute_role")
     _check_launch(awx, "workflow_job_templates/N/launch", asked.body)
     job, ignored = awx.jobs.launch_workflow(record, asked.user, asked.body)
-    return 201, {"workflow_job": job.id, "ignored_fields": ignored, **awx.show(job, asked.user)}
+    return 201, {job.kind: job.id, "ignored_fields": ignored, **_started(awx, job, asked.user)}
+
+
+# What is shown of a job only where it has an address of its own.
+ONLY_IN_DETAIL = ("custom_virtualenv", "host_status_counts", "playbook_counts")
+
+
+def _started(awx: Awx, job: Record, user: Record) -> dict[str, Any]:
+    return {name: value for name, value in awx.show(job, user).items() if name not in ONLY_IN_DETAIL}
 
 
 def _check_launch(awx: Awx, endpoint: str, body: dict[str, Any]) -> None:
@@ -218,7 +226,7 @@ def _launch_question(record: Record, defaults: dict[str, Any]) -> dict[str, Any]
     name = f"{record.kind}_data"
     return {
         "can_start_without_user_input": not needed and not passwords and not any(asked.values()),
-        "passwords_needed_to_start": passwords,
+        **({"passwords_needed_to_start": passwords} if record.kind == "job_template" else {}),
         **asked,
         "survey_enabled": record["survey_enabled"],
         "variables_needed_to_start": needed,

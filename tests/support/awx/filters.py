@@ -60,7 +60,7 @@ class Filters:
         if not page.isdigit() or not 1 <= int(page) <= last:
             raise Refusal(404, {"detail": "Invalid page."})
         number = int(page)
-        shown = [self._awx.show(record, user) for record in fitting[(number - 1) * size : number * size]]
+        shown = [self._awx.show(record, user, detail=False) for record in fitting[(number - 1) * size : number * size]]
 
         def other(target: int) -> str | None:
             return f"{path}?{urlencode({**query, 'page': target})}" if 1 <= target <= last else None

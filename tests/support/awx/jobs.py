@@ -160,6 +160,7 @@ class Jobs:
             },
             "work_unit_id": None,
             "created_by": user.id,
+            "modified_by": user.id,
             **values,
         }
         job = self._awx.database.add(kind, **fields)
@@ -173,7 +174,8 @@ class Jobs:
             with awx.lock:
                 if job["status"] != "pending":
                     return
-                job.values |= {"status": "running", "started": now()}
+                job.values |= {"status": "running", "started": now(), "execution_node": "awx-1"}
+                job["instance_group"] = awx.instance_group.id
                 self._template(job)["status"] = "running"
             began = time.monotonic()
             try:
@@ -538,6 +540,7 @@ class Jobs:
         more: dict[str, Any] = {"source_workflow_job": workflow.id}
         if template.kind == "workflow_approval_template":
             job = self._start("workflow_approval", template, user, "workflow", workflow_job=workflow.id, **more)
+            job["workflow_job_template"] = workflow["workflow_job_template"]
             job.values |= {"started": now(), "event_processing_finished": True, "timed_out": False}
         elif template.kind == "job_template":
             # The workflow's variables come last, and reach every job, whatever the template asks for.

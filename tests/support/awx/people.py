@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .kinds import Change, Rules
 from .refusals import Refusal, bad_id, forbidden, invalid
-from .show import url_of
+from .show import name_of, url_of
 
 if TYPE_CHECKING:
     from .database import Record
@@ -51,6 +51,27 @@ class Users(Rules):
     def show(self, record: Record, body: dict[str, Any]) -> None:
         body["password"] = ENCRYPTED
         body["modified"] = None
+
+
+class Tokens(Rules):
+    """What AWX shows of tokens: not what they are, but when they are made."""
+
+    def show(self, record: Record, body: dict[str, Any]) -> None:
+        body["token"] = "*" * 12
+
+
+class Roles(Rules):
+    """What AWX shows of roles."""
+
+    def show(self, record: Record, body: dict[str, Any]) -> None:
+        of = record["of"]
+        body["related"][of.kind] = url_of(of)
+        body["summary_fields"] = {
+            "resource_name": name_of(of),
+            "resource_type": of.kind,
+            "resource_type_display_name": of.kind.replace("_", " ").title(),
+            "resource_id": of.id,
+        }
 
 
 def check_grant(awx: Any, role: Record, member: Record) -> None:

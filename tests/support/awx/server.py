@@ -33,7 +33,7 @@ from .inventories import Groups, Hosts, Inventories, InventorySources
 from .jobs import Jobs
 from .kinds import BY_PATH, KINDS, WITHOUT_LIST, Change, Kind, Rules
 from .notifications import NotificationTemplates
-from .people import ROLE_DEFINITIONS, Assignments, Users
+from .people import ROLE_DEFINITIONS, Assignments, Roles, Tokens, Users
 from .projects import Projects, playbooks_in
 from .recorded import options
 from .refusals import Refusal, forbidden, no_such_method, no_such_page, not_found, unauthorized
@@ -71,6 +71,8 @@ GO_WITH = {
 }
 # Jobs keep what they were made from.
 KEPT_BY_JOBS = ("job", "project_update", "inventory_update", "workflow_job", "workflow_approval", "workflow_job_node")
+# Kinds of which AWX does not say who made them.
+WITHOUT_MAKER = ("user", "workflow_job_template_node")
 # Kinds whose detail has methods that no OPTIONS was recorded of.
 READ_ONLY = {"GET", "HEAD", "OPTIONS"}
 
@@ -128,6 +130,8 @@ class Awx(StandIn):
             "schedule": Schedules(self),
             "notification_template": NotificationTemplates(self),
             "user": Users(self),
+            "role": Roles(self),
+            "token": Tokens(self),
             "role_user_assignment": Assignments(self, "user"),
             "role_team_assignment": Assignments(self, "team"),
         }
@@ -159,7 +163,7 @@ class Awx(StandIn):
             "execution_environment", name="Control Plane Execution Environment", image=image, managed=True, pull=""
         )
         add("instance_group", name="controlplane")
-        add("instance_group", name="default")
+        self.instance_group = add("instance_group", name="default", is_container_group=False)
         machine = self.database.one("credential_type", name="Machine")
         galaxy = self.database.one("credential_type", kind="galaxy")
         add(
@@ -437,15 +441,15 @@ class Awx(StandIn):
         if rules:
             rules.check(change)
         self._check_unique(kind, new, None)
-        record = self.database.add(
-            kind_name, **{**new, "created_by": user.id, "modified_by": user.id, "ansible_id": str(uuid.uuid4())}
-        )
+        if kind_name not in WITHOUT_MAKER:
+            new |= {"created_by": user.id, "modified_by": user.id}
+        record = self.database.add(kind_name, **{**new, "ansible_id": str(uuid.uuid4())})
         self.rights.add_roles(record)
         if kind_name == "credential" and record["user"] is None and not user["is_superuser"]:
             record["roles"]["admin_role"].linked("users").append(user)
         if rules:
             rules.made(record, change)
-        return 201, self.show(record, user)
+        return 201, self.show(record, user, detail=False)
 
     def _new_token(self, user: Record, given: dict[str, Any]) -> dict[str, Any]:
         value = secrets.token_urlsafe(22)[:30]

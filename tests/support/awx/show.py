@@ -38,6 +38,7 @@ IN_SUMMARIES: dict[str, tuple[str, ...]] = {
     "inventory_update": ("status", "failed"),
     "workflow_approval": ("status", "failed"),
 }
+ONLY_IN_SUMMARIES = ("instance_group",)
 CAPABILITIES = {
     "credential": ("edit", "delete", "copy", "use"),
     "execution_environment": ("edit", "delete", "copy"),
@@ -58,6 +59,7 @@ RELATED_RECORDS = {
     "current_update": "unified_job",
     "created_by": "user",
     "modified_by": "user",
+    "source_workflow_job": "workflow_job",
 }
 
 
@@ -75,14 +77,20 @@ class Show:
     def __init__(self, awx: Awx) -> None:
         self._awx = awx
 
-    def __call__(self, record: Record, user: Record) -> dict[str, Any]:
-        """Return what AWX answers of an object."""
+    def __call__(self, record: Record, user: Record, detail: bool = True) -> dict[str, Any]:
+        """Return what AWX answers of an object; in a list, some things are not shown."""
         path = KINDS[record.kind].path
-        known = options(f"{path}/N") if "GET" in options(f"{path}/N") else options(path)
-        body: dict[str, Any] = {name: record.values.get(name) for name in known.get("GET", ("name", "description"))}
-        body |= {"id": record.id, "url": url_of(record), "created": record.created, "modified": record.modified}
-        if "type" in body:
-            body["type"] = record.kind
+        places = (f"{path}/N", path) if detail else (path, f"{path}/N")
+        known = next((options(place) for place in places if "GET" in options(place)), {})
+        body: dict[str, Any] = {name: record.values.get(name) for name in known.get("GET", ("id", "url"))}
+        always = {
+            "id": record.id,
+            "type": record.kind,
+            "url": url_of(record),
+            "created": record.created,
+            "modified": record.modified,
+        }
+        body |= {name: value for name, value in always.items() if name in body}
         body["related"] = self._related(record, known)
         body["summary_fields"] = self._summaries(record, known, user)
         for name in list(body):
@@ -107,9 +115,9 @@ class Show:
         for name, example in known.get("related", {}).items():
             if own.match(example) or example == "":
                 found[name] = own.sub(url_of(record), example)
-        for name in (*known.get("GET", ()), *RELATED_RECORDS):
+        for name in (*known.get("GET", ()), *RELATED_RECORDS, "source_workflow_job", "workflow_approval_template"):
             other = self._refers_to(record, name)
-            if other is not None:
+            if other is not None and name not in ONLY_IN_SUMMARIES:
                 found[name] = url_of(other)
         return found
 
@@ -127,9 +135,9 @@ class Show:
 
     def _summaries(self, record: Record, known: dict[str, Any], user: Record) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name in (*known.get("GET", ()), *RELATED_RECORDS):
+        for name in (*known.get("GET", ()), *RELATED_RECORDS, *known.get("summary_fields", ())):
             other = self._refers_to(record, name)
-            if other is not None and not (record.kind == "token" and name != "user"):
+            if other is not None:
                 found[name] = self.summary(other)
                 if name == "unified_job_template":
                     found[name]["unified_job_type"] = UNIFIED_JOB_TYPES[other.kind]
@@ -140,6 +148,18 @@ class Show:
                 if value is not None:
                     found[name] = value
         return found
+
+    def _ancestor(self, record: Record, _user: Record) -> dict[str, Any] | None:
+        workflow = self._refers_to(record, "source_workflow_job")
+        if workflow is None:
+            return None
+        above = self._ancestor(workflow, _user)
+        return above or {"id": workflow.id, "name": workflow["name"], "type": workflow.kind, "url": url_of(workflow)}
+
+    def _groups(self, record: Record, _user: Record) -> dict[str, Any]:
+        groups = self._awx.database.find("group", inventory=record["inventory"])
+        found = [{"id": group.id, "name": group["name"]} for group in groups if record in group.linked("hosts")]
+        return {"count": len(found), "results": found}
 
     def _roles(self, record: Record, _user: Record) -> dict[str, Any]:
         return {field: {**texts, "id": record["roles"][field].id} for field, texts in role_fields(record.kind).items()}
@@ -212,6 +232,8 @@ _MADE = {
     "object_roles": Show._roles,
     "user_capabilities": Show._capabilities,
     "labels": Show._labels,
+    "groups": Show._groups,
+    "ancestor_job": Show._ancestor,
     "credentials": Show._credentials,
     "survey": Show._survey,
     "recent_jobs": Show._recent_jobs,
