@@ -234,7 +234,8 @@ def test_without_the_collection_awx_awx(configuration) -> None:
 def test_a_user_who_may_not(configuration, awx) -> None:
     awx.admin.post("users", username="jane", password="password-of-jane")
     ended = configuration.run(awx_username="jane", awx_password="password-of-jane")
-    ended.assert_failed("You don't have permission to POST to /api/v2/organizations/")
+    ended.assert_failed("The user jane is not a system administrator of AWX")
+    assert configuration.writes == []
 
 
 @pytest.mark.nightly
