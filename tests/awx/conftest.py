@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from support.awx import Awx
+from support.fixtures import collections, packed_modules, play
+
+__all__ = ["collections", "packed_modules", "play"]
 
 
 @pytest.fixture

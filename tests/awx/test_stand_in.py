@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -133,6 +134,45 @@ def test_answers_have_the_form_of_those_of_awx(example: Example) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_queries_of_the_modules_are_answered(example: Example) -> None:
+    """Each list that awx.awx asked, with the fields that it asked by."""
+    numbers = ("id", "or__id", "page_size", "object_id")
+    fields = {"organization", "inventory", "credential_type", "role_definition", "user"}
+    fields |= {"workflow_job_template", "unified_job_template"}
+    wrong = []
+    for call in recorded("calls"):
+        if call["method"] != "GET" or "N" in call["path"].split("/") or call["status"] != [200]:
+            continue
+        query = {name: 1 if name in numbers or name in fields else "x" for name in call["query"]}
+        status, answer = example.admin.request("GET", f"{call['path']}?{urlencode(query)}")
+        if status != 200:
+            wrong.append(f"{call['path']} {query}: {status} {answer}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_lists_are_filtered_as_asked(example: Example) -> None:
+    admin, template = example.admin, example.template["id"]
+    label = admin.post("labels", name="nightly", organization=example.organization["id"])["id"]
+    admin.post(f"job_templates/{template}/labels", id=label)
+    other = str(example.verify["id"])
+
+    def names(**query: Any) -> list[str]:
+        return [found["name"] for found in admin.all("job_templates", **query)]
+
+    assert names() == ["Build", "Verify"]
+    assert names(order_by="-name") == ["Verify", "Build"]
+    assert names(labels__name="nightly") == names(labels=label) == names(credentials__name="store") == ["Build"]
+    assert names(project__name="Images", name__icontains="VER") == ["Verify"]
+    assert names(id__in=f"{template},{other}", not__name="Build") == ["Verify"]
+    assert names(or__name="Build", or__id=other) == ["Build", "Verify"]
+    assert names(survey_enabled="true") == ["Build"]
+    first = admin.get("job_templates", page_size=1)
+    assert first["count"] == 2
+    assert [each["name"] for each in admin.get(first["next"])["results"]] == ["Verify"]
+    status, answer = admin.request("GET", "/api/v2/job_templates/?project__nonsense=1")
+    assert (status, answer) == (400, {"detail": "Project has no field named 'nonsense'"})
+
+
 # The files of a project, from the rules of what AWX offers: by what is in them, and by their folders.
 PLAY = "- hosts: all\n"
 OFFERED = {
@@ -206,6 +246,8 @@ def test_an_update_that_hangs_can_be_canceled(awx: Awx, repository: Path) -> Non
     (update,) = admin.all("project_updates")
     assert admin.get(f"project_updates/{update['id']}")["finished"] is None
     assert admin.get(f"project_updates/{update['id']}/cancel") == {"can_cancel": True}
+    status, answer = admin.request("DELETE", update["url"])
+    assert (status, answer) == (403, {"detail": "Cannot delete running job resource."})
     admin.post(f"project_updates/{update['id']}/cancel")
     assert admin.get(f"projects/{project['id']}")["status"] == "canceled"
     assert admin.request("POST", f"{update['url']}cancel/", {})[0] == 405
@@ -300,6 +342,14 @@ def test_what_is_denied_does_not_go_on(awx: Awx, example: Example) -> None:
     ended = run.ended("failed")
     assert ended["job_explanation"] == "No error handling paths found, marking workflow as failed"
     assert run.node("verify")["do_not_run"] is True
+
+
+def test_what_runs_in_a_canceled_workflow_is_canceled(awx: Awx, example: Example) -> None:
+    run = Run(awx, example)
+    approval = run.approval()
+    run.admin.post(f"workflow_jobs/{run.id}/cancel")
+    assert run.admin.get(approval)["status"] == "canceled"
+    assert run.ended("canceled")["failed"] is True
 
 
 def test_a_failed_job_asks_for_no_approval(awx: Awx, example: Example) -> None:
@@ -499,6 +549,28 @@ def test_what_goes_with_an_organization_and_what_stays(awx: Awx, example: Exampl
     for stays in (example.project, example.inventory, example.workflow, example.template):
         assert admin.get(stays["url"])["organization"] is None
     assert admin.all(f"job_templates/{example.template['id']}/credentials") == []
+
+
+def test_a_label_goes_with_the_last_that_has_it(awx: Awx, example: Example) -> None:
+    admin, labels = example.admin, {}
+    for name in ("taken off", "deleted with its template"):
+        labels[name] = admin.post("labels", name=name, organization=example.organization["id"])["url"]
+        admin.post(f"job_templates/{example.verify['id']}/labels", id=admin.get(labels[name])["id"])
+    admin.post(
+        f"job_templates/{example.verify['id']}/labels", id=admin.get(labels["taken off"])["id"], disassociate=True
+    )
+    assert [admin.request("GET", url)[0] for url in labels.values()] == [404, 200]
+    admin.delete(example.verify["url"])
+    assert [admin.request("GET", url)[0] for url in labels.values()] == [404, 404]
+
+
+def test_a_job_gets_what_the_injectors_of_its_credentials_make(awx: Awx, example: Example, tmp_path: Path) -> None:
+    launched = example.admin.post(f"job_templates/{example.template['id']}/launch", extra_vars={"vm_name": "x"})
+    job = awx.database.get("job", launched["job"])
+    assert job is not None
+    (injected,) = awx.injected(job, tmp_path)
+    assert injected.env == {"STORE_TOKEN": "secret-of-the-store", "STORE_URL": "https://store.example.com"}
+    assert injected.shown_env["STORE_TOKEN"] == "**********"
 
 
 def test_the_requests_are_summed_up(awx: Awx) -> None:

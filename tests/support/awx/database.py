@@ -98,11 +98,13 @@ class Database:
         (record,) = self.find(kind, **values)
         return record
 
+    def linking(self, record: Record) -> list[list[Record]]:
+        """Return the associations that an object is in."""
+        others = (other for table in self._tables.values() for other in table.values())
+        return [links for other in others for links in other.links.values() if record in links]
+
     def remove(self, record: Record) -> None:
         """Forget an object, and what is associated with it."""
         self._tables[record.kind].pop(record.id, None)
-        for table in self._tables.values():
-            for other in table.values():
-                for links in other.links.values():
-                    if record in links:
-                        links.remove(record)
+        for links in self.linking(record):
+            links.remove(record)

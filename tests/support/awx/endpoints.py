@@ -99,7 +99,7 @@ def answer_below(awx: Awx, record: Record, name: str, asked: Asked) -> Answer | 
     if (record.kind, name) in LISTS:
         kind, field = LISTS[record.kind, name]
         if asked.method == "POST":
-            return awx.create(kind, {**asked.body, field: record.id}, asked.user)
+            return awx.objects.create(kind, {**asked.body, field: record.id}, asked.user)
         if asked.method != "GET":
             raise no_such_method(asked.method)
         return 200, awx.filters.answer(
@@ -120,7 +120,7 @@ def _association(awx: Awx, record: Record, name: str, asked: Asked) -> Answer:
     if "id" not in asked.body:
         if not association.makes:
             raise Refusal(400, {"msg": "'id' field is missing."})
-        status, shown = awx.create(association.kind, asked.body, asked.user)
+        status, shown = awx.objects.create(association.kind, asked.body, asked.user)
         other = awx.database.get(association.kind, shown["id"])
         assert other is not None
         association.check(awx, record, other)
@@ -132,6 +132,7 @@ def _association(awx: Awx, record: Record, name: str, asked: Asked) -> Answer:
     if asked.body.get("disassociate"):
         if other in linked:
             linked.remove(other)
+            awx.objects.forget_unused_labels([other])
         return NO_CONTENT
     if other.kind == "credential" and not awx.rights.has(asked.user, other, "use_role"):
         raise forbidden()
@@ -161,9 +162,9 @@ def _update(awx: Awx, record: Record, asked: Asked) -> Answer:
         return 200, {"can_update": bool(record["scm_type"] or record["source"])}
     awx.rights.check(asked.user, record, "update_role")
     if record.kind == "project":
-        job = awx.jobs.update_project(record, asked.user)
+        job = awx.jobs.updates.project(record, asked.user)
     else:
-        job = awx.jobs.update_inventory(record, asked.user)
+        job = awx.jobs.updates.inventory(record, asked.user)
     return 202, {job.kind: job.id, **awx.show(job, asked.user)}
 
 
@@ -183,7 +184,7 @@ def _launch(awx: Awx, record: Record, asked: Asked) -> Answer:
         return 200, _launch_question(record, _job_defaults(awx, record))
     awx.rights.check(asked.user, record, "execute_role")
     _check_launch(awx, "job_templates/N/launch", asked.body)
-    job, ignored = awx.jobs.launch_job(record, asked.user, asked.body)
+    job, ignored = awx.jobs.launch(record, asked.user, asked.body)
     # A sliced job is a workflow.
     return 201, {job.kind: job.id, "ignored_fields": ignored, **_started(awx, job, asked.user)}
 
@@ -194,7 +195,7 @@ def _launch_workflow(awx: Awx, record: Record, asked: Asked) -> Answer:
         return 200, _launch_question(record, _workflow_defaults(awx, record))
     awx.rights.check(asked.user, record, "execute_role")
     _check_launch(awx, "workflow_job_templates/N/launch", asked.body)
-    job, ignored = awx.jobs.launch_workflow(record, asked.user, asked.body)
+    job, ignored = awx.jobs.workflows.launch(record, asked.user, asked.body)
     return 201, {job.kind: job.id, "ignored_fields": ignored, **_started(awx, job, asked.user)}
 
 
@@ -315,7 +316,7 @@ def _deny(awx: Awx, record: Record, asked: Asked) -> Answer:
 def _decide(awx: Awx, record: Record, asked: Asked, approve: bool) -> Answer:
     if asked.method == "POST":
         awx.rights.check(asked.user, record, "approval_role")
-        awx.jobs.decide(record, asked.user, approve)
+        awx.jobs.workflows.decide(record, asked.user, approve)
         return NO_CONTENT
     return 200, {"can_approve_or_deny": record["status"] == "pending"}
 
@@ -391,7 +392,7 @@ def _users_below(awx: Awx, record: Record, field: str, asked: Asked) -> Answer:
     if asked.method == "POST" and "id" not in asked.body:
         if not awx.rights.may_change(asked.user, record):
             raise forbidden()
-        status, shown = awx.create("user", asked.body, asked.user, allowed=True)
+        status, shown = awx.objects.create("user", asked.body, asked.user, allowed=True)
         role.linked("users").append(awx.database.get("user", shown["id"]))
         return status, shown
     return _members(awx, role, "user", asked)

@@ -37,6 +37,17 @@ LOOKUPS: dict[str, Callable[[Any, str], bool]] = {
     "lt": lambda value, wanted: value is not None and float(value) < float(wanted),
 }
 NUMBERS = ("id",)
+# Associations that can be filtered by, and the kinds of what is associated.
+LINKED = {
+    "labels": "label",
+    "credentials": "credential",
+    "users": "user",
+    "teams": "team",
+    "hosts": "host",
+    "instance_groups": "instance_group",
+}
+# Fields that a list does not show, and can be filtered by all the same: awx.awx does.
+NOT_SHOWN = {"unified_job_template": ("organization",), "workflow_job_node": ("job",)}
 
 
 def _text(value: Any) -> str:
@@ -100,14 +111,8 @@ class Filters:
         lookup = parts.pop() if len(parts) > 1 and parts[-1] in LOOKUPS else "exact"
         field, *further = parts
         self._must_have(kind, field)
-        if further:
-            inner = self._filter(referred_kind(field), "__".join([*further, lookup]), wanted)
-
-            def fits_further(record: Record) -> bool:
-                other = self._awx.database.get(referred_kind(field), record[field])
-                return other is not None and inner(other)
-
-            return fits_further
+        if further or field in LINKED:
+            return self._related_filter(field, "__".join([*(further or ["id"]), lookup]), wanted)
         definition = _definition(kind, field)
         if lookup in ("exact", "in") and (field in NUMBERS or definition.get("type") in ("id", "integer")):
             for part in wanted.split(",") if lookup == "in" else [wanted]:
@@ -118,13 +123,20 @@ class Filters:
         wanted = wanted.lower() if wanted in ("True", "False") else wanted
         return lambda record: LOOKUPS[lookup](_value(record, field), wanted)
 
+    def _related_filter(self, field: str, name: str, wanted: str) -> Callable[[Record], bool]:
+        """Return a filter by what an object refers to, or is associated with."""
+        kind = LINKED.get(field) or referred_kind(field)
+        fits = self._filter(kind, name, wanted)
+
+        def any_fits(record: Record) -> bool:
+            others = record.linked(field) if field in LINKED else [self._awx.database.get(kind, record[field])]
+            return any(other is not None and fits(other) for other in others)
+
+        return any_fits
+
     def _must_have(self, kind: str, field: str) -> None:
-        known = options(KINDS[kind].path).get("GET", ())
-        links = ("labels", "credentials", "users", "teams", "hosts", "groups", "members")
-        # Every template has one, and awx.awx asks for it, although the list does not show it.
-        if (kind, field) == ("unified_job_template", "organization"):
-            return
-        if field not in known and field not in links and field not in _definitions(kind) and known:
+        known = {*options(KINDS[kind].path).get("GET", ()), *_definitions(kind), *LINKED, *NOT_SHOWN.get(kind, ())}
+        if field not in known:
             raise Refusal(400, {"detail": f"{KINDS[kind].model} has no field named '{field}'"})
 
 

@@ -176,13 +176,17 @@ WITHOUT_LIST = ("workflow_approval_template",)
 
 @dataclasses.dataclass
 class Change:
-    """An object that is to be made or changed: as it is, as it would be, what was given, and by whom."""
+    """An object that is to be made or changed: as it is, as it would be, what was given, and by whom.
+
+    C(before) are its fields as they were, once it has changed.
+    """
 
     old: Record | None
     new: dict[str, Any]
     given: dict[str, Any]
     body: dict[str, Any]
     user: Record
+    before: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Rules:

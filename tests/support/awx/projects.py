@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GIT_SCHEMES = ("", "git", "http", "https", "ssh", "git+git", "git+http", "git+https", "git+ssh", "ftp", "ftps", "file")
 
 # A change of one of these starts an update.
-FETCHED = ("scm_type", "scm_url", "scm_branch", "scm_refspec", "credential")
+FETCHED = ("scm_type", "scm_url", "scm_branch", "scm_refspec")
 
 _PLAYBOOK = re.compile(
     r"^\s*?-?\s*?(?:ansible\.builtin\.)?(?:hosts|include|import_playbook|ansible\.builtin\.import_playbook):\s*?.*?$",
@@ -71,16 +71,11 @@ class Projects(Rules):
         if record["scm_type"]:
             slug = re.sub(r"[^a-z0-9]+", "_", record["name"].lower()).strip("_")
             record["local_path"] = f"_{record.id}__{slug}"
-            self.awx.jobs.update_project(record, change.user, "manual")
+            self.awx.jobs.updates.project(record, change.user, "manual")
 
     def changed(self, record: Record, change: Change) -> None:
-        # Compared with what was, since every field may be given again.
-        if (
-            record["scm_type"]
-            and change.old is not None
-            and any(change.given[name] != change.body.get(f"before {name}") for name in FETCHED if name in change.given)
-        ):
-            self.awx.jobs.update_project(record, change.user, "manual")
+        if record["scm_type"] and any(change.before[name] != record[name] for name in FETCHED):
+            self.awx.jobs.updates.project(record, change.user, "manual")
 
     def removed(self, record: Record) -> None:
         for template in self.awx.database.find("job_template", project=record.id):

@@ -15,7 +15,6 @@ import secrets
 import sys
 import time
 import traceback
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,19 @@ from ..serving import HOST
 from ..stand_in import Exchange, StandIn
 from .client import Client
 from .credential_types import CredentialTypes
-from .credentials import FIRST_CUSTOM_TYPE, MANAGED_TYPES, Credentials, managed_inputs
+from .credentials import Credentials
 from .database import Database, Record
 from .endpoints import Asked, answer_below
-from .fields import Fields, referred_kind
+from .fields import Fields
 from .filters import Filters
+from .injectors import CONTAINER_DIR, Injected, inject
+from .installation import ADMIN, PASSWORD, install
 from .inventories import Groups, Hosts, Inventories, InventorySources
 from .jobs import Jobs
-from .kinds import BY_PATH, KINDS, WITHOUT_LIST, Change, Kind, Rules
+from .kinds import BY_PATH, KINDS, WITHOUT_LIST, Kind, Rules
 from .notifications import NotificationTemplates
-from .people import ROLE_DEFINITIONS, Assignments, Roles, Tokens, Users
+from .objects import Objects
+from .people import Assignments, Roles, Tokens, Users
 from .projects import Projects, playbooks_in
 from .recorded import options
 from .refusals import Refusal, forbidden, no_such_method, no_such_page, not_found, unauthorized
@@ -43,7 +45,6 @@ from .show import Show
 from .templates import ExecutionEnvironments, JobTemplates, Nodes, WorkflowJobTemplates
 
 VERSION = "24.6.2.dev0"
-ADMIN, PASSWORD = "admin", "admin-password-of-the-tests"
 PAGE = (
     '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{0}</title>\n</head>\n<body>\n'
     "  <h1>{0}</h1><p>{1}</p>\n</body>\n</html>\n"
@@ -58,21 +59,6 @@ NOT_JSON = (
     "You did not use correct Content-Type in your HTTP request. If you are using our REST API, the Content-Type must "
     "be application/json"
 )
-# The kinds that go with an object that is deleted; all others that refer to it are set to null.
-GO_WITH = {
-    "organization": ("credential", "team", "execution_environment", "notification_template", "label"),
-    "inventory": ("host", "group", "inventory_source"),
-    "workflow_job_template": ("workflow_job_template_node", "schedule"),
-    "job_template": ("schedule",),
-    "project": ("schedule",),
-    "inventory_source": ("schedule",),
-    "user": ("token",),
-    "role_definition": ("role_user_assignment", "role_team_assignment"),
-}
-# Jobs keep what they were made from.
-KEPT_BY_JOBS = ("job", "project_update", "inventory_update", "workflow_job", "workflow_approval", "workflow_job_node")
-# Kinds of which AWX does not say who made them.
-WITHOUT_MAKER = ("user", "workflow_job_template_node")
 # Kinds whose detail has methods that no OPTIONS was recorded of.
 READ_ONLY = {"GET", "HEAD", "OPTIONS"}
 
@@ -115,7 +101,7 @@ class Awx(StandIn):
         self.defects: list[str] = []
         self.deleted_names: dict[tuple[str, int | None], float] = {}
         self.ansible_inventory = str(Path(sys.executable).with_name("ansible-inventory"))
-        self.rules: dict[str, Rules] = {
+        self.rules: dict[str, Rules] = {kind: Rules(self) for kind in KINDS} | {
             "credential_type": CredentialTypes(self),
             "credential": Credentials(self),
             "execution_environment": ExecutionEnvironments(self),
@@ -138,63 +124,13 @@ class Awx(StandIn):
         self._settings = {
             name: copy.deepcopy(field.get("default")) for name, field in options("settings/all")["PUT"].items()
         }
-        self._install()
+        self.objects = Objects(self)
+        self.control_plane, self.instance_group = install(self)
 
     def __exit__(self, *unused: Any) -> None:
-        self.jobs.stop()
+        self.jobs.work.stop()
         super().__exit__(*unused)
         assert not self.defects, "\n".join(["The stand-in is broken:", *self.defects])
-
-    def _install(self) -> None:
-        """Make what an AWX has before anybody configures it."""
-        add = self._add
-        self.admin_user = add("user", username=ADMIN, password=PASSWORD, is_superuser=True, email="admin@example.com")
-        default = add(
-            "organization", name="Default", description="The default organization for Ansible Automation Platform"
-        )
-        for number, (name, kind, namespace, fields) in MANAGED_TYPES.items():
-            self.database.begin_numbers_at("credential_type", number)
-            inputs = managed_inputs(fields)
-            add("credential_type", name=name, kind=kind, namespace=namespace, managed=True, inputs=inputs, injectors={})
-        self.database.begin_numbers_at("credential_type", FIRST_CUSTOM_TYPE)
-        image = "quay.io/ansible/awx-ee:latest"
-        add("execution_environment", name="AWX EE (latest)", image=image, managed=False, pull="")
-        self.control_plane = add(
-            "execution_environment", name="Control Plane Execution Environment", image=image, managed=True, pull=""
-        )
-        add("instance_group", name="controlplane")
-        self.instance_group = add("instance_group", name="default", is_container_group=False)
-        machine = self.database.one("credential_type", name="Machine")
-        galaxy = self.database.one("credential_type", kind="galaxy")
-        add(
-            "credential",
-            name="Demo Credential",
-            credential_type=machine.id,
-            inputs={"username": "admin"},
-            organization=None,
-        )
-        token = add(
-            "credential",
-            name="Ansible Galaxy",
-            credential_type=galaxy.id,
-            inputs={"url": "https://galaxy.ansible.com/"},
-            organization=None,
-            managed=True,
-        )
-        default.linked("galaxy_credentials").append(token)
-        for number, (name, kind, field) in ROLE_DEFINITIONS.items():
-            self.database.begin_numbers_at("role_definition", number)
-            content_type = f"awx.{kind.replace('_', '')}"
-            add("role_definition", name=name, managed=True, of_kind=kind, field=field, content_type=content_type)
-        # The templates of AWX's own housekeeping come first.
-        self.database.begin_numbers_at("unified_job_template", 5)
-
-    def _add(self, kind: str, /, **values: Any) -> Record:
-        """Keep an object, with the fields that are not given as AWX has them."""
-        fields = self._fields(KINDS[kind], "POST").defaults()
-        record = self.database.add(kind, **{**fields, **values, "ansible_id": str(uuid.uuid4())})
-        self.rights.add_roles(record)
-        return record
 
     # What tests use
 
@@ -221,6 +157,16 @@ class Awx(StandIn):
     def checkout(self, project: Record) -> Path:
         """Return the folder with the files of a project."""
         return self.root / "projects" / str(project["local_path"])
+
+    def injected(self, job: Record, private_data_dir: Path, container_dir: str = CONTAINER_DIR) -> list[Injected]:
+        """Return what a job gets from each of its credentials, whose files are written into its folder."""
+        found = []
+        for credential in job.linked("credentials"):
+            kind = self.database.get("credential_type", credential["credential_type"])
+            if kind is not None and not kind["managed"]:
+                parts = (kind["inputs"], kind["injectors"], credential["inputs"])
+                found.append(inject(*parts, private_data_dir, container_dir))
+        return found
 
     def playbooks(self, project: Record) -> list[str]:
         """Return the playbooks that a project offers."""
@@ -394,7 +340,7 @@ class Awx(StandIn):
         if asked.method not in allowed:
             raise no_such_method(asked.method)
         if asked.method == "POST":
-            return self.create(kind.name, asked.body, asked.user)
+            return self.objects.create(kind.name, asked.body, asked.user)
         records = [record for record in self.database.all(kind.name) if self.rights.may_read(asked.user, record)]
         if kind.name == "unified_job_template" and "type" not in asked.query:
             records = [record for record in records if record.kind != "workflow_approval_template"]
@@ -414,136 +360,8 @@ class Awx(StandIn):
         if not self.rights.may_change(asked.user, record):
             raise forbidden()
         if asked.method == "DELETE":
-            return self._delete(record)
-        return self._change(record, asked)
-
-    # Objects
-
-    def _fields(self, kind: Kind, method: str) -> Fields:
-        known = options(f"{kind.path}/N").get(method) or options(kind.path).get("POST", {})
-        if method == "POST":
-            known = options(kind.path).get("POST", {})
-        return Fields(kind.path, known, self.database)
-
-    def create(self, kind_name: str, body: dict[str, Any], user: Record, allowed: bool = False) -> tuple[int, Any]:
-        """Make an object, and return the answer to it."""
-        kind = KINDS[kind_name]
-        if not allowed:
-            self.rights.check_creation(user, kind_name, body)
-        fields = self._fields(kind, "POST")
-        given = fields.read(body)
-        new = fields.defaults() | given
-        change = Change(None, new, given, body, user)
-        if kind_name == "token":
-            return 201, self._new_token(user, given)
-        self._check_unique(kind, new, None)
-        rules = self.rules.get(kind_name)
-        if rules:
-            rules.check(change)
-        self._check_unique(kind, new, None)
-        if kind_name not in WITHOUT_MAKER:
-            new |= {"created_by": user.id, "modified_by": user.id}
-        record = self.database.add(kind_name, **{**new, "ansible_id": str(uuid.uuid4())})
-        self.rights.add_roles(record)
-        if kind_name == "credential" and record["user"] is None and not user["is_superuser"]:
-            record["roles"]["admin_role"].linked("users").append(user)
-        if rules:
-            rules.made(record, change)
-        return 201, self.show(record, user, detail=False)
-
-    def _new_token(self, user: Record, given: dict[str, Any]) -> dict[str, Any]:
-        value = secrets.token_urlsafe(22)[:30]
-        record = self.database.add(
-            "token",
-            description=given.get("description", ""),
-            user=user.id,
-            token=value,
-            refresh_token=None,
-            application=given.get("application"),
-            expires="3026-03-30T22:30:20.015586Z",
-            scope=given.get("scope", "write"),
-        )
-        # It is shown once.
-        return {**self.show(record, user), "token": value}
-
-    def _check_unique(self, kind: Kind, new: dict[str, Any], record: Record | None) -> None:
-        unique = kind.unique
-        if unique is None or any(new.get(name) is None for name in unique.fields):
-            return
-        same = self.database.find(kind.name, **{name: new[name] for name in unique.fields})
-        if any(other is not record for other in same):
-            raise Refusal(400, {unique.key: [unique.text]})
-
-    def _change(self, record: Record, asked: Asked) -> tuple[int, Any]:
-        kind = KINDS[record.kind]
-        fields = self._fields(kind, "PUT")
-        given = fields.read(asked.body, partial=asked.method == "PATCH")
-        if record.kind == "workflow_job_template_node" and "workflow_job_template" in asked.body:
-            given["workflow_job_template"] = asked.body["workflow_job_template"]
-        new = {**record.values, **given}
-        if asked.method == "PUT":
-            new = {**record.values, **fields.defaults(), **given}
-        change = Change(record, new, given, asked.body, asked.user)
-        rules = self.rules.get(record.kind)
-        if rules:
-            rules.check(change)
-        self._check_unique(kind, new, record)
-        before = dict(record.values)
-        record.values.update(new)
-        record["modified_by"] = asked.user.id
-        if rules:
-            change.body = {f"before {name}": value for name, value in before.items()}
-            rules.changed(record, change)
-        return 200, self.show(record, asked.user)
-
-    def _delete(self, record: Record) -> tuple[int, Any]:
-        rules = self.rules.get(record.kind)
-        if rules:
-            rules.check_removal(record)
-        running = [
-            job for job in self.database.all("unified_job") if job is record and job["status"] in ("pending", "running")
-        ]
-        if running:
-            raise forbidden("Cannot delete running job resource.")
-        self._forget(record)
-        return (202, {}) if record.kind == "inventory" else (204, b"")
-
-    def _forget(self, record: Record) -> None:
-        rules = self.rules.get(record.kind)
-        if rules:
-            rules.removed(record)
-        self.rights.remove_roles(record)
-        self.database.remove(record)
-        going = GO_WITH.get(record.kind, ())
-        for kind in KINDS:
-            if kind in ("unified_job", "unified_job_template") or kind in KEPT_BY_JOBS:
-                continue
-            for other in self.database.all(kind):
-                names = [name for name in other.values if self._refers(other, name, record)]
-                if names and kind in going:
-                    self._forget(other)
-                    continue
-                for name in names:
-                    other[name] = None
-
-    def _refers(self, other: Record, name: str, record: Record) -> bool:
-        if isinstance(other[name], bool) or other[name] != record.id or name in ("created_by", "modified_by"):
-            return False
-        kind = referred_kind(name)
-        return kind == record.kind or (
-            kind == "unified_job_template"
-            and self.database.get(kind, other[name]) is None
-            and record.kind in _TEMPLATES
-        )
-
-
-_TEMPLATES = (
-    "project",
-    "inventory_source",
-    "job_template",
-    "workflow_job_template",
-    "workflow_approval_template",
-)
+            return self.objects.delete(record)
+        return self.objects.change(record, asked)
 
 
 class _Redirect(Exception):

@@ -96,9 +96,7 @@ class Show:
         for name in list(body):
             if name in record.links and name.endswith("_nodes"):
                 body[name] = [other.id for other in record.linked(name)]
-        rules = self._awx.rules.get(record.kind)
-        if rules:
-            rules.show(record, body)
+        self._awx.rules[record.kind].show(record, body)
         return body
 
     def _refers_to(self, record: Record, name: str) -> Record | None:

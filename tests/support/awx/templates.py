@@ -58,9 +58,9 @@ class Nodes(Rules):
         new = change.new
         if change.old is None and "identifier" not in change.given:
             new["identifier"] = str(uuid.uuid4())
-        if "credentials" in new:
-            # A node's credentials are associated, not given.
-            del new["credentials"]
+        if change.old is not None and "workflow_job_template" in change.body:
+            # OPTIONS does not name it, but a node can be moved.
+            new["workflow_job_template"] = change.body["workflow_job_template"]
         prompts.check_saved(self.awx.database, new["unified_job_template"], new, required=False)
 
     def made(self, record: Record, change: Change) -> None:
