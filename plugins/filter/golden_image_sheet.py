@@ -34,8 +34,8 @@ options:
       - The records, as M(macops.parallels.image_catalog) returns them.
       - One or two records of the same name and version, one for each architecture.
       - Or the JSON text of such a list, such as the statistics C(image_records_json) of the role C(hand_over).
-      - Records that AWX passes to the next job of a workflow have been read as YAML. Times that became dates, blank text
-        that became null, and versions that became numbers are corrected.
+      - Records that AWX passes to the next job of a workflow have been read as YAML. Times that became dates, blank
+        text that became null, and versions that became numbers are corrected.
     type: raw
     required: true
   title:

@@ -14,8 +14,8 @@ description:
     belongs to, before they do anything. All mistakes are reported in one message, with one sentence for each.
   - A required variable must be set. A variable that is V('') or null counts as not set, because AWX passes such values
     for questions of a survey that were not answered.
-  - A variable that is text must be text. YAML reads C(2026.10) as the number 2026.1, and C(0123456) as the number 42798.
-    What was written cannot be known from that, so it is refused. Secrets are not shown.
+  - A variable that is text must be text. YAML reads C(2026.10) as the number 2026.1, and C(0123456) as 42798. What
+    was written cannot be known from that, so it is refused. Secrets are not shown.
   - The roles depend on the role C(check_variables), which runs this.
 extends_documentation_fragment:
   - macops.parallels._attributes

@@ -78,23 +78,28 @@ else:
 
 
 def options_of(roles: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the options of roles of this collection, and of all roles that they depend on."""
+    """Return the options of roles of this collection, and of all roles that they depend on.
+
+    C(kept) in one says that the roles read it by the lookup C(given), which keeps text as it is.
+    """
     found: dict[str, dict[str, Any]] = {}
     for role in roles:
         name = role[len(COLLECTION) :] if role.startswith(COLLECTION) else ""
         # Those that it depends on come first, as they run first.
-        for needed in _read(name, "main").get("dependencies", ()) if name else ():
+        for needed in _read(name, "meta/main").get("dependencies", ()) if name else ():
             found.update(options_of([needed["role"]]))
-        specs = _read(name, "argument_specs").get("argument_specs", {}) if name else {}
+        specs = _read(name, "meta/argument_specs").get("argument_specs", {}) if name else {}
+        defaults = _read(name, "defaults/main") if name else {}
         for option, spec in specs.get(ENTRY_POINT, {}).get("options", {}).items():
             required = spec.get("required", False) or found.get(option, {}).get("required", False)
-            found[option] = {**spec, "required": required}
+            kept = option.startswith("image_store_") or f"image_effective_{option[len('image_') :]}" in defaults
+            found[option] = {**spec, "required": required, "kept": kept or found.get(option, {}).get("kept", False)}
     return found
 
 
 @functools.cache
 def _read(role: str, file: str) -> Mapping[str, Any]:
-    path = _ROLES / role / "meta" / f"{file}.yml"
+    path = _ROLES / role / f"{file}.yml"
     return (yaml_load(path.read_bytes()) or {}) if path.exists() else {}
 
 
@@ -109,7 +114,11 @@ def problem_of(name: str, option: Mapping[str, Any], variables: Mapping[str, Any
     secret = bool(option.get("no_log"))
     kind = option.get("type", "str")
     if kind in _TEXT:
-        return _wrong_text(name, value, secret) or _wrong_choice(name, value, option.get("choices"))
+        return (
+            _wrong_text(name, value, secret)
+            or _wrong_choice(name, value, option.get("choices"))
+            or (None if option.get("kept") else _unkept_text(name, variables[name], templar))
+        )
     if kind == "bool":
         return None if _is_switch(value) else f"{name} is {_shown(value, secret)}. Set it to true or false."
     if kind == "int":
@@ -160,6 +169,13 @@ def _wrong_text(name: str, value: Any, secret: bool) -> Optional[str]:
             "version needs three parts: 2026.10.0."
         )
     return f"{name} is not text, because it was read as {_kind(value)}{shown}. {remedy}"
+
+
+def _unkept_text(name: str, raw: Any, templar: Templar) -> Optional[str]:
+    """Return what is wrong with text that Ansible makes something else of where a role reads it."""
+    if isinstance(templar.template(raw), str):
+        return None
+    return f"The template of {name} makes text that is read as something else. End the template with the filter string."
 
 
 def _kind(value: Any) -> str:

@@ -28,6 +28,8 @@ PLAYBOOKS = ("build_image", "publish_image", "verify_images", "retire_images", "
 EVERY_CORE = [nightly("2.16"), "2.19", nightly("2.21")]
 # To YAML, and to native Jinja before ansible-core 2.19, it is a number.
 PASSWORD = "1234567.50"
+# So is this; only a survey cannot give it.
+LIKE_A_NUMBER = "2026.10"
 IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 
@@ -112,17 +114,21 @@ ANSWERS = {"image_name": NAME, "image_version": VERSION, "image_source_vm": SOUR
 )
 def test_a_build_whose_survey_is_blank_where_it_may_be(awx, build_mac, settings):
     build_mac.mac.vm(SOURCE_VM, state="stopped", data="2M", disk="8G")
-    build_mac.home.update(settings)
+    # A version that native Jinja would make a number of comes from the environment, too.
+    build_mac.home.update(settings, VERSION=LIKE_A_NUMBER)
+    build_mac.template["image_version"] = "{{ lookup('ansible.builtin.env', 'VERSION') }}"
+    answers = {name: value for name, value in ANSWERS.items() if name not in build_mac.template}
     taken = {*ANSWERS, *build_mac.template, *build_mac.credential.extra_vars, "image_store_ca_path"}
     # A credential with all fields fills those that are not used, and an inventory has what is the Mac's own.
     taken |= {"image_executable", "image_work_dir"}
     optional = sorted(set(options()) - taken)
     blank = {name: (None if number % 2 else "") for number, name in enumerate(optional)}
-    job = build_mac.run(awx, "build_image", {**blank, **ANSWERS}).assert_ok()
+    job = build_mac.run(awx, "build_image", {**blank, **answers}).assert_ok()
 
     (record,) = job.artifacts["image_records"]
-    assert (record["file"], record["title"]) == (IMAGE, NAME)
-    assert (build_mac.store.folder / IMAGE).stat().st_size == record["size"]
+    image = f"{NAME}-{LIKE_A_NUMBER}-arm64.pvmp"
+    assert (record["file"], record["version"], record["title"]) == (image, LIKE_A_NUMBER, NAME)
+    assert (build_mac.store.folder / image).stat().st_size == record["size"]
     assert json.loads(job.artifacts["image_records_json"]) == [record]
     assert build_mac.store.password not in job.output
     # What is in the project's folder is gone with the job.
@@ -158,6 +164,7 @@ SHEET = """
 TEXTS = ("2026.10", "0123456", "yes", "2026-11-01", "1e3", "0x1f", "1_000", "~", "null", "true", "12:30:45")
 OTHERS = (2026.10, 42798, True, ["a", "b"])
 
+
 @pytest.mark.parametrize("awx", EVERY_CORE, indirect=True)
 def test_an_answer_that_is_not_text_is_refused_before_anything_is_done(awx, build_mac):
     """The variables of one job cannot have two values, so each is refused through another variable."""
@@ -176,7 +183,10 @@ def test_an_answer_that_is_not_text_is_refused_before_anything_is_done(awx, buil
     blank = {name for name in read if awx_reads(awx, wrong[name]) is None}
     of_build = {name for name in read - blank if name in variables_of("build_image")}
     assert refused == of_build
-    assert "image_version is not text, because it was read as a number (2026.1). Give it as text with three parts: 2026.10.0." in message
+    assert (
+        "image_version is not text, because it was read as a number (2026.1). "
+        "Give it as text with three parts: 2026.10.0." in message
+    )
     assert str(secret) not in job.output
     assert not list(build_mac.store.folder.glob("*.pvmp"))
     tasks = [event["event_data"]["task"] for event in job.events if event["event"] == "playbook_on_task_start"]
@@ -216,7 +226,10 @@ def test_one_mistake_is_one_line(awx, build_mac):
     ("playbook", "given", "words"),
     [
         ("stop_work", {"limit": "web"}, "The limit web leaves none of the hosts build_macs (mac)."),
-        *[nightly(name, {"limit": "web"}, "The limit web leaves none of the hosts build_macs (mac).") for name in PLAYBOOKS[:5]],
+        *[
+            nightly(name, {"limit": "web"}, "The limit web leaves none of the hosts build_macs (mac).")
+            for name in PLAYBOOKS[:5]
+        ],
         nightly("verify_images", {"survey": {"image_hosts": "nowhere"}}, "The inventory has no host nowhere."),
         nightly("verify_images", {"survey": {"image_hosts": ","}}, "The inventory has no host ,."),
     ],
@@ -230,7 +243,11 @@ def test_a_job_that_would_do_nothing_fails(awx, build_mac, playbook, given, word
 @pytest.mark.parametrize("awx", CORES, indirect=True)
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_an_inventory_without_build_macs(awx, build_mac, playbook):
-    for groups in ({}, {"others": build_mac.inventory["others"]}, {"build_macs": {}, "others": build_mac.inventory["others"]}):
+    for groups in (
+        {},
+        {"others": build_mac.inventory["others"]},
+        {"build_macs": {}, "others": build_mac.inventory["others"]},
+    ):
         build_mac.inventory = groups
         build_mac.run(awx, playbook).assert_refused("The inventory has no host build_macs.")
 
@@ -271,7 +288,10 @@ LIMITS = [
     ({"image_retire_version": "", "image_retire_reason": "bad", "image_keep": 1}, VERSION_MEANT),
     ({"image_retire_version": None, "image_retire_state": "protected", "image_keep": 1}, VERSION_MEANT),
     ({"image_retire_reason": "bad", "image_keep": 1, "image_older_than": "1d"}, VERSION_MEANT),
-    ({"image_retire_version": "1.0.0", "image_name": "win11", "image_retire_reason": ""}, "also set image_retire_reason"),
+    (
+        {"image_retire_version": "1.0.0", "image_name": "win11", "image_retire_reason": ""},
+        "also set image_retire_reason",
+    ),
     ({"image_retire_version": "1.0.0", "image_name": "", "image_retire_reason": "bad"}, "Set image_name as well."),
     ({}, NOTHING),
     # A role that is included again checks nothing again; the module does.
@@ -287,7 +307,9 @@ def test_a_question_that_was_not_answered_lifts_no_limit(awx, build_mac):
         # By its own file, so that a variable may be undefined; with the value as AWX passes it.
         passed = {name: f"{{{{ case_{number}_{name} }}}}" for name in names if name in given}
         plays.append(CASE % json.dumps(passed))
-    survey = {f"case_{number}_{name}": value for number, (given, _) in enumerate(LIMITS) for name, value in given.items()}
+    survey = {
+        f"case_{number}_{name}": value for number, (given, _) in enumerate(LIMITS) for name, value in given.items()
+    }
     files = {"limits.yml": CASES.replace("include_tasks: case.yml", "include_tasks: 'case{{ case }}.yml'")}
     files.update({f"case{number}.yml": text for number, text in enumerate(plays)})
     survey["cases"] = list(range(len(LIMITS)))

@@ -32,7 +32,7 @@ print(json.dumps({inventory!r}))
 
 
 def programs_of(core: str) -> pathlib.Path:
-    """Return the folder with the programs of a release of ansible-core: a variable names it, such as MACOPS_CORE_2_16."""
+    """Return the folder with the programs of a release of ansible-core, as MACOPS_CORE_2_16 and the like name it."""
     return pathlib.Path(os.environ[f"MACOPS_CORE_{core.replace('.', '_')}"])
 
 
@@ -135,7 +135,10 @@ class Awx:
         for name in ("project", "inventory", "env", "cp", "artifacts", "requirements_roles"):
             (data / name).mkdir(parents=True, mode=0o700)
         (data / "requirements_collections").symlink_to(self.collections)
-        files = {f"{playbook}.yml": f"- ansible.builtin.import_playbook: macops.parallels.{playbook}\n", **(project or {})}
+        files = {
+            f"{playbook}.yml": f"- ansible.builtin.import_playbook: macops.parallels.{playbook}\n",
+            **(project or {}),
+        }
         for name, content in files.items():
             path = data / "project" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +160,18 @@ class Awx:
         (data / "env" / "extravars").write_text(text + unsafe, encoding="utf-8")
         settings = {**self._environment(data), **(credential.env if credential else {}), **(environment or {})}
         (data / "env" / "envvars").write_text(json.dumps(settings), encoding="utf-8")
-        command = [sys.executable, "-m", "ansible_runner", "run", str(data), "-p", f"{playbook}.yml", "--ident", JOB, "-q"]
+        command = [
+            sys.executable,
+            "-m",
+            "ansible_runner",
+            "run",
+            str(data),
+            "-p",
+            f"{playbook}.yml",
+            "--ident",
+            JOB,
+            "-q",
+        ]
         process = subprocess.Popen(
             command,
             env={**_own_environment(), "PATH": f"{programs_of(self.core)}{os.pathsep}{os.environ['PATH']}"},
@@ -214,8 +228,14 @@ class RunningJob:
 
     def events(self) -> list[dict[str, Any]]:
         """Return its events by now, as AWX gets them."""
-        found = [path for path in (self.data / "artifacts" / JOB / "job_events").glob("*-*.json") if "partial" not in path.name]
-        return [json.loads(path.read_text("utf-8")) for path in sorted(found, key=lambda path: int(path.name.split("-")[0]))]
+        found = [
+            path
+            for path in (self.data / "artifacts" / JOB / "job_events").glob("*-*.json")
+            if "partial" not in path.name
+        ]
+        return [
+            json.loads(path.read_text("utf-8")) for path in sorted(found, key=lambda path: int(path.name.split("-")[0]))
+        ]
 
     def cancel(self) -> None:
         """End it as AWX cancels a job: the whole group of processes, at once, so that nothing can clean up."""

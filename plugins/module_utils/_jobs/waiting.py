@@ -61,7 +61,7 @@ def refuse_watched(found: list[JobState], job: Job) -> None:
 
 
 def refuse_attended(name: Optional[str]) -> None:
-    """Raise TaskError for a job that another playbook still waits for, after the time in which a dead one is noticed."""
+    """Raise TaskError for a job that a playbook still waits for, after the time in which a dead one is noticed."""
     end = time.monotonic() + _GONE
     while True:
         attended = [state for state in running_jobs(name) if state.watched]

@@ -72,7 +72,9 @@ NOT_TEXT = [
 
 
 @pytest.mark.parametrize(("value", "words"), NOT_TEXT)
-@pytest.mark.parametrize("name", [name for name, option in options_of(BUILD).items() if option["type"] in ("str", "path")])
+@pytest.mark.parametrize(
+    "name", [name for name, option in options_of(BUILD).items() if option["type"] in ("str", "path")]
+)
 def test_text_that_is_not_text_is_refused(name: str, value: Any, words: str) -> None:
     said = problem(name, value)
     if name in _variables.SIZES and value == 42798:
@@ -102,8 +104,16 @@ def test_a_version_is_asked_for_in_three_parts() -> None:
         ("image_keep", 3.5, "image_keep is '3.5'. Set it to a whole number."),
         ("image_keep", True, "image_keep is 'True'. Set it to a whole number."),
         ("image_link_proof", "ful\x1b", r"image_link_proof is 'ful\x1b'. Set it to headers, sample or full."),
-        ("image_destination", "https://a.example/ ", "image_destination begins or ends with a blank or a line break. Remove it."),
-        ("image_store_s3_tags", {"a": True}, "image_store_s3_tags is not text at 'a'. Put the value in quotes in YAML."),
+        (
+            "image_destination",
+            "https://a.example/ ",
+            "image_destination begins or ends with a blank or a line break. Remove it.",
+        ),
+        (
+            "image_store_s3_tags",
+            {"a": True},
+            "image_store_s3_tags is not text at 'a'. Put the value in quotes in YAML.",
+        ),
     ],
 )
 def test_a_value_that_is_not_valid(name: str, value: Any, sentence: str) -> None:
@@ -132,7 +142,9 @@ def test_a_value_that_is_valid(name: str, value: Any) -> None:
 
 
 def test_a_secret_that_lacks_its_variable() -> None:
-    said = problem("image_store_password", AnsibleUndefinedVariable("'vault_store' is undefined. 'vault_store' is undefined"))
+    said = problem(
+        "image_store_password", AnsibleUndefinedVariable("'vault_store' is undefined. 'vault_store' is undefined")
+    )
     assert said == (
         "image_store_password needs the variable vault_store, which is not defined. Define it, for example in a vault "
         "file or with an AWX credential."

@@ -57,7 +57,12 @@ def test_a_name_that_was_a_number() -> None:
 
 
 def test_all_at_once_make_the_same_sheet() -> None:
-    read = {**WRITTEN, "published_at": datetime(2026, 11, 22, 10), "version": 2026.1, "source": dict.fromkeys(("vm", "os", "tools"))}
+    read = {
+        **WRITTEN,
+        "published_at": datetime(2026, 11, 22, 10),
+        "version": 2026.1,
+        "source": dict.fromkeys(("vm", "os", "tools")),
+    }
     sheet = golden_image_sheet([WRITTEN])
     assert golden_image_sheet(reread_records([read])) == sheet
     assert golden_image_sheet(reread_records(json.dumps([WRITTEN]))) == sheet
