@@ -26,9 +26,18 @@ MARK = "Made by macops.parallels.configure_awx."
 STORE_PASSWORD = "password-of-the-image-store"
 # The lists in which the role makes something.
 LISTS = (
-    "organizations credential_types credentials execution_environments projects inventories inventory_sources "
-    "notification_templates job_templates workflow_job_templates schedules"
-).split()
+    "organizations",
+    "credential_types",
+    "credentials",
+    "execution_environments",
+    "projects",
+    "inventories",
+    "inventory_sources",
+    "notification_templates",
+    "job_templates",
+    "workflow_job_templates",
+    "schedules",
+)
 WITH_AWX = {"ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "true", "ANSIBLE_PIPELINING": "true"}
 
 
@@ -132,7 +141,6 @@ def test_set_up_twice_and_removed_twice(configuration, awx) -> None:
     galaxy = admin.all(f"organizations/{organization['id']}/galaxy_credentials")
     assert [one["name"] for one in galaxy] == ["Ansible Galaxy"]
     assert sorted(host["name"] for host in admin.all("hosts")) == ["mac-arm64", "mac-x86-64"]
-    print(awx.printed_summary())
 
     configuration.run().assert_ok().assert_unchanged()
     assert [seen for seen in configuration.writes if not is_sync(seen)] == []
