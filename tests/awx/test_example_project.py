@@ -94,7 +94,7 @@ KINDS = ("https", "s3", "azblob", "sftp", "sharepoint")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_credential_injects_reaches_the_modules_as_text(kind: str, tmp_path) -> None:
     """By AWX's way: a credential's injectors make the environment, and the template's variables read it."""
-    tables = yaml.load((ROOT / "roles" / "awx" / "vars" / "main.yml").read_text(encoding="utf-8"), Loader)
+    tables = Loader((ROOT / "roles" / "awx" / "vars" / "main.yml").read_text(encoding="utf-8")).get_single_data()
     made = tables["awx_credential_types"][kind]
     names = [field["id"] for field in made["inputs"]["fields"]]
     # Text that YAML, Python or Jinja would take for something else. One field stays empty.

@@ -26,7 +26,7 @@ Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(n
 
 
 def read(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader)
+    return Loader(path.read_text(encoding="utf-8")).get_single_data()
 
 
 TABLES = read(ROLE / "vars" / "main.yml")
