@@ -267,7 +267,7 @@ def test_an_awx_that_is_half_set_up(configuration, awx) -> None:
     admin.post("inventories", name="Parallels: build Macs", organization=organization)
     # Another organization has something of the same name, which AWX finds only by its organization.
     other = admin.post("organizations", name="Other")["id"]
-    admin.post("notification_templates", **notification("Parallels: notification", other))
+    admin.post("workflow_job_templates", name="Parallels: build, approve and verify", organization=other)
     configuration.run(check=True).assert_ok()
     assert configuration.writes == []
     configuration.run().assert_ok()
@@ -278,18 +278,8 @@ def test_an_awx_that_is_half_set_up(configuration, awx) -> None:
     assert configuration.names() == {}
     assert [one["name"] for one in admin.all("projects")] == ["Parallels: project"]
     assert [one["name"] for one in admin.all("inventories")] == ["Parallels: build Macs"]
-    assert [one["organization"] for one in admin.all("notification_templates")] == [other]
+    assert [one["organization"] for one in admin.all("workflow_job_templates")] == [other]
     configuration.run(awx_state="absent").assert_ok().assert_unchanged()
-
-
-def notification(name: str, organization: int) -> dict[str, Any]:
-    configured = {"url": "https://chat.example.com/theirs", "headers": {}, "http_method": "POST"}
-    return {
-        "name": name,
-        "organization": organization,
-        "notification_type": "webhook",
-        "notification_configuration": configured,
-    }
 
 
 @pytest.mark.nightly

@@ -59,6 +59,7 @@ NOT_TEXT = {
     "force",
     "galaxy_credentials",
     "group/awx.awx.controller",
+    "hand_over_missing",
     "hand_over_records",
     "hand_over_versions",
     "image_allow_encrypted",
