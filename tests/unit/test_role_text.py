@@ -19,6 +19,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+# Text that is never a template, such as one for AWX.
+yaml.SafeLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node).replace("{{", "{ {"))
 FILES = sorted(
     path for folder in ("tasks", "handlers", "vars", "defaults") for path in (ROOT / "roles").glob(f"*/{folder}/*.yml")
 )
@@ -29,12 +31,19 @@ OTHER_TYPE = re.compile(
     r"\| (?:bool|int|list|length|unique|flatten(?:\(1\))?)$"
     r"|\| (?:items2dict|dict2items(?:\(.*\))?|combine\(.*\)|default\(\{\}\))$"
     r"| (?:is defined|is changed|== \S+|> 0|is match\(.*\))$"
-    r"|^(?:undef|query)\("
+    r"|^(?:undef|query|dict)\(|^[\[{]"
 )
 # What is not text: numbers, switches, dictionaries, lists, and omitted options.
 NOT_TEXT = {
     "allow_encrypted",
     "allow_snapshots",
+    "approval_node",
+    "awx_checkable",
+    "awx_macs",
+    "awx_names_ok",
+    "awx_search",
+    "awx_store_fields",
+    "awx_template",
     "changed",
     "check_mode",
     "check_python_candidates",
@@ -45,7 +54,12 @@ NOT_TEXT = {
     "check_store_versions",
     "commands",
     "concurrency",
+    "controller_oauthtoken",
+    "existing_token",
     "force",
+    "galaxy_credentials",
+    "group/awx.awx.controller",
+    "hand_over_missing",
     "hand_over_records",
     "hand_over_versions",
     "image_allow_encrypted",
@@ -62,6 +76,8 @@ NOT_TEXT = {
     "image_source_stop",
     "image_vm",
     "images",
+    "injectors",
+    "inputs",
     "inventory",
     "keep",
     "limit",
@@ -74,6 +90,7 @@ NOT_TEXT = {
     "materials",
     "min_validity",
     "notes",
+    "notification_configuration",
     "offset",
     "ok",
     "package_image_commands",
@@ -115,6 +132,7 @@ NOT_TEXT = {
     "signatures",
     "size",
     "source",
+    "spec",
     "stop_source",
     "stop_timeout",
     "timeout",

@@ -82,6 +82,15 @@ def lint(run: StageRun) -> Counts:
         "antsibull-docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
         "antsibull-changelog": ["antsibull-changelog", "lint"],
         "ansible-builder": ["ansible-builder", "introspect", "--sanitize", run.scratch],
+        # The example's: of the container, only how it is made can be seen without a network.
+        "ansible-builder-create": [
+            "ansible-builder",
+            "create",
+            "--file",
+            tree / "examples" / "image-project" / "execution-environment.yml",
+            "--context",
+            run.scratch / "context",
+        ],
         "shellcheck": ["shellcheck", *_shell_scripts(tree)],
     }
     counts = Counts()

@@ -37,6 +37,9 @@ KNOWN_TO_ALL = {
 }
 # Variables of the roles that smell, but hold none.
 KNOWN_VARIABLES = {
+    "awx_galaxy_credentials",
+    "awx_registry_credential",
+    "awx_update_secrets",
     "image_signing_key_path",
     *(f"image_store_{name}" for name in ("access_key", "s3_kms_key_id", "private_key_path")),
 }
