@@ -191,6 +191,7 @@ def test_all_links_are_good(published):
     assert "No problems." in table(run, "Show the results")
 
 
+@pytest.mark.nightly
 def test_a_long_catalog_is_read_in_pages(published):
     run = published.run("verify_images", verify_images_page_size=3, image_link_proof="headers").assert_ok()
     assert [len(page["records"]) for page in run.results_of("Read the first page of the catalog")] == [3]
@@ -201,6 +202,7 @@ def test_a_long_catalog_is_read_in_pages(published):
     assert [image["verdict"] for image in report["images"]] == ["direct"] * 4
 
 
+@pytest.mark.nightly
 def test_the_page_is_kept_as_is_wished(published):
     page = published.store.folder / "index.html"
     newest = {"image_name": "win11", "image_retire_version": "2026.11.0"}

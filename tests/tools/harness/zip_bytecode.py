@@ -27,7 +27,7 @@ def _load_once(importer, name):
         # The zip file says what is in it without being unpacked: path, packing, two sizes, place, time, date, checksum.
         entry = zipimport._zip_directory_cache.get(importer.archive, {}).get(path)
         if entry is not None:
-            key = "%s-%x-%08x" % (name, entry[3], entry[7])
+            key = f"{name}-{entry[3]:x}-{entry[7]:08x}"
             if key not in _loaded:
                 _loaded[key] = _read(key) or _compile(importer, name, key)
             return _loaded[key], is_package, entry[0]
@@ -44,7 +44,7 @@ def _read(key):
 
 def _compile(importer, name, key):
     code = _load(importer, name)[0]
-    fresh = os.path.join(FOLDER, "%s.%d" % (key, os.getpid()))
+    fresh = os.path.join(FOLDER, f"{key}.{os.getpid()}")
     try:
         with open(fresh, "wb") as file:
             marshal.dump(code, file)
