@@ -249,6 +249,8 @@ def stores(run: StageRun) -> Counts:
         ("tests/stores",),
         programs=_store_servers(),
         workers=run.options.jobs,
+        # Each kind of store in one process, so that its servers start once.
+        sharing="loadgroup",
     )
     counts.notes = find_promises(run.output())
     return counts
@@ -369,8 +371,12 @@ def _pytest(
     variables: dict[str, object] | None = None,
     programs: tuple[pathlib.Path, ...] = (),
     workers: int = 1,
+    sharing: str = "worksteal",
 ) -> Counts:
-    """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it."""
+    """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it.
+
+    C(sharing) says how the processes share the tests, in the words of pytest-xdist.
+    """
     report = run.scratch / "junit.xml"
     command = [
         "python",
@@ -378,7 +384,7 @@ def _pytest(
         "pytest",
         "-n",
         workers,
-        "--dist=worksteal",
+        f"--dist={sharing}",
         "-q",
         "-rs",
         "-p",
