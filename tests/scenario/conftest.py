@@ -97,6 +97,16 @@ def make_build(play: Any, nginx_store: NginxStore, tmp_path: pathlib.Path) -> Ca
     return make
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put whole builds first, then other playbooks, so that the run does not end with a long test alone."""
+
+    def rank(item: pytest.Item) -> int:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        return 0 if "make_build" in fixtures or "build" in fixtures else 1 if "play" in fixtures else 2
+
+    items.sort(key=rank)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what became of each fault, and the totals."""
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]

@@ -38,9 +38,10 @@ COLOR = ("--color", "no")
 # Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
 LONGEST_TEST = 1200
 
-# Tests that start servers take half of the time, and stores are on the Mac: what another Python may do to them is seen
-# in the night, on the newest.
-WITH_SERVERS = ("--exclude", "tests/unit/plugins/module_utils/_stores/")
+# Tests that start servers and programs take three quarters of the time, and their rooms work on the Mac: what another
+# Python may do to them is seen in the night, on the newest.
+ON_THE_MAC = ("_catalog", "_jobs", "_stores", "_trust")
+WITH_SERVERS = tuple(word for room in ON_THE_MAC for word in ("--exclude", f"tests/unit/plugins/module_utils/{room}/"))
 
 # The Pythons of which all that can differ is seen: Apple's own, and the controller's.
 ENDS = (TARGET_PYTHONS[0], TARGET_PYTHONS[-1])
@@ -225,7 +226,15 @@ def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
     counts = _pytest(
-        run, controller, stage(run.scratch), ("tests/scenario",), _with_mac_python(), _store_servers(), run.options.jobs
+        run,
+        controller,
+        stage(run.scratch),
+        ("tests/scenario",),
+        _with_mac_python(),
+        _store_servers(),
+        run.options.jobs,
+        # One by one in their order, which is that of tests/scenario/conftest.py: the longest first.
+        sharing=("--dist=load", "--maxschedchunk=1"),
     )
     counts.notes = find_fault_table(run.output())
     return counts
@@ -250,7 +259,7 @@ def stores(run: StageRun) -> Counts:
         programs=_store_servers(),
         workers=run.options.jobs,
         # Each kind of store in one process, so that its servers start once.
-        sharing="loadgroup",
+        sharing=("--dist=loadgroup",),
     )
     counts.notes = find_promises(run.output())
     return counts
@@ -371,7 +380,7 @@ def _pytest(
     variables: dict[str, object] | None = None,
     programs: tuple[pathlib.Path, ...] = (),
     workers: int = 1,
-    sharing: str = "worksteal",
+    sharing: Sequence[str] = ("--dist=worksteal",),
 ) -> Counts:
     """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it.
 
@@ -384,7 +393,7 @@ def _pytest(
         "pytest",
         "-n",
         workers,
-        f"--dist={sharing}",
+        *sharing,
         "-q",
         "-rs",
         "-p",

@@ -86,6 +86,8 @@ def test_tests_that_stages_name_are_there():
     for name in (*stages.MAIN_SCENARIOS, stages.SMOKE_BUILD, stages.SMOKE_CANCEL):
         path, _colons, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+    for word in stages.WITH_SERVERS[1::2]:
+        assert (ROOT / word).is_dir()
 
 
 def test_sanity_compiles_on_every_python_and_imports_on_those_that_are_named():
