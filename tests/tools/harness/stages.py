@@ -114,25 +114,31 @@ def _is_python(path: pathlib.Path) -> bool:
 def sanity(run: StageRun) -> Counts:
     """Run all of ansible-test sanity. What it does once for each Python, it does for each that the collection supports.
 
-    In an everyday run, each module is imported by the oldest and the newest of these Pythons alone.
+    In an everyday run, each module is imported by the oldest and the newest of these Pythons alone, and pylint reads
+    the plugins.
     """
     controller, tree = _prepare_ansible_test(run)
     folders = (controller / "bin", *pythons.python_folders())
     parts = [[word for name in run.options.only for word in ("--test", name)]]
     if not run.options.only:
-        parts = sanity_parts(TARGET_PYTHONS if run.options.everything else ENDS)
+        parts = sanity_parts(run.options.everything)
     codes = [run.run(["ansible-test", "sanity", "--junit", *COLOR, *part], tree, folders) for part in parts]
     found = read_junit(tree.glob("tests/output/junit/*.xml"))
     return _with_exit_code(found, max(codes), "ansible-test sanity")
 
 
-def sanity_parts(importing: Sequence[str]) -> list[list[str]]:
+def sanity_parts(everything: bool) -> list[list[str]]:
     """Return the options of the runs that together are all of the sanity tests.
 
     The Pythons are named: for one that ansible-test supports but the collection does not yet, it would tell of a skip.
     """
     by_python = ("compile", "import")
-    parts = [[word for name in by_python for word in ("--skip-test", name)]]
+    importing = TARGET_PYTHONS if everything else ENDS
+    apart = by_python if everything else (*by_python, "pylint")
+    parts = [[word for name in apart for word in ("--skip-test", name)]]
+    if not everything:
+        # Of what users run. There is twice as much code of tests, which ruff reads every day.
+        parts.append(["--test", "pylint", "plugins/"])
     for version in TARGET_PYTHONS:
         tests = [name for name in by_python if name == "compile" or version in importing]
         parts.append(["--python", version, *(word for name in tests for word in ("--test", name))])

@@ -90,8 +90,15 @@ def test_tests_that_stages_name_are_there():
         assert (ROOT / word).is_dir()
 
 
-def test_sanity_compiles_on_every_python_and_imports_on_those_that_are_named():
-    first, *by_python = stages.sanity_parts(("3.9", "3.13"))
-    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+def test_sanity_compiles_on_every_python_and_imports_on_the_oldest_and_the_newest():
+    first, pylint, *by_python = stages.sanity_parts(everything=False)
+    assert first == ["--skip-test", "compile", "--skip-test", "import", "--skip-test", "pylint"]
+    assert pylint == ["--test", "pylint", "plugins/"]
     assert [part[:4] for part in by_python] == [["--python", v, "--test", "compile"] for v in TARGET_PYTHONS]
     assert [part[1] for part in by_python if part[4:] == ["--test", "import"]] == ["3.9", "3.13"]
+
+
+def test_sanity_is_whole_in_the_night():
+    first, *by_python = stages.sanity_parts(everything=True)
+    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+    assert by_python == [["--python", v, "--test", "compile", "--test", "import"] for v in TARGET_PYTHONS]
