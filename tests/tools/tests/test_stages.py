@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import run_tests
 
-from harness import stages
+from harness import environments, stages
 from harness.layout import ROOT, TARGET_PYTHONS
 from harness.runner import Options
 from harness.stages import chosen_tests, count_targets, integration_targets
@@ -83,6 +83,7 @@ def test_parts_of_targets_are_no_targets():
 
 
 def test_tests_that_stages_name_are_there():
+    assert stages.SPARED_IN_SMOKE.keys() == environments.CORES.keys()
     for name in (*stages.MAIN_SCENARIOS, stages.SMOKE_BUILD, stages.SMOKE_CANCEL):
         path, _colons, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
