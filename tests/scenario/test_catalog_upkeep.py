@@ -191,7 +191,6 @@ def test_all_links_are_good(published):
     assert "No problems." in table(run, "Show the results")
 
 
-@pytest.mark.nightly
 def test_a_long_catalog_is_read_in_pages(published):
     run = published.run("verify_images", verify_images_page_size=3, image_link_proof="headers").assert_ok()
     assert [len(page["records"]) for page in run.results_of("Read the first page of the catalog")] == [3]

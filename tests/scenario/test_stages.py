@@ -165,6 +165,7 @@ def test_your_own_tasks_in_a_build_that_breaks_after_generalizing(play, simulate
     assert [found["name"] for found in definition["resolvedDependencies"][1:]] == list(hooks.values())
     assert hooks.items() <= definition["externalParameters"].items()
 
+    build.run(image_version="2026.12.0", **NO_SPACE).assert_failed("free", "image_work_dir")
     simulated_mac.prlctl("delete", uuid)
     third = build.run(image_arch="arm64", **hooks, **NO_SPACE).assert_ok().assert_unchanged()
     assert not any(third.results_of(point) for point in POINTS)
