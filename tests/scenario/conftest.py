@@ -97,6 +97,19 @@ def make_build(play: Any, nginx_store: NginxStore, tmp_path: pathlib.Path) -> Ca
     return make
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put whole builds first, then what runs no playbook of its own and often waits, then short playbooks.
+
+    So what waits does so beside other stages, and the run ends with work that is short and keeps all processors busy.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        return 0 if fixtures & {"build", "make_build", "hooks"} else 2 if "play" in fixtures else 1
+
+    items.sort(key=rank)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what became of each fault, and the totals."""
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
+from support.fixtures import nightly
 
 PLAYBOOK = """\
 ---
@@ -69,7 +70,7 @@ exit 1
 
 
 @pytest.mark.parametrize("playbook", ["build_image", "publish_image", "retire_images", "verify_images"])
-@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("check", [False, nightly(True)])
 def test_a_mac_without_apples_command_line_tools(play, ssh_mac, playbook, check):
     """Its Python is a stub: said in a sentence, before a module is run."""
     stub = ssh_mac.mac.folder / "python3"

@@ -218,6 +218,7 @@ def test_a_long_catalog_is_read_in_pages(published):
     assert [image["verdict"] for image in report["images"]] == ["direct"] * 4
 
 
+@pytest.mark.nightly
 def test_the_page_is_kept_as_is_wished(published):
     page = published.store.folder / "index.html"
     newest = {"image_name": "win11", "image_retire_version": "2026.11.0"}

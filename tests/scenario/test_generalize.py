@@ -61,6 +61,7 @@ def calls_of(mac, *, verb, uuid, word=""):
     return [argv for argv in calls if not word or word in argv]
 
 
+@pytest.mark.nightly
 def test_the_build_vm_is_provisioned_generalized_and_never_started_again(build, mac, provisioning):
     before = mac.mac.fingerprint(SOURCE_VM)
     mac.mac.fault("disk_full=1:pack")

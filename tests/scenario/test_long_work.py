@@ -134,6 +134,7 @@ def test_lost_connections(build, mac, jobs, mac_sshd, nginx_store, record_proper
         assert not list(jobs.running())
 
 
+@pytest.mark.nightly
 def test_the_controller_dies(build, mac, jobs, nginx_store, record_property):
     """Killed in the pack, in the upload and in the proof: each next run joins what goes on, and takes its result."""
     with recorded(

@@ -71,10 +71,10 @@ def test_a_run_that_starts_in_the_middle(play, simulated_mac, host, variables, t
     ("role", "words"),
     [
         ("check_store", MAC_FIRST),
-        ("prepare_vm", MAC_FIRST),
+        nightly("prepare_vm", MAC_FIRST),
         ("seal_vm", MAC_FIRST),
-        ("package_image", MAC_FIRST),
-        ("publish_image", STORE_FIRST),
+        nightly("package_image", MAC_FIRST),
+        nightly("publish_image", STORE_FIRST),
         ("hand_over", STORE_FIRST),
     ],
 )
@@ -100,6 +100,7 @@ def test_prepare_mac_alone_needs_no_store(play, simulated_mac, host, variables, 
     assert run.results_of("Keep the facts of the source VM")[0]["ansible_facts"]["prepare_mac_source"]["uuid"]
 
 
+POINTS = ("before_clone", "provision", "before_pack", "after_publish")
 HOOK = """\
 ---
 - name: {name}
@@ -113,18 +114,28 @@ def states(run, task):
     return {vm["name"]: "packed" if vm["packed"] else vm["state"] for vm in found["vms"]}
 
 
-def test_your_own_tasks_and_what_a_published_version_needs(play, simulated_mac, https_store, tmp_path):
+@pytest.fixture
+def hooks(tmp_path):
+    """Return the variables of all hooks, each of which looks at the VMs."""
+    variables = {}
+    for point in POINTS:
+        (tmp_path / f"{point}.yml").write_text(HOOK.format(name=point))
+        variables[f"image_{point}_tasks"] = str(tmp_path / f"{point}.yml")
+    return variables
+
+
+# No file system has as much space.
+NO_SPACE = {"check_store_needed_bytes": 10**18}
+
+
+def test_your_own_tasks_in_a_build_that_breaks_after_generalizing(play, simulated_mac, https_store, tmp_path, hooks):
     """Each hook sees the VMs as they are then; it gets C(executable) like every task of the roles.
 
-    The version that is published then needs neither its hooks, nor space, nor its source.
+    The rerun starts the generalized build VM no more. What is published then needs no hooks, no space and no source.
     """
     uuid = simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
     build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
     build_vm = f"{NAME}-{VERSION}-arm64"
-    hooks = {}
-    for point in ("before_clone", "provision", "before_pack", "after_publish"):
-        hooks[f"image_{point}_tasks"] = str(tmp_path / f"{point}.yml")
-        (tmp_path / f"{point}.yml").write_text(HOOK.format(name=point))
 
     checked = build.run(check=True, **hooks).assert_ok()
     assert not any(checked.results_of(point) for point in ("before_clone", "provision", "before_pack"))
@@ -132,14 +143,20 @@ def test_your_own_tasks_and_what_a_published_version_needs(play, simulated_mac, 
     assert all(path in plan for path in hooks.values())
 
     simulated_mac.fault("disk_full=1:pack")
-    first = build.run(**hooks).assert_failed("disk")
+    first = build.run(image_generalize=True, **hooks).assert_failed("disk")
     assert states(first, "before_clone") == {SOURCE_VM: "stopped"}
     assert states(first, "provision") == {SOURCE_VM: "stopped", build_vm: "running"}
     assert states(first, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
     assert first.results_of("after_publish") == []
 
-    second = build.run(**hooks).assert_ok()
-    assert second.results_of("before_clone") == []
+    (clone,) = (vm for vm in simulated_mac.show()["vms"] if vm["name"] == build_vm)
+    assert clone["guest"]["image_state"] == "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
+
+    second = build.run(image_generalize=True, **hooks).assert_ok()
+    assert second.results_of("before_clone") == second.results_of("provision") == []
+    calls = [call["argv"] for call in simulated_mac.show()["calls"] if call["argv"][1:2] == [clone["uuid"]]]
+    assert [argv[0] for argv in calls].count("start") == 1
+    assert sum("sysprep.exe" in " ".join(argv) for argv in calls) == 1
     assert states(second, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
     assert states(second, "after_publish") == {SOURCE_VM: "stopped", build_vm: "packed"}
     record = build.published()
@@ -148,10 +165,24 @@ def test_your_own_tasks_and_what_a_published_version_needs(play, simulated_mac, 
     assert [found["name"] for found in definition["resolvedDependencies"][1:]] == list(hooks.values())
     assert hooks.items() <= definition["externalParameters"].items()
 
-    no_space = {"check_store_needed_bytes": 10**18}
-    third = build.run(**hooks, **no_space).assert_ok().assert_unchanged()
-    assert not any(third.results_of(point) for point in ("before_clone", "provision", "before_pack", "after_publish"))
-    build.run(image_version="2026.12.0", **no_space).assert_failed("free", "image_work_dir")
+    build.run(image_version="2026.12.0", **NO_SPACE).assert_failed("free", "image_work_dir")
+    simulated_mac.prlctl("delete", uuid)
+    third = build.run(image_arch="arm64", **hooks, **NO_SPACE).assert_ok().assert_unchanged()
+    assert not any(third.results_of(point) for point in POINTS)
+    assert build.published() == record
+
+
+@pytest.mark.nightly
+def test_what_a_published_version_needs(play, simulated_mac, https_store, tmp_path, hooks):
+    """Neither its hooks, nor space, nor its source: another version needs them."""
+    uuid = simulated_mac.vm(SOURCE_VM, data="1M", disk="8G")
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    build.run(**hooks).assert_ok()
+    record = build.published()
+
+    again = build.run(**hooks, **NO_SPACE).assert_ok().assert_unchanged()
+    assert not any(again.results_of(point) for point in POINTS)
+    build.run(image_version="2026.12.0", **NO_SPACE).assert_failed("free", "image_work_dir")
 
     simulated_mac.prlctl("delete", uuid)
     build.run(image_arch="arm64").assert_ok().assert_unchanged()
@@ -160,7 +191,7 @@ def test_your_own_tasks_and_what_a_published_version_needs(play, simulated_mac, 
     gone.assert_failed(f"no usable VM '{SOURCE_VM}'", "prlctl list", "There is no virtual machine")
 
 
-@pytest.mark.parametrize("point", ["before_clone", "provision", "before_pack", "after_publish"])
+@pytest.mark.parametrize("point", ["before_clone", nightly("provision"), nightly("before_pack"), "after_publish"])
 def test_a_tasks_file_that_is_missing(play, simulated_mac, host, variables, point):
     variables[f"image_{point}_tasks"] = "nowhere.yml"
     run = play("macops.parallels.build_image", {"mac": host}, variables)
@@ -179,6 +210,12 @@ def test_what_is_known_before_the_clone_is_reported_before_it(play, simulated_ma
     refused.assert_failed("other users of this Mac can put files into", "image_allow_shared_work_dir")
     assert {call["argv"][0] for call in simulated_mac.show()["calls"]} <= {"list", "snapshot-list", "info"}
 
+
+@pytest.mark.nightly
+def test_what_is_allowed_is_done(play, simulated_mac, https_store, tmp_path):
+    simulated_mac.vm(SOURCE_VM, data="1M", disk="8G", encrypted=True)
+    build = Build.here(play, simulated_mac, https_store, tmp_path / "build")
+    tmp_path.chmod(0o777)
     folder = tmp_path / "new" / "folder"
     allowed = {"image_allow_encrypted": True, "image_allow_shared_work_dir": True}
     made = build.run(tags=("prepare_vm",), image_work_dir=str(folder), **allowed)

@@ -72,8 +72,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         promise = _promise_of(metafunc.definition)
         asked = getattr(metafunc.module, "KINDS", BACKENDS)
-        kinds = [kind for kind in asked if promise not in kind.cannot]
-        metafunc.parametrize("backend", kinds, ids=[kind.name for kind in kinds], indirect=True)
+        rows = [_row(kind, promise) for kind in asked if promise not in kind.cannot]
+        metafunc.parametrize("backend", rows, indirect=True)
+
+
+def _row(kind: type[Backend], promise: str) -> Any:
+    """Return a kind of store as a parameter; one process runs all tests of a kind, and so its servers once."""
+    marks = [pytest.mark.xdist_group(kind.name)]
+    return pytest.param(kind, id=kind.name, marks=[*marks, pytest.mark.nightly] if promise in kind.nightly else marks)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ def matrix(kept: Mapping[tuple[str, str], bool], cannot: Mapping[str, Mapping[st
                 cells.append({True: "kept", False: "BROKEN", None: "-"}[kept.get((promise, store))])
         lines.append(_row([promise, *cells]))
     lines += [f"({number}) {reason}" for number, reason in enumerate(reasons, start=1)]
+    if any(" - " in line for line in lines[2:]):
+        lines.append("- was not run, such as what is left to 'make test-all'")
     broken = sum(not value for value in kept.values())
     return [*lines, f"promises kept {len(kept) - broken}, broken {broken}"]
 

@@ -35,6 +35,10 @@ from .backends.seaweedfs import SeaweedFSBackend
 NAME = "Windows 11+Büro-2026.11.0.pvmp"
 
 
+# One process runs them all, and so the servers once.
+pytestmark = pytest.mark.xdist_group("s3")
+
+
 @pytest.fixture(scope="module")
 def _seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Backend]:
     with SeaweedFSBackend(tmp_path_factory.mktemp("s3")).running() as backend:

@@ -9,7 +9,9 @@ that is forked: it reads a call a line, and writes the result.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -89,8 +91,12 @@ class Modules(contextlib.AbstractContextManager):
 
     def run(self, name: str, /, **arguments: Any) -> tuple[int, str]:
         """Run a module, and return its exit code and its output."""
+        return self.run_with({}, name, **arguments)
+
+    def run_with(self, environment: Mapping[str, str], name: str, /, **arguments: Any) -> tuple[int, str]:
+        """Run a module with some more variables of the environment."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([name, arguments]) + "\n")
+        self._process.stdin.write(json.dumps([name, arguments, dict(environment)]) + "\n")
         self._process.stdin.flush()
         code, output = json.loads(self._process.stdout.readline())
         return code, output
@@ -104,6 +110,14 @@ def _copy_code(source: pathlib.Path, target: pathlib.Path) -> None:
 Step = tuple[str, str, dict[str, Any]]
 
 
+@functools.cache
+def _modules_of_this_process(collections: pathlib.Path) -> Modules:
+    """Return what runs modules until the tests end: its start takes longer than most modules."""
+    modules = Modules(os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable, collections)
+    atexit.register(modules.__exit__)
+    return modules.__enter__()
+
+
 def run_steps(
     collections: pathlib.Path, home: pathlib.Path | None, steps: Callable[[list[Task]], Iterator[Step]]
 ) -> PlaybookRun:
@@ -112,12 +126,12 @@ def run_steps(
     C(steps) gets the list of what was done, which grows as its steps are done.
     """
     tasks: list[Task] = []
-    with Modules(os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable, collections, {"HOME": str(home)}) as modules:
-        for name, module, arguments in steps(tasks):
-            code, output = modules.run(module, **arguments)
-            tasks.append(_task(name, module, code, output))
-            if code:
-                break
+    modules = _modules_of_this_process(collections)
+    for name, module, arguments in steps(tasks):
+        code, output = modules.run_with({"HOME": str(home)}, module, **arguments)
+        tasks.append(_task(name, module, code, output))
+        if code:
+            break
     rc = 0 if all(task.status == "ok" for task in tasks) else 2
     return PlaybookRun(rc, "\n".join(json.dumps(task.result) for task in tasks), 0.0, tasks, {"mac": {}}, {})
 
@@ -132,15 +146,16 @@ def _serve() -> None:
     for library in ("ansible.module_utils.basic", "requests"):
         importlib.import_module(library)
     for line in sys.stdin:
-        name, arguments = json.loads(line)
+        name, arguments, environment = json.loads(line)
         module = importlib.import_module(PACKAGE + name)
-        print(json.dumps(_fork(name, module, arguments)), flush=True)
+        print(json.dumps(_fork(name, module, arguments, environment)), flush=True)
 
 
-def _fork(name: str, module: Any, arguments: dict[str, Any]) -> tuple[int, str]:
+def _fork(name: str, module: Any, arguments: dict[str, Any], environment: dict[str, str]) -> tuple[int, str]:
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if child == 0:
+            os.environ.update(environment)
             _run(name, module, arguments, output.fileno())
         _pid, status = os.waitpid(child, 0)
         output.seek(0)

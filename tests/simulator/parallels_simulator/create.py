@@ -65,7 +65,8 @@ def create_mac(root: str, version: str, edition: str, arch: str, python: str) ->
         raise SimulatorError(f"{mac.root} is not empty. Use a new or empty folder.")
     package = Path(__file__).parent
     own = mac.root / ".simulator"
-    shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    # With what is compiled: Python tells by the time of a source whether it is still good.
+    shutil.copytree(package, own / package.name)
     script = own / "launch.py"
     script.write_text(_SCRIPT.format(notice=NOTICE), encoding="utf-8")
     _compile(own, python)

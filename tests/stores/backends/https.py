@@ -89,6 +89,7 @@ class PlainPut(Nginx):
     """nginx with PUT and DELETE alone."""
 
     name = "https: nginx PUT"
+    nightly = frozenset({"memory is bounded"})
     mode = "put"
     cannot: ClassVar = {
         "goes on after a kill": _NO_PARTS,
@@ -100,6 +101,7 @@ class Apache(_WebServer):
     """Apache with WebDAV, which goes on within a file."""
 
     name = "https: Apache WebDAV"
+    nightly = frozenset({"memory is bounded"})
     part_size = 1024 * 1024
 
     def _start(self) -> Any:

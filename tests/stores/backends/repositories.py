@@ -21,6 +21,7 @@ class _Repository(Backend):
 
     server: Repository
 
+    nightly = frozenset({"memory is bounded"})
     cannot: ClassVar = {
         "goes on after a kill": "the repository takes a file in one request: what broke begins again, as a notice says",
     }

@@ -153,7 +153,7 @@ class StageRun:
             output.flush()
             code, seconds = self._children.run(words, cwd, environment, output)
             self.cost.cpu += seconds
-            output.write(f"# exit code {code}\n\n")
+            output.write(f"# exit code {code}, {seconds:.1f} s of a processor\n\n")
             output.flush()
         return code
 

@@ -38,9 +38,10 @@ COLOR = ("--color", "no")
 # Seconds. A test that hangs fails with the stack of where it hangs, and the others go on.
 LONGEST_TEST = 1200
 
-# Tests that start servers take half of the time, and stores are on the Mac: what another Python may do to them is seen
-# in the night, on the newest.
-WITH_SERVERS = ("--exclude", "tests/unit/plugins/module_utils/_stores/")
+# Tests that start servers and programs take three quarters of the time, and their rooms work on the Mac: what another
+# Python may do to them is seen in the night, on the newest.
+ON_THE_MAC = ("_catalog", "_jobs", "_stores", "_trust")
+WITH_SERVERS = tuple(word for room in ON_THE_MAC for word in ("--exclude", f"tests/unit/plugins/module_utils/{room}/"))
 
 # The Pythons of which all that can differ is seen: Apple's own, and the controller's.
 ENDS = (TARGET_PYTHONS[0], TARGET_PYTHONS[-1])
@@ -55,9 +56,15 @@ MAIN_SCENARIOS = (
 # The versions of ansible-core in the execution environments that AWX runs jobs in.
 AWX_CORES = ("2.16", "2.19", "2.21")
 
-# Smoke tests that the scenarios make needless in an everyday run: with these versions, and with the newest.
+# Smoke tests that the scenarios make needless in an everyday run.
 SMOKE_BUILD = "tests/smoke/test_build_image.py::test_the_playbook_builds_an_image_once"
 SMOKE_CANCEL = "tests/smoke/test_build_image.py::test_a_canceled_playbook_leaves_no_work_behind"
+SPARED_IN_SMOKE = {
+    "2.16": (SMOKE_BUILD,),
+    "2.18": (),
+    "2.19": (SMOKE_BUILD, SMOKE_CANCEL),
+    "2.21": (SMOKE_BUILD, SMOKE_CANCEL),
+}
 
 # The versions of ansible-core that only C(make test-all) tries.
 NIGHTLY_CORES = ("2.18",)
@@ -125,25 +132,31 @@ def _is_python(path: pathlib.Path) -> bool:
 def sanity(run: StageRun) -> Counts:
     """Run all of ansible-test sanity. What it does once for each Python, it does for each that the collection supports.
 
-    In an everyday run, each module is imported by the oldest and the newest of these Pythons alone.
+    In an everyday run, each module is imported by the oldest and the newest of these Pythons alone, and pylint reads
+    the plugins.
     """
     controller, tree = _prepare_ansible_test(run)
     folders = (controller / "bin", *pythons.python_folders())
     parts = [[word for name in run.options.only for word in ("--test", name)]]
     if not run.options.only:
-        parts = sanity_parts(TARGET_PYTHONS if run.options.everything else ENDS)
+        parts = sanity_parts(run.options.everything)
     codes = [run.run(["ansible-test", "sanity", "--junit", *COLOR, *part], tree, folders) for part in parts]
     found = read_junit(tree.glob("tests/output/junit/*.xml"))
     return _with_exit_code(found, max(codes), "ansible-test sanity")
 
 
-def sanity_parts(importing: Sequence[str]) -> list[list[str]]:
+def sanity_parts(everything: bool) -> list[list[str]]:
     """Return the options of the runs that together are all of the sanity tests.
 
     The Pythons are named: for one that ansible-test supports but the collection does not yet, it would tell of a skip.
     """
     by_python = ("compile", "import")
-    parts = [[word for name in by_python for word in ("--skip-test", name)]]
+    importing = TARGET_PYTHONS if everything else ENDS
+    apart = by_python if everything else (*by_python, "pylint")
+    parts = [[word for name in apart for word in ("--skip-test", name)]]
+    if not everything:
+        # Of what users run. There is twice as much code of tests, which ruff reads every day.
+        parts.append(["--test", "pylint", "plugins/"])
     for version in TARGET_PYTHONS:
         tests = [name for name in by_python if name == "compile" or version in importing]
         parts.append(["--python", version, *(word for name in tests for word in ("--test", name))])
@@ -179,7 +192,7 @@ def integration(run: StageRun) -> Counts:
     where = (*_controller(controller), "--target", f"controller:python={MAC_PYTHON}@{python}")
     if not run.options.everything and not run.options.only:
         # Variables of the targets; without this file they do all that they can.
-        (tree / "tests" / "integration" / "integration_config.yml").write_text("every_fault: false\n", encoding="utf-8")
+        (tree / "tests" / "integration" / "integration_config.yml").write_text("every_case: false\n", encoding="utf-8")
     all_targets = integration_targets(tree)
     targets = [word for word in run.options.only if word in all_targets] or all_targets
     options = [word for word in run.options.only if word not in all_targets]
@@ -237,7 +250,15 @@ def scenario(run: StageRun) -> Counts:
     """Run whole playbooks over OpenSSH against the simulated Mac and real servers."""
     controller = environments.CONTROLLER.ready()
     counts = _pytest(
-        run, controller, stage(run.scratch), ("tests/scenario",), _with_mac_python(), _store_servers(), run.options.jobs
+        run,
+        controller,
+        stage(run.scratch),
+        ("tests/scenario",),
+        _with_mac_python(),
+        _store_servers(),
+        run.options.jobs,
+        # One by one in their order, which is that of tests/scenario/conftest.py: the longest first.
+        sharing=("--dist=load", "--maxschedchunk=1"),
     )
     counts.notes = find_fault_table(run.output())
     return counts
@@ -261,6 +282,8 @@ def stores(run: StageRun) -> Counts:
         ("tests/stores",),
         programs=_store_servers(),
         workers=run.options.jobs,
+        # Each kind of store in one process, so that its servers start once.
+        sharing=("--dist=loadgroup",),
     )
     counts.notes = find_promises(run.output())
     return counts
@@ -323,13 +346,10 @@ def smoke(core: str) -> Stage:
         tree = stage(run.scratch / "source")
         variables: dict[str, object] = {"MACOPS_COLLECTIONS": collections}
         tests = ["tests/smoke"]
-        spared = []
+        spared = SPARED_IN_SMOKE[core]
         if core in SCENARIO_CORES:
             variables.update(_with_mac_python())
             tests += MAIN_SCENARIOS
-            spared = [SMOKE_BUILD]
-        elif environments.CORES[core] is environments.CONTROLLER:
-            spared = [SMOKE_CANCEL]
         if not run.options.everything:
             tests += [f"--deselect={name}" for name in spared]
         return _pytest(run, environments.CORES[core].ready(), tree, tests, variables)
@@ -392,8 +412,12 @@ def _pytest(
     variables: dict[str, object] | None = None,
     programs: tuple[pathlib.Path, ...] = (),
     workers: int = 1,
+    sharing: Sequence[str] = ("--dist=worksteal",),
 ) -> Counts:
-    """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it."""
+    """Run tests with pytest; each of them takes a slot of the run's pool, whatever number of processes waits for it.
+
+    C(sharing) says how the processes share the tests, in the words of pytest-xdist.
+    """
     report = run.scratch / "junit.xml"
     command = [
         "python",
@@ -401,7 +425,7 @@ def _pytest(
         "pytest",
         "-n",
         workers,
-        "--dist=worksteal",
+        *sharing,
         "-q",
         "-rs",
         "-p",

@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeps the bytecode of what Python imports from zip files, in a folder of the environment that this file is in.
 
-Ansible sends each module as a zip file, and Python compiles all sources in one at each start: half of the time of a
-module that only looks. Python keeps the bytecode of files by itself, but not of zip files.
+Ansible sends each module as a zip file, and Python unpacks and compiles all sources in one at each start, on a Mac's
+Python twice: to find a module and to load it. That is half of the time of a module that only looks. Python keeps the
+bytecode of files by itself, but not of zip files.
+
+All Pythons of the environment start with this, so it imports only what Python has loaded or built in.
 """
 
-from __future__ import annotations
-
-import hashlib
 import marshal
 import os
 import sys
@@ -17,26 +17,42 @@ import zipimport
 
 FOLDER = os.path.join(sys.prefix, "zip-bytecode")
 
-_compile = zipimport._compile_source
+_load = zipimport._get_module_code
+_loaded = {}
 
 
-def _compile_once(path, source):
-    kept = os.path.join(FOLDER, hashlib.sha256(source).hexdigest())
+def _load_once(importer, name):
+    for end, is_package in (("/__init__.py", True), (".py", False)):
+        path = zipimport._get_module_path(importer, name) + end
+        # The zip file says what is in it without being unpacked: path, packing, two sizes, place, time, date, checksum.
+        entry = zipimport._zip_directory_cache.get(importer.archive, {}).get(path)
+        if entry is not None:
+            key = f"{name}-{entry[3]:x}-{entry[7]:08x}"
+            if key not in _loaded:
+                _loaded[key] = _read(key) or _compile(importer, name, key)
+            return _loaded[key], is_package, entry[0]
+    return _load(importer, name)
+
+
+def _read(key):
     try:
-        with open(kept, "rb") as file:
+        with open(os.path.join(FOLDER, key), "rb") as file:
             return marshal.load(file)  # nosec B302 # as Python does with its own .pyc files
     except (OSError, EOFError, ValueError, TypeError):
-        pass
-    code = _compile(path, source)
-    fresh = f"{kept}.{os.getpid()}"
+        return None
+
+
+def _compile(importer, name, key):
+    code = _load(importer, name)[0]
+    fresh = os.path.join(FOLDER, f"{key}.{os.getpid()}")
     try:
         with open(fresh, "wb") as file:
             marshal.dump(code, file)
-        os.replace(fresh, kept)
+        os.replace(fresh, os.path.join(FOLDER, key))
     except OSError:
         # No folder, or one of another user's: then it is compiled at each start.
         pass
     return code
 
 
-zipimport._compile_source = _compile_once
+zipimport._get_module_code = _load_once

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import run_tests
 
-from harness import stages
+from harness import environments, stages
 from harness.layout import ROOT, TARGET_PYTHONS
 from harness.runner import Options
 from harness.stages import chosen_tests, count_targets, integration_targets
@@ -83,13 +83,23 @@ def test_parts_of_targets_are_no_targets():
 
 
 def test_tests_that_stages_name_are_there():
+    assert stages.SPARED_IN_SMOKE.keys() == environments.CORES.keys()
     for name in (*stages.MAIN_SCENARIOS, stages.SMOKE_BUILD, stages.SMOKE_CANCEL):
         path, _colons, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+    for word in stages.WITH_SERVERS[1::2]:
+        assert (ROOT / word).is_dir()
 
 
-def test_sanity_compiles_on_every_python_and_imports_on_those_that_are_named():
-    first, *by_python = stages.sanity_parts(("3.9", "3.13"))
-    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+def test_sanity_compiles_on_every_python_and_imports_on_the_oldest_and_the_newest():
+    first, pylint, *by_python = stages.sanity_parts(everything=False)
+    assert first == ["--skip-test", "compile", "--skip-test", "import", "--skip-test", "pylint"]
+    assert pylint == ["--test", "pylint", "plugins/"]
     assert [part[:4] for part in by_python] == [["--python", v, "--test", "compile"] for v in TARGET_PYTHONS]
     assert [part[1] for part in by_python if part[4:] == ["--test", "import"]] == ["3.9", "3.13"]
+
+
+def test_sanity_is_whole_in_the_night():
+    first, *by_python = stages.sanity_parts(everything=True)
+    assert first == ["--skip-test", "compile", "--skip-test", "import"]
+    assert by_python == [["--python", v, "--test", "compile", "--test", "import"] for v in TARGET_PYTHONS]

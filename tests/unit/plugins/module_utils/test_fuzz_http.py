@@ -24,6 +24,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._link.check impor
 from ansible_collections.macops.parallels.plugins.module_utils._link.expiry import ends_by_policy, read_expiry
 from ansible_collections.macops.parallels.plugins.module_utils._link.report import VERDICTS, Question
 from ansible_collections.macops.parallels.plugins.module_utils._link.route import Networks
+from ansible_collections.macops.parallels.plugins.module_utils._stores import folder_lock
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.registry import open_store
@@ -61,6 +62,8 @@ def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, WIRE.instead_of_connections():
         patch.setenv("HOME", "/nonexistent")  # for the notes about upload sessions
+        # A server that never lets a lock go is asked ten times a second; a second of that shows what a minute does.
+        patch.setattr(folder_lock, "_WAIT", 1.0)
         yield
 
 

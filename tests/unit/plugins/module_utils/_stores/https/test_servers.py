@@ -11,6 +11,7 @@ import time
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import RetryLater
+from ansible_collections.macops.parallels.plugins.module_utils._stores import folder_lock
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import CannotList, Stored, StoreOptions
 from ansible_collections.macops.parallels.plugins.module_utils._stores.body import Content
 from ansible_collections.macops.parallels.plugins.module_utils._stores.https.folder import HttpFolder
@@ -260,7 +261,8 @@ class TestLock:
             raise TaskError("Something else.")
         assert list(webdav.folder.iterdir()) == []
 
-    def test_it_is_waited_for(self, lock, left, waits):
+    def test_it_is_waited_for(self, lock, left, waits, monkeypatch):
+        monkeypatch.setattr(folder_lock, "_POLL", 1.0)  # for as long, with fewer requests
         with pytest.raises(RetryLater, match=r"\.catalog\.json\.lock/ exists.*remove the folder"), lock.held():
             pytest.fail("entered")
         assert 60 <= sum(waits) < 62
