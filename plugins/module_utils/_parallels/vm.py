@@ -107,6 +107,22 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder of this Mac that a guest sees under a name."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Medium:
+    """The image in a CD or floppy drive."""
+
+    device: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Vm:
     """One VM, as it was when it was read. Facts that are None are not known: that is never a no."""
 
@@ -133,6 +149,10 @@ class Vm:
     disks_known: bool = True
     # Sentences about what could not be read, and why.
     unreadable: tuple[str, ...] = ()
+    # The folders of this Mac that it shares with the guest, and the images in its CD and floppy drives. None where
+    # Parallels does not report them.
+    shared_folders: Optional[tuple[SharedFolder, ...]] = None
+    media: Optional[tuple[Medium, ...]] = None
 
     @cached_property
     def _measured(self) -> tuple[Optional[int], str]:
@@ -603,6 +623,8 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         uptime=_whole_number(info.get("Uptime")),
         disks_known=_has_hardware(info) and bool(disks or info.get("State") != INVALID),
         unreadable=tuple(unreadable),
+        shared_folders=_shared_folders(info),
+        media=_media(info),
     )
 
 
@@ -709,6 +731,28 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
     return disks
 
 
+def _shared_folders(info: dict[str, Any]) -> Optional[tuple[SharedFolder, ...]]:
+    folders = info.get("Host Shared Folders")
+    if not isinstance(folders, dict):
+        return None
+    return tuple(
+        SharedFolder(name, str(values.get("path", ""))) for name, values in folders.items() if isinstance(values, dict)
+    )
+
+
+def _media(info: dict[str, Any]) -> Optional[tuple[Medium, ...]]:
+    if not _has_hardware(info):
+        return None
+    drives = (
+        (device, values) for device, values in info["Hardware"].items() if re.fullmatch(r"(cdrom|fdd)\d+", device)
+    )
+    return tuple(
+        Medium(device, str(values["image"]))
+        for device, values in drives
+        if isinstance(values, dict) and values.get("image")
+    )
+
+
 @dataclass(frozen=True)
 class Layer:
     """One file of a disk: what was written up to a snapshot, or since the last one, over the layer C(parent)."""
@@ -747,6 +791,11 @@ def _parse_xml(path: str) -> ElementTree.Element:
 def uuid_in(home: str) -> str:
     """Return the UUID in a bundle's own configuration; empty for images and where it cannot be read."""
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
+
+
+def is_isolated(home: str) -> Optional[bool]:
+    """Return whether a VM is isolated from its Mac, by its own configuration; None where that does not show it."""
+    return {"1": True, "0": False}.get(_text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm"))
 
 
 def _text(root: Optional[ElementTree.Element], tag: str) -> str:
