@@ -75,6 +75,12 @@ options:
       - By default, each channel passes.
     type: str
     choices: [retail, oem, mak, kms]
+  inventory:
+    description:
+      - Whether to check that M(macops.parallels.vm_inventory_info) has listed what is installed in the guest. If not,
+        that is a warning.
+    type: bool
+    default: false
   wait_timeout:
     description: Seconds to wait for a running guest that does not respond yet. V(0) tries once.
     type: int
@@ -176,6 +182,11 @@ report:
       type: list
       elements: dict
       sample: []
+    failed:
+      description: The failed checks, with C(id) and C(message).
+      type: list
+      elements: dict
+      sample: []
 """
 
 from dataclasses import asdict
@@ -200,11 +211,12 @@ def report(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     prl = prlctl_of(module)
     wanted = Wanted(
-        waive=frozenset(params["waive"]),
+        waive=frozenset(each.strip() for each in params["waive"]),
         generalized=params["generalized"],
         allow_encrypted=params["allow_encrypted"],
         arch=params["arch"] or "",
         windows_activation=params["windows_activation"] or "",
+        inventory=params["inventory"],
         wait_timeout=params["wait_timeout"],
     )
     vm = get_vm(prl, params["name"], partly=True)
@@ -234,6 +246,7 @@ def main() -> None:
             "allow_encrypted": {"type": "bool", "default": False},
             "arch": {"type": "str", "choices": [ARM64, X86_64]},
             "windows_activation": {"type": "str", "choices": list(ACTIVATIONS)},
+            "inventory": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 120},
             "executable": {"type": "path"},
         },

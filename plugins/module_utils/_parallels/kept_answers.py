@@ -24,7 +24,7 @@ from .._common.files import atomic_write, try_to_remove
 from .._common.json_reader import read_json
 from .._common.machine import FOLDER
 from .._common.ownership import own_folder, read_own
-from .vm import Vm
+from .vm import RUNNING, Vm
 
 READINESS, INVENTORY = "readiness", "inventory"
 _KINDS = (READINESS, INVENTORY)
@@ -61,10 +61,12 @@ def kept(kind: str, vm: Vm) -> Optional[KeptAnswer]:
     if not (_is_note(note) and note["vm"] == vm.uuid):
         return None
     low, high = note["uptime"]
-    if not (low <= vm.uptime <= high if vm.uptime else low == 0 and _is_clone(vm)):
+    runs = vm.state == RUNNING
+    # Where Parallels does not count it, only a clone is known to have been started by nobody else.
+    if not (low <= vm.uptime <= high if vm.uptime else low == 0 and (runs or _is_clone(vm))):
         return None
     answer = KeptAnswer(note["at"], note["lines"])
-    if vm.uptime and high > vm.uptime:  # from now on, it does not run at all
+    if vm.uptime and high > vm.uptime and not runs:  # from now on, it does not run at all
         _write(kind, vm, answer, [low, vm.uptime])
     return answer
 

@@ -27,7 +27,7 @@ from .cli import Prlctl
 from .generalize import noted
 from .guest import LINUX, WINDOWS, Guest
 from .guest_answer import Answer, ask
-from .kept_answers import READINESS, KeptAnswer, keep, kept
+from .kept_answers import INVENTORY, READINESS, KeptAnswer, keep, kept
 from .obstacles import ENCRYPTED, LINKED_CLONE, Obstacle, obstacles
 from .readiness_questions import POWERSHELL, SHELL
 from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm, is_isolated
@@ -58,6 +58,7 @@ class Wanted:
     allow_encrypted: bool = False
     arch: str = ""
     windows_activation: str = ""
+    inventory: bool = False
     wait_timeout: float = 120
 
 
@@ -442,6 +443,20 @@ def _free_space(facts: _Facts) -> Optional[Finding]:
     return Finding(PASS, f"{vm.folder} has {_gib(free)} free.")
 
 
+def _software_list(facts: _Facts) -> Optional[Finding]:
+    if not facts.wanted.inventory or facts.vm.family not in (WINDOWS, LINUX):
+        return None
+    found = kept(INVENTORY, facts.vm)
+    if found is not None:
+        return Finding(PASS, f"What is installed in the guest was listed at {found.at}.")
+    return Finding(
+        WARN,
+        "What is installed in the guest is not known, so the image has no SBOM.",
+        "Run vm_inventory_info while the guest runs.",
+        known=False,
+    )
+
+
 def _gib(size: int) -> str:
     return f"{size / _GIB:.1f} GiB"
 
@@ -568,6 +583,7 @@ _CHECKS = (
     _Check("tools", _tools),
     _Check("generalized", _generalized),
     _Check("free_space", _free_space),
+    _Check("software_list", _software_list),
     _Check("guest_answers", _guest_answers),
     _Check("guest_architecture", _guest_architecture, "arch", (WINDOWS, LINUX)),
     _Check("restart_pending", _restart_pending, "restart", (WINDOWS, LINUX)),
@@ -672,6 +688,7 @@ def for_record(checks: Sequence[Checked], guest_at: str) -> dict[str, Any]:
         "passed": [each.id for each in checks if each.status == PASS],
         "warnings": [_in_record(each) for each in checks if each.status == WARN],
         "waived": [_in_record(each) for each in checks if each.status == WAIVED],
+        "failed": [_in_record(each) for each in checks if each.status == FAIL],
     }
 
 

@@ -110,7 +110,7 @@ def _readiness(value: Any) -> Optional[str]:
     wanted = "must be the report of vm_readiness_info"
     if not isinstance(value, Mapping) or not _is_text(value.get("guest_answered_at")):
         return wanted
-    passed, others = value.get("passed"), [value.get("warnings"), value.get("waived")]
+    passed, others = value.get("passed"), [value.get(key) for key in ("warnings", "waived", "failed")]
     if not isinstance(passed, list) or not all(_is_text(each) for each in passed):
         return wanted
     if not all(isinstance(entries, list) and all(_is_check(entry) for entry in entries) for entries in others):
@@ -209,10 +209,10 @@ def record_problems(record: Any, strict: bool = False) -> list[str]:
 def readiness_in_words(readiness: Mapping[str, Any]) -> str:
     """Return the readiness report of a record in one line, with the names of the checks that did not simply pass."""
     parts = [f"{len(readiness['passed'])} checks passed"]
-    for key, word in (("warnings", "warnings"), ("waived", "waived")):
+    for key in ("failed", "waived", "warnings"):
         names = [entry["id"] for entry in readiness[key]]
         if names:
-            parts.append(f"{word}: {', '.join(names)}")
+            parts.append(f"{key}: {', '.join(names)}")
     return f"Readiness: {'; '.join(parts)}."
 
 

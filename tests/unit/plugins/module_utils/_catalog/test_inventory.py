@@ -37,18 +37,19 @@ def test_the_files_of_a_record() -> None:
         "a.pvmp.sha256.sig",
         "a.pvmp.provenance.json",
         "a.pvmp.provenance.json.sig",
+        "a.pvmp.cdx.json",
     ]
 
 
 @pytest.mark.parametrize(
     ("others", "gone"),
     [
-        ([], 6),
-        ([record("1.1")], 6),
+        ([], 7),
+        ([record("1.1")], 7),
         ([record("1.1", "win11-1.0-arm64.pvmp")], 0),
-        ([record("1.1", "win11-1.0-arm64.pvmp", file_removed=True)], 6),
+        ([record("1.1", "win11-1.0-arm64.pvmp", file_removed=True)], 7),
         # What is beside one image is the image of another.
-        ([record("1.1", "win11-1.0-arm64.pvmp.sig")], 5),
+        ([record("1.1", "win11-1.0-arm64.pvmp.sig")], 6),
     ],
 )
 def test_what_another_record_needs(others: list[dict[str, Any]], gone: int) -> None:
@@ -75,6 +76,7 @@ FILES = {
     "Büro 11.pvmp": 5,
     "win11-0.9-arm64.pvmp": 5,
     "win11-0.9-arm64.pvmp.sha256": 5,
+    "win11-0.9-arm64.pvmp.cdx.json": 5,
     # Nobody's business.
     "catalog.json": 10,
     "catalog.json.sig": 10,
@@ -85,6 +87,7 @@ FILES = {
 }
 STRAYS = [
     "win11-0.9-arm64.pvmp",
+    "win11-0.9-arm64.pvmp.cdx.json",
     "win11-0.9-arm64.pvmp.sha256",
     "win11-1.4-arm64.pvmp",
     "win11-1.4-arm64.pvmp.sha256",
@@ -114,6 +117,7 @@ def test_an_inventory(tmp_path: Path, webdav: HttpsStore, kind: str) -> None:
         "missing": ["win11-1.2-arm64.pvmp"],
         "wrong_size": ["win11-1.1-arm64.pvmp"],
         "strays": STRAYS,
+        "wrong_sboms": [],
     }
 
 
@@ -145,6 +149,7 @@ def test_a_store_without_a_list(tmp_path: Path) -> None:
         "missing": ["win11-1.2-arm64.pvmp"],
         "wrong_size": ["win11-1.1-arm64.pvmp"],
         "strays": None,
+        "wrong_sboms": [],
     }
 
 

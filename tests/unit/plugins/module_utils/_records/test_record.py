@@ -113,9 +113,12 @@ def test_a_problem_does_not_repeat_a_password() -> None:
 
 
 def test_unknown_fields_are_for_newer_releases_but_not_for_new_records() -> None:
-    record = {**new_record(GIVEN, NOW), "sbom": "x", "source": {"vm": "a", "host": "b"}}
+    record = {**new_record(GIVEN, NOW), "attestation": "x", "source": {"vm": "a", "host": "b"}}
     assert record_problems(record) == []
-    assert record_problems(record, strict=True) == ["sbom is not a field of a record", "source.host is not a field"]
+    assert record_problems(record, strict=True) == [
+        "attestation is not a field of a record",
+        "source.host is not a field",
+    ]
 
 
 @pytest.mark.parametrize("record", [None, "text", [], {}])
