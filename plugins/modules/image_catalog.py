@@ -59,7 +59,8 @@ options:
       - V(published) offers a withdrawn version again. It fails if the file was removed or has other bytes now. If
         neither the store nor the checksum file shows the SHA-256, the file is read, which takes as long as a download.
       - V(protected) keeps O(name) in O(version) from being removed. V(unprotected) ends that.
-      - V(absent) removes records, together with the image and the files beside it (checksum, signature, provenance, SBOM).
+      - V(absent) removes records, together with the image and the files beside it (checksum, signature, provenance and
+        SBOM).
         It removes either the records of O(name) in O(version), or all records beyond O(keep) and O(older_than).
         Protected versions stay. The newest published version for each name and architecture stays too, and so does
         the one that was published last.

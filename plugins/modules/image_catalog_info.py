@@ -322,8 +322,8 @@ inventory:
       sample: []
     strays:
       description:
-        - Names of images, and of checksums, signatures, provenance and SBOMs of images, that have no record. For example
-          an image that is being published right now, or one whose removal was interrupted.
+        - Names of images, and of checksums, signatures, provenance and SBOMs of images, that have no record. For
+          example an image that is being published right now, or one whose removal was interrupted.
         - Null if the store cannot list its files.
       type: list
       elements: str

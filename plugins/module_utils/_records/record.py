@@ -102,8 +102,9 @@ def _sbom(value: Any) -> Optional[str]:
     fields = {"name": _file_name, "url": _url, "sha256": _FIELDS["sha256"]}
     if not isinstance(value, Mapping) or not set(fields) <= set(value):
         return f"must be a dictionary with {', '.join(fields)}"
-    problems = [f"{key} {problem}" for key, check in fields.items() if (problem := check(value[key]))]
-    return f"is wrong: {'; '.join(problems)}" if problems else None
+    problems = ((key, check(value[key])) for key, check in fields.items())
+    wrong = [f"{key} {problem}" for key, problem in problems if problem]
+    return f"must be correct: {'; '.join(wrong)}" if wrong else None
 
 
 def _readiness(value: Any) -> Optional[str]:

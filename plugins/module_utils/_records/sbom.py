@@ -48,7 +48,7 @@ class Image:
 
 def sbom(image: Image, inventory: Mapping[str, Any], taken_at: str) -> dict[str, Any]:
     """Return the document. Raises TaskError for an inventory that is not one of a whole system."""
-    system, entries = _checked(inventory)
+    system, entries = _checked(sendable(inventory))
     components = _unique([_component(entry, system) for entry in sorted(entries, key=_order)])
     return {
         "$schema": _SCHEMA_URL,
@@ -77,7 +77,7 @@ def sbom(image: Image, inventory: Mapping[str, Any], taken_at: str) -> dict[str,
 
 def serialized(document: Mapping[str, Any]) -> bytes:
     """Return the bytes of a document, with a line for each value, so that two documents can be compared."""
-    return (json.dumps(sendable(document), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def count_of(document: Mapping[str, Any]) -> int:
