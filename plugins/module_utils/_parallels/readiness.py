@@ -30,7 +30,7 @@ from .guest_answer import Answer, ask
 from .kept_answers import INVENTORY, READINESS, KeptAnswer, keep, kept
 from .obstacles import ENCRYPTED, LINKED_CLONE, Obstacle, obstacles
 from .readiness_questions import POWERSHELL, SHELL
-from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm, is_isolated
+from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm, isolated_in
 
 PASS, WARN, FAIL, WAIVED = "pass", "warn", "fail", "waived"
 
@@ -109,7 +109,7 @@ class _Facts:
 
     @cached_property
     def isolated(self) -> Optional[bool]:
-        return is_isolated(self.vm.home)
+        return isolated_in(self.vm.home)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _replies(prl: Prlctl, vm: Vm, wanted: Wanted) -> _Replies:
         )
     if vm.tools.get("state") == "not_installed":
         return _Replies(None, why="The guest cannot be asked without Parallels Tools.", remedy=_SEE_TOOLS, silent=True)
-    if is_isolated(vm.home):
+    if isolated_in(vm.home):
         return _Replies(
             None, why="The guest cannot be asked while it is isolated from the Mac.", remedy=_SEE_ISOLATION, silent=True
         )

@@ -793,9 +793,10 @@ def uuid_in(home: str) -> str:
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
-def is_isolated(home: str) -> Optional[bool]:
-    """Return whether a VM is isolated from its Mac, by its own configuration; None where that does not show it."""
-    return {"1": True, "0": False}.get(_text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm"))
+def isolated_in(home: str) -> Optional[bool]:
+    """Return whether a bundle's configuration isolates the guest from the Mac; None where that cannot be read."""
+    switch = _text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm")
+    return {"1": True, "0": False}.get(switch)
 
 
 def _text(root: Optional[ElementTree.Element], tag: str) -> str:
