@@ -120,4 +120,7 @@ class Build:
         """Hold that the store has these whole images, the catalog, and nothing that was left half-done."""
         images = [f"{NAME}-{VERSION}-{arch}.pvmp" for arch in archs]
         beside = {f"{image}{end}" for image in images for end in (".sha256", ".provenance.json")}
+        # Only of a guest that ran and answered.
+        catalog = json.loads((self.store.folder / "catalog.json").read_text(encoding="utf-8"))
+        beside |= {record["sbom"]["name"] for record in catalog["records"] if "sbom" in record}
         assert set(self.stored) == {*images, *beside, "catalog.json", "index.html"}

@@ -26,8 +26,9 @@ from .._common.machine import FOLDER
 from .._common.ownership import own_folder, read_own
 from .vm import RUNNING, Vm
 
-READINESS, INVENTORY = "readiness", "inventory"
-_KINDS = (READINESS, INVENTORY)
+# What the guest has answered to each, and the report on the VM as it was shut down.
+READINESS, INVENTORY, REPORT = "readiness", "inventory", "report"
+_KINDS = (READINESS, INVENTORY, REPORT)
 _FOLDER = f"{FOLDER}/answers"
 _SCHEMA = 1
 _LARGEST = 64 * 1024 * 1024

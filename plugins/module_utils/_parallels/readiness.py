@@ -14,9 +14,10 @@ started for an answer.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Callable, Optional
 
@@ -27,7 +28,7 @@ from .cli import Prlctl
 from .generalize import noted
 from .guest import LINUX, WINDOWS, Guest
 from .guest_answer import Answer, ask
-from .kept_answers import INVENTORY, READINESS, KeptAnswer, keep, kept
+from .kept_answers import INVENTORY, READINESS, REPORT, KeptAnswer, keep, kept
 from .obstacles import ENCRYPTED, LINKED_CLONE, Obstacle, obstacles
 from .readiness_questions import POWERSHELL, SHELL
 from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm, isolated_in
@@ -131,8 +132,26 @@ def check(prl: Prlctl, vm: Vm, wanted: Wanted) -> tuple[list[Checked], str]:
             f"waive names checks that do not exist: {', '.join(unknown)}. The checks are: {', '.join(IDS)}.",
         )
     replies = _replies(prl, vm, wanted)
-    facts = _Facts(vm, wanted, replies)
-    return list(_report(facts)), replies.at
+    # An image shows less than the bundle of which it was made.
+    checks = _earlier_report(vm) if vm.packed else None
+    if checks is None:
+        checks = list(_report(_Facts(vm, wanted, replies)))
+        if vm.state == STOPPED and not vm.packed:
+            keep(REPORT, vm, [json.dumps(asdict(each)) for each in checks])
+    return [_with_waiver(each, wanted) for each in checks], replies.at
+
+
+def _earlier_report(vm: Vm) -> Optional[list[Checked]]:
+    """Return the report on a VM before it was packed; None where there is none that holds."""
+    earlier = kept(REPORT, vm)
+    try:
+        return None if earlier is None else [Checked(**json.loads(line)) for line in earlier.lines]
+    except (ValueError, TypeError):
+        return None
+
+
+def _with_waiver(each: Checked, wanted: Wanted) -> Checked:
+    return replace(each, status=WAIVED) if each.status == FAIL and each.id in wanted.waive else each
 
 
 def _replies(prl: Prlctl, vm: Vm, wanted: Wanted) -> _Replies:
@@ -172,10 +191,7 @@ def _report(facts: _Facts) -> Iterator[Checked]:
         found = _found(each, facts)
         if found is None:
             continue
-        status, message = found.status, found.message
-        if status == FAIL and each.id in facts.wanted.waive:
-            status = WAIVED
-        yield Checked(each.id, status, message, found.remedy, found.known)
+        yield Checked(each.id, found.status, found.message, found.remedy, found.known)
 
 
 def _found(each: _Check, facts: _Facts) -> Optional[Finding]:

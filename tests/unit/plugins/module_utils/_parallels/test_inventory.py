@@ -194,7 +194,7 @@ def test_an_answer_that_cannot_be_used_is_not_kept(mac: Any, vm: Vm, listed: Any
 
 
 def test_a_system_that_is_not_asked(mac: Any, vm: Vm) -> None:
-    with pytest.raises(TaskError, match="its system is 'macosx'. Only Windows and Linux guests are asked"):
+    with pytest.raises(TaskError, match=r"its system is 'macosx'\. Only Windows and Linux guests are asked"):
         take(mac.prl, dataclasses.replace(vm, family="macos", os="macosx"), 0)
 
 

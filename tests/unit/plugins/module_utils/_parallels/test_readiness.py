@@ -350,6 +350,16 @@ def test_where_parallels_counts_nothing_only_the_answer_of_a_clone_holds(mac: An
     assert look(mac, vm, state="stopped", uptime=0)["guest_answers"].status == PASS
 
 
+def test_the_report_on_a_packed_vm_is_the_one_before_packing(mac: Any, vm: Vm, guest: Guests) -> None:
+    look(mac, vm)
+    look(mac, vm, state="stopped", uptime=160, secure_boot_key="outdated")
+    packed = dataclasses.replace(vm, state="stopped", uptime=160, packed=True, secure_boot_key="unknown")
+    assert look(mac, packed)["secure_boot_key"].status == FAIL
+    assert look(mac, packed, Wanted(waive=frozenset({"secure_boot_key"})))["secure_boot_key"].status == WAIVED
+    # It was unpacked, has run, and was packed again.
+    assert look(mac, packed, uptime=220)["secure_boot_key"].status == WARN
+
+
 def test_whether_the_software_is_listed(mac: Any, vm: Vm, guest: Guests) -> None:
     assert look(mac, vm, Wanted(inventory=True))["software_list"].status == WARN
     keep(INVENTORY, vm, ["all\t="])
