@@ -102,9 +102,6 @@ def test_what_was_waived_and_what_the_guest_said_outlive_an_interrupted_run(buil
     assert list((build.home / ".ansible" / "macops.parallels" / "answers").iterdir()) == []
 
     build.run(playbook="verify_images").assert_ok()
-    build.run(
-        playbook="retire_images",
-        image_retire_version=VERSION,
-        image_retire_reason="Bad.",
-        image_retire_state="withdrawn",
-    )
+    bad = {"image_retire_version": VERSION, "image_retire_reason": "Bad.", "image_retire_remove_file": True}
+    build.run(playbook="retire_images", **bad).assert_ok()
+    assert set(build.stored) == {"catalog.json", "index.html"}
