@@ -259,7 +259,7 @@ def test_nothing_reaches_the_machine(shared: RootedMac, tmp_path: Path) -> None:
     assert shared.exec("l", "test -e", str(tmp_path)).returncode == 1
     assert shared.said("l", "cat", BOOT_ID) != boot_id
     assert float(shared.said("l", "cut -d. -f1 /proc/uptime")) < float(Path("/proc/uptime").read_text().split()[0])
-    assert shared.said("l", "cat /proc/1/comm; hostname") == "init\nl\n"
+    assert shared.said("l", "cat /proc/1/comm; hostname; tr -d '\\0' < /proc/1/cmdline") == "init\nl\ninit"
     for forbidden in (
         "mount -t tmpfs x /mnt",
         "umount /proc/sys",
@@ -268,6 +268,8 @@ def test_nothing_reaches_the_machine(shared: RootedMac, tmp_path: Path) -> None:
         "echo b > /proc/sysrq-trigger",
         "echo x > /proc/sys/kernel/hostname",
         "mkdir /sys/fs/of-the-guest",
+        "cat /proc/1/environ",
+        "ls /proc/1/root/",
     ):
         assert shared.exec("l", f"PATH=$PATH:/sbin; {forbidden}").returncode != 0, forbidden
 
