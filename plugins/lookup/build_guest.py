@@ -28,8 +28,8 @@ version_added: 1.0.0
 author:
   - The macops.parallels developers (!UNKNOWN)
 description:
-  - Returns what Ansible needs to run tasks in the guest of a virtual machine, which is on the build Mac that the current
-    host is. The role C(prepare_vm) adds the build VM to the inventory with it.
+  - Returns what Ansible needs to run tasks in the guest of a virtual machine of the current host, which is a build Mac.
+    The role C(prepare_vm) adds the build VM to the inventory with it.
   - It only reads variables and the folders of roles on the controller. It connects to nothing.
 options:
   _terms:
@@ -68,7 +68,8 @@ _raw:
       description: Whether C(--limit) leaves the host in, once it is in the group C(build_guests).
       type: bool
     roles:
-      description: The roles as C(ansible.builtin.include_role) finds them. In C(roles) of the working folder, by their path.
+      description:
+        - The roles as M(ansible.builtin.include_role) finds them, those without a collection by their path.
       type: list
       elements: str
     missing_roles:
