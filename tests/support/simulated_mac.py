@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 from support.account import Account
 
@@ -76,6 +80,24 @@ class SimulatedMac:
         """Make a virtual machine and return its UUID; the options are those of C(simulate vm)."""
         return self.simulate("vm", self.folder, "--name", name, *_flags({"arch": self.arch, **options})).strip()
 
+    @contextlib.contextmanager
+    def guests(self) -> Iterator[None]:
+        """Run the guests that C(own_root=True) makes; skip the test where that is impossible.
+
+        Whatever runs in them ends with the body, and also when this process is killed: its end of the pipe closes.
+        """
+        command = [sys.executable, str(SIMULATOR / "simulate"), "guests", str(self.folder), "--until-eof"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
+            assert server.stdin and server.stdout and server.stderr
+            if server.stdout.readline() != "ready\n":
+                _not_possible(server.stderr.read().strip())
+            try:
+                yield
+            finally:
+                server.stdin.close()
+
     def knob(self, **settings: object) -> None:
         """Set what is unknown of the real programs."""
         self.simulate("knob", self.folder, *(f"{name}={value}" for name, value in settings.items()))
@@ -114,6 +136,13 @@ class SimulatedMac:
     def fingerprint(self, name: str) -> str:
         """Return what is the same as long as nobody touched the virtual machine."""
         return self.simulate("fingerprint", self.folder, name).strip()
+
+
+def _not_possible(reason: str) -> None:
+    """Skip the test; fail instead where the whole run demands the rights that it needs."""
+    if os.environ.get("MACOPS_ACCOUNTS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def _flags(options: dict[str, Any]) -> list[str]:

@@ -749,6 +749,12 @@ def uuid_in(home: str) -> str:
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
+def isolated_in(home: str) -> Optional[bool]:
+    """Return whether a bundle's configuration isolates the guest from the Mac; None where that cannot be read."""
+    switch = _text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm")
+    return {"1": True, "0": False}.get(switch)
+
+
 def _text(root: Optional[ElementTree.Element], tag: str) -> str:
     element = root.find(f".//{tag}") if root is not None else None
     return (element.text or "").strip() if element is not None else ""

@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     vm.add_argument(
         "--dir", dest="folder", default="", metavar="FOLDER", help="folder of the bundle (default: the VM home)"
     )
+    vm.add_argument(
+        "--own-root", action="store_true", help="run the commands of a Linux guest for real, in a root of its own"
+    )
     vm.set_defaults(do=_vm)
 
     knob = commands.add_parser("knob", help="set knobs, or show all knobs")
@@ -103,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--list", action="store_true", help="list all available faults")
     fault.add_argument("--json", action="store_true")
     fault.set_defaults(do=_fault)
+
+    guests = commands.add_parser("guests", help="run the guests that have a root of their own (as root, on Linux)")
+    guests.add_argument("dir")
+    guests.add_argument("--until-eof", action="store_true", help="end when standard input ends")
+    guests.set_defaults(do=_guests)
 
     show = commands.add_parser("show", help="show VMs, pending faults and calls")
     show.add_argument("dir")
@@ -147,6 +155,7 @@ def _vm(options: argparse.Namespace) -> int:
         platform_key=options.secure_boot,
         waste=parse_size(options.waste),
         folder=options.folder,
+        own_root=options.own_root,
     )
     print(create_vm(mac, spec))
     mac.give_to_owner()
@@ -178,6 +187,15 @@ def _fault(options: argparse.Namespace) -> int:
     with mac.locked() as state:
         state["faults"] = ([] if options.clear else state["faults"]) + faults
     mac.give_to_owner()
+    return 0
+
+
+def _guests(options: argparse.Namespace) -> int:
+    from .guest_server import GuestServer  # needs Linux
+
+    server = GuestServer(Mac(options.dir))
+    print("ready", flush=True)
+    server.run(sys.stdin.fileno() if options.until_eof else None)
     return 0
 
 

@@ -5,14 +5,32 @@
 
 from __future__ import annotations
 
-from . import jobs, texts
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from . import guest_client, jobs, texts
 from .errors import CommandError
 from .guest import Answer, run_command
+from .mac import Mac, open_shared
 from .prlctl_power import power_off, reboot
 from .session import Session
 from .vms import Vm
 
-_LONGEST = 3900
+_PAUSE = 0.02  # seconds between two looks for a free session
+
+
+class Login(NamedTuple):
+    """Who runs the command."""
+
+    user: str = ""
+    password: str = ""
+    current_user: bool = False
 
 
 def run_exec(session: Session) -> int:
@@ -23,34 +41,71 @@ def run_exec(session: Session) -> int:
     mac = session.mac
     with mac.locked() as state:
         vm = session.require(state, name)  # an option before the name is looked for as a name, as the real one does
-        current_user = _take_options(session, words)
+        login = _take_options(session, words)
         if not words:
             raise session.usage("The command is not specified.")
-        too_long = len(" ".join(words).encode()) > _LONGEST and mac.knob("exec_long_arguments") == "hang"
-        if not too_long:
-            answer = _run(session, vm, words, current_user)
+        too_long = len(" ".join(words).encode()) > mac.knob("exec_argument_limit")
+        too_long = too_long and mac.knob("exec_long_arguments") == "hang"
     if too_long:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it can only be killed
         jobs.hang()
-    session.console.raw(answer.stdout)
-    if answer.stderr:
-        session.console.err(answer.stderr.rstrip("\r\n"))
-    return answer.rc
+    with _sessions(mac, vm.uuid):
+        with mac.locked() as state:
+            vm = session.require(state, name)
+            _require_session(session, vm, login)
+            request = _request(mac, words, login)
+            how = _how(mac)
+            answer = None if vm.record.get("own_root") else _answer(mac, vm, words, login)
+        if answer is None:
+            return guest_client.run_session(mac, vm.uuid, request, how)
+        return _hand_over(session, answer, how)
 
 
-def _take_options(session: Session, words: list[str]) -> bool:
-    current_user = False
+def _take_options(session: Session, words: list[str]) -> Login:
+    login = Login()
     while words and words[0].startswith("-"):
         option = words.pop(0)
         if option == "--current-user":
-            current_user = True
-        elif option in ("-u", "--user", "--password") and words:
-            words.pop(0)
+            login = login._replace(current_user=True)
+        elif option in ("-u", "--user") and words:
+            login = login._replace(user=words.pop(0))
+        elif option == "--password" and words:
+            login = login._replace(password=words.pop(0))
         else:
             raise session.usage(f"Unrecognized option: {option}")
-    return current_user
+    return login
 
 
-def _run(session: Session, vm: Vm, words: list[str], current_user: bool) -> Answer:
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _sessions(mac: Mac, uuid: str) -> Iterator[None]:
+    """Hold one of the sessions of this VM, and of this Mac."""
+    with contextlib.ExitStack() as held:
+        if not _take_one(mac, held, "logon", mac.knob("exec_logons")):
+            raise CommandError(texts.LOGONS)
+        while not _take_one(mac, held, uuid, mac.knob("exec_sessions")):
+            if mac.knob("exec_session_busy") == "refuses":
+                raise CommandError(texts.NO_SESSION)
+            time.sleep(_PAUSE)
+        yield
+
+
+def _take_one(mac: Mac, held: contextlib.ExitStack, name: str, count: int) -> bool:
+    """Take one of so many sessions, 0 for no limit; return whether one was free."""
+    for number in range(count):
+        handle = held.enter_context(open_shared(mac.jobs / f"{name}.session{number}"))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            continue
+    return count == 0
+
+
+def _require_session(session: Session, vm: Vm, login: Login) -> None:
+    """Raise the error of a command that does not begin."""
     mac = session.mac
     if vm.look() not in ("running", "starting", "resuming"):
         raise session.fail(texts.not_started(vm.name))
@@ -61,11 +116,78 @@ def _run(session: Session, vm: Vm, words: list[str], current_user: bool) -> Answ
         or config.tools == "not_installed"
         or mac.strike("exec_not_ready")
         or _still_booting(vm)
+        or (login.current_user and not mac.knob("guest_signed_in"))
+        or not _knows(mac, login)
     ):
         raise CommandError(texts.NO_SESSION)
-    memory = vm.bundle.guest()
+    if mac.strike("exec_false_success"):
+        raise CommandError(texts.NO_SESSION, rc=0)
+    fault = mac.strike("exec_handle_fault")
+    if fault:
+        raise CommandError(texts.invalid_argument(fault["param"]))
+    vm.record["execs"] = vm.record.get("execs", 0) + 1
+    every = mac.knob("exec_fails_every")
+    if every and vm.record["execs"] % every == 0:
+        raise CommandError(texts.JOB_ERROR)
+    idle = mac.knob("pause_idle_after")
+    if idle and vm.record["execs"] % idle == 0 and config.settings.get("pause-idle") != "off":
+        guest_client.tell(mac, vm.record, "freeze")
+        vm.record["state"] = "paused"
+        raise CommandError(texts.JOB_ERROR)
+
+
+def _still_booting(vm: Vm) -> bool:
+    if vm.record["not_ready"] > 0:
+        vm.record["not_ready"] -= 1
+        return True
+    return False
+
+
+def _knows(mac: Mac, login: Login) -> bool:
+    """Return whether a guest of which only its answers exist lets this user in."""
+    known = mac.knob("guest_login")
+    return not login.user or known == "any" or known == f"{login.user}:{login.password}"
+
+
+# --- guests with a root of their own ------------------------------------------------------------------------------
+
+
+def _request(mac: Mac, words: list[str], login: Login) -> dict[str, Any]:
+    return {
+        "line": joined(mac, words),
+        "environment": {"HOME": "/", "PATH": mac.knob("exec_path")},
+        **login._asdict(),
+    }
+
+
+def joined(mac: Mac, words: list[str]) -> str:
+    """Return the one line that the guest's shell parses. Bytes that are not ASCII take as many from its end."""
+    line = " ".join(words)
+    data = line.encode(errors="surrogateescape")
+    if mac.knob("exec_non_ascii") == "corrupt":
+        data = data[: len(line)]
+    return data.decode(errors="surrogateescape")
+
+
+def _how(mac: Mac) -> guest_client.Session:
+    fault = mac.strike("exec_ends_early")
+    return guest_client.Session(
+        deaf_seconds=mac.knob("exec_deaf_seconds"),
+        rc_needs_stdin=mac.knob("exec_rc_needs_stdin"),
+        until_eof=mac.knob("exec_returns") == "stdout_eof",
+        cut=(fault["param"] or "error") if fault else "",
+    )
+
+
+# --- guests of which only their answers exist ---------------------------------------------------------------------
+
+
+def _answer(mac: Mac, vm: Vm, words: list[str], login: Login) -> Answer:
+    config, memory = vm.config(), vm.bundle.guest()
     before = repr(memory)
-    answer = run_command(config, memory, words, current_user, mac.knob("sysprep"))
+    if config.family != "windows":
+        words = joined(mac, words).split(" ")
+    answer = run_command(config, memory, words, login.current_user, mac.knob("sysprep"))
     if repr(memory) != before:
         vm.bundle.save_guest(memory)
     if answer.power:
@@ -75,8 +197,27 @@ def _run(session: Session, vm: Vm, words: list[str], current_user: bool) -> Answ
     return answer
 
 
-def _still_booting(vm: Vm) -> bool:
-    if vm.record["not_ready"] > 0:
-        vm.record["not_ready"] -= 1
-        return True
-    return False
+def _hand_over(session: Session, answer: Answer, how: guest_client.Session) -> int:
+    """Print what the guest answered, as far as it arrives; return the exit code."""
+    output = "" if how.deaf_seconds else answer.stdout
+    if how.cut:
+        line, newline, _rest = output.partition("\n")
+        session.console.raw(line + newline)
+        return guest_client.end_early(how)
+    session.console.raw(output)
+    if answer.stderr:
+        session.console.err(answer.stderr.rstrip("\r\n"))
+    return 0 if how.rc_needs_stdin and not _is_stdin_held() else answer.rc
+
+
+def _is_stdin_held() -> bool:
+    """Tell whether somebody may still write to this process."""
+    try:
+        if not os.isatty(0) and os.fstat(0).st_rdev == os.stat(os.devnull).st_rdev:
+            return False
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        events = dict(poll.poll(0)).get(0, 0)
+    except OSError:
+        return False
+    return not events & select.POLLHUP
