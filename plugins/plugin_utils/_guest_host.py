@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import constants
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import connection_loader
 
 CONNECTION = "macops.parallels.prlctl"
 INNER = "ansible.builtin.ssh"
+LOCAL = ("local", "ansible.builtin.local")
 
 # The guest's own variables of these names are about the guest.
 _OF_THE_MAC = {"ansible_prlctl_python": "ansible_python_interpreter", "ansible_prlctl_executable": "image_executable"}
@@ -56,6 +58,12 @@ def guest_variables(vm: Mapping[str, Any], mac: str, given: Mapping[str, Any]) -
     """
     way = {name: given[name] for name in way_variables() if name in given}
     of_the_mac = {name: given[source] for name, source in _OF_THE_MAC.items() if source in given}
+    if str(given.get("ansible_python_interpreter", "")).startswith("auto"):
+        del of_the_mac["ansible_prlctl_python"]  # the connection looks for one itself
+    if given.get("ansible_connection") in LOCAL:
+        of_the_mac["ansible_prlctl_transport"] = "local"
+    if boolean(given.get("ansible_become", False), strict=False):
+        of_the_mac["ansible_prlctl_become_user"] = given.get("ansible_become_user", "root")
     return {
         "ansible_host": mac,
         **way,
@@ -63,4 +71,6 @@ def guest_variables(vm: Mapping[str, Any], mac: str, given: Mapping[str, Any]) -
         "ansible_connection": CONNECTION,
         "ansible_prlctl_vm": vm["uuid"],
         "ansible_shell_type": shell_of(str(vm["family"])),
+        # A build VM does not live long enough for the warning about a discovered Python to matter.
+        **({} if vm["family"] == "windows" else {"ansible_python_interpreter": "auto_silent"}),
     }

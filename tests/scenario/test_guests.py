@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import sys
 
 import pytest
 
@@ -15,7 +14,6 @@ from support.build import NAME, SOURCE_VM, VERSION, Build
 from support.fixtures import nightly
 
 MARK = "Mark the guest"
-PYTHON = os.environ.get("MACOPS_TARGET_PYTHON") or sys.executable
 
 
 def guest_of(host, arch):
@@ -28,9 +26,11 @@ ARM, INTEL = guest_of("arm", "arm64"), guest_of("intel", "x86_64")
 @pytest.fixture
 def macs(make_mac):
     macs = {"arm": make_mac(arch="arm64"), "intel": make_mac(arch="x86_64")}
-    for mac in macs.values():
-        mac.vm(SOURCE_VM, os="ubuntu", data="1M", disk="8G")
-    return macs
+    with contextlib.ExitStack() as guests:
+        for mac in macs.values():
+            guests.enter_context(mac.guests())
+            mac.vm(SOURCE_VM, os="ubuntu", data="1M", disk="8G", own_root=True)
+        yield macs
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def tasks(tmp_path):
             *more,
         ]
         path.write_text(json.dumps(tasks))
-        return {"image_guest_tasks": str(path), "ansible_connection": "local", "ansible_python_interpreter": PYTHON}
+        return {"image_guest_tasks": str(path)}
 
     return write
 
@@ -79,19 +79,44 @@ QUICK = {"image_compact": False, "image_provenance": False, "image_page": "never
 
 
 def test_a_guest_that_fails_keeps_its_mac_from_sealing_and_no_other(build, macs, tasks):
-    macs["intel"].fault("disk_full=1:pack")
+    run = build.run(**tasks(ARM), **QUICK).assert_failed(f"{ARM} failed. Fail: no package \\u202ein {ARM}")
 
-    first = build.run(**tasks(ARM), **QUICK).assert_failed(f"{ARM} failed. Fail: no package \\u202ein {ARM}", "disk")
-
-    assert marked(first) == [ARM, INTEL]
-    assert failures(first) == [("arm", "Check that the guest was provisioned"), ("intel", "Pack the build VM")]
+    assert marked(run) == [ARM, INTEL]
+    assert failures(run) == [("arm", "Check that the guest was provisioned")]
     assert build_vm(macs, "arm", "arm64")["state"] == "running"
+    assert build.published("x86_64")
+
+
+@pytest.mark.nightly
+def test_the_next_run_resumes(build, macs, tasks):
+    macs["intel"].fault("disk_full=1:pack")
+    build.run(**tasks(ARM), **QUICK).assert_failed(f"{ARM} failed", "disk")
     assert build_vm(macs, "intel", "x86_64")["state"] == "stopped"
 
     second = build.run(**tasks(), **QUICK).assert_ok()
 
     assert marked(second) == [ARM]
     assert {build.published("arm64")["arch"], build.published("x86_64")["arch"]} == {"arm64", "x86_64"}
+
+
+@pytest.mark.nightly
+def test_guests_that_are_lost(build, macs, tasks):
+    """One is lost between two tasks. The other one does not respond at all."""
+    stop = {
+        "name": "Lose the guest",
+        "ansible.builtin.command": {"argv": ["{{ hostvars.arm.image_executable }}", "stop", "{{ ansible_prlctl_vm }}"]},
+        "delegate_to": "localhost",
+        "when": f"inventory_hostname == '{ARM}'",
+    }
+    after = {"name": "Ask the guest", "ansible.builtin.ping": {}}
+    macs["intel"].fault("exec_not_ready=always")
+
+    run = build.run(**tasks(more=(stop, after)), image_guest_timeout=2).assert_failed(f"{ARM} was lost")
+
+    run.assert_failed(f"{INTEL} failed. Wait until the guest responds: ")
+    assert [task.host for task in run.failed if task.status == "unreachable"] == [ARM]
+    assert failures(run) == [(host, "Check that the guest was provisioned") for host in ("arm", "intel")]
+    assert build.stored == {}
 
 
 @pytest.mark.nightly
