@@ -269,10 +269,12 @@ class Answer:
         elif words[0] == b"NO":
             self.refused = words[2].decode("ascii", "replace") if len(words) > 2 else "unknown"
         elif words[0] == b"END":
-            self.code, out, err = int(words[2]), int(words[3]), int(words[4])
-            self.killed = words[5] == b"1"
-            self.size = out if out >= 0 else None
-            self._left = [max(out, 0), max(err, 0)]
+            self.code, self.killed = int(words[2]), words[5] == b"1"
+            if words[3] == b"-1":  # the bytes come as lines of text
+                self.size = int(words[6])
+            else:
+                self._left = [int(words[3]), int(words[4])]
+                self.size = self._left[0]
         elif words[0] == b"EOT":
             self.digest = words[2].decode("ascii", "replace")
             self.complete = True

@@ -123,5 +123,140 @@ exit
 # PATH is replaced.
 UNIX_STORE = _UNIX_HASH + "cat >PATH && h <PATH"
 
-WINDOWS_LOADER = ""
-WINDOWS_RUNNER = ""
+# It answers C(?NONCE) until it reads the script, which gets the rest of standard input as $d.
+WINDOWS_LOADER = (
+    "$d=$input;while($d.MoveNext()){$l=[string]$d.Current;"
+    "if($l[0] -eq '?'){[Console]::Out.WriteLine('!'+$l.Substring(1))}else{"
+    "& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($l)))) $d;break}}"
+)
+
+# The command gets a process of its own, so that it may end as it likes, and its exit code has all 32 bits. Its input is
+# there whole before it starts. What it leaves running may keep its output open: that is waited for only briefly.
+WINDOWS_RUNNER = r"""
+param($d)
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+$out = [Console]::Out
+$hash = [Security.Cryptography.SHA256]::Create()
+$piece = 5700
+
+function Read-Line {
+    if (-not $d.MoveNext()) { throw 'Standard input ended early.' }
+    return [string]$d.Current
+}
+function Get-Hex($bytes) {
+    return [BitConverter]::ToString($bytes).Replace('-', '').ToLowerInvariant()
+}
+function Send-Bytes($tag, $bytes, $count) {
+    for ($i = 0; $i -lt $count; $i += $piece) {
+        $size = [Math]::Min($piece, $count - $i)
+        [void]$hash.TransformBlock($bytes, $i, $size, $null, 0)
+        $out.WriteLine($tag + ' ' + [Convert]::ToBase64String($bytes, $i, $size))
+    }
+}
+function Copy-Input($stream) {
+    while ($true) {
+        $line = Read-Line
+        if ($line -eq ".$nonce") { break }
+        $bytes = [Convert]::FromBase64String($line)
+        $stream.Write($bytes, 0, $bytes.Length)
+    }
+}
+function Send-End($code, $killed, $size) {
+    $out.WriteLine("END $nonce $code -1 -1 $killed $size")
+}
+function Send-Done {
+    [void]$hash.TransformFinalBlock([byte[]]@(), 0, 0)
+    $out.WriteLine("EOT $nonce " + (Get-Hex $hash.Hash))
+}
+function Send-Failure($message) {
+    $bytes = [Text.Encoding]::UTF8.GetBytes($message)
+    Send-End 9009 0 0
+    Send-Bytes 'E' $bytes $bytes.Length
+    Send-Done
+}
+
+$order = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String((Read-Line))) | ConvertFrom-Json
+$nonce = $order.nonce
+# Without a byte order mark, which would be the first thing that the command reads.
+$utf8 = New-Object Text.UTF8Encoding $false
+try { [Console]::InputEncoding = $utf8; [Console]::OutputEncoding = $utf8 } catch { $null = $_ }
+$out = [Console]::Out
+
+if ($order.fetch) {
+    if (Test-Path -LiteralPath $order.line -PathType Container) { $out.WriteLine("NO $nonce folder"); return }
+    if (-not (Test-Path -LiteralPath $order.line)) { $out.WriteLine("NO $nonce missing"); return }
+    try {
+        $file = [IO.File]::Open($order.line, 'Open', 'Read', 'ReadWrite')
+    } catch { $out.WriteLine("NO $nonce unreadable"); return }
+    $out.WriteLine("BEGIN $nonce")
+    Send-End 0 0 $file.Length
+    $bytes = New-Object byte[] ($piece * 32)
+    while (($count = $file.Read($bytes, 0, $bytes.Length)) -gt 0) { Send-Bytes 'O' $bytes $count }
+    $file.Close()
+    Send-Done
+    return
+}
+
+if ($order.store) {
+    $out.WriteLine("BEGIN $nonce")
+    try {
+        $file = [IO.File]::Open($order.line, 'Create', 'Write', 'None')
+        try { Copy-Input $file } finally { $file.Close() }
+        $file = [IO.File]::OpenRead($order.line)
+        try { $digest = [Security.Cryptography.SHA256]::Create().ComputeHash($file) } finally { $file.Close() }
+    } catch { Send-Failure $_.Exception.Message; return }
+    $bytes = [Text.Encoding]::ASCII.GetBytes((Get-Hex $digest))
+    Send-End 0 0 $bytes.Length
+    Send-Bytes 'O' $bytes $bytes.Length
+    Send-Done
+    return
+}
+
+$out.WriteLine("BEGIN $nonce")
+$given = New-Object IO.MemoryStream
+Copy-Input $given
+$given.Position = 0
+$words = [regex]::Match($order.line, '^\s*(?:"([^"]*)"|(\S+))\s*(.*)$', 'Singleline')
+$start = New-Object Diagnostics.ProcessStartInfo
+$start.FileName = $words.Groups[1].Value + $words.Groups[2].Value
+$start.Arguments = $words.Groups[3].Value
+$start.WorkingDirectory = $env:SystemDrive + '\'
+$start.UseShellExecute = $false
+$start.RedirectStandardInput = $true
+$start.RedirectStandardOutput = $true
+$start.RedirectStandardError = $true
+$env:GIT_TERMINAL_PROMPT = '0'
+try {
+    $process = [Diagnostics.Process]::Start($start)
+} catch { Send-Failure $_.Exception.Message; return }
+$stdout = New-Object IO.MemoryStream
+$stderr = New-Object IO.MemoryStream
+$copies = @(
+    $process.StandardOutput.BaseStream.CopyToAsync($stdout)
+    $process.StandardError.BaseStream.CopyToAsync($stderr)
+)
+$stdin = $process.StandardInput.BaseStream
+$feed = $given.CopyToAsync($stdin)
+$fed = $false
+$killed = 0
+$clock = [Diagnostics.Stopwatch]::StartNew()
+while ($true) {
+    if ($feed.IsCompleted -and -not $fed) {
+        $fed = $true
+        try { $stdin.Close() } catch { $null = $_ }
+    }
+    if ($process.WaitForExit(50)) { break }
+    if ($order.limit -gt 0 -and -not $killed -and $clock.Elapsed.TotalSeconds -gt $order.limit) {
+        $killed = 1
+        try { & "$env:SystemRoot\System32\taskkill.exe" /T /F /PID $process.Id | Out-Null } catch { $null = $_ }
+    }
+}
+try { [void][Threading.Tasks.Task]::WaitAll([Threading.Tasks.Task[]]$copies, 2000) } catch { $null = $_ }
+$answer = $stdout.ToArray()
+$errors = $stderr.ToArray()
+Send-End $process.ExitCode $killed $answer.Length
+Send-Bytes 'O' $answer $answer.Length
+Send-Bytes 'E' $errors $errors.Length
+Send-Done
+"""

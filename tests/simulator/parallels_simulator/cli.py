@@ -13,6 +13,7 @@ from typing import Any
 from . import NOTICE
 from .calls import read_calls
 from .create import VmSpec, create_mac, create_vm, parse_size
+from .dialogue import parse_replies
 from .errors import SimulatorError
 from .faults import FAULTS, parse_fault
 from .fingerprint import fingerprint
@@ -107,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--json", action="store_true")
     fault.set_defaults(do=_fault)
 
+    answers = commands.add_parser("answers", help="set what guests answer in dialogues")
+    answers.add_argument("dir")
+    answers.add_argument("file", help="JSON: a list of objects with line, stdin, stdout, stderr, rc")
+    answers.set_defaults(do=_answers)
+
     guests = commands.add_parser("guests", help="run the guests that have a root of their own (as root, on Linux)")
     guests.add_argument("dir")
     guests.add_argument("--until-eof", action="store_true", help="end when standard input ends")
@@ -190,6 +196,19 @@ def _fault(options: argparse.Namespace) -> int:
     return 0
 
 
+def _answers(options: argparse.Namespace) -> int:
+    mac = Mac(options.dir)
+    with open(options.file, encoding="utf-8") as file:
+        try:
+            replies = parse_replies(file.read())
+        except ValueError as error:
+            raise SimulatorError(f"{options.file} is not a table of answers: {error}. See README.md.") from error
+    with mac.locked() as state:
+        state["replies"] = replies
+    mac.give_to_owner()
+    return 0
+
+
 def _guests(options: argparse.Namespace) -> int:
     from .guest_server import GuestServer  # needs Linux
 
@@ -229,6 +248,7 @@ def _show(options: argparse.Namespace) -> int:
             "arch": state["arch"],
             "knobs": {name: state["knobs"].get(name, knob.default) for name, knob in KNOBS.items()},
             "faults": state["faults"],
+            "dialogues": state.get("dialogues", []),
             "vms": [_show_vm(vm) for vm in all_vms(mac, state)],
         }
     shown["calls"] = read_calls(mac.calls_log)

@@ -79,7 +79,7 @@ FAULTS: dict[str, Fault] = {
         Fault(
             "exec_ends_early",
             "exec",
-            "ends after the first line of output with a PrlJob error (PARAM silent: with 0); the command continues",
+            "ends amid the output (see `exec_ends_after`) with a PrlJob error or, PARAM silent, 0; the command goes on",
             ("error", "silent"),
             "error",
         ),

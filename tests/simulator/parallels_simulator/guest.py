@@ -88,9 +88,10 @@ def _windows(memory: dict[str, Any], words: list[str], user: str, sysprep: str) 
     program = program[:-4] if program.endswith(".exe") else program
     rest = words[1:]
     if program == "cmd":
-        if not rest or rest[0].lower() != "/c":
+        switches = [word.lower() for word in rest]
+        if "/c" not in switches or not set(switches[: switches.index("/c")]) <= {"/d", "/s"}:
             return Answer(0)
-        return _cmd(memory, " ".join(rest[1:]).strip(), user, sysprep)
+        return _cmd(memory, " ".join(rest[switches.index("/c") + 1 :]).strip(), user, sysprep)
     if program in ("powershell", "pwsh"):
         return _powershell(memory, rest, user)
     if program == "sysprep":
@@ -185,9 +186,24 @@ def _powershell(memory: dict[str, Any], words: list[str], user: str) -> Answer:
                 )
             return _script(memory, script, user)
     for switch in ("-command", "-c"):
+        if switch in lowered and words[lowered.index(switch) + 1 :] == ["-"]:
+            return _script(memory, _statements(sys.stdin.read()), user)
         if switch in lowered:
             return _script(memory, " ".join(words[lowered.index(switch) + 1 :]), user)
     return _script(memory, " ".join(word for word in words if not word.startswith("-")), user)
+
+
+def _statements(text: str) -> str:
+    """Return what C(-Command -) runs of the lines that it reads: a block of lines only when a blank line follows it."""
+    run: list[str] = []
+    block: list[str] = []
+    for line in text.splitlines():
+        block.append(line)
+        depth = sum(part.count("{") - part.count("}") for part in block)
+        if depth <= 0 and (len(block) == 1 or not line.strip()):
+            run += block
+            block = []
+    return "\n".join(line for line in run if line.strip() not in ("& {", "}"))
 
 
 def _script(memory: dict[str, Any], script: str, user: str) -> Answer:

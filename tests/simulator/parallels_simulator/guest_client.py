@@ -9,13 +9,15 @@ import contextlib
 import json
 import os
 import select
-import socket
 import time
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from . import texts
 from .errors import CommandError
 from .mac import Mac
+
+if TYPE_CHECKING:
+    import socket
 
 FOLDER = ".guests"
 CONTROL = "control"
@@ -32,7 +34,17 @@ class Session(NamedTuple):
     deaf_seconds: float = 0  # standard output of the first seconds is lost
     rc_needs_stdin: bool = False  # the exit code is lost when standard input is at its end
     until_eof: bool = True  # wait for the end of standard output, not only for that of the command
-    cut: str = ""  # the session ends after the first line of output: with an "error", or "silent"
+    cut: str = ""  # the session ends in the middle of the output: with an "error", or "silent"
+    cut_after: bytes = b""  # namely after the first line with this text
+
+    def passes(self, output: bytes) -> tuple[bytes, bool]:
+        """Return what arrives of some output, and whether the session ends there."""
+        arrived = b""
+        for line in output.splitlines(keepends=True):
+            arrived += line
+            if self.cut_after in line:
+                return arrived, True
+        return arrived, False
 
 
 def tell(mac: Mac, record: dict[str, Any], what: str) -> None:
@@ -55,6 +67,8 @@ def tell(mac: Mac, record: dict[str, Any], what: str) -> None:
 
 def _connect(mac: Mac, name: str) -> socket.socket:
     """Connect to a socket whose path may be longer than a socket's can be."""
+    import socket  # slow to load, and most calls of prlctl reach no guest
+
     here = os.open(mac.root / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -69,6 +83,8 @@ def _connect(mac: Mac, name: str) -> socket.socket:
 
 def run_session(mac: Mac, uuid: str, request: dict[str, Any], how: Session) -> int:
     """Run a command in a guest with this process's standard input and outputs; return its exit code."""
+    import socket
+
     try:
         connection = _connect(mac, uuid)
     except OSError as error:
@@ -192,11 +208,10 @@ class _Pump:
         if handle == self._output and time.monotonic() < self._began + self._how.deaf_seconds:
             return True
         if handle == self._output and self._how.cut:
-            line, newline, _rest = data.partition(b"\n")
-            _write_all(1, line + newline)
-            self._is_cut = bool(newline)
-            return not newline
-        _write_all(self._targets[handle], data)
+            passed, self._is_cut = self._how.passes(data)
+            write_all(1, passed)
+            return not self._is_cut
+        write_all(self._targets[handle], data)
         return True
 
 
@@ -207,6 +222,7 @@ def end_early(how: Session) -> int:
     raise CommandError(texts.JOB_ERROR)
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of some bytes."""
     while data:
         data = data[os.write(handle, data) :]

@@ -196,6 +196,9 @@ KNOBS: dict[str, Knob] = {
             "`exec` returns 0 for every program that ends after the end of standard input",
         ),
         Knob("exec_deaf_seconds", "seconds", 0, "seconds in which the standard output of `exec` is lost"),
+        Knob(
+            "exec_ends_after", "text", "any", "`exec_ends_early` strikes after the first line of output with this text"
+        ),
         Knob("exec_path", "text", "/usr/bin:/bin", "`PATH` of a command in a guest with a root of its own"),
         Knob(
             "exec_fails_every",

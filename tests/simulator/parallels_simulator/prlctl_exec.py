@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import time
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from . import guest_client, jobs, texts
+from .dialogue import Dialogue, Order, ProtocolError, Reply, dialogue_for, sha256
 from .errors import CommandError
 from .guest import Answer, run_command
 from .mac import Mac, open_shared
@@ -22,6 +25,7 @@ from .prlctl_power import power_off, reboot
 from .session import Session
 from .vms import Vm
 
+_CHUNK = 1 << 16
 _PAUSE = 0.02  # seconds between two looks for a free session
 
 
@@ -53,12 +57,16 @@ def run_exec(session: Session) -> int:
         with mac.locked() as state:
             vm = session.require(state, name)
             _require_session(session, vm, login)
-            request = _request(mac, words, login)
             how = _how(mac)
-            answer = None if vm.record.get("own_root") else _answer(mac, vm, words, login)
-        if answer is None:
-            return guest_client.run_session(mac, vm.uuid, request, how)
-        return _hand_over(session, answer, how)
+            line = joined(mac, words)
+            own_root, windows = vm.record.get("own_root"), vm.config().family == "windows"
+            kind = None if own_root else dialogue_for(windows, words if windows else [line])
+            answer = None if own_root or kind else _answer(mac, vm, words, login)
+        if own_root:
+            return guest_client.run_session(mac, vm.uuid, _request(mac, line, login), how)
+        if kind:
+            return _hold(session, name, login, kind, how)
+        return _hand_over(session, answer or Answer(), how)
 
 
 def _take_options(session: Session, words: list[str]) -> Login:
@@ -83,25 +91,27 @@ def _take_options(session: Session, words: list[str]) -> Login:
 def _sessions(mac: Mac, uuid: str) -> Iterator[None]:
     """Hold one of the sessions of this VM, and of this Mac."""
     with contextlib.ExitStack() as held:
-        if not _take_one(mac, held, "logon", mac.knob("exec_logons")):
+        if not _take_one(_places(mac, held, "logon", mac.knob("exec_logons"))):
             raise CommandError(texts.LOGONS)
-        while not _take_one(mac, held, uuid, mac.knob("exec_sessions")):
+        places = _places(mac, held, uuid, mac.knob("exec_sessions"))
+        while not _take_one(places):
             if mac.knob("exec_session_busy") == "refuses":
                 raise CommandError(texts.NO_SESSION)
             time.sleep(_PAUSE)
         yield
 
 
-def _take_one(mac: Mac, held: contextlib.ExitStack, name: str, count: int) -> bool:
-    """Take one of so many sessions, 0 for no limit; return whether one was free."""
-    for number in range(count):
-        handle = held.enter_context(open_shared(mac.jobs / f"{name}.session{number}"))
-        try:
+def _places(mac: Mac, held: contextlib.ExitStack, name: str, count: int) -> list[int]:
+    return [held.enter_context(open_shared(mac.jobs / f"{name}.session{number}")) for number in range(count)]
+
+
+def _take_one(places: list[int]) -> bool:
+    """Take one of the sessions that there are; return whether one was free. Without any, there is no limit."""
+    for handle in places:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except BlockingIOError:
-            continue
-    return count == 0
+    return not places
 
 
 def _require_session(session: Session, vm: Vm, login: Login) -> None:
@@ -152,9 +162,9 @@ def _knows(mac: Mac, login: Login) -> bool:
 # --- guests with a root of their own ------------------------------------------------------------------------------
 
 
-def _request(mac: Mac, words: list[str], login: Login) -> dict[str, Any]:
+def _request(mac: Mac, line: str, login: Login) -> dict[str, Any]:
     return {
-        "line": joined(mac, words),
+        "line": line,
         "environment": {"HOME": "/", "PATH": mac.knob("exec_path")},
         **login._asdict(),
     }
@@ -170,12 +180,13 @@ def joined(mac: Mac, words: list[str]) -> str:
 
 
 def _how(mac: Mac) -> guest_client.Session:
-    fault = mac.strike("exec_ends_early")
+    fault, after = mac.strike("exec_ends_early"), mac.knob("exec_ends_after")
     return guest_client.Session(
         deaf_seconds=mac.knob("exec_deaf_seconds"),
         rc_needs_stdin=mac.knob("exec_rc_needs_stdin"),
         until_eof=mac.knob("exec_returns") == "stdout_eof",
-        cut=(fault["param"] or "error") if fault else "",
+        cut=fault["param"] if fault else "",
+        cut_after=b"" if after == "any" else after.encode(),
     )
 
 
@@ -197,12 +208,80 @@ def _answer(mac: Mac, vm: Vm, words: list[str], login: Login) -> Answer:
     return answer
 
 
+def _hold(session: Session, name: str, login: Login, kind: type[Dialogue], how: guest_client.Session) -> int:
+    """Hold a dialogue on this process's standard input and output."""
+    began = time.monotonic()
+
+    def run(order: Order, stdin: bytes) -> Answer:
+        with session.mac.locked() as state:
+            return _ordered(session.mac, session.require(state, name), order, stdin, login)
+
+    dialogue = kind(run)
+    problem = ""
+    while dialogue.answer is None:
+        data = os.read(0, _CHUNK)
+        try:
+            output = dialogue.feed(data) if data else dialogue.cut_off()
+        except ProtocolError as error:
+            problem = str(error)
+            break
+        if time.monotonic() < began + how.deaf_seconds:
+            output = b""
+        if how.cut:
+            output, is_cut = how.passes(output)
+            os.write(1, output)
+            if is_cut:
+                return guest_client.end_early(how)
+        else:
+            guest_client.write_all(1, output)
+        if not data:
+            break
+    _log(session.mac, dialogue, problem)
+    if problem:
+        session.console.err(f"simulator: the guest cannot take this: {problem}")
+        return 1
+    return 0
+
+
+def _ordered(mac: Mac, vm: Vm, order: Order, stdin: bytes, login: Login) -> Answer:
+    """Return the answer to an order: of the guest's files, of the recorded answers, or of the usual table."""
+    memory = vm.bundle.guest()
+    files = memory.setdefault("stored", {})
+    if order.store:
+        files[order.line] = base64.b64encode(stdin).decode()
+        vm.bundle.save_guest(memory)
+        return Answer(stdout=sha256(stdin) + "\n")
+    if order.fetch:
+        if order.line not in files:
+            return Answer(1, stderr="There is no such file.\n")
+        return Answer(stdout=base64.b64decode(files[order.line]).decode("utf-8", "surrogateescape"))
+    text = stdin.decode("utf-8", "replace")
+    for row in mac.read().get("replies", []):
+        reply = Reply(**row)
+        if re.search(reply.line, order.line) and re.search(reply.stdin, text):
+            return Answer(reply.rc, reply.stdout, reply.stderr)
+    windows = vm.config().family == "windows"
+    return _answer(mac, vm, order.line.split(" ") if windows else ["/bin/sh", "-c", order.line], login)
+
+
+def _log(mac: Mac, dialogue: Dialogue, problem: str) -> None:
+    """Write down what arrived, which C(simulate show) shows."""
+    entry = {
+        **(dialogue.order._asdict() if dialogue.order else {}),
+        "stdin_bytes": len(dialogue.stdin),
+        "stdin_sha256": sha256(dialogue.stdin),
+        "complete": dialogue.answer is not None,
+        "problem": problem,
+    }
+    with mac.locked() as state:
+        state.setdefault("dialogues", []).append(entry)
+
+
 def _hand_over(session: Session, answer: Answer, how: guest_client.Session) -> int:
     """Print what the guest answered, as far as it arrives; return the exit code."""
     output = "" if how.deaf_seconds else answer.stdout
     if how.cut:
-        line, newline, _rest = output.partition("\n")
-        session.console.raw(line + newline)
+        session.console.raw(how.passes(output.encode())[0].decode())
         return guest_client.end_early(how)
     session.console.raw(output)
     if answer.stderr:

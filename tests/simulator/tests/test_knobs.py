@@ -544,7 +544,15 @@ def test_early_output_may_be_lost(mac: SimulatedMac) -> None:
 
 
 # What happens to streams and sessions needs commands that take their time: test_own_root.py has these tests.
-turns("exec_returns", "exec_rc_needs_stdin", "exec_sessions", "exec_session_busy", "exec_logons", "exec_path")
+turns(
+    "exec_ends_after",
+    "exec_returns",
+    "exec_rc_needs_stdin",
+    "exec_sessions",
+    "exec_session_busy",
+    "exec_logons",
+    "exec_path",
+)
 
 # Both need a process that can be killed: test_processes.py has their tests.
 turns("killed_clone_registered", "job_survives_client")

@@ -222,10 +222,11 @@ def test_one_session_a_vm_and_two_a_mac(turned: RootedMac, messages: dict[str, s
 
 
 def test_a_session_that_ends_early_leaves_the_command(turned: RootedMac, messages: dict[str, str]) -> None:
-    for number, (rc, error) in enumerate([(255, messages["job"]), (0, "")]):
+    for number, (rc, error, after) in enumerate([(255, messages["job"], "EGI"), (0, "", "any")]):
         turned.fault("exec_ends_early" if rc else "exec_ends_early:silent")
-        done = turned.exec("l", f"echo BEGIN; sleep 0.1; echo END; touch /var/tmp/cut{number}")
-        assert (done.returncode, done.stdout, done.stderr.rstrip()) == (rc, "BEGIN\n", error)
+        turned.knob(f"exec_ends_after={after}")
+        done = turned.exec("l", f"echo x; echo BEGIN; sleep 0.1; echo END; touch /var/tmp/cut{number}")
+        assert (done.returncode, done.stdout, done.stderr.rstrip()) == (rc, "x\nBEGIN\n" if rc else "x\n", error)
         wait_until(lambda number=number: turned.exec("l", f"test -e /var/tmp/cut{number}").returncode == 0)
 
 
