@@ -11,7 +11,6 @@ from typing import Any, Optional
 
 from ansible import constants
 from ansible.errors import AnsibleError
-from ansible.inventory.manager import InventoryManager
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.collection_loader import AnsibleCollectionRef
 from ansible.utils.collection_loader._collection_finder import _get_collection_role_path
@@ -20,6 +19,7 @@ from ansible_collections.macops.parallels.plugins.plugin_utils._guest_host impor
     host_name,
     variables_of_the_mac,
 )
+from ansible_collections.macops.parallels.plugins.plugin_utils._patterns import hosts_in
 
 DOCUMENTATION = r"""
 name: build_guest
@@ -101,27 +101,21 @@ class LookupModule(LookupBase):
         name = host_name(vm, mac)
         roles = {role: self._find_role(role, variables["playbook_dir"]) for role in self.get_option("roles") or []}
         facts = self.get_option("vm")
+        values = _of_the_mac(variables["hostvars"][mac]) if facts else {}
         return {
             "name": name,
             "within_limit": self._is_within_limit(name, variables),
             "roles": [found for found in roles.values() if found],
             "missing_roles": [role for role, found in roles.items() if not found],
-            "variables": guest_variables(facts, mac, _of_the_mac(variables["hostvars"][mac])) if facts else {},
+            "variables": guest_variables(facts, mac, values, values.__getitem__) if facts else {},
         }
 
     def _is_within_limit(self, name: str, variables: Mapping[str, Any]) -> bool:
         limit = variables.get("ansible_limit")
         if not limit:
             return True
-        manager = InventoryManager(self._loader, parse=False)
-        for group, hosts in variables["groups"].items():
-            manager.add_group(group)
-            for host in hosts:
-                manager.add_host(host, group=group)
-        manager.add_group(GROUP)
-        manager.add_host(name, group=GROUP)
-        manager.subset(limit)
-        return name in [host.name for host in manager.get_hosts(GROUP)]
+        groups = {**variables["groups"], GROUP: [name]}
+        return name in hosts_in(self._loader, groups, GROUP, limit)
 
     def _find_role(self, role: str, playbook_dir: str) -> str:
         """Return a name or a path by which Ansible finds a role; empty when there is none."""

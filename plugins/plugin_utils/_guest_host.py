@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -17,10 +17,6 @@ from ansible.plugins.loader import connection_loader
 CONNECTION = "macops.parallels.prlctl"
 INNER = "ansible.builtin.ssh"
 LOCAL = ("local", "ansible.builtin.local")
-
-# The guest's own variables of these names are about the guest.
-_OF_THE_MAC = {"ansible_prlctl_python": "ansible_python_interpreter", "ansible_prlctl_executable": "image_executable"}
-_BECOME = ("ansible_become", "ansible_become_user")
 
 # In patterns of hosts, blanks and commas are between two hosts, and a colon and brackets have a meaning of their own.
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -47,30 +43,59 @@ def way_variables() -> list[str]:
 
 def variables_of_the_mac() -> list[str]:
     """Return the variables of a Mac that its guests depend on."""
-    return [*way_variables(), "ansible_connection", *_BECOME, *_OF_THE_MAC.values()]
+    return [*way_variables(), *_MORE]
 
 
-def guest_variables(vm: Mapping[str, Any], mac: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def python_of(values: Mapping[str, Any]) -> str:
+    """Return the Python of a Mac, from the values of its variables; empty if it is to be looked for."""
+    python = str(values.get("ansible_python_interpreter") or "auto")
+    return "" if python.startswith("auto") else python
+
+
+def become_user(values: Mapping[str, Any]) -> str:
+    """Return the user that tasks on a Mac become, from the values of its variables; empty if they become none."""
+    if not boolean(values.get("ansible_become", False), strict=False):
+        return ""
+    return str(values.get("ansible_become_user") or "root")
+
+
+def guest_variables(
+    vm: Mapping[str, Any],
+    mac: str,
+    values: Mapping[str, Any],
+    passed: Callable[[str], Any],
+) -> dict[str, Any]:
     """Return the variables of a VM as a host.
 
-    C(vm) has its UUID and family. C(given) has the variables of the Mac that are set, of variables_of_the_mac. Their
-    values, or references to them, are passed on as they are.
+    C(vm) has its UUID and family. C(values) has the variables of the Mac that are set, of variables_of_the_mac.
+    C(passed) returns what the guest gets of such a variable: its value, or a reference to it.
     """
-    way = {name: given[name] for name in way_variables() if name in given}
-    of_the_mac = {name: given[source] for name, source in _OF_THE_MAC.items() if source in given}
-    if str(given.get("ansible_python_interpreter", "")).startswith("auto"):
-        del of_the_mac["ansible_prlctl_python"]  # the connection looks for one itself
-    if given.get("ansible_connection") in LOCAL:
-        of_the_mac["ansible_prlctl_transport"] = "local"
-    if boolean(given.get("ansible_become", False), strict=False):
-        of_the_mac["ansible_prlctl_become_user"] = given.get("ansible_become_user", "root")
+    variables = {"ansible_host": mac}
+    variables.update({name: passed(name) for name in way_variables() if name in values})
+    if python_of(values):
+        variables["ansible_prlctl_python"] = passed("ansible_python_interpreter")
+    if values.get("image_executable"):
+        variables["ansible_prlctl_executable"] = passed("image_executable")
+    if become_user(values):
+        variables["ansible_prlctl_become_user"] = become_user(values)
+    if values.get("ansible_connection") in LOCAL:
+        variables["ansible_prlctl_transport"] = "local"
+    if vm["family"] != "windows":
+        # Without the warning that another Python may be found later.
+        variables["ansible_python_interpreter"] = "auto_silent"
     return {
-        "ansible_host": mac,
-        **way,
-        **of_the_mac,
+        **variables,
         "ansible_connection": CONNECTION,
         "ansible_prlctl_vm": vm["uuid"],
         "ansible_shell_type": shell_of(str(vm["family"])),
-        # A build VM does not live long enough for the warning about a discovered Python to matter.
-        **({} if vm["family"] == "windows" else {"ansible_python_interpreter": "auto_silent"}),
     }
+
+
+# Those of tasks on the Mac. The guest's own variables of these names are about the guest.
+_MORE = (
+    "ansible_become",
+    "ansible_become_user",
+    "ansible_connection",
+    "ansible_python_interpreter",
+    "image_executable",
+)
