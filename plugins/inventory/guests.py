@@ -257,7 +257,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if name in self.inventory.hosts and name in self.inventory.get_groups_dict().get(TOP, ()):
             name = f"{name}-{vm['uuid'][:8]}"  # two VMs of one Mac may have one name
         self.inventory.add_host(name, group=TOP)
-        variables = {**guest_variables(vm, mac, values, lambda key: _reference(mac, key)), **facts}
+        way = guest_variables(vm, mac, values, lambda key: _reference(mac, key))
+        variables = {**{key: trust_as_template(value) for key, value in way.items()}, **facts}
         if self.get_option("executable"):
             variables["ansible_prlctl_executable"] = self.get_option("executable")
         for key, value in variables.items():
@@ -279,5 +280,5 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"The filter {condition!r} is not a condition on a virtual machine.") from error
 
 
-def _reference(mac: str, variable: str) -> Any:
-    return trust_as_template(f"{{{{ hostvars[{mac!r}][{variable!r}] }}}}")
+def _reference(mac: str, variable: str) -> str:
+    return f"{{{{ hostvars[{mac!r}][{variable!r}] }}}}"

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible import constants
+import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.loader import connection_loader
+from ansible.plugins.connection import ssh
 
 CONNECTION = "macops.parallels.prlctl"
 INNER = "ansible.builtin.ssh"
@@ -32,10 +33,10 @@ def shell_of(family: str) -> str:
     return "powershell" if family == "windows" else "sh"
 
 
+@functools.cache
 def way_variables() -> list[str]:
     """Return the variables that say how a Mac is reached: those that the ssh plugin of this ansible-core reads."""
-    plugin = connection_loader.get(INNER, class_only=True)
-    options = constants.config.get_configuration_definitions("connection", plugin._load_name)
+    options = yaml.safe_load(ssh.DOCUMENTATION)["options"]
     names = {entry["name"] for option in options.values() for entry in option.get("vars", ())}
     # Pipelining is an option of the guest's connection, too, which has its own default.
     return sorted(name for name in names if name.startswith("ansible_") and "pipelining" not in name)

@@ -19,6 +19,7 @@ def hosts_in(loader: Any, groups: Mapping[str, Iterable[str]], pattern: str, lim
         manager.add_group(group)
         for host in hosts:
             manager.add_host(host, group=group)
+    manager.reconcile_inventory()
     if limit:
         manager.subset(limit)
     return [host.name for host in manager.get_hosts(pattern)]
