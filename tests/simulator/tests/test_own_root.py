@@ -18,7 +18,7 @@ import pytest
 from parallels_simulator import cli
 from simulator_harness import SimulatedMac
 
-from support import simulated_mac
+from support.guests import GuestsNotPossible, running_guests
 from support.waiting import wait_until
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -63,11 +63,21 @@ def _new_mac(folder: Path) -> RootedMac:
     return mac
 
 
+@contextlib.contextmanager
+def _guests(mac: RootedMac) -> Iterator[None]:
+    with contextlib.ExitStack() as running:
+        try:
+            running.enter_context(running_guests(mac.root))
+        except GuestsNotPossible as reason:
+            pytest.skip(str(reason))
+        yield
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootedMac]:
     """A Mac with the running guest C(l), which no test stops."""
     mac = _new_mac(tmp_path_factory.mktemp("shared") / ("a Mac with a long name, " + "x" * 60))
-    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+    with _guests(mac):
         mac.linux("l")
         yield mac
 
@@ -76,7 +86,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootedMac]:
 def rooted(tmp_path: Path) -> Iterator[RootedMac]:
     """A Mac of its own for a test that starts and stops."""
     mac = _new_mac(tmp_path / "mac")
-    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+    with _guests(mac):
         yield mac
 
 
@@ -303,19 +313,35 @@ def test_a_package_is_installed_for_real(shared: RootedMac, tmp_path: Path) -> N
     assert subprocess.run(["dpkg-query", "-W", "of-a-test"], capture_output=True, check=False).returncode == 1
 
 
-def test_a_service_of_system_v(shared: RootedMac) -> None:
-    script = (
-        "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: napper\n### END INIT INFO\n"
-        "case $1 in start) sleep 600 > /dev/null 2>&1 & echo $! > /run/napper.pid ;;\n"
-        "stop) kill $(cat /run/napper.pid); rm /run/napper.pid ;;\n"
-        "status) kill -0 $(cat /run/napper.pid) ;; esac\n"
-    )
-    with shared.open("l", "cat > /etc/init.d/napper; chmod 755 /etc/init.d/napper") as process:
-        process.communicate(script.encode())
-    shared.said("l", "/etc/init.d/napper start")
-    shared.said("l", "/etc/init.d/napper status")
-    shared.said("l", "/etc/init.d/napper stop")
-    assert shared.exec("l", "/etc/init.d/napper status").returncode != 0
+NAPPER = """#!/bin/sh
+### BEGIN INIT INFO
+# Provides: napper
+# Required-Start:
+# Required-Stop:
+# Default-Start: 2 3 4 5
+# Default-Stop: 0 1 6
+### END INIT INFO
+case $1 in
+start) sleep 600 > /dev/null 2>&1 & echo $! > /run/napper.pid ;;
+stop) kill $(cat /run/napper.pid); rm /run/napper.pid ;;
+status) kill -0 $(cat /run/napper.pid) ;;
+esac
+"""
+
+
+def test_a_service_of_system_v(rooted: RootedMac) -> None:
+    rooted.linux("n")
+    assert rooted.said("n", "ls /etc/rc2.d") == "", "no service of the machine is enabled"
+    with rooted.open("n", "cat > /etc/init.d/napper; chmod 755 /etc/init.d/napper") as process:
+        process.communicate(NAPPER.encode())
+    rooted.said("n", "/etc/init.d/napper start")
+    rooted.said("n", "/etc/init.d/napper status")
+    rooted.said("n", "/etc/init.d/napper stop")
+    assert rooted.exec("n", "/etc/init.d/napper status").returncode != 0
+    rooted.said("n", "ln -s ../init.d/napper /etc/rc2.d/S01napper")
+    rooted.ok("restart", "n")
+    rooted.settle()
+    wait_until(lambda: rooted.exec("n", "/etc/init.d/napper status").returncode == 0)
 
 
 # --- power --------------------------------------------------------------------------------------------------------
@@ -340,6 +366,25 @@ def test_a_reboot_ends_everything_but_the_files(rooted: RootedMac) -> None:
     rooted.ok("restart", "r")
     rooted.settle()
     assert rooted.said("r", "cat", BOOT_ID) != boot_id
+
+
+def test_a_reboot_leaves_the_owners_of_files(tmp_path: Path) -> None:
+    nobody = 65534
+    mac = _new_mac(tmp_path / "mac")
+    for path in (mac.root, *mac.root.rglob("*")):
+        os.chown(path, nobody, nobody)
+    with _guests(mac):
+        mac.linux("o")
+        look = "stat -c '%n %u' /etc /etc/passwd /root /usr/bin/env"
+        before = mac.said("o", look)
+        mac.said("o", "/sbin/reboot")
+        wait_until(lambda: mac.exec("o", "true").returncode == 0)
+        assert mac.said("o", look) == before == "/etc 0\n/etc/passwd 0\n/root 0\n/usr/bin/env 0\n"
+        mac.ok("stop", "o")
+        mac.ok("start", "o")
+        assert mac.said("o", look) == before
+    ours = (mac.root / ".guests", mac.home / "o.pvm" / "guest-root.tar")
+    assert [path.stat().st_uid for path in ours] == [nobody, nobody]
 
 
 def test_a_shutdown_from_inside_stops_the_vm(rooted: RootedMac) -> None:
