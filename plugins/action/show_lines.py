@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._common.text import printable, printable_line
-from ..plugin_utils._long_work import prints_for_people
+from ..plugin_utils._show import prints_for_people
 
 display = Display()
 

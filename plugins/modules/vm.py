@@ -181,6 +181,26 @@ options:
       - It is applied after all other settings. M(macops.parallels.vm_exec) and the other modules that run commands in
         the guest do not work in an isolated virtual machine.
     type: bool
+  build_stage:
+    description:
+      - Notes beside the bundle how far the build of an image got with the virtual machine, because neither Parallels
+        nor the guest shows it. M(macops.parallels.vm_info) returns it.
+      - The roles of this collection use it, so that a virtual machine is not provisioned again once it is sealed, and
+        not sealed while it is only half provisioned.
+    type: dict
+    suboptions:
+      image:
+        description: The image that is built, as text of your own.
+        type: str
+        required: true
+      stage:
+        description:
+          - V(provisioning) if its provisioning was started, V(provisioned) if that was finished.
+          - V(sealed) if it is ready to be packed. It must be stopped then. The note is no longer valid when Parallels'
+            uptime counter shows that the virtual machine has run since.
+        type: str
+        required: true
+        choices: [provisioning, provisioned, sealed]
 author:
   - The macops.parallels developers (!UNKNOWN)
 seealso:
@@ -210,6 +230,13 @@ EXAMPLES = r"""
     pause_idle: false
     on_window_close: keep-running
 
+- name: Note that a role of your own has provisioned the clone
+  macops.parallels.vm:
+    name: win11-2026.11.0-arm64
+    build_stage:
+      image: win11-2026.11.0-arm64
+      stage: provisioned
+
 - name: Separate a VM from the Mac on which it runs
   macops.parallels.vm:
     name: win11-2026.11.0-arm64
@@ -232,7 +259,8 @@ RETURN = r"""
 vm:
   description:
     - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
-      C(generalizing), C(ip_address) and C(obstacles). If it was removed or unregistered, its state before.
+      C(generalizing), C(build_stage), C(ip_address) and C(obstacles). If it was removed or unregistered, its state
+      before.
     - Empty when there is none, and in check mode for one that would be created.
   returned: success
   type: dict
@@ -341,6 +369,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecy
     what_is_left,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.settings import SETTINGS, Settings
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.stage import STAGES, BuildStage, note_stage
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import INVALID, Vm, find_vm
 
 
@@ -380,6 +409,10 @@ def _ensure_present(module: AnsibleModule, prl: Prlctl, job: Job) -> dict[str, A
         return _result(module, None, made, {}, {"state": "present", **_given(wanted)})
     now, differing = apply_settings(prl, vm, wanted, dry=dry)
     before = {key: getattr(vm.settings, key) for key in differing}
+    stage = params["build_stage"]
+    noted = note_stage(prl, now, BuildStage(**stage), dry=dry) if stage is not None else None
+    if noted is not None:
+        before["build_stage"], differing["build_stage"] = asdict(noted), stage
     return _result(
         module,
         now,
@@ -485,6 +518,13 @@ def main() -> None:
             "smart_mount": {"type": "bool"},
             "edit_locked": {"type": "bool"},
             "isolated": {"type": "bool"},
+            "build_stage": {
+                "type": "dict",
+                "options": {
+                    "image": {"type": "str", "required": True},
+                    "stage": {"type": "str", "required": True, "choices": list(STAGES)},
+                },
+            },
             "executable": {"type": "path"},
         },
         mutually_exclusive=[("clone_of", "path")],

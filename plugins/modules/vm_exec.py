@@ -217,6 +217,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import 
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import (
+    WINDOWS,
     Guest,
     Login,
     explain_rc,
@@ -232,15 +233,21 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     """Run the command, or return why it was not run."""
     params = module.params
     argv, login = _command(params), _login(params)
-    refuse_long(argv)
     prl = prlctl_of(module)
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
-    if params["powershell"] is not None and vm.family != "windows":
+    if params["powershell"] is not None and vm.family != WINDOWS:
         raise TaskError(f"'{vm.name}' has the system '{vm.os}', which does not support powershell. Use argv.")
+    refuse_long(argv, windows=vm.family == WINDOWS)
     guest = Guest(prl, vm, patience=params["wait_timeout"])
     if module.check_mode and vm.state != RUNNING:
         return _not_run(f"'{vm.name}' is {vm.state}. In a real run, it must be running at this point.", skipped=True)
+    if vm.state != RUNNING and not vm.busy:
+        raise TaskError(
+            f"'{vm.name}' is {vm.state}, but commands need a running virtual machine. Start it first "
+            "(macops.parallels.vm_power with state: running).",
+            state=vm.state,
+        )
     reason = _reason_not_to_run(guest, params["creates"], params["removes"])
     if reason:
         return _not_run(reason)

@@ -316,6 +316,22 @@ vms:
         - Null if the note cannot be read.
       type: bool
       sample: false
+    build_stage:
+      description:
+        - How far the build of an image got with it, as M(macops.parallels.vm) noted beside its bundle.
+        - Null if the note cannot be read.
+      type: dict
+      contains:
+        image:
+          description: The image. Empty if nothing is noted.
+          type: str
+          sample: win11-2026.11.0-arm64
+        stage:
+          description:
+            - V(provisioning), V(provisioned) or V(sealed). Empty if nothing is noted, or if the virtual machine was
+              sealed and has run since.
+          type: str
+          sample: provisioned
     ip_address:
       description: IP address of the running guest, if Parallels knows it. Null if not.
       type: str
@@ -352,6 +368,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import no
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.obstacles import obstacles
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.stage import noted_stage
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     RUNNING,
     find_vm,
@@ -386,6 +403,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
             {
                 **vm.result(),
                 **asdict(noted(vm)),
+                "build_stage": asdict(stage) if (stage := noted_stage(vm)) is not None else None,
                 "ip_address": addresses.get(vm.uuid),
                 "obstacles": [asdict(obstacle) for obstacle in obstacles(vm)],
             }

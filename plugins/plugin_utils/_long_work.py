@@ -17,24 +17,19 @@ import secrets
 import time
 from typing import Any, Callable, Optional, TypeVar
 
-from ansible import constants, context
 from ansible.errors import AnsibleActionFail, AnsibleAuthenticationFailure, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.plugins.callback.default import CallbackModule as DefaultCallback
-from ansible.plugins.loader import callback_loader
-from ansible.utils.display import Display
 
 from ..module_utils._common.errors import Interrupted
 from ..module_utils._common.interrupt import interruptible
 from ..module_utils._common.retry import spread
-from ..module_utils._common.text import printable_line, printable_message
+from ..module_utils._common.text import printable_message
 from ..module_utils._jobs.folder import ROOT
 from ..module_utils._jobs.job import ENVIRONMENT, FAIL, JOIN, RUNNING
 from ._progress_lines import ProgressLines, duration
+from ._show import show_line
 from ._variables import is_blank, value_of
-
-display = Display()
 
 T = TypeVar("T")
 
@@ -46,8 +41,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 LEAST_UNATTENDED = 15.0
 # A job that reports nothing new for so many seconds may be dead: the module finds out.
 _SILENCE = 30.0
-# Characters of a line of progress.
-_LONGEST_LINE = 500
 # Seconds of retries when the Mac cannot be reached at the start of the work.
 _START_PATIENCE = 120.0
 # What ssh, sshpass, paramiko and libssh say when the host has refused the login. "Permission denied" alone may be about
@@ -156,7 +149,7 @@ class LongWork(ActionBase):
                 return
             line = self._lines.line(told) if self._shows_progress else None
             if line:
-                self._show(line)
+                show_line(line)
             time.sleep(pause)
             pause = min(pause * 1.2, _LONGEST_PAUSE)
             if os.getppid() != self._playbook:
@@ -218,11 +211,7 @@ class LongWork(ActionBase):
         )
 
     def _say(self, sentence: str) -> None:
-        self._show(f"  [{self._host}] {sentence}")
-
-    def _show(self, line: str) -> None:
-        """Show a line beside what the callback prints. The name of a VM may be in it."""
-        display.display(printable_line(line, _LONGEST_LINE), stderr=not prints_for_people())
+        show_line(f"  [{self._host}] {sentence}")
 
     def _variable(self, name: str, default: Any) -> Any:
         value = value_of(self._task_vars.get(name), self._templar)
@@ -248,21 +237,6 @@ class LongWork(ActionBase):
         if value not in choices:
             raise AnsibleActionFail(f"The variable {name} must be '{choices[0]}' or '{choices[1]}', but is '{value}'.")
         return value
-
-
-def prints_for_people() -> bool:
-    """Return whether standard output is for people to read, so that more lines in it do no harm.
-
-    This is true of Ansible's default callback and those made from it, such as that of ansible-runner and AWX. Others
-    may print something that a program reads, such as JSON. C(ansible) and C(ansible-console) use their own callbacks.
-    """
-    if "start_at_task" not in context.CLIARGS:
-        return False
-    try:
-        found = callback_loader.get(constants.DEFAULT_STDOUT_CALLBACK, class_only=True)
-    except Exception:  # a callback that Ansible itself could load, but we cannot
-        return False
-    return isinstance(found, type) and issubclass(found, DefaultCallback)
 
 
 def _lost(host: str, said: str) -> str:

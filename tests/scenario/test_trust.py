@@ -45,9 +45,13 @@ def test_a_signed_build_is_verified_and_what_was_tampered_with_is_found(build, t
 
     record = build.published()
     assert (record["signed_by"], record["provenance"]) == (IDENTITY, f"{build.store.url}/{FILE}.provenance.json")
-    names = {"", ".sha256", ".provenance.json", ".provenance.json.sig"}
+    names = {"", ".sha256", ".provenance.json", ".provenance.json.sig", ".cdx.json"}
     assert set(build.stored) == {*(FILE + name for name in names), "catalog.json", "catalog.json.sig", "index.html"}
     check_statement(read(build, f"{FILE}.provenance.json"), record, tasks, built)
+    sbom = build.store.folder / f"{FILE}.cdx.json"
+    digest = hashlib.sha256(sbom.read_bytes()).hexdigest()
+    assert record["sbom"] == {"name": sbom.name, "url": f"{build.store.url}/{sbom.name}", "sha256": digest}
+    assert record["readiness"]["guest_answered_at"]
 
     verified = build.run(playbook="verify_images", **trust).assert_ok()
     report = json.loads((build.output / "verify_images.json").read_text(encoding="utf-8"))
@@ -60,11 +64,13 @@ def test_a_signed_build_is_verified_and_what_was_tampered_with_is_found(build, t
     (build.store.folder / "catalog.json").write_text(json.dumps(catalog))
     statement = build.store.folder / f"{FILE}.provenance.json"
     statement.write_text(statement.read_text().replace("build-mac", "bad-mac"))
+    sbom.write_text(sbom.read_text(encoding="utf-8").replace("24.08", "24.09"), encoding="utf-8")
 
     build.run(playbook="verify_images", **trust).assert_failed(
         "catalog.json: It was changed after it was signed",
         f"{NAME}-2026.11.0-arm64: It was changed after it was signed",
         f"{NAME}-2026.11.0-arm64, provenance: It was changed after it was signed",
+        f"{sbom.name} is missing, or is not the SBOM that its record names",
     )
     assert "was changed after it was signed" in (build.output / "verify_images.xml").read_text(encoding="utf-8")
 

@@ -69,7 +69,13 @@ class Build:
         return {name: value for name, value in values.items() if value is not None}
 
     def run(
-        self, *, playbook: str = "build_image", check: bool = False, tags: tuple[str, ...] = (), **variables: Any
+        self,
+        *,
+        playbook: str = "build_image",
+        check: bool = False,
+        tags: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
+        **variables: Any,
     ) -> PlaybookRun:
         """Run the playbook; whatever comes of it, the store's password is not in its output."""
         run = self.play(
@@ -79,6 +85,7 @@ class Build:
             check=check,
             diff=check,
             tags=tags,
+            arguments=arguments,
             environment=self._environment,
         )
         return run.assert_no_secret(self.store.password)
@@ -120,4 +127,7 @@ class Build:
         """Hold that the store has these whole images, the catalog, and nothing that was left half-done."""
         images = [f"{NAME}-{VERSION}-{arch}.pvmp" for arch in archs]
         beside = {f"{image}{end}" for image in images for end in (".sha256", ".provenance.json")}
+        # Only of a guest that ran and answered.
+        catalog = json.loads((self.store.folder / "catalog.json").read_text(encoding="utf-8"))
+        beside |= {record["sbom"]["name"] for record in catalog["records"] if "sbom" in record}
         assert set(self.stored) == {*images, *beside, "catalog.json", "index.html"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -12,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from support.account import Account
+import pytest
 
-SIMULATOR = pathlib.Path(__file__).resolve().parents[1] / "simulator"
+from support.account import Account
+from support.guests import SIMULATOR, GuestsNotPossible, running_guests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,16 @@ class SimulatedMac:
     def vm(self, name: str, **options: Any) -> str:
         """Make a virtual machine and return its UUID; the options are those of C(simulate vm)."""
         return self.simulate("vm", self.folder, "--name", name, *_flags({"arch": self.arch, **options})).strip()
+
+    @contextlib.contextmanager
+    def guests(self) -> Iterator[None]:
+        """Run the guests that C(own_root=True) makes; skip the test where that is impossible."""
+        with contextlib.ExitStack() as running:
+            try:
+                running.enter_context(running_guests(self.folder))
+            except GuestsNotPossible as reason:
+                pytest.skip(str(reason))
+            yield
 
     def knob(self, **settings: object) -> None:
         """Set what is unknown of the real programs."""

@@ -27,6 +27,9 @@ from .._common.json_reader import require_shallow
 from .._common.notice import Notice, unheard
 from .._common.space import FULL_DISK
 from .._common.text import sendable
+from .guest_frame import Command as GuestCommand
+from .guest_frame import Dialect
+from .guest_session import Outcome, converse
 
 PRLCTL = "prlctl"
 PRLSRVCTL = "prlsrvctl"
@@ -355,6 +358,10 @@ class Prlctl:
         if _changes(program, args):
             self._commands.append(Command(cmd, rc, started_at, round(time.monotonic() - start, 1)))
         return Result(cmd, rc, _printable(out), _printable(err), timed_out=watch.struck)
+
+    def converse(self, args: Sequence[str], dialect: type[Dialect], command: GuestCommand, **options: Any) -> Outcome:
+        """Run C(prlctl exec) with these arguments as one session with a guest. For the options see guest_session."""
+        return converse([self.program(PRLCTL), *args], _ENVIRONMENT, dialect, command, **options)
 
     def pauses(self, patience: Optional[float] = None, first: float = 1, longest: float = 30) -> Iterator[float]:
         """Yield growing pauses for C(patience) seconds, by default C(retry_for)."""

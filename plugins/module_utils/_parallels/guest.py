@@ -4,33 +4,38 @@
 # PRIVATE to this collection: not for use from outside of it.
 """Runs programs in a guest, through C(prlctl exec) and Parallels Tools.
 
-The exit code of C(prlctl exec) is that of the guest's program. Only prlctl's own messages show when it is not, and
-whether the program may have started. One that has not started is tried again; one that may have started never is.
+The guest itself reports what came of a program: see guest_frame. One that has certainly not begun is tried again; one
+that may have begun never is.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Protocol
 
 from .._common.errors import TaskError
-from .cli import PRLCTL, Prlctl, Result, failure, is_transient, piped
-from .vm import RUNNING, Vm, wait_while_busy
+from .._common.notice import Notice, unheard
+from .cli import PRLCTL, Prlctl, Result, failure
+from .guest_frame import Answer, Command, Dialect, Unix, Windows
+from .guest_session import NO_SESSION, Body, Outcome
+from .guest_slots import LIMITS, Limits, Occupied, slot
 
 _SINGLE_QUOTES = re.compile("(['\u2018-\u201b])")  # all characters that PowerShell accepts as one
 
-# prlctl hangs forever on a command of more than about 3900 characters.
-COMMAND_LIMIT = 3800
+# The longest command line that the guests' systems take, less what the script around it needs: Linux takes 128 KiB in
+# one argument, Windows 32767 characters.
+_LONGEST = {"unix": 120_000, "windows": 30_000}
 
 QUESTION_LIMIT = 60  # seconds for a command that only reads
 _LONGEST_PAUSE = 10
 
 WINDOWS = "windows"
 LINUX = "linux"
+
+OCCUPIED = "occupied"
 
 # An error ends the script with exit code 1; no progress bars; output in UTF-8, where there is a console to set that.
 _POWERSHELL_START = (
@@ -60,59 +65,53 @@ class Login:
             return ["--current-user"]
         return ["-u", self.user, "--password", self.password] if self.user else []
 
-    def hidden_in(self, cmd: Sequence[str]) -> list[str]:
-        """Return a command that was run with this login, without its password."""
-        shown = list(cmd)
-        if self.user and "--password" in shown:
-            shown[shown.index("--password") + 1] = "********"
-        return shown
+    def shown(self) -> list[str]:
+        """Return the options without the password."""
+        return ["-u", self.user, "--password", "********"] if self.user and not self.current_user else self.options()
 
 
 SYSTEM = Login()
 
-_ADVICE_FOR_USER = "Check user and password. They were tried only once, so that the account is not locked."
-_ADVICE_FOR_CURRENT_USER = "Sign in there or turn on automatic sign-in in the guest, or leave out current_user."
+
+class Target(Protocol):
+    """What has to be known of a VM to run commands in it."""
+
+    @property
+    def uuid(self) -> str:
+        """Its UUID, or its name."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def family(self) -> str:
+        """The family of its system."""
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """A message of prlctl: it shows that an exit code is its own, and whether the guest's program may have started."""
+class NotBegun(TaskError):
+    """A command could not be started, and has certainly not begun.
 
-    pattern: str
-    begun: bool = False
-    at_sign_in: bool = False  # a wrong password may cause the same message
+    C(passes) is whether it may be possible later.
+    """
 
-
-_REFUSALS = (
-    _Refusal(r"Unable to open new session in this virtual machine", at_sign_in=True),
-    _Refusal(r"Login failed: Unable to connect to Parallels Service"),
-    _Refusal(r"Failed to get VM config:"),
-    _Refusal(r"because (the virtual machine )?\"[^\n]*\" is not started"),
-    _Refusal(r"cannot be completed because the virtual machine \"[^\n]* state\."),
-    _Refusal(r"because the virtual machine is busy\."),
-    _Refusal(r"This feature is not available in this edition"),
-    _Refusal(r"The virtual machine is not responding"),
-    _Refusal(r"PrlJob_GetRetCode:", begun=True),
-)
-_CODES_OF_PRLCTL = (253, 254, 255)
+    def __init__(self, why: str, waited: float, *, passes: bool, reason: str, **details: Any) -> None:
+        lead = f"The guest did not take a command within {waited:.0f} seconds. " if passes and waited else ""
+        super().__init__(f"{lead}{why}", reason=reason, **details)
+        self.why = why
+        self.passes = passes
 
 
-def refusal_in(result: Result) -> Optional[_Refusal]:
-    """Return the message by which prlctl shows that the exit code is its own; None when it is the program's."""
-    if result.rc not in _CODES_OF_PRLCTL:
-        return None
-    return next((refusal for refusal in _REFUSALS if re.search(refusal.pattern, result.stderr)), None)
+class Lost(TaskError):
+    """It is not known whether a command has run, or how it ended."""
 
 
-def explain_rc(vm: Vm, result: Result) -> str:
+def explain_rc(vm: Target, result: Result) -> str:
     """Return the error message for a program that failed in the guest."""
     lines = [line.strip() for line in result.said.splitlines() if line.strip()]
     last = f": {lines[-1][-500:]}" if lines else ""
-    doubt = ""
-    if result.rc in _CODES_OF_PRLCTL:
-        doubt = " prlctl also uses this exit code for its own failures: check whether it or the program wrote stderr."
     return (
-        f"The command in '{vm.name}' ended with exit code {result.rc}{last}{'' if last.endswith('.') else '.'}{doubt} "
+        f"The command in '{vm.name}' ended with exit code {result.rc}{last}{'' if last.endswith('.') else '.'} "
         "Check its output. If this exit code means success, add it to success_rcs."
     )
 
@@ -123,85 +122,88 @@ def powershell(script: str) -> list[str]:
     return [*_POWERSHELL, encoded]
 
 
-def refuse_long(argv: Sequence[str]) -> None:
-    """Raise TaskError for a command that would make prlctl hang."""
-    length = len(" ".join(argv).encode("utf-8"))
-    if length <= COMMAND_LIMIT:
+def refuse_long(argv: Sequence[str], *, windows: bool) -> None:
+    """Raise TaskError for a command that is longer than the guest's system takes."""
+    length, longest = len(" ".join(argv).encode("utf-8")), _LONGEST["windows" if windows else "unix"]
+    if length <= longest:
         return
-    what = "command"
-    if list(argv[: len(_POWERSHELL)]) == _POWERSHELL:
-        what = "script, encoded for PowerShell,"
+    what = "script, encoded for PowerShell," if list(argv[: len(_POWERSHELL)]) == _POWERSHELL else "command"
     raise TaskError(
-        f"The {what} has {length} characters, but Parallels hangs on more than {COMMAND_LIMIT}. Split it, or put it "
-        "into a file in the guest (with a shared folder or a download) and run that file."
+        f"The {what} has {length} characters, but the guest's system takes at most {longest}. Pass long data in stdin."
     )
 
 
 class Guest:
     """The guest system of a VM.
 
-    C(patience) is the number of seconds for which a guest that does not respond (yet) is tried again.
+    C(patience) is the number of seconds for which a guest that does not respond (yet) is tried again. C(waits) is
+    called with the reason, when that changes.
     """
 
-    def __init__(self, prl: Prlctl, vm: Vm, *, patience: float) -> None:
+    def __init__(
+        self, prl: Prlctl, vm: Target, *, patience: float, limits: Limits = LIMITS, waits: Notice = unheard
+    ) -> None:
         self.prl = prl
         self.vm = vm
         self.patience = patience
-        self._answered = False
+        self._limits = limits
+        self._waits = waits
+        self._reason = ""
 
     @property
     def windows(self) -> bool:
         """Whether it understands Windows' commands."""
         return self.vm.family == WINDOWS
 
+    @property
+    def _dialect(self) -> type[Dialect]:
+        return Windows if self.windows else Unix
+
     def wait_until_ready(self) -> None:
-        """Wait until Parallels Tools run commands; raise TaskError for a VM that is not running."""
-        if self._answered:
-            return
-        state = wait_while_busy(self.prl, self.vm.uuid, self.patience)
-        if state != RUNNING:
-            raise TaskError(
-                f"'{self.vm.name}' is {state}, but commands need a running virtual machine. Start it first "
-                "(macops.parallels.vm_power with state: running).",
-                state=state,
-            )
-        nothing = ["cmd", "/c", "exit", "0"] if self.windows else ["true"]
-        self._until(SYSTEM, nothing, QUESTION_LIMIT, lambda result: result.rc == 0)
-        self._answered = True
+        """Wait until the guest runs commands; raise TaskError for a VM that is not running."""
+        self.perform(self._probe())
 
     def run(self, argv: Sequence[str], *, login: Login = SYSTEM, limit: float, stdin: str = "") -> Result:
         """Run a program once and return its result; raise TaskError when it is unknown whether it ran.
 
-        It reads C(stdin), which no list of processes shows.
+        It reads C(stdin), which no list of processes shows. After C(limit) seconds, it is ended in the guest.
         """
-        refuse_long(argv)
-        self.wait_until_ready()
-        result = self._until(login, argv, limit, _has_begun, stdin)
-        if result.timed_out:
+        data = stdin.encode("utf-8", "surrogateescape")
+        outcome = self.perform(self._command(argv, size=len(data), limit=limit), login=login, body=data)
+        result = self._result(outcome, login, argv)
+        if outcome.timed_out:
             raise TaskError(
-                f"The command in '{self.vm.name}' did not finish within {limit:.0f} seconds, so prlctl was ended. The "
-                "program may still be running in the guest: check there before you run it again, or raise timeout.",
-                **result.details(),
-            )
-        if refusal_in(result):
-            raise TaskError(
-                f"Parallels lost the command in '{self.vm.name}': {result.said} It is not known whether it ran, so it "
-                "was not run again. Check in the guest whether it had its effect, then run again.",
+                f"The command in '{self.vm.name}' did not finish within {limit:.0f} seconds, so it was ended in the "
+                "guest. Check there what it has done before you run it again, or raise timeout.",
                 **result.details(),
             )
         return result
 
     def begin(self, argv: Sequence[str], *, limit: float) -> Result:
-        """Run a program whose effect is checked afterwards, so that the result of prlctl does not matter."""
-        refuse_long(argv)
-        self.wait_until_ready()
-        return self._until(SYSTEM, argv, limit, _has_begun)
+        """Run a program whose effect is checked afterwards, so that losing its result does not matter."""
+        try:
+            outcome = self.perform(self._command(argv, limit=limit))
+        except Lost as error:
+            return Result(self._shown(SYSTEM, argv), -1, "", str(error.details.get("stderr", "")))
+        return self._result(outcome, SYSTEM, argv)
 
     def ask(self, argv: Sequence[str]) -> Result:
         """Run a program that only reads, again until its answer arrives."""
-        refuse_long(argv)
-        self.wait_until_ready()
-        return self._until(SYSTEM, argv, QUESTION_LIMIT, lambda result: not result.timed_out and not refusal_in(result))
+        pauses = self.prl.pauses(self.patience, longest=_LONGEST_PAUSE)
+        while True:
+            try:
+                outcome = self.perform(self._command(argv, limit=QUESTION_LIMIT))
+            except Lost as error:
+                lost = error
+            else:
+                result = self._result(outcome, SYSTEM, argv)
+                if not outcome.timed_out:
+                    return result
+                lost = Lost(f"A check in '{self.vm.name}' got no answer in time.", **result.details())
+            pause = next(pauses, None)
+            if pause is None:
+                raise lost
+            self.prl.sleep(pause)
 
     def confirms(self, argv: Sequence[str], no: int = 1) -> bool:
         """Return whether a program that only reads answers yes (exit code 0); C(no) is the exit code for no."""
@@ -213,58 +215,130 @@ class Guest:
     def exists(self, path: str) -> bool:
         """Return whether there is a file or folder of this path in the guest."""
         if self.windows:
-            # Not `if exist` of cmd: quotes around a path with spaces may not arrive there intact. The exit
-            # code for "no" is not the one with which PowerShell ends when the script fails.
+            # The exit code for "no" is not the one with which PowerShell ends when the script fails.
             quoted = _SINGLE_QUOTES.sub(r"\1\1", path)
             script = f"if (Test-Path -LiteralPath '{quoted}') {{exit 0}} else {{exit 3}}"
             return self.confirms(powershell(script), no=3)
-        if re.search(r"[\s\"'\\]", path):
-            raise TaskError(
-                f"The path '{path}' in the guest cannot be checked: Parallels would split it at spaces and quotes. "
-                "Choose a path without them."
-            )
         return self.confirms(["test", "-e", path])
 
-    def _until(
+    def perform(
         self,
-        login: Login,
-        argv: Sequence[str],
-        limit: float,
-        done: Callable[[Result], bool],
-        stdin: str = "",
-    ) -> Result:
-        """Run a command until it is done, and retry transient failures."""
+        command: Command,
+        *,
+        login: Login = SYSTEM,
+        body: Body = b"",
+        take: Optional[Callable[[bytes], object]] = None,
+        started: Callable[[Answer], object] = lambda _answer: None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Outcome:
+        """Run a command once, as soon as the guest takes it.
+
+        Raises NotBegun when it has certainly not begun, Lost when that is not known. For the other options see
+        guest_session.converse.
+        """
         pauses = self.prl.pauses(self.patience, longest=_LONGEST_PAUSE)
+        end = self.prl.clock() + self.patience
+        # A password is used again only when the guest is known to be ready, so that the account is not locked.
+        probe = self._probe()
+        ready = not (login.user or login.current_user)
+        tried = False
         while True:
-            args = ["exec", self.vm.uuid, *login.options(), *argv]
-            with piped(stdin) if stdin else contextlib.nullcontext() as given:
-                result = self.prl.run_once(PRLCTL, args, limit, stdin=given)
-            result = replace(result, cmd=login.hidden_in(result.cmd))
-            if done(result):
-                return result
-            refusal = refusal_in(result)
-            if refusal and refusal.at_sign_in and login.user:
-                raise self._no_session(result, f"for the user '{login.user}'", _ADVICE_FOR_USER)
-            if refusal and not refusal.begun and not is_transient(result):
-                raise failure(f"Parallels could not run a command in '{self.vm.name}'", result)
-            pause = next(pauses, None)
-            if pause is None:
-                if refusal and refusal.at_sign_in and login.current_user:
-                    whose = "for the user who is signed in at its screen"
-                    raise self._no_session(result, whose, _ADVICE_FOR_CURRENT_USER)
-                raise failure(
-                    f"The guest of '{self.vm.name}' did not respond within {self.patience:.0f} seconds", result
-                )
+            try:
+                with slot(
+                    self.vm.uuid,
+                    self._limits,
+                    patience=max(end - self.prl.clock(), 0),
+                    clock=self.prl.clock,
+                    sleep=self.prl.sleep,
+                    waits=self._say,
+                ):
+                    if tried and not ready:
+                        outcome = self._converse(SYSTEM, probe)
+                        ready = outcome.sent
+                    if ready or not tried:
+                        outcome = self._converse(login, command, body=body, take=take, started=started, wanted=wanted)
+                        if outcome.sent:
+                            self._refuse_lost(outcome, login)
+                            return outcome
+                        tried = True
+                        if not ready and NO_SESSION.search(outcome.said):
+                            ready = self._converse(SYSTEM, probe).sent
+            except Occupied as error:
+                raise NotBegun(str(error), self.patience, passes=True, reason=OCCUPIED) from error
+            pause = self._pause_or_raise(outcome, login, pauses, ready)
             self.prl.sleep(pause)
 
-    def _no_session(self, result: Result, whose: str, advice: str) -> TaskError:
-        return TaskError(
-            f"The guest of '{self.vm.name}' responds, but did not open a session {whose}: {result.said} {advice}",
-            **result.details(),
+    def _converse(self, login: Login, command: Command, **options: Any) -> Outcome:
+        return self.prl.converse(["exec", self.vm.uuid, *login.options()], self._dialect, command, **options)
+
+    def _pause_or_raise(self, outcome: Outcome, login: Login, pauses: Iterator[float], ready: bool) -> float:
+        """Return how long to wait before the next attempt; raise the reason if there is none."""
+        # Most commands are taken at once, and this and what it needs would be loaded on the Mac for every one of them.
+        from .guest_readiness import find_obstacle  # pylint: disable=import-outside-toplevel
+
+        result = Result(self._shown(login, []), -1 if outcome.code is None else outcome.code, "", outcome.said)
+        obstacle = find_obstacle(
+            self.prl, self.vm.uuid, result, user=login.user, current_user=login.current_user, root_works=ready
+        )
+        pause = next(pauses, None) if obstacle.passes else None
+        if pause is None:
+            raise NotBegun(
+                f"{obstacle.reason} {obstacle.advice}",
+                self.patience,
+                passes=obstacle.passes,
+                reason=obstacle.kind,
+                **result.details(),
+            )
+        self._say(obstacle.reason)
+        return pause
+
+    def _say(self, reason: str) -> None:
+        if reason != self._reason:
+            self._waits(reason)
+        self._reason = reason
+
+    def _refuse_lost(self, outcome: Outcome, login: Login) -> None:
+        answer = outcome.answer
+        if answer.refused == "temporary":
+            raise NotBegun(
+                f"The guest of '{self.vm.name}' cannot write a temporary file (in TMPDIR, /tmp, /var/tmp, /dev/shm). "
+                "Free some space in the guest, then run again.",
+                0,
+                passes=False,
+                reason="temporary",
+            )
+        if not outcome.lost or (outcome.timed_out and answer.complete):
+            return
+        details = Result(self._shown(login, []), -1, answer.stdout.decode("utf-8", "replace"), outcome.said).details()
+        if outcome.timed_out:
+            raise Lost(
+                f"The command in '{self.vm.name}' did not finish in time, and the guest did not report that it has "
+                "ended it. It may still be running: check in the guest before you run it again.",
+                timed_out=True,
+                **details,
+            )
+        said = f": {outcome.said}" if outcome.said else "."
+        raise Lost(
+            f"Parallels lost the command in '{self.vm.name}'{said} It is not known whether it ran to its end, so it "
+            "was not run again. Check in the guest whether it had its effect, then run again.",
+            **details,
         )
 
+    def _probe(self) -> Command:
+        """Return a command that does nothing."""
+        return self._command(["cmd", "/c", "exit", "0"] if self.windows else ["true"], limit=QUESTION_LIMIT)
 
-def _has_begun(result: Result) -> bool:
-    """Return whether the guest's program has started, or may have."""
-    refusal = refusal_in(result)
-    return refusal is None or refusal.begun
+    def _command(self, argv: Sequence[str], **options: Any) -> Command:
+        refuse_long(argv, windows=self.windows)
+        return Command(self._dialect.line(argv), **options)
+
+    def _shown(self, login: Login, argv: Sequence[str]) -> list[str]:
+        """Return the command as an admin would type it."""
+        return [self.prl.program(PRLCTL), "exec", self.vm.uuid, *login.shown(), *argv]
+
+    def _result(self, outcome: Outcome, login: Login, argv: Sequence[str]) -> Result:
+        answer = outcome.answer
+        texts = (bytes(stream).decode("utf-8", "replace") for stream in (answer.stdout, answer.stderr))
+        return Result(
+            self._shown(login, argv), -1 if answer.code is None else answer.code, *texts, timed_out=outcome.timed_out
+        )

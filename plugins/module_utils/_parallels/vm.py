@@ -91,6 +91,22 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder of this Mac that a guest sees under a name."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Medium:
+    """The image in a CD or floppy drive."""
+
+    device: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Vm:
     """One VM, as it was when it was read. Facts that are None are not known: that is never a no."""
 
@@ -117,6 +133,10 @@ class Vm:
     disks_known: bool = True
     # Sentences about what could not be read, and why.
     unreadable: tuple[str, ...] = ()
+    # The folders of this Mac that it shares with the guest, and the images in its CD and floppy drives. None where
+    # Parallels does not report them.
+    shared_folders: Optional[tuple[SharedFolder, ...]] = None
+    media: Optional[tuple[Medium, ...]] = None
 
     @cached_property
     def _measured(self) -> tuple[Optional[int], str]:
@@ -414,6 +434,18 @@ def list_vms(prl: Prlctl) -> list[Vm]:
     return [vm for vm in found if vm is not None]
 
 
+def list_vms_briefly(prl: Prlctl) -> list[Vm]:
+    """Return all VMs of this user without their snapshots, which take a question of their own for each VM."""
+    found = []
+    for entry in list_all_entries(prl):
+        try:
+            found.append(_from_info(entry, _read_info(prl, entry), None, []))
+        except TaskError as error:
+            if find_entry(prl, entry.uuid) is not None:
+                found.append(_unread(entry, error))
+    return found
+
+
 def state_of(prl: Prlctl, uuid: str) -> str:
     """Return the state of a VM; raise TaskError when it is gone."""
     entry = find_entry(prl, uuid)
@@ -576,7 +608,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         packed=packed,
         encrypted=_yes_or_no(_security(info).get("Encrypted")),
         tools={"state": str(tools.get("state", UNKNOWN)), "version": str(tools.get("version", ""))},
-        settings=read_settings(info, None if packed else _is_isolated(home)),
+        settings=read_settings(info, None if packed else isolated_in(home)),
         template=_yes_or_no(info.get("Template")),
         linked_clone=linked,
         linked_to=link.vm if link else "",
@@ -587,6 +619,8 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         uptime=_whole_number(info.get("Uptime")),
         disks_known=_has_hardware(info) and bool(disks or info.get("State") != INVALID),
         unreadable=tuple(unreadable),
+        shared_folders=_shared_folders(info),
+        media=_media(info),
     )
 
 
@@ -674,6 +708,28 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
     return disks
 
 
+def _shared_folders(info: dict[str, Any]) -> Optional[tuple[SharedFolder, ...]]:
+    folders = info.get("Host Shared Folders")
+    if not isinstance(folders, dict):
+        return None
+    return tuple(
+        SharedFolder(name, str(values.get("path", ""))) for name, values in folders.items() if isinstance(values, dict)
+    )
+
+
+def _media(info: dict[str, Any]) -> Optional[tuple[Medium, ...]]:
+    if not _has_hardware(info):
+        return None
+    drives = (
+        (device, values) for device, values in info["Hardware"].items() if re.fullmatch(r"(cdrom|fdd)\d+", device)
+    )
+    return tuple(
+        Medium(device, str(values["image"]))
+        for device, values in drives
+        if isinstance(values, dict) and values.get("image")
+    )
+
+
 @dataclass(frozen=True)
 class Layer:
     """One file of a disk: what was written up to a snapshot, or since the last one, over the layer C(parent)."""
@@ -714,9 +770,10 @@ def uuid_in(home: str) -> str:
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
-def _is_isolated(home: str) -> Optional[bool]:
-    """Return whether a bundle's own configuration isolates the VM from the Mac; None where it does not show that."""
-    return {"1": True, "0": False}.get(_text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm"))
+def isolated_in(home: str) -> Optional[bool]:
+    """Return whether a bundle's configuration isolates the guest from the Mac; None where that cannot be read."""
+    switch = _text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm")
+    return {"1": True, "0": False}.get(switch)
 
 
 def _text(root: Optional[ElementTree.Element], tag: str) -> str:

@@ -18,6 +18,7 @@ from .snapshots import SnapshotTree
 from .sparse import MIB, Noise, Step, copy_file, data_bytes, no_step
 
 GUEST = "guest.json"  # what is different inside of the guest since it was installed
+GUEST_ROOT = "guest-root.tar"  # the same for a guest with a root of its own
 INFO = "VmInfo.pvi"
 SUFFIX = ".pvm"
 _MEMORY_SUFFIXES = (".mem", ".sav")  # a suspended guest's memory

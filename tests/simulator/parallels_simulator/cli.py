@@ -13,6 +13,7 @@ from typing import Any
 from . import NOTICE
 from .calls import read_calls
 from .create import VmSpec, create_mac, create_vm, parse_size
+from .dialogue import parse_replies
 from .errors import SimulatorError
 from .faults import FAULTS, parse_fault
 from .fingerprint import fingerprint
@@ -89,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     vm.add_argument(
         "--dir", dest="folder", default="", metavar="FOLDER", help="folder of the bundle (default: the VM home)"
     )
+    vm.add_argument(
+        "--own-root", action="store_true", help="run the commands of a Linux guest for real, in a root of its own"
+    )
     vm.set_defaults(do=_vm)
 
     knob = commands.add_parser("knob", help="set knobs, or show all knobs")
@@ -103,6 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--list", action="store_true", help="list all available faults")
     fault.add_argument("--json", action="store_true")
     fault.set_defaults(do=_fault)
+
+    answers = commands.add_parser("answers", help="set what guests answer in dialogues")
+    answers.add_argument("dir")
+    answers.add_argument("file", help="JSON: a list of objects with line, stdin, stdout, stderr, rc")
+    answers.set_defaults(do=_answers)
+
+    guests = commands.add_parser("guests", help="run the guests that have a root of their own (as root, on Linux)")
+    guests.add_argument("dir")
+    guests.add_argument("--until-eof", action="store_true", help="end when standard input ends")
+    guests.set_defaults(do=_guests)
 
     show = commands.add_parser("show", help="show VMs, pending faults and calls")
     show.add_argument("dir")
@@ -147,6 +161,7 @@ def _vm(options: argparse.Namespace) -> int:
         platform_key=options.secure_boot,
         waste=parse_size(options.waste),
         folder=options.folder,
+        own_root=options.own_root,
     )
     print(create_vm(mac, spec))
     mac.give_to_owner()
@@ -181,6 +196,28 @@ def _fault(options: argparse.Namespace) -> int:
     return 0
 
 
+def _answers(options: argparse.Namespace) -> int:
+    mac = Mac(options.dir)
+    with open(options.file, encoding="utf-8") as file:
+        try:
+            replies = parse_replies(file.read())
+        except ValueError as error:
+            raise SimulatorError(f"{options.file} is not a table of answers: {error}. See README.md.") from error
+    with mac.locked() as state:
+        state["replies"] = replies
+    mac.give_to_owner()
+    return 0
+
+
+def _guests(options: argparse.Namespace) -> int:
+    from .guest_server import GuestServer  # needs Linux
+
+    server = GuestServer(Mac(options.dir))
+    print("ready", flush=True)
+    server.run(sys.stdin.fileno() if options.until_eof else None)
+    return 0
+
+
 def _list_faults(as_json: bool) -> None:
     rows = [
         {
@@ -211,6 +248,7 @@ def _show(options: argparse.Namespace) -> int:
             "arch": state["arch"],
             "knobs": {name: state["knobs"].get(name, knob.default) for name, knob in KNOBS.items()},
             "faults": state["faults"],
+            "dialogues": state.get("dialogues", []),
             "vms": [_show_vm(vm) for vm in all_vms(mac, state)],
         }
     shown["calls"] = read_calls(mac.calls_log)

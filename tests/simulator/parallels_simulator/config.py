@@ -46,6 +46,7 @@ class VmConfig:
         self.tools_version = ""
         self.mac_address = "001C42000000"
         self.settings: dict[str, str] = {}  # options of `prlctl set` that were given, without the dashes
+        self.own_root = False  # the guest's commands run for real, in a root of its own
         self.folders: dict[str, dict[str, str]] = {}  # shared folders of the Mac
 
     @property
@@ -96,6 +97,7 @@ class VmConfig:
                 "tools_version": self.tools_version,
                 "settings": self.settings,
                 "folders": self.folders,
+                "own_root": self.own_root,
             },
             sort_keys=True,
         )

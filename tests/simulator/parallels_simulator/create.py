@@ -18,16 +18,18 @@ from pathlib import Path
 from . import NOTICE
 from .bundle import SUFFIX, Bundle, create_bundle
 from .config import VmConfig
-from .errors import SimulatorError
+from .errors import CommandError, SimulatorError
+from .guest_client import tell
 from .ids import new_mac_address, new_uuid
 from .mac import Mac
 from .package import SUFFIX as PACKED_SUFFIX
 from .package import pack_bundle
+from .prlctl_power import start_guest
 from .prlctl_registry import make_linked
 from .prlctl_snapshot import LINKED_NAME, switch_snapshot, take_snapshot
 from .program import PROGRAMS
 from .sparse import MIB, Noise
-from .vms import add, find
+from .vms import Vm, add, find
 
 _LAUNCHER = """#!/bin/sh
 # {notice}. This is not Parallels' {program}.
@@ -44,6 +46,8 @@ from parallels_simulator.program import main
 
 sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
 """
+# No program of the Mac needs them, and to compile them takes time.
+_OF_THE_SERVER = ("guest_server.py", "guest_init.py", "guest_root.py", "namespaces.py")
 _SIZE = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -66,7 +70,7 @@ def create_mac(root: str, version: str, edition: str, arch: str, python: str) ->
     package = Path(__file__).parent
     own = mac.root / ".simulator"
     # With what is compiled: Python tells by the time of a source whether it is still good.
-    shutil.copytree(package, own / package.name)
+    shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns(*_OF_THE_SERVER))
     script = own / "launch.py"
     script.write_text(_SCRIPT.format(notice=NOTICE), encoding="utf-8")
     _compile(own, python)
@@ -120,6 +124,7 @@ class VmSpec:
     platform_key: str
     waste: int
     folder: str
+    own_root: bool
 
 
 def create_vm(mac: Mac, spec: VmSpec) -> str:
@@ -157,8 +162,18 @@ def create_vm(mac: Mac, spec: VmSpec) -> str:
             home.with_name(f"{home.stem}.sha256.txt").write_text(digest, encoding="ascii")
         bundle.remove()
     with mac.locked() as state:
-        add(mac, state, config, home, spec.state)
+        vm = add(mac, state, config, home, spec.state)
+        if spec.state in ("running", "paused"):
+            _start_guest(vm)
     return config.uuid
+
+
+def _start_guest(vm: Vm) -> None:
+    try:
+        start_guest(vm)
+        tell(vm.mac, vm.record, "save")  # the bundle has all of it from the beginning
+    except CommandError as error:
+        raise SimulatorError(error.stderr) from error
 
 
 def _check(spec: VmSpec) -> None:
@@ -170,6 +185,8 @@ def _check(spec: VmSpec) -> None:
         raise SimulatorError("Compacting frees space only on expanding disks. Use --waste with --format expanding.")
     if spec.packed and spec.state not in ("stopped", "suspended"):
         raise SimulatorError(f"A packed VM cannot be {spec.state}. Use --state stopped or suspended.")
+    if spec.own_root and spec.os.startswith(("win", "mac")):
+        raise SimulatorError("Only a Linux guest can have a root of its own. Use --own-root with --os debian.")
     if spec.linked_to and (spec.waste or spec.packed):
         raise SimulatorError("A linked clone cannot have --waste or --packed. Remove these options.")
 
@@ -182,6 +199,7 @@ def _config(mac: Mac, spec: VmSpec) -> VmConfig:
     config.encrypted = spec.encrypted
     config.tools = spec.tools
     config.tools_version = mac.profile.tools
+    config.own_root = spec.own_root
     config.mac_address = new_mac_address()
     return config
 

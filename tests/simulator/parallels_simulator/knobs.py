@@ -158,7 +158,62 @@ KNOBS: dict[str, Knob] = {
             "a license agreement waits on the Mac's screen, and every call hangs: of `prlctl`, or of `prlsrvctl` too",
             ("off", "prlctl", "all"),
         ),
-        Knob("exec_long_arguments", "choice", "hang", "`exec` with more than 3.9 KB of arguments", ("hang", "work")),
+        Knob(
+            "exec_long_arguments",
+            "choice",
+            "hang",
+            "`exec` with longer arguments than `exec_argument_limit`; `hang`: also after SIGTERM",
+            ("hang", "work"),
+        ),
+        Knob("exec_argument_limit", "count", 3900, "bytes of the arguments of `exec`, joined with spaces"),
+        Knob(
+            "exec_non_ascii",
+            "choice",
+            "corrupt",
+            "arguments of `exec` that are not ASCII, in Linux and macOS; `corrupt`: the line loses its end",
+            ("corrupt", "work"),
+        ),
+        Knob("exec_sessions", "count", 1, "sessions of `exec` that a VM has at a time; `0`: no limit"),
+        Knob(
+            "exec_session_busy",
+            "choice",
+            "waits",
+            "`exec` when all sessions of the VM are taken; `refuses`: 'Unable to open new session'",
+            ("waits", "refuses"),
+        ),
+        Knob("exec_logons", "count", 2, "sessions of `exec` on the Mac; one more fails with 255; `0`: no limit"),
+        Knob(
+            "exec_returns",
+            "choice",
+            "stdout_eof",
+            "`exec` returns at the end of standard output, which children may hold open, or with the program",
+            ("stdout_eof", "program_end"),
+        ),
+        Knob(
+            "exec_rc_needs_stdin",
+            "flag",
+            False,
+            "`exec` returns 0 for every program that ends after the end of standard input",
+        ),
+        Knob("exec_deaf_seconds", "seconds", 0, "seconds in which the standard output of `exec` is lost"),
+        Knob(
+            "exec_ends_after", "text", "any", "`exec_ends_early` strikes after the first line of output with this text"
+        ),
+        Knob("exec_path", "text", "/usr/bin:/bin", "`PATH` of a command in a guest with a root of its own"),
+        Knob(
+            "exec_fails_every",
+            "count",
+            0,
+            "every such call of `exec` fails with 255 before the command begins; `0`: none",
+        ),
+        Knob(
+            "pause_idle_after",
+            "count",
+            0,
+            "every such call of `exec` finds that the VM pauses, unless `pause-idle` is `off`; `0`: none",
+        ),
+        Knob("guest_login", "text", "any", "`USER:PASSWORD`: the only user that answering guests let in"),
+        Knob("guest_signed_in", "flag", True, "a user is signed in, for `--current-user`"),
     )
 }
 

@@ -12,6 +12,7 @@ from . import jobs, texts
 from .bundle import SUFFIX, Bundle
 from .config import CONFIG, UNFINISHED_CONFIG, UNFINISHED_SUFFIX
 from .errors import CommandError
+from .guest_client import tell
 from .jobs import Job, Steps, working
 from .package import SUFFIX as PACKED_SUFFIX
 from .package import DamagedPackage, Package, pack_bundle
@@ -39,6 +40,8 @@ def run_pack(session: Session) -> int:
         target = vm.home.with_suffix(PACKED_SUFFIX)
         if target.exists() and not vm.begun and mac.knob("pack_existing") == "fail":
             raise session.fail(texts.exists(str(target)))
+        if power in ("running", "paused"):
+            tell(mac, vm.record, "save")
         job = Job(mac, vm.record, "being packed")
     jobs.run(mac, lambda: _pack(session, vm, target, job))
     if mac.strike("kill_after_pack"):

@@ -10,6 +10,7 @@ import time
 from . import texts
 from .errors import CommandError
 from .guest import boot
+from .guest_client import tell
 from .ids import new_uuid
 from .session import Session
 from .vms import Vm
@@ -45,9 +46,16 @@ def _require_usable(session: Session, vm: Vm) -> None:
 
 def power_on(vm: Vm) -> None:
     """Begin the start of a stopped VM."""
+    start_guest(vm)
     vm.record["started"] = time.time()
     _boot(vm)
     vm.begin(("starting", vm.mac.knob("start_polls"), "running"))
+
+
+def start_guest(vm: Vm) -> None:
+    """Boot a guest that has a root of its own."""
+    vm.record["boot"] = new_uuid()
+    tell(vm.mac, vm.record, "start")
 
 
 def _boot(vm: Vm) -> None:
@@ -67,12 +75,19 @@ def resume(vm: Vm) -> None:
     """Begin the resumption of a suspended or paused VM."""
     if vm.record["state"] == "suspended":
         vm.bundle.drop_memory()
+    tell(vm.mac, vm.record, "thaw")
     vm.record["started"] = time.time()
     vm.begin(("resuming", vm.mac.knob("resume_polls"), "running"))
 
 
-def power_off(vm: Vm) -> None:
+def power_off(vm: Vm, graceful: bool = True) -> None:
     """Begin the end of a running VM: `stopping` for some looks, then busy for some operations."""
+    tell(vm.mac, vm.record, "shutdown" if graceful else "stop")
+    note_power_off(vm)
+
+
+def note_power_off(vm: Vm) -> None:
+    """Begin the end of a VM whose guest has ended."""
     _count_uptime(vm)
     vm.begin(("stopping", vm.mac.knob("stop_polls"), "stopped"))
     vm.be_busy("stopping")
@@ -80,6 +95,12 @@ def power_off(vm: Vm) -> None:
 
 def reboot(vm: Vm) -> None:
     """Begin a reboot: down, and up again."""
+    tell(vm.mac, vm.record, "reboot")
+    note_reboot(vm)
+
+
+def note_reboot(vm: Vm) -> None:
+    """Begin the reboot of a VM whose guest has rebooted."""
     _boot(vm)
     vm.begin(
         ("stopping", vm.mac.knob("stop_polls"), "stopped"),
@@ -121,14 +142,14 @@ def _stop(session: Session, vm: Vm, power: str, how: str) -> str:
     mac = session.mac
     if power == "suspended" and (how == "drop-state" or (not how and mac.knob("stop_suspended") == "discard")):
         vm.bundle.drop_memory()
-        power_off(vm)
+        power_off(vm, graceful=False)
         return "stop"
     if power == "suspended" and how != "kill":
         raise session.fail(texts.wrong_state(vm.name, power))
     if power in ("stopped", "suspended"):
         raise session.fail(texts.not_started(vm.name), rc=int(mac.knob("stop_on_stopped_rc")))
     if how == "kill":
-        power_off(vm)
+        power_off(vm, graceful=False)
         return "kill"
     if power == "paused":
         raise session.fail(texts.wrong_state(vm.name, power))
@@ -164,6 +185,7 @@ def run_suspend(session: Session) -> int:
     with session.mac.locked():
         vm = _change(session, ("running", "paused"))
         vm.bundle.write_memory(new_uuid())
+        tell(session.mac, vm.record, "freeze")
         _count_uptime(vm)
         vm.begin(("suspending", session.mac.knob("suspend_polls"), "suspended"))
     session.done()
@@ -183,7 +205,9 @@ def run_pause(session: Session) -> int:
     """Halt a running VM."""
     session.begin()
     with session.mac.locked():
-        _change(session, ("running",)).record["state"] = "paused"
+        vm = _change(session, ("running",))
+        tell(session.mac, vm.record, "freeze")
+        vm.record["state"] = "paused"
     session.done()
     return 0
 
@@ -192,7 +216,9 @@ def run_reset(session: Session) -> int:
     """Press the reset button."""
     session.begin()
     with session.mac.locked():
-        power_on(_change(session, ("running", "paused")))
+        vm = _change(session, ("running", "paused"))
+        tell(session.mac, vm.record, "stop")
+        power_on(vm)
     session.done()
     return 0
 

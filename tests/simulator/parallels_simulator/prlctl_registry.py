@@ -14,6 +14,7 @@ from .bundle import SUFFIX, Bundle
 from .config import VmConfig
 from .disks import NONE, TOP, Disk, Image
 from .errors import CommandError
+from .guest_client import tell
 from .hds import ExpandingImage
 from .ids import new_mac_address, new_uuid
 from .jobs import Job, Steps, working
@@ -133,6 +134,8 @@ def run_clone(session: Session) -> int:
         power = session.require_free(vm)
         _require_clonable(session, vm, power)
         name, target = _target(session, state, parsed)
+        if power in ("running", "paused"):
+            tell(mac, vm.record, "save")
         job = Job(mac, vm.record, "being cloned")
     jobs.run(mac, lambda: _clone(session, vm, power, name, target, parsed, job))
     if mac.strike("kill_after_clone"):

@@ -16,7 +16,9 @@ SERVICE_DOWN = (
     "Please restart your Mac and try launching Parallels Desktop again."
 )
 EDITION = "This feature is not available in this edition of Parallels Desktop."
-JOB_ERROR = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed."
+_INVALID_ARGUMENT = "Invalid argument. An invalid argument was passed."
+JOB_ERROR = f"PrlJob_GetRetCode: {_INVALID_ARGUMENT}"
+LOGONS = "Login failed: The maximum number of simultaneous logon attempts has been reached."  # (guess)
 DATA_SYNC = (
     "The operation cannot be performed at the moment. Data synchronization is currently in progress. "
     "Try to perform the operation later."
@@ -104,6 +106,11 @@ DOING = {
     "snapshooting": "creating a snapshot",
     "del_snapshot": "deleting a snapshot",
 }
+
+
+def invalid_argument(function: str) -> str:
+    """Return the error of prlctl when its handle is gone before the guest's command begins."""
+    return f"{function}: {_INVALID_ARGUMENT}"
 
 
 def failed(verb: str, reason: str) -> str:

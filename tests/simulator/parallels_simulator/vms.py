@@ -210,6 +210,8 @@ def add(mac: Mac, state: dict[str, Any], config: VmConfig, home: Path, power: st
         "started": time.time() if power == "running" else 0,
         "ran": 0,
         "not_ready": 0,
+        "own_root": config.own_root,
+        "boot": "",
     }
     state["vms"][config.uuid] = record
     return Vm(mac, record)
