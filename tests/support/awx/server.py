@@ -99,6 +99,7 @@ class Awx(StandIn):
         self.jobs = Jobs(self)
         # What the stand-in could not answer, since it is wrong itself.
         self.defects: list[str] = []
+        # Inventories by name and organization, and when each was deleted.
         self.deleted_names: dict[tuple[str, int | None], float] = {}
         self.ansible_inventory = str(Path(sys.executable).with_name("ansible-inventory"))
         self.rules: dict[str, Rules] = {kind: Rules(self) for kind in KINDS} | {
