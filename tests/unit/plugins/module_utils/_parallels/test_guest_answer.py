@@ -26,7 +26,7 @@ LINES = "arch\t+\taarch64\narch\t=\nusers\t+\tBüro\t/home/x\nusers\t=\n"
 
 
 def framed(text: str = LINES, kind: str = "gzip", end: str = "macops-end\n", newline: str = "\n") -> str:
-    body = base64.encodebytes(gzip.compress(text.encode())).decode() if kind == "gzip" else text
+    body = base64.encodebytes(gzip.compress(text.encode(), mtime=0)).decode() if kind == "gzip" else text
     return f"noise\nmacops-answer {kind}\n{body}{end}".replace("\n", newline)
 
 
@@ -73,7 +73,7 @@ def test_windows_gets_a_short_command_and_the_script_on_its_input() -> None:
         ("macops-answer gzip\n@@\nmacops-end\n", "it is damaged"),
         (f"macops-answer gzip\n{base64.b64encode(b'no gzip').decode()}\nmacops-end\n", "it is damaged"),
         (
-            f"macops-answer gzip\n{base64.b64encode(gzip.compress(LINES.encode())[:-4]).decode()}\nmacops-end\n",
+            f"macops-answer gzip\n{base64.b64encode(gzip.compress(LINES.encode(), mtime=0)[:-4]).decode()}\nmacops-end\n",
             "it is cut off",
         ),
     ],
