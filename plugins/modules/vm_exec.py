@@ -242,6 +242,12 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     guest = Guest(prl, vm, patience=params["wait_timeout"])
     if module.check_mode and vm.state != RUNNING:
         return _not_run(f"'{vm.name}' is {vm.state}. In a real run, it must be running at this point.", skipped=True)
+    if vm.state != RUNNING and not vm.busy:
+        raise TaskError(
+            f"'{vm.name}' is {vm.state}, but commands need a running virtual machine. Start it first "
+            "(macops.parallels.vm_power with state: running).",
+            state=vm.state,
+        )
     reason = _reason_not_to_run(guest, params["creates"], params["removes"])
     if reason:
         return _not_run(reason)

@@ -313,7 +313,9 @@ def test_fingerprint_sees_every_change(mac: SimulatedMac) -> None:
     image = next((mac.home / "a.pvm" / "harddisk1.hdd").glob("*.hds"))
     with open(image, "r+b") as file:
         file.seek(-10, os.SEEK_END)
-        file.write(b"x")
+        other = bytes([file.read(1)[0] ^ 0xFF])
+        file.seek(-10, os.SEEK_END)
+        file.write(other)
     changed()
     (mac.home / "a.pvm" / "new file").write_text("")
     changed()

@@ -195,6 +195,36 @@ def test_exec_not_ready(mac: SimulatedMac, messages: dict[str, str]) -> None:
     assert answers == [(255, "", messages["no_session"])] * 2 + [(3, "", "")]
 
 
+@strikes("exec_false_success")
+def test_exec_false_success(mac: SimulatedMac, messages: dict[str, str]) -> None:
+    mac.vm("a", os="debian", state="running")
+    mac.fault("exec_false_success")
+    assert mac.prlctl("exec", "a", "touch", "/made") == (0, "", messages["no_session"])
+    assert mac.prlctl("exec", "a", "test", "-e", "/made").rc == 1
+
+
+@strikes("exec_handle_fault")
+@pytest.mark.parametrize("function", ["", "PrlJob_GetResult", "PrlVmGuest_RunProgram", "PrlResult_GetParamByIndex"])
+def test_exec_handle_fault(mac: SimulatedMac, messages: dict[str, str], function: str) -> None:
+    mac.vm("a", os="debian", state="running")
+    mac.fault(f"exec_handle_fault=2{':' if function else ''}{function}")
+    expected = messages["job"].replace("PrlJob_GetRetCode", function or "PrlJob_GetRetCode")
+    answers = [mac.prlctl("exec", "a", "touch", "/made") for _try in range(2)]
+    assert answers == [(255, "", expected)] * 2
+    assert mac.prlctl("exec", "a", "test", "-e", "/made").rc == 1
+
+
+@strikes("exec_ends_early")
+@pytest.mark.parametrize(("param", "rc"), [("", 255), (":silent", 0)])
+def test_exec_ends_early(mac: SimulatedMac, messages: dict[str, str], param: str, rc: int) -> None:
+    mac.vm("a", os="debian", state="running")
+    mac.fault(f"exec_ends_early{param}")
+    command = ("exec", "a", "sh", "-c", "echo BEGIN; touch /made; echo END")
+    assert mac.prlctl(*command) == (rc, "BEGIN\n", messages["job"] if rc else "")
+    assert mac.prlctl("exec", "a", "test", "-e", "/made").rc == 0
+    assert mac.prlctl(*command) == (0, "BEGIN\nEND\n", "")
+
+
 @strikes("exec_dies_at_shutdown")
 def test_exec_dies_at_shutdown(mac: SimulatedMac, messages: dict[str, str]) -> None:
     mac.vm("a", state="running")

@@ -483,6 +483,69 @@ def test_long_arguments_can_be_made_to_work(mac: SimulatedMac) -> None:
     assert mac.prlctl("exec", "a", "cmd", "/c", "echo", "x" * 4000).rc == 0
 
 
+@turns("exec_argument_limit")
+def test_the_limit_of_arguments(mac: SimulatedMac) -> None:
+    mac.vm("a", state="running")
+    mac.knob("exec_argument_limit=10")
+    assert mac.prlctl("exec", "a", "cmd", "/c", "ver").rc == 0
+
+
+@turns("exec_non_ascii")
+def test_what_is_not_ascii_costs_the_end_of_the_line(mac: SimulatedMac) -> None:
+    mac.vm("l", os="debian", state="running")
+    mac.vm("w", state="running")
+    assert mac.prlctl("exec", "l", "/bin/sh", "-c", "'echo ü'").err.startswith("sh: syntax error")
+    assert mac.ok("exec", "l", "echo üü 12345") == "üü 123\n"
+    assert mac.ok("exec", "w", "cmd", "/c", "echo ü 12345") == "ü 12345 \r\n"
+    mac.knob("exec_non_ascii=work")
+    assert mac.ok("exec", "l", "echo üü 12345") == "üü 12345\n"
+
+
+@turns("exec_fails_every")
+def test_every_second_call_fails(mac: SimulatedMac, messages: dict[str, str]) -> None:
+    mac.vm("a", os="debian", state="running")
+    mac.knob("exec_fails_every=2")
+    answers = [mac.prlctl("exec", "a", "touch", f"/made{number}") for number in range(4)]
+    assert answers == [(0, "", ""), (255, "", messages["job"])] * 2
+    mac.knob("exec_fails_every=0")
+    assert [mac.prlctl("exec", "a", "test", "-e", f"/made{number}").rc for number in range(4)] == [0, 1, 0, 1]
+
+
+@turns("pause_idle_after")
+def test_a_vm_may_pause_when_it_is_idle(mac: SimulatedMac, messages: dict[str, str]) -> None:
+    mac.vm("a", state="running")
+    mac.knob("pause_idle_after=2")
+    answers = [mac.prlctl("exec", "a", "cmd", "/c", "ver") for _try in range(3)]
+    assert [answer.rc for answer in answers] == [0, 255, 255]
+    assert answers[1].err == messages["job"]
+    assert mac.state("a") == "paused"
+    mac.ok("resume", "a")
+    mac.ok("set", "a", "--pause-idle", "off")
+    assert [mac.prlctl("exec", "a", "cmd", "/c", "ver").rc for _try in range(3)] == [0, 0, 0]
+
+
+@turns("guest_login", "guest_signed_in")
+def test_who_is_let_in(mac: SimulatedMac, messages: dict[str, str]) -> None:
+    mac.vm("a", state="running")
+    whoami = ("cmd", "/c", "whoami")
+    assert mac.prlctl("exec", "a", "--user", "ann", "--password", "x", *whoami).rc == 0
+    mac.knob("guest_login=ann:right", "guest_signed_in=off")
+    assert mac.prlctl("exec", "a", "-u", "ann", "--password", "right", *whoami).rc == 0
+    for login in (("--user", "ann", "--password", "x"), ("--user", "bob", "--password", "right"), ("--current-user",)):
+        assert mac.prlctl("exec", "a", *login, *whoami) == (255, "", messages["no_session"])
+    assert mac.prlctl("exec", "a", *whoami).rc == 0
+
+
+@turns("exec_deaf_seconds")
+def test_early_output_may_be_lost(mac: SimulatedMac) -> None:
+    mac.vm("a", state="running")
+    mac.knob("exec_deaf_seconds=0.2")
+    assert mac.prlctl("exec", "a", "cmd", "/c", "ver") == (0, "", "")
+
+
+# What happens to streams and sessions needs commands that take their time: test_own_root.py has these tests.
+turns("exec_returns", "exec_rc_needs_stdin", "exec_sessions", "exec_session_busy", "exec_logons", "exec_path")
+
 # Both need a process that can be killed: test_processes.py has their tests.
 turns("killed_clone_registered", "job_survives_client")
 

@@ -160,6 +160,92 @@ def test_users(shared: RootedMac) -> None:
         assert "Unable to open new session" in refused.stderr
 
 
+# --- sessions with faults ------------------------------------------------------------------------------------------
+
+
+def test_a_session_lasts_as_long_as_somebody_has_its_output(turned: RootedMac) -> None:
+    command = "echo begun; (while [ ! -e /var/tmp/enough ]; do sleep 0.02; done) & exit 3"
+    with turned.open("l", command) as process:
+        assert process.stdout and process.stdout.readline() == b"begun\n"
+        turned.knob("exec_sessions=2")
+        wait_until(lambda: "sh -c" not in turned.said("l", "ps -eo stat,args | grep '^Z'; :"))
+        assert process.poll() is None
+        turned.said("l", "touch /var/tmp/enough")
+        assert process.wait(10) == 3
+    turned.said("l", "rm /var/tmp/enough")
+    turned.knob("exec_returns=program_end")
+    done = turned.exec("l", command)
+    assert (done.returncode, done.stdout) == (3, "begun\n")
+    turned.said("l", "touch /var/tmp/enough")
+
+
+def test_the_exit_code_may_need_standard_input(turned: RootedMac) -> None:
+    turned.knob("exec_rc_needs_stdin=on")
+    assert turned.exec("l", "exit 3").returncode == 0
+    with turned.open("l", "cat > /dev/null; exit 3") as process:
+        process.communicate(b"x")
+    assert process.returncode == 0
+    with turned.open("l", "read line; exit 3") as process:
+        assert process.stdin
+        process.stdin.write(b"x\n")
+        process.stdin.flush()
+        assert process.wait(10) == 3
+
+
+def test_early_output_may_be_lost(turned: RootedMac) -> None:
+    turned.knob("exec_deaf_seconds=0.5")
+    done = turned.exec("l", "echo early; echo error >&2; sleep 1; echo late; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "late\n", "error\n")
+
+
+def test_one_session_a_vm_and_two_a_mac(turned: RootedMac, messages: dict[str, str]) -> None:
+    with turned.open("l", "echo begun; read line") as first:
+        assert first.stdout and first.stdout.readline() == b"begun\n"
+        with turned.open("l", "echo second") as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.3)
+            third = turned.exec("l", "true")
+            assert (third.returncode, third.stdout) == (255, "")
+            assert "maximum number of simultaneous logon attempts" in third.stderr
+            first.communicate(b"\n")
+            assert second.communicate()[0] == b"second\n"
+    turned.knob("exec_session_busy=refuses")
+    with turned.open("l", "echo begun; read line") as first:
+        assert first.stdout and first.stdout.readline() == b"begun\n"
+        refused = turned.exec("l", "true")
+        assert (refused.returncode, refused.stderr.rstrip()) == (255, messages["no_session"])
+        turned.knob("exec_sessions=0", "exec_logons=0")
+        assert turned.exec("l", "true").returncode == 0
+        first.kill()
+    turned.knob("exec_sessions=1", "exec_logons=1")
+    assert turned.exec("l", "true").returncode == 0
+
+
+def test_a_session_that_ends_early_leaves_the_command(turned: RootedMac, messages: dict[str, str]) -> None:
+    for number, (rc, error) in enumerate([(255, messages["job"]), (0, "")]):
+        turned.fault("exec_ends_early" if rc else "exec_ends_early:silent")
+        done = turned.exec("l", f"echo BEGIN; sleep 0.1; echo END; touch /var/tmp/cut{number}")
+        assert (done.returncode, done.stdout, done.stderr.rstrip()) == (rc, "BEGIN\n", error)
+        wait_until(lambda number=number: turned.exec("l", f"test -e /var/tmp/cut{number}").returncode == 0)
+
+
+def test_faults_before_the_command_begins(turned: RootedMac, messages: dict[str, str]) -> None:
+    turned.fault("exec_false_success", "exec_handle_fault")
+    answers = [turned.exec("l", "touch /var/tmp/begun") for _try in range(2)]
+    assert [(done.returncode, done.stderr.rstrip()) for done in answers] == [
+        (0, messages["no_session"]),
+        (255, messages["job"]),
+    ]
+    assert turned.exec("l", "test -e /var/tmp/begun").returncode == 1
+
+
+def test_what_is_not_ascii_costs_the_end_of_the_line(turned: RootedMac) -> None:
+    cut = turned.exec("l", "echo 'ü'")
+    assert (cut.returncode, "Unterminated quoted string" in cut.stderr) == (2, True)
+    turned.knob("exec_non_ascii=work", "exec_path=/bin:/usr/bin:/sbin")
+    assert turned.said("l", "echo 'ü' $PATH") == "ü /bin:/usr/bin:/sbin\n"
+
+
 # --- the machine --------------------------------------------------------------------------------------------------
 
 

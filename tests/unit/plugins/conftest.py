@@ -17,6 +17,8 @@ from typing import Any, Callable, Optional
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Prlctl
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_frame import NO_DIGEST, Answer
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_session import Outcome
 
 FIXTURES = Path(__file__).parent / "fixtures"
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -38,6 +40,7 @@ class Call:
     out: str
     err: str
     then: Optional[Callable[[], Any]]
+    outcome: Optional[Outcome] = None  # of a session with a guest
 
 
 class ScriptedMac:
@@ -61,6 +64,7 @@ class ScriptedMac:
         self.prl = Prlctl(
             self.run_command, str(self.executable), notice=self.notices.append, sleep=self.sleep, clock=self.clock
         )
+        self.prl.converse = self.converse  # type: ignore[method-assign]
 
     def expect(
         self, *argv: str, rc: int = 0, out: Any = "", err: str = "", then: Optional[Callable[[], Any]] = None
@@ -81,6 +85,7 @@ class ScriptedMac:
         assert self.calls, f"unexpected call: {argv}"
         call = self.calls.pop(0)
         assert argv == call.argv
+        assert call.outcome is None, "a session was expected"
         self.environments.append(options["environ_update"])
         self.descriptors.append(options["pass_fds"][1:])  # the first is the gate, see _parallels.cli._Watch
         given = re.search(r"in \[\((\d+), 0\)", args[4])
@@ -88,6 +93,47 @@ class ScriptedMac:
         if call.then is not None:
             call.then()
         return call.rc, call.out, call.err
+
+    def expect_session(
+        self,
+        uuid: str,
+        *argv: str,
+        login: tuple[str, ...] = (),
+        rc: int = 0,
+        out: str = "",
+        err: str = "",
+        said: Optional[str] = None,
+        lost: bool = False,
+        timed_out: bool = False,
+        then: Optional[Callable[[], Any]] = None,
+    ) -> ScriptedMac:
+        """Add a session with a guest that has to come next, in which this program is run.
+
+        With C(said), prlctl says that instead of running it. With C(lost) as well, that happens after it has begun.
+        """
+        answer = Answer("nonce")
+        answer.begun = answer.complete = said is None
+        answer.killed = timed_out
+        if answer.complete:
+            answer.code, answer.digest = rc, NO_DIGEST
+            answer.stdout += out.encode()
+            answer.stderr += err.encode()
+        outcome = Outcome(answer, said is None or lost, (said or "").strip(), rc if said else 0, timed_out)
+        self.calls.append(Call(["exec", uuid, *login, *argv], rc, out, err, then, outcome))
+        return self
+
+    def converse(self, args: list[str], dialect: Any, command: Any, *, body: Any = b"", **_options: Any) -> Outcome:
+        """Answer a session as the script says."""
+        line = command.line.decode()
+        assert self.calls, f"unexpected session: {args} {line}"
+        call = self.calls.pop(0)
+        assert call.outcome is not None, f"{call.argv} was expected, and not a session: {args} {line}"
+        assert [*args, line] == [*call.argv[: len(args)], dialect.line(call.argv[len(args) :]).decode()]
+        assert command.size == len(body)
+        self.answers.append(body.decode())
+        if call.then is not None:
+            call.then()
+        return call.outcome
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -146,6 +192,7 @@ def module_mac(mac: ScriptedMac, monkeypatch: pytest.MonkeyPatch) -> ScriptedMac
     monkeypatch.setattr(
         basic.AnsibleModule, "run_command", lambda _module, *args, **options: mac.run_command(*args, **options)
     )
+    monkeypatch.setattr(Prlctl, "converse", lambda _prl, *args, **options: mac.converse(*args, **options))
     monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "sleep", mac.sleep)
     monkeypatch.setitem(Prlctl.__init__.__kwdefaults__, "clock", mac.clock)
     return mac

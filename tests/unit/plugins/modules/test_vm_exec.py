@@ -31,12 +31,7 @@ def a_vm(mac: Any, state: str = "running", system: str = "win-11") -> None:
 
 
 def execute(mac: Any, *argv: str, **answer: Any) -> None:
-    mac.expect("prlctl", "exec", UUID, *argv, **answer)
-
-
-def ready(mac: Any) -> None:
-    mac.list((UUID, "x", "running"))
-    execute(mac, "cmd", "/c", "exit", "0")
+    mac.expect_session(UUID, *argv, **answer)
 
 
 def path_test(path: str) -> list[str]:
@@ -54,19 +49,15 @@ def test_two_equal_commands_are_two_jobs(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("text", ["secret", "zwölf\n", "x" * 99])
 def test_what_a_command_reads(module_mac: Any, call: Any, text: str) -> None:
     a_vm(module_mac, system="ubuntu")
-    module_mac.list((UUID, "x", "running"))
-    execute(module_mac, "true")
     execute(module_mac, "cat")
     ended = call(argv=["cat"], stdin=text)
     assert not ended.failed
     assert module_mac.answers[-1] == text
-    assert not any(module_mac.answers[:-1]), "what is asked first reads nothing"
     assert text not in str(ended.result)
 
 
 def test_a_command(module_mac: Any, call: Any) -> None:
     a_vm(module_mac)
-    ready(module_mac)
     execute(module_mac, "cmd", "/c", "ver", out="\r\nMicrosoft Windows\r\n", err="note\n")
     ended = call(argv=["cmd", "/c", "ver"])
     assert not ended.failed
@@ -83,7 +74,6 @@ def test_a_command(module_mac: Any, call: Any) -> None:
 
 def test_a_script(module_mac: Any, call: Any) -> None:
     a_vm(module_mac)
-    ready(module_mac)
     execute(module_mac, *powershell("Write-Output 'Grüße'"), out="Grüße\r\n")
     ended = call(powershell="Write-Output 'Grüße'")
     assert ended.result["stdout"] == "Grüße"
@@ -96,7 +86,6 @@ def test_a_script(module_mac: Any, call: Any) -> None:
 )
 def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, success_rcs: Any, failed: bool) -> None:
     a_vm(module_mac)
-    ready(module_mac)
     execute(module_mac, "setup.exe", rc=rc, out="o" * 70000, err="why")
     ended = call(argv=["setup.exe"], **({} if success_rcs is None else {"success_rcs": success_rcs}))
     assert ended.failed is failed
@@ -117,8 +106,7 @@ def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, suc
 @pytest.mark.parametrize("rc", [0, 5])
 def test_as_whom_it_runs(module_mac: Any, call: Any, login: Any, options: list[str], rc: int) -> None:
     a_vm(module_mac)
-    ready(module_mac)
-    execute(module_mac, *options, "whoami", rc=rc)
+    execute(module_mac, "whoami", login=tuple(options), rc=rc)
     ended = call(argv=["whoami"], **login)
     assert ended.failed is bool(rc)
     assert ended.result["cmd"][-1] == "whoami"
@@ -132,7 +120,6 @@ def test_as_whom_it_runs(module_mac: Any, call: Any, login: Any, options: list[s
 )
 def test_what_need_not_be_run(module_mac: Any, call: Any, option: str, there: bool, check: bool) -> None:
     a_vm(module_mac)
-    ready(module_mac)
     execute(module_mac, *path_test("C:\\a b"), rc=0 if there else 3)
     ended = call(argv=["setup.exe"], _ansible_check_mode=check, **{option: "C:\\a b"})
     assert (ended.failed, ended.result["changed"], ended.result["rc"]) == (False, False, 0)
@@ -144,7 +131,6 @@ def test_what_need_not_be_run(module_mac: Any, call: Any, option: str, there: bo
 def test_what_has_to_be_run(module_mac: Any, call: Any, option: str, there: bool) -> None:
     for check in (True, False):
         a_vm(module_mac)
-        ready(module_mac)
         execute(module_mac, *path_test("C:\\x"), rc=0 if there else 3)
         if not check:
             execute(module_mac, "setup.exe")
@@ -168,10 +154,18 @@ def test_check_mode_of_a_vm_that_does_not_run_yet(module_mac: Any, call: Any) ->
 
 def test_a_vm_that_does_not_run(module_mac: Any, call: Any) -> None:
     a_vm(module_mac, state="stopped")
-    module_mac.list((UUID, "x", "stopped"))
     ended = call(argv=["setup.exe"])
     assert ended.failed
+    assert "'x' is stopped, but commands need" in ended.result["msg"]
     assert "Start it first" in ended.result["msg"]
+
+
+@pytest.mark.parametrize(("system", "length"), [("win-11", 30_001), ("ubuntu", 120_001)])
+def test_a_command_that_no_system_takes(module_mac: Any, call: Any, system: str, length: int) -> None:
+    a_vm(module_mac, system=system)
+    ended = call(argv=["x" * length])
+    assert ended.failed
+    assert f"has {length} characters, but the guest's system takes at most" in ended.result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +178,6 @@ def test_a_vm_that_does_not_run(module_mac: Any, call: Any) -> None:
         ({"argv": [" ", "x"]}, "argv is empty"),
         ({"powershell": " \n"}, "powershell is empty"),
         ({"argv": ["a"], "user": "u", "password": "p", "current_user": True}, "Set only one of them"),
-        ({"argv": ["x" * 4000]}, "Parallels hangs"),
     ],
 )
 def test_options_that_make_no_sense(module_mac: Any, call: Any, options: Any, words: str) -> None:

@@ -43,7 +43,6 @@ class Scene:
         self.mac = mac
         self.home = folder / "x.pvm"
         self.facts = {**mac.bundle(self.home), "Name": "x", "OS": system}
-        self.probe = ("cmd", "/c", "exit", "0") if system == "win-11" else ("true",)
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -68,11 +67,7 @@ class Scene:
             self.mac.list((UUID, "x", state))
 
     def execute(self, *argv: str, **answer: Any) -> None:
-        self.mac.expect("prlctl", "exec", UUID, *argv, **answer)
-
-    def ready(self) -> None:
-        self.states("running")
-        self.execute(*self.probe)
+        self.mac.expect_session(UUID, *argv, **answer)
 
     def start(self) -> None:
         self.states("stopped")
@@ -119,7 +114,6 @@ def test_a_running_windows(scene: Scene) -> None:
     scene.noted(**CLONE)
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep()
@@ -142,7 +136,6 @@ def test_a_stopped_windows_that_may_be_started(scene: Scene) -> None:
     scene.states("stopped")
     scene.look("stopped", 40)
     scene.start()
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.execute(*powershell("if (Test-Path -LiteralPath 'C:\\answer.xml') {exit 0} else {exit 3}"))
@@ -159,7 +152,6 @@ def test_what_is_noted_while_sysprep_runs_and_before_the_shutdown(scene: Scene) 
     seen: dict[str, Any] = {}
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep(then=lambda: seen.update(in_sysprep=scene.notes))
@@ -179,10 +171,9 @@ def test_what_is_noted_while_sysprep_runs_and_before_the_shutdown(scene: Scene) 
 def test_sysprep_that_goes_on_after_its_command_was_lost(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
-    scene.sysprep(rc=255, err=JOB_ERROR)
+    scene.sysprep(said=JOB_ERROR, lost=True)
     for _look in range(4):
         scene.at_work(True)
         scene.image_state(UNDEPLOYABLE)
@@ -195,7 +186,6 @@ def test_sysprep_that_goes_on_after_its_command_was_lost(scene: Scene) -> None:
 def test_the_state_counts_only_when_sysprep_has_ended(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep()
@@ -211,7 +201,6 @@ def test_a_sysprep_of_a_killed_run_is_waited_for(scene: Scene) -> None:
     scene.noted(**CLONE, generalized_vm=UUID, generalizing=True)
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(UNDEPLOYABLE)
     scene.at_work(True)
     scene.at_work(True)
@@ -227,7 +216,6 @@ def test_a_run_that_was_killed_before_the_shutdown_goes_on(scene: Scene) -> None
     scene.noted(**CLONE, generalized_vm=UUID, generalizing=True)
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(GENERALIZED)
     scene.proven_and_stopped()
     outcome = scene.run()
@@ -237,7 +225,6 @@ def test_a_run_that_was_killed_before_the_shutdown_goes_on(scene: Scene) -> None
 def generalized_and_running(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(GENERALIZED)
     scene.look("running", 500)
 
@@ -287,7 +274,6 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
 def test_sysprep_that_fails(scene: Scene, log: str, advice: str) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep(rc=31)
@@ -308,7 +294,6 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
     scene.noted(**CLONE)
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep()
@@ -326,7 +311,6 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
 def test_sysprep_that_does_not_end(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.sysprep()
@@ -341,7 +325,6 @@ def test_sysprep_that_does_not_end(scene: Scene) -> None:
 def test_a_windows_in_its_first_setup_is_left_alone(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(FIRST_SETUP)
     with pytest.raises(TaskError, match="is in its first setup"):
         scene.run()
@@ -350,7 +333,6 @@ def test_a_windows_in_its_first_setup_is_left_alone(scene: Scene) -> None:
 def test_a_state_that_cannot_be_read(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.execute("reg", "query", STATE_KEY, "/v", "ImageState", rc=1, err="ERROR: cannot find the key.")
     with pytest.raises(TaskError, match="cannot be read from its registry"):
         scene.run()
@@ -368,7 +350,6 @@ def test_a_bad_answer_file_stops_it_before_anything_is_noted(
 ) -> None:
     scene.look("running")
     scene.states("running")
-    scene.ready()
     scene.image_state(COMPLETE)
     scene.at_work(False)
     if found is not None:
@@ -502,7 +483,6 @@ def test_a_dry_run_asks_a_running_guest_and_touches_nothing(scene: Scene) -> Non
     for state in (COMPLETE, GENERALIZED):
         scene.look("running")
         scene.states("running")
-        scene.ready()
         scene.image_state(state)
         outcome = scene.run(dry=True)
         assert (outcome.changed, outcome.was_generalized) == (True, state == GENERALIZED)
@@ -547,7 +527,6 @@ def host_key(kind: str) -> tuple[str, ...]:
 def test_a_running_linux(linux: Scene) -> None:
     linux.look("running")
     linux.states("running")
-    linux.ready()
     linux.execute(*MACHINE_ID)  # the first trace is enough to know that it is not generalized
     for look, remove in (
         (MACHINE_ID, ("truncate", "-s", "0", "/etc/machine-id")),
@@ -574,7 +553,6 @@ def test_a_running_linux(linux: Scene) -> None:
 def test_a_linux_without_a_trace_is_only_shut_down(linux: Scene) -> None:
     linux.look("running")
     linux.states("running")
-    linux.ready()
     for look in (MACHINE_ID, DBUS_ID, *map(host_key, KEY_TYPES), HAS_CLOUD_INIT):
         linux.execute(*look, rc=1)
     linux.proven_and_stopped()
@@ -586,7 +564,6 @@ def test_a_linux_without_a_trace_is_only_shut_down(linux: Scene) -> None:
 def test_a_trace_that_cannot_be_removed(linux: Scene, rc: int, after: Optional[int]) -> None:
     linux.look("running")
     linux.states("running")
-    linux.ready()
     linux.execute(*MACHINE_ID)
     linux.execute(*MACHINE_ID)
     linux.execute("truncate", "-s", "0", "/etc/machine-id", rc=rc, err="Read-only file system" if rc else "")
@@ -605,7 +582,6 @@ def test_a_linux_that_was_shut_down_in_the_middle_is_started_again(linux: Scene)
     linux.states("stopped")
     linux.look("stopped")
     linux.start()
-    linux.ready()
     for look in (MACHINE_ID, DBUS_ID, *map(host_key, KEY_TYPES), HAS_CLOUD_INIT):
         linux.execute(*look, rc=1)
     linux.proven_and_stopped()
