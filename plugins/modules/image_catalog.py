@@ -59,7 +59,8 @@ options:
       - V(published) offers a withdrawn version again. It fails if the file was removed or has other bytes now. If
         neither the store nor the checksum file shows the SHA-256, the file is read, which takes as long as a download.
       - V(protected) keeps O(name) in O(version) from being removed. V(unprotected) ends that.
-      - V(absent) removes records, together with the image and the files beside it (checksum, signature, provenance).
+      - V(absent) removes records, together with the image and the files beside it (checksum, signature, provenance and
+        SBOM).
         It removes either the records of O(name) in O(version), or all records beyond O(keep) and O(older_than).
         Protected versions stay. The newest published version for each name and architecture stays too, and so does
         the one that was published last.
@@ -218,6 +219,27 @@ options:
       provenance:
         description: URL of the provenance statement, as M(macops.parallels.image_provenance) returns it.
         type: str
+      sbom:
+        description: The software bill of materials beside the image, as M(macops.parallels.image_sbom) returns it.
+        type: dict
+        suboptions:
+          name:
+            description: File name in the store.
+            type: str
+            required: true
+          url:
+            description: URL under which users find it.
+            type: str
+            required: true
+          sha256:
+            description: SHA-256 checksum, as 64 hexadecimal digits.
+            type: str
+            required: true
+      readiness:
+        description:
+          - Which checks the virtual machine has passed before the image was made, as
+            RV(macops.parallels.vm_readiness_info#module:report).
+        type: dict
       signed_by:
         description: Who signed the record, as in returned records.
         type: str
@@ -476,6 +498,8 @@ def main() -> None:
                     "schema": {"type": "int", "choices": [SCHEMA], "default": SCHEMA},
                     "state": {"type": "str", "choices": ["published"], "default": "published"},
                     "provenance": text,
+                    "sbom": {"type": "dict", "options": {"name": needed, "url": needed, "sha256": needed}},
+                    "readiness": {"type": "dict"},
                     "signed_by": text,
                     "signed_at": text,
                     "signed_for": text,

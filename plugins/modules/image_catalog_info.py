@@ -212,6 +212,26 @@ records:
       description: URL of the provenance statement. Only in records that have one.
       type: str
       sample: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.provenance.json
+    sbom:
+      description:
+        - The software bill of materials beside the image, with its file C(name), C(url) and C(sha256). Only in records
+          that have one.
+      type: dict
+      sample:
+        name: windows11-2026.11.0-arm64.pvmp.cdx.json
+        url: https://images.example.com/golden/windows11-2026.11.0-arm64.pvmp.cdx.json
+        sha256: 63a90c3c1ffb4a9d1c2c6e6a2b8b0a1d6ad9a41e7f5b3c2d1e0f9a8b7c6d706b
+    readiness:
+      description:
+        - The report of the checks before the image was made, as RV(macops.parallels.vm_readiness_info#module:report).
+          Only in records that have one.
+      type: dict
+      sample:
+        guest_answered_at: "2026-11-22T09:12:30Z"
+        passed: [linked_clone, encrypted, disks]
+        warnings: []
+        waived: []
+        failed: []
     signed_by:
       description: Who signed the record. Only in signed records.
       type: str
@@ -302,12 +322,17 @@ inventory:
       sample: []
     strays:
       description:
-        - Names of images, and of checksums, signatures and provenance of images, that have no record. For example an
-          image that is being published right now, or one whose removal was interrupted.
+        - Names of images, and of checksums, signatures, provenance and SBOMs of images, that have no record. For
+          example an image that is being published right now, or one whose removal was interrupted.
         - Null if the store cannot list its files.
       type: list
       elements: str
       sample: [windows11-2026.7.0-arm64.pvmp]
+    wrong_sboms:
+      description: Names of SBOMs that are missing, or have other bytes than their records say.
+      type: list
+      elements: str
+      sample: []
 catalog:
   description: URL of the catalog in the store.
   type: str

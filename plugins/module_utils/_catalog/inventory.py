@@ -14,10 +14,12 @@ from .._common.checksum import SIDECAR
 from .._common.files import IMAGE_SUFFIX
 from .._common.retry import Retries
 from .._common.text import folded, same_name
+from .._records.sbom import SBOM
 from .._stores.base import CannotList, Store, Stored
+from .sbom_file import wrong_sboms
 
 # The suffixes of the files that may accompany an image.
-_BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig")
+_BESIDE = (SIDECAR, ".sig", f"{SIDECAR}.sig", ".provenance.json", ".provenance.json.sig", SBOM)
 
 
 def files_of(record: Mapping[str, Any]) -> list[str]:
@@ -43,6 +45,7 @@ class Inventory:
     missing: list[str] = field(default_factory=list)
     wrong_size: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    wrong_sboms: list[str] = field(default_factory=list)
 
     def result(self) -> dict[str, Any]:
         return {
@@ -50,6 +53,7 @@ class Inventory:
             "missing": self.missing,
             "wrong_size": self.wrong_size,
             "strays": self.strays if self.listed else None,
+            "wrong_sboms": self.wrong_sboms,
         }
 
 
@@ -68,6 +72,7 @@ def take_inventory(store: Store, records: Iterable[Mapping[str, Any]], retries: 
             inventory.missing.append(name)
         elif stored.size != record["size"]:
             inventory.wrong_size.append(name)
+    inventory.wrong_sboms = wrong_sboms(store, retries, kept)
     known = needed_files(kept)
     inventory.strays = [name for name in sorted(found or ()) if _is_of_an_image(name) and folded(name) not in known]
     return inventory

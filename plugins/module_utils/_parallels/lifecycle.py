@@ -17,6 +17,7 @@ from .._common.given import refuse_unprintable
 from .._common.text import same_name
 from .._common.unreadable import is_there, why_unreadable
 from .cli import Prlctl
+from .kept_answers import forget_answers
 from .settings import Settings, arguments, in_order, only_stopped
 from .snapshots import refuse_needed
 from .unlisted import Unlisted, forget_unlisted, off_the_list
@@ -236,6 +237,7 @@ def delete(prl: Prlctl, vm: Vm, state: str) -> str:
     # Some versions ask for a confirmation.
     prl.change(f"delete '{vm.name}'", ["delete", vm.uuid], is_gone, limit=_DELETE_LIMIT, answer="y\n")
     forget_unlisted(vm.uuid)
+    forget_answers(vm.uuid)
     end = prl.clock() + _FILES_GONE_TIME
     while is_there(vm.home) and prl.clock() < end:
         prl.sleep(1)

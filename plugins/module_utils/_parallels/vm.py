@@ -91,6 +91,22 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder of this Mac that a guest sees under a name."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Medium:
+    """The image in a CD or floppy drive."""
+
+    device: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Vm:
     """One VM, as it was when it was read. Facts that are None are not known: that is never a no."""
 
@@ -117,6 +133,10 @@ class Vm:
     disks_known: bool = True
     # Sentences about what could not be read, and why.
     unreadable: tuple[str, ...] = ()
+    # The folders of this Mac that it shares with the guest, and the images in its CD and floppy drives. None where
+    # Parallels does not report them.
+    shared_folders: Optional[tuple[SharedFolder, ...]] = None
+    media: Optional[tuple[Medium, ...]] = None
 
     @cached_property
     def _measured(self) -> tuple[Optional[int], str]:
@@ -587,6 +607,8 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         uptime=_whole_number(info.get("Uptime")),
         disks_known=_has_hardware(info) and bool(disks or info.get("State") != INVALID),
         unreadable=tuple(unreadable),
+        shared_folders=_shared_folders(info),
+        media=_media(info),
     )
 
 
@@ -672,6 +694,28 @@ def _disks(info: dict[str, Any], home: str, packed: bool) -> list[Disk]:
         size = _whole_number(values.get("size")) * 1024 * 1024 or None
         disks.append(Disk(device, path, _DISK_FORMATS.get(kind, kind), size))
     return disks
+
+
+def _shared_folders(info: dict[str, Any]) -> Optional[tuple[SharedFolder, ...]]:
+    folders = info.get("Host Shared Folders")
+    if not isinstance(folders, dict):
+        return None
+    return tuple(
+        SharedFolder(name, str(values.get("path", ""))) for name, values in folders.items() if isinstance(values, dict)
+    )
+
+
+def _media(info: dict[str, Any]) -> Optional[tuple[Medium, ...]]:
+    if not _has_hardware(info):
+        return None
+    drives = (
+        (device, values) for device, values in info["Hardware"].items() if re.fullmatch(r"(cdrom|fdd)\d+", device)
+    )
+    return tuple(
+        Medium(device, str(values["image"]))
+        for device, values in drives
+        if isinstance(values, dict) and values.get("image")
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .page_style import SCRIPT, STYLE
-from .record import identity, natural_order
+from .record import identity, natural_order, readiness_in_words
 from .sheet import PORTAL_NAMES, PORTAL_STEPS, size_in_words
 
 PAGE = "index.html"
@@ -229,6 +229,8 @@ def _state(record: Record) -> str:
             marks.append('<span class="quiet">File removed.</span>')
     if record["protected"]:
         marks.append('<span class="mark">Protected</span>')
+    if record.get("readiness"):
+        marks.append(f'<span class="quiet below">{_text(readiness_in_words(record["readiness"]))}</span>')
     return " ".join(marks)
 
 
@@ -237,6 +239,9 @@ def _links(record: Record, what: str) -> str:
     proofs = ""
     if _is_link(provenance):
         proofs += f' <a class="quiet below" href="{_text(provenance)}">Provenance</a>'
+    sbom = record.get("sbom")
+    if isinstance(sbom, Mapping) and _is_link(sbom.get("url")):
+        proofs += f' <a class="quiet below" href="{_text(sbom["url"])}">Software list (SBOM)</a>'
     # The page shows that the record is signed. Only someone with the allowed signers can verify the signature.
     if record.get("signature") and isinstance(signer, str):
         proofs += f' <span class="quiet below">Signed by <bdi>{_text(signer)}</bdi></span>'

@@ -98,6 +98,31 @@ def _source(value: Any) -> Optional[str]:
     return f"must have only string values (not strings: {', '.join(bad[:_MOST_KEYS])})" if bad else None
 
 
+def _sbom(value: Any) -> Optional[str]:
+    fields = {"name": _file_name, "url": _url, "sha256": _FIELDS["sha256"]}
+    if not isinstance(value, Mapping) or not set(fields) <= set(value):
+        return f"must be a dictionary with {', '.join(fields)}"
+    problems = ((key, check(value[key])) for key, check in fields.items())
+    wrong = [f"{key} {problem}" for key, problem in problems if problem]
+    return f"must be correct: {'; '.join(wrong)}" if wrong else None
+
+
+def _readiness(value: Any) -> Optional[str]:
+    wanted = "must be the report of vm_readiness_info"
+    if not isinstance(value, Mapping) or not _is_text(value.get("guest_answered_at")):
+        return wanted
+    passed, others = value.get("passed"), [value.get(key) for key in ("warnings", "waived", "failed")]
+    if not isinstance(passed, list) or not all(_is_text(each) for each in passed):
+        return wanted
+    if not all(isinstance(entries, list) and all(_is_check(entry) for entry in entries) for entries in others):
+        return wanted
+    return None
+
+
+def _is_check(value: Any) -> bool:
+    return isinstance(value, Mapping) and _is_text(value.get("id")) and _is_text(value.get("message"))
+
+
 _FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
     "schema": lambda value: None if value == SCHEMA and not isinstance(value, bool) else f"must be {SCHEMA}",
     "name": _matching(_NAME, "made of lowercase letters, digits, '.' and '-'"),
@@ -124,14 +149,16 @@ _OPTIONAL_FIELDS: dict[str, Callable[[Any], Optional[str]]] = {
 }
 OF_WITHDRAWN = tuple(_OPTIONAL_FIELDS)
 
-# Only in signed records, and in records of images with a provenance statement. Of all optional fields, a new record may
-# have only these.
+# Only in signed records, and in records of images with a provenance statement, an SBOM or a readiness report. Of all
+# optional fields, a new record may have only these.
 _FIELDS_OF_PROOF: dict[str, Callable[[Any], Optional[str]]] = {
     "signed_by": _text,
     "signed_at": _time,
     "signed_for": _text,
     "signature": _text,
     "provenance": _url,
+    "sbom": _sbom,
+    "readiness": _readiness,
 }
 
 
@@ -178,6 +205,16 @@ def record_problems(record: Any, strict: bool = False) -> list[str]:
         if isinstance(source, Mapping):
             problems += [f"source.{field} is not a field" for field in source if field not in SOURCE_FIELDS]
     return problems
+
+
+def readiness_in_words(readiness: Mapping[str, Any]) -> str:
+    """Return the readiness report of a record in one line, with the names of the checks that did not simply pass."""
+    parts = [f"{len(readiness['passed'])} checks passed"]
+    for key in ("failed", "waived", "warnings"):
+        names = [entry["id"] for entry in readiness[key]]
+        if names:
+            parts.append(f"{key}: {', '.join(names)}")
+    return f"Readiness: {'; '.join(parts)}."
 
 
 def image_file(record: Mapping[str, Any]) -> str:

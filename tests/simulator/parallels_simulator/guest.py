@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ import time
 from typing import Any, NamedTuple
 
 from .config import VmConfig
+from .guest_dialogues import answer_of
 
 SYSPREP_LOG = "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log"
 _STATE_KEY = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State"
@@ -73,9 +75,23 @@ def run_command(
     config: VmConfig, memory: dict[str, Any], words: list[str], current_user: bool, sysprep: str = "works"
 ) -> Answer:
     """Run a command; C(memory) is what the guest remembers, and is changed. C(sysprep) is the knob of that name."""
+    if _reads_a_script(config.family, words):
+        printed = answer_of(config.family, config.arch, sys.stdin.read(), memory)
+        return Answer(127, stderr="the script is not known\n") if printed is None else Answer(stdout=printed)
     if config.family == "windows":
         return _windows(memory, words, "DESKTOP-SIM\\admin" if current_user else "nt authority\\system", sysprep)
     return _unix(memory, words, config.family, "admin" if current_user else "root")
+
+
+def _reads_a_script(family: str, words: list[str]) -> bool:
+    """Tell whether a command runs the script that comes on its standard input."""
+    if family != "windows":
+        return " ".join(words) in ("/bin/sh -s", "sh -s")
+    if words[0].lower() != "powershell.exe" or "-EncodedCommand" not in words:
+        return False
+    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+        return "[Console]::In.ReadToEnd()" in base64.b64decode(words[-1], validate=True).decode("utf-16-le")
+    return False
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------

@@ -182,10 +182,10 @@ def test_every_result_is_documented(keep: Callable[..., Any], read: Callable[...
     assert {*added, *withdrawn, *removed} == (documented - {"signed"}) | {"changed", "diff"}
     assert set(found) == (set(told) - {"signatures"}) | {"changed"}
     of_withdrawn = {"reason", "withdrawn_at", "file_removed"}
-    of_proof = {"provenance", "signed_by", "signed_at", "signed_for", "signature"}
+    of_proof = {"provenance", "sbom", "readiness", "signed_by", "signed_at", "signed_for", "signature"}
     assert set(withdrawn["records"][0]) == fields - of_proof
     assert set(added["record"]) == fields - of_proof - of_withdrawn
-    assert set(found["inventory"]) == {"listed", "missing", "wrong_size", "strays"}
+    assert set(found["inventory"]) == {"listed", "missing", "wrong_size", "strays", "wrong_sboms"}
     assert set(found["inventory"]) == set(told["inventory"]["contains"])
 
 
@@ -354,6 +354,7 @@ def test_an_inventory(read: Callable[..., Any], published: Any, folder: Path) ->
         "missing": ["windows11-2026.9.0-arm64.pvmp"],
         "wrong_size": [],
         "strays": ["left.pvmp"],
+        "wrong_sboms": [],
     }
 
 

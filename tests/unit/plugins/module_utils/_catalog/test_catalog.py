@@ -171,7 +171,7 @@ def test_what_no_reader_would_accept_is_not_written(
 
 
 def test_what_a_newer_release_has_written_is_kept(catalog: CatalogFile, folder: Path) -> None:
-    old = {**new_record(values("0.9"), NOW), "sbom": "https://images.example.com/sbom"}
+    old = {**new_record(values("0.9"), NOW), "attestation": "https://images.example.com/attestation"}
     (folder / "catalog.json").write_text(json.dumps({"schema": 1, "signature": "abc", "records": [old]}))
     catalog.add(values())
     document = json.loads((folder / "catalog.json").read_text())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import unicodedata
 from collections.abc import Iterator
@@ -37,18 +38,19 @@ def test_the_files_of_a_record() -> None:
         "a.pvmp.sha256.sig",
         "a.pvmp.provenance.json",
         "a.pvmp.provenance.json.sig",
+        "a.pvmp.cdx.json",
     ]
 
 
 @pytest.mark.parametrize(
     ("others", "gone"),
     [
-        ([], 6),
-        ([record("1.1")], 6),
+        ([], 7),
+        ([record("1.1")], 7),
         ([record("1.1", "win11-1.0-arm64.pvmp")], 0),
-        ([record("1.1", "win11-1.0-arm64.pvmp", file_removed=True)], 6),
+        ([record("1.1", "win11-1.0-arm64.pvmp", file_removed=True)], 7),
         # What is beside one image is the image of another.
-        ([record("1.1", "win11-1.0-arm64.pvmp.sig")], 5),
+        ([record("1.1", "win11-1.0-arm64.pvmp.sig")], 6),
     ],
 )
 def test_what_another_record_needs(others: list[dict[str, Any]], gone: int) -> None:
@@ -75,6 +77,7 @@ FILES = {
     "Büro 11.pvmp": 5,
     "win11-0.9-arm64.pvmp": 5,
     "win11-0.9-arm64.pvmp.sha256": 5,
+    "win11-0.9-arm64.pvmp.cdx.json": 5,
     # Nobody's business.
     "catalog.json": 10,
     "catalog.json.sig": 10,
@@ -85,6 +88,7 @@ FILES = {
 }
 STRAYS = [
     "win11-0.9-arm64.pvmp",
+    "win11-0.9-arm64.pvmp.cdx.json",
     "win11-0.9-arm64.pvmp.sha256",
     "win11-1.4-arm64.pvmp",
     "win11-1.4-arm64.pvmp.sha256",
@@ -114,6 +118,7 @@ def test_an_inventory(tmp_path: Path, webdav: HttpsStore, kind: str) -> None:
         "missing": ["win11-1.2-arm64.pvmp"],
         "wrong_size": ["win11-1.1-arm64.pvmp"],
         "strays": STRAYS,
+        "wrong_sboms": [],
     }
 
 
@@ -145,6 +150,7 @@ def test_a_store_without_a_list(tmp_path: Path) -> None:
         "missing": ["win11-1.2-arm64.pvmp"],
         "wrong_size": ["win11-1.1-arm64.pvmp"],
         "strays": None,
+        "wrong_sboms": [],
     }
 
 
@@ -154,3 +160,25 @@ def test_a_store_that_is_gone_is_an_error(tmp_path: Path) -> None:
     store = open_store(server.url, StoreOptions(ca_path=str(ca_path), timeout=2))
     with pytest.raises(TaskError, match="cannot be reached"):
         take_inventory(store, RECORDS, Retries(0))
+
+
+def test_an_sbom_that_is_not_the_one_of_its_record(tmp_path: Path) -> None:
+    def with_sbom(version: str, data: bytes, **more: Any) -> dict[str, Any]:
+        image = record(version, **more)
+        name = f"{image['file']}.cdx.json"
+        return {**image, "sbom": {"name": name, "url": "https://x/y", "sha256": hashlib.sha256(data).hexdigest()}}
+
+    records = [
+        with_sbom("1.0", b"good"),
+        with_sbom("1.1", b"changed"),
+        with_sbom("1.2", b"gone"),
+        with_sbom("1.3", b"removed", file_removed=True),
+        # One that names the file of another image.
+        {**record("1.4"), "sbom": with_sbom("1.0", b"good")["sbom"]},
+        record("1.5"),
+    ]
+    (tmp_path / "win11-1.0-arm64.pvmp.cdx.json").write_bytes(b"good")
+    (tmp_path / "win11-1.1-arm64.pvmp.cdx.json").write_bytes(b"tampered")
+    found = take_inventory(open_store(tmp_path.as_uri(), StoreOptions()), records, Retries(0))
+    assert found.wrong_sboms == [f"win11-{version}-arm64.pvmp.cdx.json" for version in ("1.1", "1.2", "1.4")]
+    assert found.strays == []

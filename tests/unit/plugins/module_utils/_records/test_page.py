@@ -211,12 +211,23 @@ def test_no_value_gets_out_of_its_quotes() -> None:
         ({"signature": "U1NI", "signed_by": {"a": 1}, "provenance": {"a": 1}}, ""),
         ({"provenance": "javascript:alert(1)"}, ""),
         ({"provenance": "https://a b"}, ""),
+        ({"sbom": {"url": "https://i.example.com/a.cdx.json"}}, "Software list (SBOM)"),
+        ({"sbom": {"url": "javascript:alert(1)"}}, ""),
+        ({"sbom": "https://i.example.com/a.cdx.json"}, ""),
     ],
 )
 def test_proofs_are_told_where_there_are_any(more: dict[str, Any], told: str) -> None:
     page = Page(catalog_page([record(**more)]))
     assert page.body_rows[0][6] == f"win11-1.0-arm64.pvmp Copy {told}".rstrip()
-    assert [link["href"] for link in page.of("a")][1:-1] == ([more["provenance"]] if "Provenance" in told else [])
+    links = [more["provenance"]] if "Provenance" in told else [more["sbom"]["url"]] if "SBOM" in told else []
+    assert [link["href"] for link in page.of("a")][1:-1] == links
+
+
+def test_the_readiness_report_is_in_the_row() -> None:
+    readiness = {"passed": ["a", "b"], "warnings": [{"id": "<b>", "message": "x"}], "waived": [], "failed": []}
+    page = Page(catalog_page([record(readiness=readiness)]))
+    assert page.body_rows[0][4].endswith("Readiness: 2 checks passed; warnings: <b>.")
+    assert page.of("b") == []
 
 
 def test_nothing_may_run_but_what_the_page_brings() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._records.record i
     label,
     natural_order,
     new_record,
+    readiness_in_words,
     record_problems,
     sort_records,
 )
@@ -27,6 +28,18 @@ GIVEN = {
     "url": "https://images.example.com/windows11-2026.11.0-arm64.pvmp",
     "sha256": "AB" * 32,
     "size": 5,
+}
+SBOM = {
+    "name": "win11-2026.11.0-arm64.pvmp.cdx.json",
+    "url": "https://images.example.com/win11-2026.11.0-arm64.pvmp.cdx.json",
+    "sha256": "ab" * 32,
+}
+READINESS = {
+    "guest_answered_at": "2026-11-22T09:12:30Z",
+    "passed": ["disks", "linked_clone"],
+    "warnings": [{"id": "tools", "message": "They are old."}],
+    "waived": [],
+    "failed": [],
 }
 
 
@@ -99,6 +112,18 @@ def test_a_new_record_is_complete() -> None:
         ("source", {"vm": "half \udc00"}),
         ("signed_by", "half \udc00"),
         ("parallels", 26),
+        ("sbom", "https://images.example.com/a.pvmp.cdx.json"),
+        ("sbom", {"name": "a.pvmp.cdx.json", "url": "https://images.example.com/a"}),
+        ("sbom", {**SBOM, "name": "../a"}),
+        ("sbom", {**SBOM, "url": "javascript:alert(1)"}),
+        ("sbom", {**SBOM, "sha256": "ab"}),
+        ("readiness", "all is well"),
+        ("readiness", {"passed": []}),
+        ("readiness", {**READINESS, "guest_answered_at": None}),
+        ("readiness", {**READINESS, "passed": [1]}),
+        ("readiness", {**READINESS, "waived": ["tools"]}),
+        ("readiness", {**READINESS, "warnings": [{"id": "tools"}]}),
+        ("readiness", {**READINESS, "failed": None}),
     ],
 )
 def test_what_is_wrong_is_named(field: str, value: Any) -> None:
@@ -107,15 +132,26 @@ def test_what_is_wrong_is_named(field: str, value: Any) -> None:
     assert problems[0].startswith(f"{field} must")
 
 
+def test_a_record_with_an_sbom_and_a_readiness_report() -> None:
+    record = {**new_record(GIVEN, NOW), "sbom": SBOM, "readiness": READINESS}
+    assert record_problems(record, strict=True) == []
+    assert readiness_in_words(READINESS) == "Readiness: 2 checks passed; warnings: tools."
+    waived = {**READINESS, "waived": [{"id": "disks", "message": "x"}, {"id": "bundle", "message": "x"}]}
+    assert readiness_in_words(waived) == "Readiness: 2 checks passed; waived: disks, bundle; warnings: tools."
+
+
 def test_a_problem_does_not_repeat_a_password() -> None:
     problems = record_problems({**new_record(GIVEN, NOW), "url": "https://jane:hunter2@images.example.com/a.pvmp"})
     assert "hunter2" not in str(problems)
 
 
 def test_unknown_fields_are_for_newer_releases_but_not_for_new_records() -> None:
-    record = {**new_record(GIVEN, NOW), "sbom": "x", "source": {"vm": "a", "host": "b"}}
+    record = {**new_record(GIVEN, NOW), "attestation": "x", "source": {"vm": "a", "host": "b"}}
     assert record_problems(record) == []
-    assert record_problems(record, strict=True) == ["sbom is not a field of a record", "source.host is not a field"]
+    assert record_problems(record, strict=True) == [
+        "attestation is not a field of a record",
+        "source.host is not a field",
+    ]
 
 
 @pytest.mark.parametrize("record", [None, "text", [], {}])
