@@ -10,16 +10,16 @@ cannot be read in the guest is not a cause, but is reported: Sysprep itself chec
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from .._common.errors import TaskError
-from .._common.json_reader import read_json
 from .cli import Result
 from .guest import QUESTION_LIMIT, Guest, powershell
+from .guest_answer import Answer, ask
+from .readiness_questions import WINDOWS_RESTART
 
 REMOVE_PACKAGES = "remove_packages"
 PROVISION_PACKAGES = "provision_packages"
@@ -34,67 +34,91 @@ _RESTARTS = 3
 _PAUSE = 10
 _FIX_LIMIT = 1800  # seconds for a command that mends something
 _RESTART_LIMIT = 900  # seconds until a guest that was restarted responds; it may be installing updates
-_MARK = "macops.parallels:"
 _MOST_PACKAGES = 20
-# Without them, Sysprep waits for ever, or cannot remove apps or reset the license.
-_SERVICES = ("wuauserv", "AppXSvc", "sppsvc")
+
+# C(packages) those that block; C(encryption) what Windows calls the conversion status, 0 for a disk that is not
+# encrypted; C(prevented) when device encryption is; C(reserve) what uses reserved storage; C(rearms) how often the
+# license can be reset; C(earlier) the states of an earlier Sysprep; C(disabled) the services that Sysprep needs.
+# Nothing that Windows translates is used.
+_FACTS = (
+    WINDOWS_RESTART
+    + r"""
+function Get-Value($path, $name) { (Get-Item -LiteralPath $path).GetValue($name) }
+Read-Topic packages {
+  $there = @{}
+  foreach ($package in Get-AppxProvisionedPackage -Online) {
+    $parts = $package.PackageName.Split('_')
+    $there[$parts[0] + '_' + $parts[-1]] = [version]$parts[1]
+  }
+  foreach ($package in Get-AppxPackage -AllUsers) {
+    if ($package.IsFramework -or $package.IsResourcePackage -or $package.NonRemovable) { continue }
+    if ("$($package.SignatureKind)" -eq 'System') { continue }
+    if (-not @($package.PackageUserInformation | Where-Object { "$($_.InstallState)" -like 'Installed*' })) { continue }
+    $version = $there[$package.PackageFamilyName]
+    if ($version -and [version]"$($package.Version)" -le $version) { continue }
+    Add-Row packages $package.PackageFullName
+  }
+}
+Read-Topic encryption {
+  $namespace = 'root/cimv2/Security/MicrosoftVolumeEncryption'
+  $filter = "DriveLetter = '$env:SystemDrive'"
+  $volume = Get-CimInstance -Namespace $namespace -ClassName Win32_EncryptableVolume -Filter $filter
+  Add-Row encryption (Invoke-CimMethod -InputObject $volume -MethodName GetConversionStatus).ConversionStatus
+}
+Read-Topic prevented {
+  if ((Test-Path "$control\BitLocker") -and (Get-Value "$control\BitLocker" 'PreventDeviceEncryption') -eq 1) {
+    Add-Row prevented 'yes'
+  }
+}
+Read-Topic reserve {
+  if (Test-Path "$setup\ReserveManager") {
+    $scenario = Get-Value "$setup\ReserveManager" 'ActiveScenario'
+    if ($scenario) { Add-Row reserve $scenario }
+  }
+}
+Read-Topic rearms { Add-Row rearms (Get-CimInstance SoftwareLicensingService).RemainingWindowsReArmCount }
+Read-Topic earlier {
+  $status = 'HKLM:\SYSTEM\Setup\Status\SysprepStatus'
+  Add-Row earlier (Get-Value $status 'GeneralizationState') (Get-Value $status 'CleanupState')
+}
+Read-Topic servicing {
+  if (Get-ChildItem "$env:windir\servicing\SessionsPending" -Force -ErrorAction SilentlyContinue) {
+    Add-Row servicing 'SessionsPending'
+  }
+}
+Read-Topic old_windows { if (Test-Path "$env:SystemDrive\Windows.old") { Add-Row old_windows 'Windows.old' } }
+Read-Topic fast_startup {
+  if ((Get-Value "$control\Session Manager\Power" 'HiberbootEnabled') -eq 1) { Add-Row fast_startup 'on' }
+}
+Read-Topic disabled {
+  foreach ($name in 'wuauserv', 'AppXSvc', 'sppsvc') {
+    if ("$((Get-Service $name).StartType)" -eq 'Disabled') { Add-Row disabled $name }
+  }
+}
+Read-Topic booted { Add-Row booted (Get-CimInstance Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().Ticks }
+"""
+)
+_QUESTIONS = {
+    "packages": "which apps are installed for one user only",
+    "encryption": "whether the disk is encrypted",
+    "prevented": "whether device encryption is prevented",
+    "reserve": "whether an update uses reserved storage",
+    "restart": "whether a restart is pending",
+    "rearms": "how often the license can still be reset",
+    "earlier": "whether an earlier Sysprep has finished",
+    "servicing": "whether servicing is pending",
+    "old_windows": "whether an earlier Windows is left",
+    "fast_startup": "whether fast startup is on",
+    "disabled": "whether services that Sysprep needs are disabled",
+}
+_DECRYPTED = ("0",)
+_FINISHED = ("7", "2")
 
 
 def _quoted(names: Iterable[str]) -> str:
     """Return names as a list in PowerShell."""
     return ",".join("'" + name.replace("'", "''") + "'" for name in names)
 
-
-# Each fact by itself: one that cannot be read hides no other. No name or message that Windows translates is used.
-_FACTS = rf"""
-$r=@{{}};$e=@{{}}
-function fact($name,[scriptblock]$block){{try{{$r[$name]=& $block}}catch{{$r[$name]=$null;$e[$name]="$_"}}}}
-function value($path,$name){{$key=Get-Item -LiteralPath $path;$key.GetValue($name)}}
-$cv='HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion'
-$ccs='HKLM:\SYSTEM\CurrentControlSet\Control'
-fact packages {{
-  $there=@{{}}
-  foreach($p in Get-AppxProvisionedPackage -Online){{
-    $w=$p.PackageName.Split('_');$there[$w[0]+'_'+$w[-1]]=[version]$w[1]
-  }}
-  ,@(foreach($p in Get-AppxPackage -AllUsers){{
-    if($p.IsFramework -or $p.IsResourcePackage -or $p.NonRemovable -or "$($p.SignatureKind)" -eq 'System'){{continue}}
-    if(-not @($p.PackageUserInformation|Where-Object{{"$($_.InstallState)" -like 'Installed*'}})){{continue}}
-    $v=$there[$p.PackageFamilyName]
-    if($v -and [version]"$($p.Version)" -le $v){{continue}}
-    $p.PackageFullName
-  }})
-}}
-fact encryption {{
-  $n='root/cimv2/Security/MicrosoftVolumeEncryption'
-  $v=Get-CimInstance -Namespace $n -ClassName Win32_EncryptableVolume -Filter "DriveLetter='$env:SystemDrive'"
-  (Invoke-CimMethod -InputObject $v -MethodName GetConversionStatus).ConversionStatus
-}}
-fact encryption_prevented {{
-  if(Test-Path "$ccs\BitLocker"){{(value "$ccs\BitLocker" 'PreventDeviceEncryption') -eq 1}}else{{$false}}
-}}
-fact reserve {{value "$cv\ReserveManager" 'ActiveScenario'}}
-fact restart {{
-  ,@(if(Test-Path "$cv\Component Based Servicing\RebootPending"){{'servicing'}}
-  if(Test-Path "$cv\WindowsUpdate\Auto Update\RebootRequired"){{'updates'}}
-  if(value "$ccs\Session Manager" 'PendingFileRenameOperations'){{'files'}}
-  $names="$ccs\ComputerName"
-  if((value "$names\ActiveComputerName" 'ComputerName') -ne (value "$names\ComputerName" 'ComputerName')){{'name'}})
-}}
-fact rearms {{(Get-CimInstance SoftwareLicensingService).RemainingWindowsReArmCount}}
-fact generalization {{value 'HKLM:\SYSTEM\Setup\Status\SysprepStatus' 'GeneralizationState'}}
-fact cleanup {{value 'HKLM:\SYSTEM\Setup\Status\SysprepStatus' 'CleanupState'}}
-fact servicing {{[bool](Get-ChildItem "$env:windir\servicing\SessionsPending" -Force -ErrorAction Ignore)}}
-fact old_windows {{Test-Path "$env:SystemDrive\Windows.old"}}
-fact hibernation {{(value "$ccs\Session Manager\Power" 'HiberbootEnabled') -eq 1}}
-fact disabled {{
-  ,@(foreach($s in {_quoted(_SERVICES)}){{if("$((Get-Service $s).StartType)" -eq 'Disabled'){{$s}}}})
-}}
-fact arch {{"$env:PROCESSOR_ARCHITECTURE"}}
-fact booted {{(Get-CimInstance Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().Ticks}}
-$r['unreadable']=$e
-'{_MARK}'+(ConvertTo-Json $r -Compress -Depth 4)
-"""
 
 _REMOVE = r"""
 $failed=@()
@@ -148,108 +172,34 @@ class Finding:
         }
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the guest has reported. What it could not read is not in C(values), but in C(unreadable) with the reason."""
-
-    values: Mapping[str, Any]
-    unreadable: Mapping[str, str]
-
-    def get(self, name: str, kind: type) -> Any:
-        """Return a fact, None where it is not known."""
-        value = self.values.get(name)
-        return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
-
-    def names(self, name: str) -> list[str]:
-        """Return a fact that is a list of names; empty where it is not known."""
-        return [value for value in self.get(name, list) or [] if isinstance(value, str)]
-
-
-# What the guest reports, with its type.
-_KINDS: dict[str, type] = {
-    "packages": list,
-    "encryption": int,
-    "encryption_prevented": bool,
-    "reserve": int,
-    "restart": list,
-    "rearms": int,
-    "generalization": int,
-    "cleanup": int,
-    "servicing": bool,
-    "old_windows": bool,
-    "hibernation": bool,
-    "disabled": list,
-    "arch": str,
-    "booted": int,
-}
-_QUESTIONS = {
-    "packages": "which apps are installed for one user only",
-    "encryption": "whether the disk is encrypted",
-    "encryption_prevented": "whether device encryption is prevented",
-    "reserve": "whether an update uses reserved storage",
-    "restart": "whether a restart is pending",
-    "rearms": "how often the license can still be reset",
-    "generalization": "whether an earlier Sysprep has finished",
-    "cleanup": "whether an earlier Sysprep has finished",
-    "servicing": "whether servicing is pending",
-    "old_windows": "whether an earlier Windows is left",
-    "hibernation": "whether fast startup is on",
-    "disabled": "whether services that Sysprep needs are disabled",
-    "arch": "which architecture Windows has",
-    "booted": "when Windows was started",
-}
-_RESTART_REASONS = {
-    "servicing": "component servicing",
-    "updates": "updates",
-    "files": "files that are replaced at the next start",
-    "name": "a new computer name",
-}
-
-
-def look(guest: Guest) -> Facts:
+def look(guest: Guest) -> Answer:
     """Ask the guest, in one call."""
-    answer = guest.ask(powershell(_FACTS))
-    line = next((line for line in answer.stdout.splitlines() if line.startswith(_MARK)), None)
-    if line is None:
-        raise _odd_answer(guest, answer)
-    try:
-        found = read_json(line[len(_MARK) :].encode())
-    except ValueError as error:
-        raise _odd_answer(guest, answer) from error
-    if not isinstance(found, dict):
-        raise _odd_answer(guest, answer)
-    reasons = found.get("unreadable")
-    reasons = reasons if isinstance(reasons, dict) else {}
-    facts = Facts(found, {})
-    unknown = {name: str(reasons.get(name, "")) for name, kind in _KINDS.items() if facts.get(name, kind) is None}
-    return Facts(found, unknown)
+    return ask(guest, "", _FACTS)
 
 
-def _odd_answer(guest: Guest, answer: Result) -> TaskError:
-    return TaskError(
-        f"Windows in '{guest.vm.name}' did not report what Sysprep needs. Check whether PowerShell works in the guest, "
-        "then run again.",
-        **answer.details(),
+def findings(answer: Answer, *, skip_rearm: bool = False) -> list[Finding]:
+    """Return all that the guest shows, what blocks Sysprep first."""
+    found = [each for rule in _RULES for each in rule(answer)]
+    return sorted(
+        (each for each in found if not (skip_rearm and each.id == "rearms")), key=lambda each: not each.blocks
     )
 
 
-def findings(facts: Facts, *, skip_rearm: bool = False) -> list[Finding]:
-    """Return all that the facts show, what blocks Sysprep first."""
-    found = [each for rule in _RULES for each in rule(facts, skip_rearm)]
-    return sorted(found, key=lambda each: not each.blocks)
-
-
-def unknown(facts: Facts) -> list[str]:
+def unknown(answer: Answer) -> list[str]:
     """Return a sentence for each fact that could not be read."""
-    sentences = []
-    for name, why in facts.unreadable.items():
-        reason = f" ({why.strip().splitlines()[0].rstrip('.')})" if why.strip() else ""
-        sentences.append(f"It is not known {_QUESTIONS[name]}{reason}. Sysprep checks it.")
-    return list(dict.fromkeys(sentences))
+    return [
+        f"It is not known {question}. {answer.why_unknown(topic)} Sysprep checks it."
+        for topic, question in _QUESTIONS.items()
+        if answer.rows(topic) is None
+    ]
 
 
-def _packages(facts: Facts, _skip: bool) -> Iterable[Finding]:
-    names = facts.names("packages")
+def _names(answer: Answer, topic: str) -> list[str]:
+    return [row[0] for row in answer.rows(topic) or [] if row]
+
+
+def _packages(answer: Answer) -> Iterable[Finding]:
+    names = _names(answer, "packages")
     if names:
         more = f" and {len(names) - _MOST_PACKAGES} more" if len(names) > _MOST_PACKAGES else ""
         yield Finding(
@@ -261,41 +211,44 @@ def _packages(facts: Facts, _skip: bool) -> Iterable[Finding]:
         )
 
 
-def _encryption(facts: Facts, _skip: bool) -> Iterable[Finding]:
-    if facts.get("encryption", int):
+def _encryption(answer: Answer) -> Iterable[Finding]:
+    status = answer.one("encryption")
+    if status is not None and status != _DECRYPTED:
         yield Finding(
             "bitlocker",
             "BitLocker or device encryption is on, is being turned on or off, or waits for activation.",
             "Decrypt the disk in the guest (`manage-bde -off C:`), and wait until that has finished.",
             fixes=(BITLOCKER,),
         )
-    if facts.get("encryption_prevented", bool) is False:
+    if answer.rows("prevented") == []:
         yield Finding(
             "device_encryption",
             "Windows may turn on device encryption by itself before Sysprep has finished.",
-            "Set PreventDeviceEncryption to 1 below HKLM\\SYSTEM\\CurrentControlSet\\Control\\BitLocker.",
+            r"Set PreventDeviceEncryption to 1 in HKLM\SYSTEM\CurrentControlSet\Control\BitLocker.",
             blocks=False,
             fixes=(DEVICE_ENCRYPTION,),
         )
 
 
-def _updates(facts: Facts, _skip: bool) -> Iterable[Finding]:
-    if facts.get("reserve", int):
+def _updates(answer: Answer) -> Iterable[Finding]:
+    if answer.rows("reserve"):
         yield Finding(
             "updates",
             "An update or a servicing operation uses reserved storage.",
             "Let Windows Update finish in the guest, and restart it. If nothing is being installed, run "
             "`DISM /Online /Cleanup-Image /StartComponentCleanup`, and restart.",
         )
-    reasons = facts.names("restart")
-    if reasons:
+    waiting = answer.rows("restart")
+    if waiting:
         yield Finding(
             "restart",
-            f"A restart is pending, because of {', '.join(_RESTART_REASONS.get(each, each) for each in reasons)}.",
+            f"A restart is pending ({', '.join(row[0] for row in waiting if row)}).",
             "Restart the guest.",
+            # Files that are replaced at the next start are only worth a warning in Sysprep's log.
+            blocks=any(row[1:] != ("rename",) for row in waiting),
             fixes=(RESTART,),
         )
-    if facts.get("servicing", bool):
+    if answer.rows("servicing"):
         yield Finding(
             "servicing",
             "Windows has servicing sessions that have not finished.",
@@ -304,24 +257,25 @@ def _updates(facts: Facts, _skip: bool) -> Iterable[Finding]:
         )
 
 
-def _license(facts: Facts, skip_rearm: bool) -> Iterable[Finding]:
-    if facts.get("rearms", int) == 0 and not skip_rearm:
+def _license(answer: Answer) -> Iterable[Finding]:
+    if answer.one("rearms") == ("0",):
         yield Finding(
             "rearms",
             "The license has been reset as often as Windows allows.",
-            "Make the image from a new source VM, or use an answer file with SkipRearm.",
+            "Make the image from a new source VM, or use an answer file with SkipRearm (skip_rearm).",
         )
 
 
-def _earlier(facts: Facts, _skip: bool) -> Iterable[Finding]:
-    state, cleanup = facts.get("generalization", int), facts.get("cleanup", int)
-    if state not in (None, 7) or cleanup not in (None, 2):
+def _earlier(answer: Answer) -> Iterable[Finding]:
+    states = answer.one("earlier")
+    if states is not None and "" not in states and states != _FINISHED:
         yield Finding(
             "earlier_sysprep",
-            f"An earlier Sysprep has not finished (GeneralizationState {state}, CleanupState {cleanup}).",
+            "An earlier Sysprep has not finished (GeneralizationState and CleanupState are "
+            f"{' and '.join(states)}, not {' and '.join(_FINISHED)}).",
             "Remove the virtual machine, so that it is cloned again from a source in which Sysprep has never failed.",
         )
-    if facts.get("old_windows", bool):
+    if answer.rows("old_windows"):
         yield Finding(
             "old_windows",
             "An earlier Windows is left in Windows.old.",
@@ -330,15 +284,15 @@ def _earlier(facts: Facts, _skip: bool) -> Iterable[Finding]:
         )
 
 
-def _services(facts: Facts, _skip: bool) -> Iterable[Finding]:
-    disabled = facts.names("disabled")
+def _services(answer: Answer) -> Iterable[Finding]:
+    disabled = _names(answer, "disabled")
     if disabled:
         yield Finding(
             "services",
             f"Sysprep needs services that are disabled: {', '.join(disabled)}.",
             "Set them to start on demand (`sc config NAME start= demand`).",
         )
-    if facts.get("hibernation", bool):
+    if answer.rows("fast_startup"):
         yield Finding(
             "hibernation",
             "Fast startup is on, so Windows may hibernate instead of shutting down.",
@@ -348,7 +302,7 @@ def _services(facts: Facts, _skip: bool) -> Iterable[Finding]:
         )
 
 
-_RULES: tuple[Callable[[Facts, bool], Iterable[Finding]], ...] = (
+_RULES: tuple[Callable[[Answer], Iterable[Finding]], ...] = (
     _packages,
     _encryption,
     _updates,
@@ -361,43 +315,35 @@ _RULES: tuple[Callable[[Facts, bool], Iterable[Finding]], ...] = (
 # --- mending
 
 
-@dataclass
+@dataclass(frozen=True)
 class Preparation:
-    """What was found in a guest, and what was mended."""
+    """What is still found in a guest, and what was mended."""
 
-    found: list[Finding]
-    mended: list[str]
-    unknown: list[str]
+    found: tuple[Finding, ...] = ()
+    mended: tuple[str, ...] = ()
+    # What could not be read, one sentence each.
+    unknown: tuple[str, ...] = ()
 
 
-def prepare(
-    guest: Guest,
-    fixes: Collection[str],
-    *,
-    skip_rearm: bool,
-    timeout: float,
-    dry: bool,
-    report: Callable[[str], object],
-) -> Preparation:
+def prepare(guest: Guest, fixes: Collection[str], *, skip_rearm: bool, timeout: float, dry: bool) -> Preparation:
     """Find what stops Sysprep, and mend what C(fixes) names; raise TaskError with all that still blocks it.
 
     In a dry run nothing is mended, and what would be mended does not block.
     """
     end = guest.prl.clock() + timeout
     mended: list[str] = []
-    facts = look(guest)
+    answer = look(guest)
     while True:
-        found = findings(facts, skip_rearm=skip_rearm)
+        found = findings(answer, skip_rearm=skip_rearm)
         fix = None if dry else _next_fix(found, fixes, mended)
         if fix is None:
             break
-        report(f"Mending in the guest: {fix}")
         if fix == RESTART:
-            _restart(guest, facts)
+            _restart(guest, answer)
         else:
-            _mend(guest, fix, facts, end)
+            _mend(guest, fix, _names(answer, "packages"), end)
         mended.append(fix)
-        facts = look(guest)
+        answer = look(guest)
     blocking = [each for each in found if each.blocks and not (dry and set(each.fixes) & set(fixes))]
     if blocking:
         raise TaskError(
@@ -406,7 +352,7 @@ def prepare(
             "that is done, and mend the source VM, too, for the next image.",
             findings=[each.result() for each in found],
         )
-    return Preparation(found, list(dict.fromkeys(mended)), unknown(facts))
+    return Preparation(tuple(found), tuple(dict.fromkeys(mended)), tuple(unknown(answer)))
 
 
 def _next_fix(found: Iterable[Finding], fixes: Collection[str], mended: Sequence[str]) -> Optional[str]:
@@ -416,10 +362,10 @@ def _next_fix(found: Iterable[Finding], fixes: Collection[str], mended: Sequence
     return min(left, key=FIXES.index, default=None)
 
 
-def _mend(guest: Guest, fix: str, facts: Facts, end: float) -> None:
+def _mend(guest: Guest, fix: str, packages: Sequence[str], end: float) -> None:
     if fix == BITLOCKER:
         _check(guest, fix, guest.run(["manage-bde.exe", "-off", "C:"], limit=QUESTION_LIMIT))
-        while look(guest).get("encryption", int) != 0:
+        while look(guest).one("encryption") != _DECRYPTED:
             if guest.prl.clock() >= end:
                 raise TaskError(
                     f"The disk of '{guest.vm.name}' was not decrypted in time. Decrypting goes on in the guest: run "
@@ -428,8 +374,8 @@ def _mend(guest: Guest, fix: str, facts: Facts, end: float) -> None:
             guest.prl.sleep(_PAUSE)
         return
     script = {
-        REMOVE_PACKAGES: _REMOVE.replace("NAMES", _quoted(facts.names("packages"))),
-        PROVISION_PACKAGES: _PROVISION.replace("NAMES", _quoted(facts.names("packages"))),
+        REMOVE_PACKAGES: _REMOVE.replace("NAMES", _quoted(packages)),
+        PROVISION_PACKAGES: _PROVISION.replace("NAMES", _quoted(packages)),
         DEVICE_ENCRYPTION: _PREVENT_ENCRYPTION,
         HIBERNATION: _NO_HIBERNATION,
     }[fix]
@@ -445,17 +391,17 @@ def _check(guest: Guest, fix: str, result: Result) -> None:
         )
 
 
-def _restart(guest: Guest, before: Facts) -> None:
+def _restart(guest: Guest, before: Answer) -> None:
     """Restart the guest, and wait until it has started again."""
     guest.begin(["shutdown.exe", "/r", "/t", "0"], limit=QUESTION_LIMIT)
     end = guest.prl.clock() + _RESTART_LIMIT
     while True:
         guest.prl.sleep(_PAUSE)
         try:
-            booted = look(guest).get("booted", int)
+            booted = look(guest).one("booted")
         except TaskError:  # it is going down, or coming up
             booted = None
-        if booted is not None and booted != before.get("booted", int):
+        if booted is not None and booted != before.one("booted"):
             return
         if guest.prl.clock() >= end:
             raise TaskError(
@@ -470,23 +416,28 @@ _LOGS = {
     "setupact": r"C:\Windows\System32\Sysprep\Panther\setupact.log",
 }
 _LOG_KEPT = 200_000  # bytes of each log
-_SIZES = f"""
-$r=@{{}}
-foreach($l in {",".join(f"@({_quoted(each)})" for each in _LOGS.items())}){{
-  $r[$l[0]]=if(Test-Path -LiteralPath $l[1]){{(Get-Item -LiteralPath $l[1]).Length}}else{{0}}
-}}
-'{_MARK}'+(ConvertTo-Json $r -Compress)
-"""
+_LINES_SHOWN = 3
+_SIZES = "".join(
+    f"""
+Read-Topic {name} {{
+  if (Test-Path -LiteralPath '{path}') {{ Add-Row {name} (Get-Item -LiteralPath '{path}').Length }}
+}}"""
+    for name, path in _LOGS.items()
+)
 _NEW_LINES = f"""
-$from=FROM
-if(-not (Test-Path -LiteralPath 'PATH')){{exit 0}}
-$f=[IO.File]::Open('PATH','Open','Read','ReadWrite,Delete')
-if($f.Length -lt $from){{$from=0}}
-if($f.Length-$from -gt {_LOG_KEPT}){{$from=$f.Length-{_LOG_KEPT}}}
-[void]$f.Seek($from,'Begin')
-$b=New-Object byte[] ($f.Length-$from)
-[void]$f.Read($b,0,$b.Length)
-[Text.Encoding]::UTF8.GetString($b)
+Read-Topic NAME {{
+  if (-not (Test-Path -LiteralPath 'PATH')) {{ return }}
+  $from = FROM
+  $file = [IO.File]::Open('PATH', 'Open', 'Read', 'ReadWrite, Delete')
+  if ($file.Length -lt $from) {{ $from = 0 }}
+  $from = [Math]::Max($from, $file.Length - {_LOG_KEPT})
+  [void]$file.Seek($from, 'Begin')
+  $bytes = New-Object byte[] ($file.Length - $from)
+  [void]$file.Read($bytes, 0, $bytes.Length)
+  $file.Close()
+  $text = [Text.Encoding]::UTF8.GetString($bytes)
+  foreach ($line in $text -split "`n") {{ if ($line.Trim()) {{ Add-Row NAME $line }} }}
+}}
 """
 
 _PACKAGE = re.compile(r"Package (\S+) was installed for a user, but not provisioned for all users", re.IGNORECASE)
@@ -576,35 +527,24 @@ class Failure:
 
 def log_sizes(guest: Guest) -> dict[str, int]:
     """Return how long Sysprep's logs are: it appends to them, so only what follows is about the next run."""
-    answer = guest.ask(powershell(_SIZES))
-    line = next((line for line in answer.stdout.splitlines() if line.startswith(_MARK)), "")
-    try:
-        found = json.loads(line[len(_MARK) :])
-    except ValueError:
-        found = {}
-    sizes = found if isinstance(found, dict) else {}
-    return {name: size if isinstance(size, int) and size >= 0 else 0 for name, size in sizes.items()}
+    answer = ask(guest, "", _SIZES)
+    sizes = {name: answer.one(name) for name in _LOGS}
+    return {name: int(row[0]) for name, row in sizes.items() if row and row[0].isdigit()}
 
 
 def name_failure(guest: Guest, before: Mapping[str, int]) -> Failure:
     """Read the new lines of Sysprep's logs. Some errors are only in the second one."""
-    logs = {name: _new_lines(guest, path, before.get(name, 0)) for name, path in _LOGS.items()}
-    packages = tuple(dict.fromkeys(name for text in logs.values() for name in _PACKAGE.findall(text)))
-    for name, text in logs.items():
-        cause = next((cause for cause in CAUSES if re.search(cause.pattern, text, re.IGNORECASE)), None)
-        if cause is not None:
-            return Failure(cause, packages, _LOGS[name], _matching(text, cause.pattern))
-    told = next((name for name, text in logs.items() if text.strip()), "setuperr")
-    return Failure(None, packages, _LOGS[told], tuple(_lines(logs[told])[-3:]))
-
-
-def _new_lines(guest: Guest, path: str, start: int) -> str:
-    return guest.ask(powershell(_NEW_LINES.replace("FROM", str(start)).replace("PATH", path))).stdout
-
-
-def _matching(text: str, pattern: str) -> tuple[str, ...]:
-    return tuple([line for line in _lines(text) if re.search(pattern, line, re.IGNORECASE)][:3])
-
-
-def _lines(text: str) -> Sequence[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    scripts = (
+        _NEW_LINES.replace("NAME", name).replace("PATH", path).replace("FROM", str(before.get(name, 0)))
+        for name, path in _LOGS.items()
+    )
+    answer = ask(guest, "", "".join(scripts))
+    logs = {name: _names(answer, name) for name in _LOGS}
+    packages = tuple(dict.fromkeys(found for lines in logs.values() for found in _PACKAGE.findall("\n".join(lines))))
+    for name, lines in logs.items():
+        for cause in CAUSES:
+            matching = [line for line in lines if re.search(cause.pattern, line, re.IGNORECASE)]
+            if matching:
+                return Failure(cause, packages, _LOGS[name], tuple(matching[:_LINES_SHOWN]))
+    told = next((name for name, lines in logs.items() if lines), "setuperr")
+    return Failure(None, packages, _LOGS[told], tuple(logs[told][-_LINES_SHOWN:]))
