@@ -13,10 +13,13 @@ version_added: 1.0.0
 description:
   - Removes the identity of a guest, so that each copy becomes a separate machine at its first start, and shuts it down
     in that state.
-  - In Windows, it runs Sysprep with C(/generalize /oobe /quit) as C(SYSTEM), waits until the Windows registry shows
-    that Windows is generalized, and only then shuts it down. If Sysprep fails, the error contains the end of its log.
-  - In Linux, it empties C(/etc/machine-id), removes the SSH host keys and runs C(cloud-init clean) if cloud-init is
-    installed. It verifies that each of them is gone, and shuts the guest down.
+  - In Windows, it first looks for everything that makes Sysprep fail, and reports all of it together, or mends what
+    O(fix) names. Then it runs Sysprep with C(/generalize /oobe /quit /quiet) as C(SYSTEM), waits until the Windows
+    registry shows that Windows is generalized, and only then shuts it down. If Sysprep fails, the error names the cause
+    and the packages from the new lines of its logs.
+  - In Linux, it empties C(/etc/machine-id), removes the SSH host keys, the leases of DHCP clients, the state of the
+    network and the history of shells, and runs C(cloud-init clean) if cloud-init is installed. It verifies that each of
+    them is gone. It also clears the logs and the random seed, and shuts the guest down.
   - Starting a generalized Windows runs its first setup, which undoes it. So the verified result is noted in a file
     beside the virtual machine's bundle (C(.NAME.pvm.claim.json)), and a stopped virtual machine with such a note is
     left unchanged. The note is no longer valid when Parallels' uptime counter shows that the VM has run since.
@@ -58,6 +61,32 @@ options:
         contain spaces.
       - By default, Sysprep uses the file that Windows itself finds, such as C(C:\Windows\Panther\unattend.xml).
     type: str
+  answer_file:
+    description:
+      - Windows only. Content of an answer file for the first setup. It is put into the guest for Sysprep, which keeps a
+        copy, and is deleted there when Sysprep has finished.
+      - It travels on standard input, so that no list of processes shows it.
+      - Its components must be for the architecture of the guest, C(arm64) on Apple silicon and C(amd64) on Intel.
+    type: str
+  fix:
+    description:
+      - Windows only. What to mend in the guest before Sysprep runs. Without this, what blocks Sysprep is an error.
+      - V(remove_packages) removes the apps that are installed for one user, but not provisioned for all, for all users.
+      - V(provision_packages) provisions them for all users instead.
+      - V(bitlocker) turns BitLocker and device encryption off, and waits until the disk is decrypted.
+      - V(device_encryption) prevents that Windows turns device encryption on by itself.
+      - V(hibernation) turns hibernation and fast startup off.
+      - V(restart) restarts the guest while restarts are pending, three times at most.
+    type: list
+    elements: str
+    choices: [remove_packages, provision_packages, bitlocker, device_encryption, hibernation, restart]
+    default: []
+  skip_rearm:
+    description:
+      - Windows only. Whether the answer file has C(SkipRearm), so that it does not matter how often the license was
+        reset.
+    type: bool
+    default: false
   mode_vm:
     description:
       - Windows only. Whether to add C(/mode:vm), which makes the first start faster because the hardware is not
@@ -67,7 +96,7 @@ options:
     type: bool
     default: false
   timeout:
-    description: Timeout for Sysprep, in seconds.
+    description: Timeout for Sysprep, and for what O(fix) names, in seconds.
     type: int
     default: 1800
   wait_timeout:
@@ -79,6 +108,7 @@ options:
     type: int
     default: 300
 notes:
+  - What O(fix) does was not tried on a real Windows.
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
   - macOS guests cannot be generalized.
   - Some Linux systems (Debian and Ubuntu without cloud-init) do not create new SSH host keys, and their SSH server does
@@ -101,6 +131,12 @@ EXAMPLES = r"""
     start: true
     unattend: C:\Windows\Setup\company.xml
     timeout: 3600
+
+- name: Generalize a Windows in which updates and Store apps may be in the way
+  macops.parallels.vm_generalize:
+    name: win11-2026.11.0-arm64
+    answer_file: "{{ lookup('ansible.builtin.template', 'unattend.xml.j2') }}"
+    fix: [remove_packages, bitlocker, device_encryption, restart]
 
 - name: Only check whether it is generalized
   macops.parallels.vm_generalize:
@@ -153,10 +189,61 @@ image_state:
   type: str
   sample: IMAGE_STATE_COMPLETE
 sysprep_log:
-  description: The last 1500 characters of C(C:\Windows\System32\Sysprep\Panther\setuperr.log).
+  description:
+    - The new lines of C(setuperr.log) or C(setupact.log) in C(C:\Windows\System32\Sysprep\Panther) that show the cause,
+      three at most.
   returned: when Sysprep failed
   type: str
   sample: SYSPRP Package Example was installed for a user, but not provisioned for all users.
+cause:
+  description:
+    - Why Sysprep failed, as its logs show it. V(packages), V(bitlocker), V(updates), V(rearms), V(answer_file),
+      V(old_windows), V(earlier_sysprep), V(component_store), V(restart) or V(boot_configuration). Empty if the logs
+      show none of these.
+  returned: when Sysprep failed
+  type: str
+  sample: packages
+packages:
+  description: All packages that its logs name as installed for one user only.
+  returned: when Sysprep failed
+  type: list
+  elements: str
+  sample: [Microsoft.WidgetsPlatformRuntime_1.6.1.0_arm64__8wekyb3d8bbwe]
+findings:
+  description:
+    - What was found in the guest before it was generalized, and was not mended. Empty for a guest that was generalized
+      before.
+  returned: success, and when something blocks Sysprep
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: What it is.
+      type: str
+      sample: hibernation
+    blocks:
+      description: Whether Sysprep fails because of it.
+      type: bool
+      sample: false
+    problem:
+      description: What was found.
+      type: str
+      sample: Fast startup is on, so Windows may hibernate instead of shutting down.
+    remedy:
+      description: What to do about it.
+      type: str
+      sample: Turn it off in the guest (`powercfg /hibernate off`).
+    fixes:
+      description: The choices of O(fix) that mend it.
+      type: list
+      elements: str
+      sample: [hibernation]
+mended:
+  description: What was mended, as choices of O(fix).
+  returned: success
+  type: list
+  elements: str
+  sample: [restart]
 commands:
   description: Commands of Parallels that were run to change something, in their order. Empty when there were none.
   returned: success
@@ -193,6 +280,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import Job
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import GeneralizeOrder, generalize
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.sysprep import FIXES
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import STOPPED, get_vm
 
 
@@ -203,6 +291,9 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     order = GeneralizeOrder(
         start=params["start"],
         unattend=params["unattend"] or "",
+        answer_file=params["answer_file"] or "",
+        fixes=tuple(params["fix"]),
+        skip_rearm=params["skip_rearm"],
         mode_vm=params["mode_vm"],
         timeout=params["timeout"],
         wait_timeout=params["wait_timeout"],
@@ -211,6 +302,12 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
     outcome = generalize(prl, vm, order, dry=module.check_mode)
+    preparation = outcome.preparation
+    for sentence in (
+        *(each.sentence() for each in preparation.found if not each.blocks),
+        *preparation.unknown,
+    ):
+        prl.notice(sentence)
     return {
         "changed": outcome.changed,
         "generalized": outcome.was_generalized if module.check_mode else True,
@@ -218,6 +315,8 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "proof": outcome.proof,
         "state": STOPPED,
         "previous_state": outcome.previous_state,
+        "findings": [each.result() for each in preparation.found],
+        "mended": list(preparation.mended),
         "commands": prl.commands(),
         "diff": {
             "before": {"generalized": outcome.was_generalized, "state": outcome.previous_state},
@@ -233,12 +332,16 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "start": {"type": "bool", "default": False},
             "unattend": {"type": "str"},
+            "answer_file": {"type": "str", "no_log": True},
+            "fix": {"type": "list", "elements": "str", "choices": list(FIXES), "default": []},
+            "skip_rearm": {"type": "bool", "default": False},
             "mode_vm": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 1800},
             "wait_timeout": {"type": "int", "default": 300},
             "stop_timeout": {"type": "int", "default": 300},
             "executable": {"type": "path"},
         },
+        mutually_exclusive=[("unattend", "answer_file")],
         supports_check_mode=True,
     )
     run_long_module(module, bring)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Protocol
 
 from .._common.claim import Claim, read_claim
@@ -25,6 +25,7 @@ from .generalize_linux import Linux
 from .generalize_windows import SysprepFailed, Windows
 from .guest import LINUX, WINDOWS, Guest
 from .power import set_power
+from .sysprep import Preparation
 from .uptime import has_not_run, uptime_range
 from .vm import BUSY_TIME, RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
 
@@ -41,6 +42,12 @@ class System(Protocol):
     def proof(self, guest: Guest) -> str:
         """Return the proof that a running guest is generalized; empty when it is not."""
 
+    def prepare(self, guest: Guest, *, dry: bool) -> Preparation:
+        """Find what stops it, and mend what was ordered; raise TaskError when something is left.
+
+        In a dry run, nothing is mended.
+        """
+
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
         """Generalize a running guest, and return the proof; raise TaskError when there is none.
 
@@ -54,7 +61,11 @@ class GeneralizeOrder:
 
     start: bool = False
     unattend: str = ""
+    # The content of an answer file, which is put into the guest and deleted there afterwards.
+    answer_file: str = ""
     mode_vm: bool = False
+    fixes: tuple[str, ...] = ()
+    skip_rearm: bool = False
     timeout: float = 1800
     wait_timeout: float = 300
     stop_timeout: float = 300
@@ -69,6 +80,7 @@ class Outcome:
     generalized_at: str
     proof: str
     previous_state: str
+    preparation: Preparation = field(default_factory=Preparation)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,9 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
         guest = Guest(prl, vm, patience=order.wait_timeout)
         proof = system.proof(guest)
         before = bool(proof)
+        preparation = Preparation()
         if not before:
+            preparation = system.prepare(guest, dry=False)
             proof = _change(guest, system, claim)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Noted before the shutdown, so that a later run that finds it stopped knows that it must not be started.
@@ -119,7 +133,7 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
         _note(claim, vm, generalized_at=at, generalized_uptime=uptime_range(uptime, order.stop_timeout))
         _shut_down(prl, vm, claim, order.stop_timeout)
         _note(claim, vm, generalized_at=at, generalized_uptime=uptime_range(get_vm(prl, vm.uuid).uptime, 0))
-        return Outcome(True, before, at, proof, state)
+        return Outcome(True, before, at, proof, state, preparation)
 
 
 def _change(guest: Guest, system: System, claim: Claim) -> str:
@@ -167,13 +181,23 @@ def _foresee(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes:
     state, record = _judge(prl, vm, order, system, notes)
     if record:
         return Outcome(False, True, record, system.kept_proof, state)
-    proof = system.proof(Guest(prl, vm, patience=order.wait_timeout)) if state == RUNNING else ""
-    return Outcome(True, bool(proof), "", proof, state)
+    if state != RUNNING:
+        return Outcome(True, False, "", "", state)
+    guest = Guest(prl, vm, patience=order.wait_timeout)
+    proof = system.proof(guest)
+    return Outcome(True, bool(proof), "", proof, state, Preparation() if proof else system.prepare(guest, dry=True))
 
 
 def _system_of(vm: Vm, order: GeneralizeOrder) -> System:
     if vm.family == WINDOWS:
-        return Windows(order.unattend, order.mode_vm, order.timeout)
+        return Windows(
+            unattend=order.unattend,
+            answer_file=order.answer_file,
+            mode_vm=order.mode_vm,
+            timeout=order.timeout,
+            fixes=order.fixes,
+            skip_rearm=order.skip_rearm,
+        )
     if vm.family == LINUX:
         return Linux()
     raise TaskError(

@@ -2,88 +2,152 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Generalizes Linux: removes the machine ID, the SSH host keys and the data of cloud-init.
+"""Generalizes Linux: removes what identifies one machine, its network and its users' work.
 
-No command uses quotes or wildcards, because Parallels joins its words with spaces and the guest splits them again. Each
-check is answered by an exit code, because early output may get lost.
+A service that runs may write some of it again before the shutdown (a lease, a log). What makes two machines one is
+verified to be gone: see C(_TRACES).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable
 
 from .._common.errors import TaskError
-from .guest import QUESTION_LIMIT, Guest
+from .guest import Guest
+from .guest_answer import Answer, ask
+from .sysprep import Finding, Preparation
 
-_CLOUD_INIT = "/usr/bin/cloud-init"
-_KEY_TYPES = ("dsa", "ecdsa", "ed25519", "rsa")
+_LIMIT = 300  # seconds
 
+# Topic -> what it is. Each is verified to be gone.
+_TRACES = {
+    "machine_id": "the machine ID",
+    "host_keys": "the SSH host keys",
+    "cloud_init": "the data of cloud-init",
+    "leases": "the leases of DHCP clients",
+    "network": "the state of the network",
+    "history": "the history of shells",
+}
 
-@dataclass(frozen=True)
-class _Trace:
-    """Data that identifies one machine."""
+_FILES = r"""
+leases() {
+  for file in /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/dhcpcd/*.lease* /var/lib/NetworkManager/*.lease
+  do if [ -s "$file" ]; then echo "$file"; fi; done
+}
+network() {
+  for file in /etc/udev/rules.d/70-persistent-net.rules /var/lib/NetworkManager/secret_key
+  do if [ -e "$file" ]; then echo "$file"; fi; done
+  # What cloud-init makes again at the next start, for the network card that is there then.
+  if command -v cloud-init >/dev/null 2>&1 && [ ! -e /etc/cloud/cloud-init.disabled ] &&
+    ! grep -rqs 'config: *disabled' /etc/cloud/cloud.cfg.d && [ -e /etc/netplan/50-cloud-init.yaml ]
+  then echo /etc/netplan/50-cloud-init.yaml; fi
+}
+histories() {
+  for file in /root/.*_history /home/*/.*_history /root/.lesshst /home/*/.lesshst
+  do if [ -e "$file" ]; then echo "$file"; fi; done
+}
+"""
 
-    what: str
-    there: tuple[str, ...]  # ends with 0 while it is there, with 1 when it is gone
-    remove: tuple[str, ...]
-    needs: str = ""  # the program that removes it; without it in the guest, the trace is not checked
+# The machine ID is empty and not gone: then the next start makes a new one, also where /etc cannot be written early on.
+# That of D-Bus is usually a link to it. From a copy, systemd would restore the old ID.
+_LOOK = (
+    _FILES
+    + r"""
+if [ -s /etc/machine-id ]; then row machine_id /etc/machine-id; fi
+if [ -s /var/lib/dbus/machine-id ]; then row machine_id /var/lib/dbus/machine-id; fi
+whole machine_id
+for file in /etc/ssh/ssh_host_*_key; do if [ -e "$file" ]; then row host_keys "$file"; fi; done
+whole host_keys
+if command -v cloud-init >/dev/null 2>&1 && [ -e /var/lib/cloud/instance ]; then row cloud_init /var/lib/cloud; fi
+whole cloud_init
+leases | while read -r file; do row leases "$file"; done
+whole leases
+network | while read -r file; do row network "$file"; done
+whole network
+histories | while read -r file; do row history "$file"; done
+whole history
+grep -liEs '^ *(macaddress: |mac-address=|HWADDR=)' /etc/netplan/* /etc/NetworkManager/system-connections/* \
+  /etc/sysconfig/network-scripts/ifcfg-* | while read -r file; do row pinned "$file"; done
+whole pinned
+"""
+)
 
-
-_TRACES = (
-    # Empty, not gone: then the next start makes a new one, also where /etc cannot be written early on.
-    _Trace("the machine ID", ("test", "-s", "/etc/machine-id"), ("truncate", "-s", "0", "/etc/machine-id")),
-    # Usually a link to the one above. From a copy, systemd would restore the old ID.
-    _Trace(
-        "the machine ID of D-Bus",
-        ("test", "-s", "/var/lib/dbus/machine-id"),
-        ("rm", "-f", "/var/lib/dbus/machine-id"),
-    ),
-    *(
-        _Trace(
-            f"the SSH host key {kind}",
-            ("test", "-e", f"/etc/ssh/ssh_host_{kind}_key"),
-            ("rm", "-f", f"/etc/ssh/ssh_host_{kind}_key", f"/etc/ssh/ssh_host_{kind}_key.pub"),
-        )
-        for kind in _KEY_TYPES
-    ),
-    _Trace(
-        "the data of cloud-init",
-        ("test", "-e", "/var/lib/cloud/instance"),
-        ("cloud-init", "clean", "--logs"),
-        needs=_CLOUD_INIT,
-    ),
+# Logs and the random seed are written by services that run, so that they are gone is not verified.
+_REMOVE = (
+    _FILES
+    + r"""
+remove() { while read -r file; do rm -f -- "$file" || return 1; done; }
+set -e
+if [ -e /etc/machine-id ]; then truncate -s 0 /etc/machine-id; fi
+rm -f /var/lib/dbus/machine-id /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+leases | remove
+network | remove
+histories | remove
+if command -v cloud-init >/dev/null 2>&1; then cloud-init clean --logs; fi
+rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+rm -f /var/lib/NetworkManager/timestamps /var/lib/NetworkManager/seen-bssids
+rm -rf /var/log/journal/*
+find /var/log -xdev -type f -exec truncate -s 0 {} +
+"""
 )
 
 
 class Linux:
     """Generalizes a Linux guest."""
 
-    kept_proof = "no machine ID, no SSH host keys, no cloud-init data"
+    kept_proof = "no machine ID, SSH host keys, cloud-init data, leases, network state or shell history"
     start_spoils = False
 
     def proof(self, guest: Guest) -> str:
         """Return the proof that a running guest is generalized; empty when it is not."""
-        return "" if any(_is_there(guest, trace) for trace in _TRACES) else self.kept_proof
+        return "" if _traces(guest, _look(guest)) else self.kept_proof
+
+    def prepare(self, guest: Guest, *, dry: bool) -> Preparation:  # pylint: disable=unused-argument
+        """Find what copies would have in common afterwards, and what is the admin's own."""
+        pinned = [row[0] for row in _look(guest).rows("pinned") or [] if row]
+        if not pinned:
+            return Preparation()
+        return Preparation(
+            (
+                Finding(
+                    "pinned_network",
+                    f"The network configuration names the address of one network card: {', '.join(pinned)}.",
+                    "Remove macaddress, mac-address or HWADDR there, or copies of this machine have no network.",
+                    blocks=False,
+                ),
+            )
+        )
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
-        """Remove each trace that is still there, and return the proof that none is left."""
+        """Remove each trace, and return the proof that none is left."""
         begun()
-        for trace in _TRACES:
-            if not _is_there(guest, trace):
-                continue
-            result = guest.run(trace.remove, limit=QUESTION_LIMIT)
-            if result.rc != 0 or _is_there(guest, trace):
-                raise TaskError(
-                    f"{trace.what[0].upper()}{trace.what[1:]} could not be removed in '{guest.vm.name}': "
-                    f"`{' '.join(trace.remove)}` ended with exit code {result.rc}. Check the reason in the guest (a "
-                    "read-only or immutable file?), then run again.",
-                    **result.details(),
-                )
+        result = guest.run(["/bin/sh", "-c", _REMOVE], limit=_LIMIT)
+        left = _traces(guest, _look(guest))
+        if result.rc != 0 or left:
+            what = ", ".join(left) or "everything"
+            raise TaskError(
+                f"{what[0].upper()}{what[1:]} could not be removed in '{guest.vm.name}': the script ended with exit "
+                f"code {result.rc} ({result.said.strip()[-500:] or 'no output'}). Check the reason in the guest (a "
+                "read-only or immutable file?), then run again.",
+                **result.details(),
+            )
         return self.kept_proof
 
 
-def _is_there(guest: Guest, trace: _Trace) -> bool:
-    if trace.needs and not guest.exists(trace.needs):
-        return False
-    return guest.confirms(trace.there)
+def _look(guest: Guest) -> Answer:
+    return ask(guest, _LOOK, "")
+
+
+def _traces(guest: Guest, answer: Answer) -> list[str]:
+    """Return what is still there, each with its files. Raises TaskError when that is not known."""
+    found = []
+    for topic, what in _TRACES.items():
+        rows = answer.rows(topic)
+        if rows is None:
+            raise TaskError(
+                f"It is not known whether {what} is in '{guest.vm.name}'. {answer.why_unknown(topic)} Check the guest, "
+                "then run again."
+            )
+        if rows:
+            found.append(f"{what} ({', '.join(row[0] for row in rows if row)})")
+    return found

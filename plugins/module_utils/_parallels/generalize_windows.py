@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Collection, Mapping
 from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .guest import Guest
+from .sysprep import Preparation, log_sizes, name_failure, prepare
 
 _SYSPREP = r"C:\Windows\System32\Sysprep\sysprep.exe"
-_LOG = r"C:\Windows\System32\Sysprep\Panther\setuperr.log"
 _STATE_KEY = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State"
 
 GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
@@ -22,36 +24,17 @@ _FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
 _PAUSE = 3
 # Sysprep may write the state a moment after it has ended.
 _LOOKS_AFTER_END = 3
-_LOG_TAIL = 1500
-_LOG_LINES_IN_MESSAGE = 3
-
-# Text in Sysprep's log -> advice for the admin.
-_ADVICE = (
-    (
-        r"installed for a user, but not provisioned for all users|0x80073cf2",
-        "An app was installed from the Store for one user only. Remove it in the guest (Get-AppxPackage "
-        "-AllUsers NAME | Remove-AppxPackage -AllUsers), or install it for every user.",
-    ),
-    (
-        r"BitLocker|0x80310039",
-        "BitLocker or device encryption is on. Decrypt the disk in the guest (manage-bde -off C:), and wait until that "
-        "has finished.",
-    ),
-    (
-        r"reserved storage|0x800f0975|pending (update|reboot|restart)|updates? (is|are) (in progress|pending)",
-        "Windows is installing updates. Let them finish in the guest, and restart it.",
-    ),
-    (
-        r"rearm|0xc004d307",
-        "The Windows license has been reset as often as allowed, so Windows cannot be generalized any more. Make a new "
-        "source VM.",
-    ),
-)
-_GENERAL_ADVICE = "Fix the reported problem in the guest."
+_MOST_PACKAGES = 20
+# Sysprep keeps a copy of its own, which Windows reads at the first start.
+_ANSWER_FILE = r"C:\Windows\Temp\macops-parallels-unattend.xml"
 
 
 class SysprepFailed(TaskError):
     """Sysprep has finished, and Windows is not generalized."""
+
+
+class _StillRunning(TaskError):
+    """Sysprep has not finished in time."""
 
 
 class Windows:
@@ -60,10 +43,41 @@ class Windows:
     kept_proof = GENERALIZED
     start_spoils = True
 
-    def __init__(self, unattend: str, mode_vm: bool, timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        unattend: str,
+        answer_file: str,
+        mode_vm: bool,
+        timeout: float,
+        fixes: Collection[str],
+        skip_rearm: bool,
+    ) -> None:
         self._unattend = unattend
+        self._answer_file = answer_file
         self._mode_vm = mode_vm
         self._timeout = timeout
+        self._fixes = fixes
+        self._skip_rearm = skip_rearm
+
+    def prepare(self, guest: Guest, *, dry: bool) -> Preparation:
+        """Find and mend what stops Sysprep, unless it is at work already."""
+        if _is_at_work(guest):
+            return Preparation()
+        self._refuse_bad_path(guest)
+        return prepare(guest, self._fixes, skip_rearm=self._skip_rearm, timeout=self._timeout, dry=dry)
+
+    def _refuse_bad_path(self, guest: Guest) -> None:
+        if re.search(r"[\s\"]", self._unattend):
+            raise TaskError(
+                f"The path '{self._unattend}' of the answer file cannot be passed to Sysprep, because Parallels would "
+                "split it at spaces. Choose a path without them."
+            )
+        if self._unattend and not guest.exists(self._unattend):
+            raise TaskError(
+                f"There is no answer file '{self._unattend}' in '{guest.vm.name}'. Put it there first, for example "
+                "with the provisioning tasks, or leave out unattend."
+            )
 
     def proof(self, guest: Guest) -> str:
         """Return the proof that a running guest is generalized; empty when it is not."""
@@ -78,13 +92,32 @@ class Windows:
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
         """Run Sysprep, wait until it has finished, and return the proof."""
-        prl = guest.prl
-        end = prl.clock() + self._timeout
+        end = guest.prl.clock() + self._timeout
         result: dict[str, Any] = {}
-        if not _is_at_work(guest):  # else Sysprep of an earlier run, which was interrupted, is still running
-            command = self._command(guest)
-            begun()
-            result = guest.begin(command, limit=self._timeout).details()
+        logs: dict[str, int] = {}
+        try:
+            if not _is_at_work(guest):  # else Sysprep of an earlier run, which was interrupted, is still running
+                logs = log_sizes(guest)
+                command = self._command(guest)
+                begun()
+                result = guest.begin(command, limit=self._timeout).details()
+            proof = self._wait(guest, end, logs, result)
+        except _StillRunning:
+            raise
+        except TaskError:
+            with contextlib.suppress(TaskError):  # what went wrong before is worth more
+                self._delete_answer_file(guest)
+            raise
+        self._delete_answer_file(guest)
+        return proof
+
+    def _delete_answer_file(self, guest: Guest) -> None:
+        if self._answer_file:
+            guest.delete(_ANSWER_FILE)
+
+    def _wait(self, guest: Guest, end: float, logs: Mapping[str, int], result: Mapping[str, Any]) -> str:
+        """Wait until Sysprep has finished, and return the proof that it has generalized Windows."""
+        prl = guest.prl
         looks = 0
         while True:
             at_work = _is_at_work(guest)
@@ -93,9 +126,9 @@ class Windows:
                 return state
             looks = 0 if at_work else looks + 1
             if looks >= _LOOKS_AFTER_END:
-                raise _failed(guest, state, result)
+                raise _failed(guest, state, logs, result)
             if at_work and prl.clock() >= end:
-                raise TaskError(
+                raise _StillRunning(
                     f"Sysprep did not finish within {self._timeout:.0f} seconds in '{guest.vm.name}', where Windows is "
                     f"in the state {state}. It is still running. Check the screen, then run again to wait once more, "
                     "or raise timeout.",
@@ -108,34 +141,29 @@ class Windows:
         command = [_SYSPREP, "/generalize", "/oobe", "/quit", "/quiet"]
         if self._mode_vm:
             command.append("/mode:vm")
-        if self._unattend:
-            if re.search(r"[\s\"]", self._unattend):
-                raise TaskError(
-                    f"The path '{self._unattend}' of the answer file cannot be passed to Sysprep, because Parallels "
-                    "would split it at spaces. Choose a path without them."
-                )
-            if not guest.exists(self._unattend):
-                raise TaskError(
-                    f"There is no answer file '{self._unattend}' in '{guest.vm.name}'. Put it there first, for example "
-                    "with the provisioning tasks, or leave out unattend."
-                )
+        if self._answer_file:
+            guest.write(_ANSWER_FILE, self._answer_file.encode())
+            command.append(f"/unattend:{_ANSWER_FILE}")
+        elif self._unattend:
             command.append(f"/unattend:{self._unattend}")
         return command
 
 
-def _failed(guest: Guest, state: str, result: dict[str, Any]) -> SysprepFailed:
-    """Return the error with the last lines of Sysprep's log."""
-    log = guest.ask(["cmd", "/c", "type", _LOG]).stdout.strip()[-_LOG_TAIL:]
-    advice = next((text for pattern, text in _ADVICE if re.search(pattern, log, re.IGNORECASE)), _GENERAL_ADVICE)
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    said = f"Its log ({_LOG}) ends with: {' | '.join(lines[-_LOG_LINES_IN_MESSAGE:])} " if lines else ""
+def _failed(guest: Guest, state: str, logs: Mapping[str, int], result: Mapping[str, Any]) -> SysprepFailed:
+    """Return the error with what Sysprep's logs say."""
+    failure = name_failure(guest, logs)
+    said = f"Its log ({failure.log}) says: {' | '.join(failure.lines)} " if failure.lines else ""
+    names = f"The packages are {', '.join(failure.packages[:_MOST_PACKAGES])}. " if failure.packages else ""
+    advice = failure.cause.advice if failure.cause else "Fix the reported problem in the guest."
     return SysprepFailed(
         f"Sysprep finished in '{guest.vm.name}' without generalizing Windows, which is in the state {state}. {said}"
-        f"{advice} The virtual machine is still running: run again when that is done, and fix the source VM too "
+        f"{names}{advice} The virtual machine is still running: run again when that is done, and fix the source VM too "
         "for the next image.",
         **result,
         image_state=state,
-        sysprep_log=log,
+        cause=failure.cause.id if failure.cause else "",
+        packages=list(failure.packages),
+        sysprep_log="\n".join(failure.lines),
     )
 
 

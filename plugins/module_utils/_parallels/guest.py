@@ -11,6 +11,7 @@ that may have begun never is.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,25 @@ class Guest:
             script = f"if (Test-Path -LiteralPath '{quoted}') {{exit 0}} else {{exit 3}}"
             return self.confirms(powershell(script), no=3)
         return self.confirms(["test", "-e", path])
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in the guest, and verify what is in it. The content is on no command line."""
+        command = Command(path.encode("utf-8", "surrogateescape"), size=len(data), limit=QUESTION_LIMIT, store=True)
+        outcome = self.perform(command, body=data)
+        result = self._result(outcome, SYSTEM, [path])
+        if result.rc != 0 or result.stdout.strip() != hashlib.sha256(data).hexdigest():
+            raise failure(f"{path} could not be written in '{self.vm.name}'", result)
+
+    def delete(self, path: str) -> None:
+        """Delete a file in the guest. It is no error if it is not there."""
+        if self.windows:
+            quoted = _SINGLE_QUOTES.sub(r"\1\1", path)
+            script = f"if (Test-Path -LiteralPath '{quoted}') {{Remove-Item -LiteralPath '{quoted}' -Force}}"
+            result = self.run(powershell(script), limit=QUESTION_LIMIT)
+        else:
+            result = self.run(["rm", "-f", path], limit=QUESTION_LIMIT)
+        if result.rc != 0:
+            raise failure(f"{path} could not be deleted in '{self.vm.name}'", result)
 
     def perform(
         self,

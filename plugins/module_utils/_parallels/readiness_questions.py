@@ -48,13 +48,9 @@ df -Pk / | {
 """
 
 # Names of registry keys and WMI classes are the same in all languages of Windows.
-POWERSHELL = r"""
+WINDOWS_RESTART = r"""
 $setup = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion'
 $control = 'HKLM:\SYSTEM\CurrentControlSet\Control'
-Read-Topic arch {
-  if ($env:PROCESSOR_ARCHITEW6432) { Add-Row arch $env:PROCESSOR_ARCHITEW6432 }
-  else { Add-Row arch $env:PROCESSOR_ARCHITECTURE }
-}
 Read-Topic restart {
   if (Test-Path "$setup\Component Based Servicing\RebootPending") { Add-Row restart 'Windows servicing' }
   if (Test-Path "$setup\WindowsUpdate\Auto Update\RebootRequired") { Add-Row restart 'Windows Update' }
@@ -62,6 +58,15 @@ Read-Topic restart {
   $next = (Get-ItemProperty "$control\ComputerName\ComputerName").ComputerName
   if ($active -ne $next) { Add-Row restart 'a new computer name' }
   if ((Get-ItemProperty "$control\Session Manager").PendingFileRenameOperations) { Add-Row restart 'files' 'rename' }
+}
+"""
+
+POWERSHELL = (
+    WINDOWS_RESTART
+    + r"""
+Read-Topic arch {
+  if ($env:PROCESSOR_ARCHITEW6432) { Add-Row arch $env:PROCESSOR_ARCHITEW6432 }
+  else { Add-Row arch $env:PROCESSOR_ARCHITECTURE }
 }
 Read-Topic updates {
   if (Test-Path "$setup\ReserveManager") {
@@ -99,3 +104,4 @@ Read-Topic sign_in {
   elseif ("$($logon.AutoAdminLogon)" -eq '1') { Add-Row sign_in $logon.DefaultUserName }
 }
 """
+)

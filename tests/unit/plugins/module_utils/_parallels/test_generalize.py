@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim, claim_path, read_claim
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._parallels import generalize_linux, sysprep
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import (
     GeneralizeOrder,
     Noted,
@@ -24,16 +28,44 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm imp
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
 SYSPREP = "C:\\Windows\\System32\\Sysprep\\sysprep.exe"
-LOG = "C:\\Windows\\System32\\Sysprep\\Panther\\setuperr.log"
 STATE_KEY = "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Setup\\State"
 COMPLETE = "IMAGE_STATE_COMPLETE"
 UNDEPLOYABLE = "IMAGE_STATE_UNDEPLOYABLE"
 GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 FIRST_SETUP = "IMAGE_STATE_SPECIALIZE_RESEAL_TO_OOBE"
-LINUX_PROOF = "no machine ID, no SSH host keys, no cloud-init data"
+LINUX_PROOF = "no machine ID, SSH host keys, cloud-init data, leases, network state or shell history"
 JOB_ERROR = "PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.\n"
 NOT_READY = "Unable to open new session in this virtual machine. Make sure it has finished booting.\n"
 CLONE = {"operation": "clone", "source": "s", "source_name": "Source", "clone": UUID, "restart_source": False}
+
+
+# What a Windows answers in which nothing stops Sysprep.
+HEALTHY: dict[str, Any] = {
+    "packages": [],
+    "encryption": [["0"]],
+    "prevented": [["yes"]],
+    "reserve": [],
+    "restart": [],
+    "rearms": [["1001"]],
+    "earlier": [["7", "2"]],
+    "servicing": [],
+    "old_windows": [],
+    "fast_startup": [],
+    "disabled": [],
+    "booted": [["638"]],
+}
+LOADER = "& ([ScriptBlock]::Create([Console]::In.ReadToEnd()))"
+
+
+def answer_text(topics: Mapping[str, Any]) -> str:
+    lines = []
+    for topic, rows in topics.items():
+        if isinstance(rows, str):
+            lines.append(f"{topic}\t!\t{rows}")
+        else:
+            lines += ["\t".join((topic, "+", *row)) for row in rows]
+            lines.append(f"{topic}\t=")
+    return "\n".join(("macops-answer plain", *lines, "macops-end", ""))
 
 
 class Scene:
@@ -85,6 +117,19 @@ class Scene:
     def at_work(self, yes: bool) -> None:
         self.execute("tasklist", "/nh", out="System 4\r\n" + ("Sysprep.exe 4711\r\n" if yes else ""))
 
+    def answers(self, windows: bool = True, **topics: Any) -> None:
+        """Expect the questions that are asked in one call: a topic is answered with rows, or with why it is unknown."""
+        self.execute(*(powershell(LOADER) if windows else ("/bin/sh", "-s")), out=answer_text(topics))
+
+    def logs(self, **topics: Any) -> None:
+        self.answers(**{"setuperr": [], "setupact": [], **topics})
+
+    def prepared(self, **facts: Any) -> None:
+        """Expect the questions before Sysprep."""
+        self.at_work(False)
+        self.answers(**{**HEALTHY, **facts})
+        self.at_work(False)
+
     def sysprep(self, *more: str, **answer: Any) -> None:
         self.execute(SYSPREP, "/generalize", "/oobe", "/quit", "/quiet", *more, **answer)
 
@@ -115,7 +160,8 @@ def test_a_running_windows(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep()
     scene.at_work(False)
     scene.image_state(GENERALIZED)
@@ -139,6 +185,9 @@ def test_a_stopped_windows_that_may_be_started(scene: Scene) -> None:
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.execute(*powershell("if (Test-Path -LiteralPath 'C:\\answer.xml') {exit 0} else {exit 3}"))
+    scene.answers(**HEALTHY)
+    scene.at_work(False)
+    scene.logs()
     scene.sysprep("/mode:vm", "/unattend:C:\\answer.xml")
     scene.at_work(False)
     scene.image_state(GENERALIZED)
@@ -153,7 +202,8 @@ def test_what_is_noted_while_sysprep_runs_and_before_the_shutdown(scene: Scene) 
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep(then=lambda: seen.update(in_sysprep=scene.notes))
     scene.at_work(False)
     scene.image_state(GENERALIZED)
@@ -172,7 +222,8 @@ def test_sysprep_that_goes_on_after_its_command_was_lost(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep(said=JOB_ERROR, lost=True)
     for _look in range(4):
         scene.at_work(True)
@@ -187,7 +238,8 @@ def test_the_state_counts_only_when_sysprep_has_ended(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep()
     scene.at_work(True)
     scene.image_state(GENERALIZED)
@@ -202,6 +254,7 @@ def test_a_sysprep_of_a_killed_run_is_waited_for(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(UNDEPLOYABLE)
+    scene.at_work(True)
     scene.at_work(True)
     scene.at_work(True)
     scene.image_state(UNDEPLOYABLE)
@@ -261,33 +314,291 @@ def test_a_guest_that_starts_again_is_not_taken_for_generalized(scene: Scene) ->
     assert scene.notes == CLONE
 
 
+PACKAGE = "Package {} was installed for a user, but not provisioned for all users. This package will not function"
+
+
 @pytest.mark.parametrize(
-    ("log", "advice"),
+    ("err", "act", "cause", "advice"),
     [
-        ("SYSPRP Package A was installed for a user, but not provisioned for all users.", "Remove-AppxPackage"),
-        ("SYSPRP BitLocker-Protection is on for the operating system volume [gle=0x80310039]", "manage-bde -off"),
-        ("SYSPRP Audit mode cannot be turned on if reserved storage is in use.", "Let them finish in the guest"),
-        ("SYSPRP RunExternalDlls: the rearm count is zero, 0xC004D307", "Make a new source VM"),
-        ("SYSPRP something nobody knows", "Fix the reported problem in the guest"),
+        ([PACKAGE.format("A_1_arm64__x")], [], "packages", "Remove-AppxPackage"),
+        (["Failed to remove apps for the current user: 0x80073cf2."], [], "packages", "Remove-AppxPackage"),
+        (["BitLocker-Sysprep: BitLocker is on for the OS volume. (0x80310039)"], [], "bitlocker", "manage-bde -off"),
+        (
+            [],
+            ["Audit mode cannot be turned on if reserved storage is in use.; hr = 0x800F0975"],
+            "updates",
+            "StartComponentCleanup",
+        ),
+        ([], ["Audit mode can't be turned on if there is an active scenario"], "updates", "StartComponentCleanup"),
+        (["hr = 0xc004d307"], [], "rearms", "SkipRearm"),
+        (["slc.dll, SLReArmWindows', returned error code -1073425657"], [], "rearms", "new source VM"),
+        (["hr = 0x8007001f"], [], "earlier_sysprep", "cloned again"),
+        (["Sysprep_Clean_Opk: Failed to remove Uninstall; hr = 0x80070003"], [], "old_windows", "Disk Cleanup"),
+        (["spbcd.dll,Sysprep_Generalize_Bcd", PACKAGE.format("A")], [], "packages", "Remove-AppxPackage"),
+        (["spbcd.dll,Sysprep_Generalize_Bcd"], [PACKAGE.format("A")], "boot_configuration", "bcdedit"),
+        (["something nobody knows"], ["nothing"], "", "Fix the reported problem in the guest"),
+        ([], [], "", "in the state IMAGE_STATE_COMPLETE. Fix the reported problem"),
     ],
 )
-def test_sysprep_that_fails(scene: Scene, log: str, advice: str) -> None:
+def test_sysprep_that_fails(scene: Scene, err: list[str], act: list[str], cause: str, advice: str) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs(setuperr=[["4711"]])
     scene.sysprep(rc=31)
     for _look in range(3):
         scene.at_work(False)
         scene.image_state(COMPLETE)
-    scene.execute("cmd", "/c", "type", LOG, out="old\r\nolder\r\n\r\n" + "x" * 2000 + f"\r\n{log}\r\n")
-    with pytest.raises(TaskError, match=advice) as caught:
+    scene.logs(setuperr=[[line] for line in err], setupact=[[line] for line in act])
+    with pytest.raises(TaskError, match=re.escape(advice)) as caught:
         scene.run()
-    assert log in caught.value.message
-    assert caught.value.details["sysprep_log"].endswith(log)
-    assert len(caught.value.details["sysprep_log"]) == 1500
+    assert caught.value.details["cause"] == cause
+    told = err or act
+    assert all(line in caught.value.message for line in told[:1] if not cause)
     assert (caught.value.details["rc"], caught.value.details["image_state"]) == (31, COMPLETE)
+    # Only what follows the old lines is read.
+    assert "$from = 4711" in scene.mac.answers[-1]
+    assert "$from = 0" in scene.mac.answers[-1]
     assert not scene.has_claim  # it may be started again
+
+
+def test_all_packages_in_the_logs_are_named(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.prepared()
+    scene.logs()
+    scene.sysprep(rc=31)
+    for _look in range(3):
+        scene.at_work(False)
+        scene.image_state(COMPLETE)
+    scene.logs(setuperr=[[PACKAGE.format("A")], [PACKAGE.format("A")]], setupact=[[PACKAGE.format("B")]])
+    with pytest.raises(TaskError, match=r"The packages are A, B\.") as caught:
+        scene.run()
+    assert caught.value.details["packages"] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "ids"),
+    [
+        ({"packages": [["A_2"], ["B_1"]]}, ["packages"]),
+        ({"encryption": [["1"]]}, ["bitlocker"]),
+        ({"reserve": [["7"]]}, ["updates"]),
+        ({"restart": [["Windows Update"]]}, ["restart"]),
+        ({"rearms": [["0"]]}, ["rearms"]),
+        ({"earlier": [["3", "2"]]}, ["earlier_sysprep"]),
+        ({"disabled": [["wuauserv"]]}, ["services"]),
+        (
+            {
+                "packages": [["A_2"]],
+                "encryption": [["2"]],
+                "restart": [["a new computer name"]],
+                "fast_startup": [["on"]],
+            },
+            ["packages", "bitlocker", "restart"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry", [False, True])
+def test_all_that_blocks_sysprep_is_reported_before_it_runs(
+    scene: Scene, facts: dict[str, Any], ids: list[str], dry: bool
+) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    scene.answers(**{**HEALTHY, **facts})
+    with pytest.raises(TaskError, match=r"^Sysprep would fail in 'x', so it was not started") as caught:
+        scene.run(dry=dry)
+    found = caught.value.details["findings"]
+    assert [each["id"] for each in found if each["blocks"]] == ids
+    assert all(each["problem"] in caught.value.message for each in found if each["blocks"])
+    assert not scene.has_claim
+
+
+@pytest.mark.parametrize(
+    ("facts", "order", "ids"),
+    [
+        ({"prevented": []}, {}, ["device_encryption"]),
+        ({"servicing": [["SessionsPending"]]}, {}, ["servicing"]),
+        ({"old_windows": [["Windows.old"]]}, {}, ["old_windows"]),
+        ({"fast_startup": [["on"]]}, {}, ["hibernation"]),
+        ({"restart": [["files", "rename"]]}, {}, ["restart"]),
+        ({"rearms": [["0"]]}, {"skip_rearm": True}, []),
+        ({"earlier": [["", ""]]}, {}, []),
+    ],
+)
+def test_what_does_not_block_sysprep_is_in_the_result(
+    scene: Scene, facts: dict[str, Any], order: dict[str, Any], ids: list[str]
+) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.prepared(**facts)
+    scene.logs()
+    scene.sysprep()
+    scene.at_work(False)
+    scene.image_state(GENERALIZED)
+    scene.proven_and_stopped()
+    assert [each.id for each in scene.run(**order).preparation.found] == ids
+
+
+def test_what_cannot_be_read_is_said_and_left_to_sysprep(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.prepared(encryption="Access is denied.", packages="0x80070005")
+    scene.logs()
+    scene.sysprep()
+    scene.at_work(False)
+    scene.image_state(GENERALIZED)
+    scene.proven_and_stopped()
+    assert scene.run().preparation.unknown == (
+        "It is not known which apps are installed for one user only. The guest reports: 0x80070005. Sysprep checks it.",
+        "It is not known whether the disk is encrypted. The guest reports: Access is denied. Sysprep checks it.",
+    )
+
+
+def test_what_is_ordered_is_mended_one_after_the_other(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    wrong = {
+        **HEALTHY,
+        "packages": [["A_2"], ["It's_1"]],
+        "encryption": [["1"]],
+        "prevented": [],
+        "fast_startup": [["on"]],
+        "restart": [["Windows Update"]],
+    }
+    scene.answers(**wrong)
+    scene.execute(*powershell(sysprep._REMOVE.replace("NAMES", "'A_2','It''s_1'")))
+    wrong["packages"] = []
+    scene.answers(**wrong)
+    scene.execute("manage-bde.exe", "-off", "C:")
+    scene.answers(**{**wrong, "encryption": [["3"]]})
+    scene.answers(**{**wrong, "encryption": "busy"})
+    wrong["encryption"] = [["0"]]
+    scene.answers(**wrong)
+    scene.answers(**wrong)
+    scene.execute(*powershell(sysprep._PREVENT_ENCRYPTION))
+    wrong["prevented"] = [["yes"]]
+    scene.answers(**wrong)
+    scene.execute(*powershell(sysprep._NO_HIBERNATION))
+    wrong["fast_startup"] = []
+    scene.answers(**wrong)
+    scene.execute("shutdown.exe", "/r", "/t", "0")
+    scene.answers(**wrong)  # it has not gone down yet
+    scene.answers(**{**wrong, "booted": [["639"]], "restart": []})
+    scene.answers(**{**wrong, "booted": [["639"]], "restart": []})
+    scene.at_work(False)
+    scene.logs()
+    scene.sysprep()
+    scene.at_work(False)
+    scene.image_state(GENERALIZED)
+    scene.proven_and_stopped()
+    outcome = scene.run(fixes=sysprep.FIXES)
+    assert outcome.preparation.mended == (
+        "remove_packages",
+        "bitlocker",
+        "device_encryption",
+        "hibernation",
+        "restart",
+    )
+    assert outcome.preparation.found == ()
+
+
+def test_what_is_mended_in_vain_still_blocks(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    for _time in range(2):
+        scene.answers(**{**HEALTHY, "packages": [["A_2"]]})
+        if not _time:
+            scene.execute(*powershell(sysprep._PROVISION.replace("NAMES", "'A_2'")))
+    with pytest.raises(TaskError, match="so it was not started"):
+        scene.run(fixes=("provision_packages",))
+
+
+def test_a_fix_that_fails_is_an_error(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    scene.answers(**{**HEALTHY, "packages": [["A_2"]]})
+    scene.execute(*powershell(sysprep._REMOVE.replace("NAMES", "'A_2'")), rc=1, err="A_2 (0x80070032)")
+    with pytest.raises(TaskError, match=r"remove_packages did not succeed in 'x': A_2 \(0x80070032\)"):
+        scene.run(fixes=("remove_packages",))
+
+
+def test_restarts_come_to_an_end(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    for number in range(4):
+        scene.answers(**{**HEALTHY, "restart": [["Windows Update"]], "booted": [[str(number)]]})
+        if number < 3:
+            scene.execute("shutdown.exe", "/r", "/t", "0")
+            scene.answers(**{**HEALTHY, "restart": [["Windows Update"]], "booted": [[str(number + 1)]]})
+    with pytest.raises(TaskError, match=r"A restart is pending \(Windows Update\)"):
+        scene.run(fixes=("restart",))
+
+
+def test_what_would_be_mended_does_not_block_a_dry_run(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.at_work(False)
+    scene.answers(**{**HEALTHY, "packages": [["A_2"]]})
+    outcome = scene.run(dry=True, fixes=("remove_packages",))
+    assert (outcome.changed, [each.id for each in outcome.preparation.found]) == (True, ["packages"])
+
+
+ANSWER_FILE = "C:\\Windows\\Temp\\macops-parallels-unattend.xml"
+DELETION = f"if (Test-Path -LiteralPath '{ANSWER_FILE}') {{Remove-Item -LiteralPath '{ANSWER_FILE}' -Force}}"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_answer_file_is_put_there_and_deleted(scene: Scene, works: bool) -> None:
+    content = "<unattend>Übung, secret</unattend>"
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.prepared()
+    scene.logs()
+    scene.execute(ANSWER_FILE, out=hashlib.sha256(content.encode()).hexdigest() + "\r\n")
+    scene.sysprep(f"/unattend:{ANSWER_FILE}")
+    if works:
+        scene.at_work(False)
+        scene.image_state(GENERALIZED)
+        scene.execute(*powershell(DELETION))
+        scene.proven_and_stopped()
+        assert scene.run(answer_file=content).changed
+    else:
+        for _look in range(3):
+            scene.at_work(False)
+            scene.image_state(COMPLETE)
+        scene.logs()
+        scene.execute(*powershell(DELETION))
+        with pytest.raises(TaskError, match="without generalizing Windows"):
+            scene.run(answer_file=content)
+    assert content in scene.mac.answers
+
+
+def test_an_answer_file_that_did_not_arrive_is_not_used(scene: Scene) -> None:
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.prepared()
+    scene.logs()
+    scene.execute(ANSWER_FILE, out="0" * 64)
+    scene.execute(*powershell(DELETION))
+    with pytest.raises(TaskError, match="could not be written in 'x'"):
+        scene.run(answer_file="<unattend/>")
 
 
 def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None:
@@ -295,12 +606,13 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep()
     for _look in range(3):
         scene.at_work(False)
         scene.image_state(COMPLETE)
-    scene.execute("cmd", "/c", "type", LOG, rc=1, err="The system cannot find the file specified.\r\n")
+    scene.logs()
     with pytest.raises(
         TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Fix the"
     ):
@@ -312,7 +624,8 @@ def test_sysprep_that_does_not_end(scene: Scene) -> None:
     scene.look("running")
     scene.states("running")
     scene.image_state(COMPLETE)
-    scene.at_work(False)
+    scene.prepared()
+    scene.logs()
     scene.sysprep()
     for _look in range(4):
         scene.at_work(True)
@@ -346,7 +659,7 @@ def test_a_state_that_cannot_be_read(scene: Scene) -> None:
     ],
 )
 def test_a_bad_answer_file_stops_it_before_anything_is_noted(
-    scene: Scene, unattend: str, found: Optional[int], sentence: str
+    scene: Scene, unattend: str, found: Any, sentence: str
 ) -> None:
     scene.look("running")
     scene.states("running")
@@ -484,6 +797,9 @@ def test_a_dry_run_asks_a_running_guest_and_touches_nothing(scene: Scene) -> Non
         scene.look("running")
         scene.states("running")
         scene.image_state(state)
+        if state == COMPLETE:
+            scene.at_work(False)
+            scene.answers(**HEALTHY)
         outcome = scene.run(dry=True)
         assert (outcome.changed, outcome.was_generalized) == (True, state == GENERALIZED)
     assert not scene.has_claim
@@ -513,67 +829,74 @@ def test_systems_that_cannot_be_generalized(mac: Any, tmp_path: Path, system: st
 
 # --- Linux --------------------------------------------------------------------------------------------------------
 
-KEY_TYPES = ("dsa", "ecdsa", "ed25519", "rsa")
-MACHINE_ID = ("test", "-s", "/etc/machine-id")
-DBUS_ID = ("test", "-s", "/var/lib/dbus/machine-id")
-HAS_CLOUD_INIT = ("test", "-e", "/usr/bin/cloud-init")
-CLOUD_NOTES = ("test", "-e", "/var/lib/cloud/instance")
-
-
-def host_key(kind: str) -> tuple[str, ...]:
-    return ("test", "-e", f"/etc/ssh/ssh_host_{kind}_key")
+TOPICS = ("machine_id", "host_keys", "cloud_init", "leases", "network", "history", "pinned")
+CLEAN: dict[str, Any] = {topic: [] for topic in TOPICS}
+USED = {**CLEAN, "machine_id": [["/etc/machine-id"]], "host_keys": [["/etc/ssh/ssh_host_rsa_key"]]}
+REMOVE = ("/bin/sh", "-c", generalize_linux._REMOVE)
 
 
 def test_a_running_linux(linux: Scene) -> None:
     linux.look("running")
     linux.states("running")
-    linux.execute(*MACHINE_ID)  # the first trace is enough to know that it is not generalized
-    for look, remove in (
-        (MACHINE_ID, ("truncate", "-s", "0", "/etc/machine-id")),
-        (DBUS_ID, ("rm", "-f", "/var/lib/dbus/machine-id")),
-        *(
-            (host_key(kind), ("rm", "-f", f"/etc/ssh/ssh_host_{kind}_key", f"/etc/ssh/ssh_host_{kind}_key.pub"))
-            for kind in KEY_TYPES
-        ),
-    ):
-        linux.execute(*look)
-        linux.execute(*remove)
-        linux.execute(*look, rc=1)
-    linux.execute(*HAS_CLOUD_INIT)
-    linux.execute(*CLOUD_NOTES)
-    linux.execute("cloud-init", "clean", "--logs")
-    linux.execute(*HAS_CLOUD_INIT)
-    linux.execute(*CLOUD_NOTES, rc=1)
+    linux.answers(windows=False, **USED)
+    linux.answers(windows=False, **USED)
+    linux.execute(*REMOVE)
+    linux.answers(windows=False, **CLEAN)
     linux.proven_and_stopped()
     outcome = linux.run()
-    assert (outcome.changed, outcome.proof) == (True, LINUX_PROOF)
+    assert (outcome.changed, outcome.proof, outcome.preparation.found) == (True, LINUX_PROOF, ())
     assert linux.notes["generalized_vm"] == UUID
 
 
 def test_a_linux_without_a_trace_is_only_shut_down(linux: Scene) -> None:
     linux.look("running")
     linux.states("running")
-    for look in (MACHINE_ID, DBUS_ID, *map(host_key, KEY_TYPES), HAS_CLOUD_INIT):
-        linux.execute(*look, rc=1)
+    linux.answers(windows=False, **CLEAN)
     linux.proven_and_stopped()
     outcome = linux.run()
     assert (outcome.changed, outcome.was_generalized) == (True, True)
 
 
-@pytest.mark.parametrize(("rc", "after"), [(1, None), (0, 0)])
-def test_a_trace_that_cannot_be_removed(linux: Scene, rc: int, after: Optional[int]) -> None:
+@pytest.mark.parametrize("topic", [topic for topic in CLEAN if topic != "pinned"])
+def test_each_trace_counts(linux: Scene, topic: str) -> None:
     linux.look("running")
     linux.states("running")
-    linux.execute(*MACHINE_ID)
-    linux.execute(*MACHINE_ID)
-    linux.execute("truncate", "-s", "0", "/etc/machine-id", rc=rc, err="Read-only file system" if rc else "")
-    if after is not None:
-        linux.execute(*MACHINE_ID, rc=after)
-    with pytest.raises(
-        TaskError, match=r"^The machine ID could not be removed in 'x': `truncate .*exit code"
-    ) as caught:
+    for _time in range(2):
+        linux.answers(windows=False, **{**CLEAN, topic: [["/some/file"]]})
+    assert linux.run(dry=True).was_generalized is False
+
+
+@pytest.mark.parametrize("topic", [topic for topic in CLEAN if topic != "pinned"])
+def test_what_is_not_known_of_a_linux_is_an_error(linux: Scene, topic: str) -> None:
+    linux.look("running")
+    linux.states("running")
+    linux.answers(windows=False, **{name: rows for name, rows in CLEAN.items() if name != topic})
+    with pytest.raises(TaskError, match=r"It is not known whether .* The guest did not answer this question"):
+        linux.run()
+
+
+@pytest.mark.parametrize(("rc", "after"), [(1, USED), (0, USED), (1, CLEAN)])
+def test_a_trace_that_cannot_be_removed(linux: Scene, rc: int, after: dict[str, Any]) -> None:
+    linux.look("running")
+    linux.states("running")
+    linux.answers(windows=False, **USED)
+    linux.answers(windows=False, **USED)
+    linux.execute(*REMOVE, rc=rc, err="Read-only file system" if rc else "")
+    linux.answers(windows=False, **after)
+    what = "The machine ID" if after is USED else "Everything"
+    with pytest.raises(TaskError, match=rf"^{what}.* could not be removed in 'x': .*exit code {rc}") as caught:
         linux.run()
     assert caught.value.details["rc"] == rc
+
+
+def test_a_network_that_is_pinned_to_one_card_is_said(linux: Scene) -> None:
+    linux.look("running")
+    linux.states("running")
+    for _time in range(2):
+        linux.answers(windows=False, **{**USED, "pinned": [["/etc/netplan/01.yaml"]]})
+    (finding,) = linux.run(dry=True).preparation.found
+    assert (finding.id, finding.blocks) == ("pinned_network", False)
+    assert "/etc/netplan/01.yaml" in finding.sentence()
 
 
 def test_a_linux_that_was_shut_down_in_the_middle_is_started_again(linux: Scene) -> None:
@@ -582,7 +905,6 @@ def test_a_linux_that_was_shut_down_in_the_middle_is_started_again(linux: Scene)
     linux.states("stopped")
     linux.look("stopped")
     linux.start()
-    for look in (MACHINE_ID, DBUS_ID, *map(host_key, KEY_TYPES), HAS_CLOUD_INIT):
-        linux.execute(*look, rc=1)
+    linux.answers(windows=False, **CLEAN)
     linux.proven_and_stopped()
     assert linux.run(start=True).changed
