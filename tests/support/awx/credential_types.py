@@ -125,7 +125,7 @@ def check_inputs(inputs: Any) -> None:
     wrong = [text for _error, text in schema_errors(INPUTS, inputs)]
     if wrong:
         raise invalid(inputs=wrong)
-    seen = set()
+    seen: set[str] = set()
     for field in inputs.get("fields", []):
         wrong_field = _wrong_field(field, seen)
         if wrong_field:

@@ -139,7 +139,7 @@ class Credentials(Rules):
         kind = self.awx.database.get("credential_type", record["credential_type"])
         assert kind is not None
         secret = {field["id"] for field in kind["inputs"].get("fields", []) if field.get("secret")}
-        # What waits for an answer at launch is no secret.
+        # What waits for an answer at launch is shown.
         body["inputs"] = {
             name: ENCRYPTED if name in secret and value not in ("", "ASK") else value
             for name, value in record["inputs"].items()

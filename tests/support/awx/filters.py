@@ -89,7 +89,7 @@ class Filters:
             name = rest if prefix in PREFIXES else key
             fits = self._filter(kind, name, wanted)
             if prefix == "not":
-                every.append(lambda record, fits=fits: not fits(record))
+                every.append(_opposite(fits))
             else:
                 (some if prefix == "or" else every).append(fits)
         if "search" in query:
@@ -138,6 +138,10 @@ class Filters:
         known = {*options(KINDS[kind].path).get("GET", ()), *_definitions(kind), *LINKED, *NOT_SHOWN.get(kind, ())}
         if field not in known:
             raise Refusal(400, {"detail": f"{KINDS[kind].model} has no field named '{field}'"})
+
+
+def _opposite(fits: Callable[[Record], bool]) -> Callable[[Record], bool]:
+    return lambda record: not fits(record)
 
 
 def _value(record: Record, field: str) -> Any:

@@ -27,13 +27,13 @@ class Inventories(Rules):
         new = change.new
         if new["kind"] == "smart" and not new["host_filter"]:
             raise invalid(host_filter="Smart inventories must specify host_filter")
-        until = self.awx.deleted_names.get((new["name"], new["organization"]), 0.0)
-        if change.old is None and time.monotonic() < until:
+        deleted = self.awx.deleted_names.get((new["name"], new["organization"]))
+        taken = deleted is not None and time.monotonic() < deleted + self.awx.faults.deletion_seconds
+        if change.old is None and taken:
             raise Refusal(400, {"__all__": ["Inventory with this Name and Organization already exists."]})
 
     def removed(self, record: Record) -> None:
-        until = time.monotonic() + self.awx.faults.deletion_seconds
-        self.awx.deleted_names[record["name"], record["organization"]] = until
+        self.awx.deleted_names[record["name"], record["organization"]] = time.monotonic()
 
     def show(self, record: Record, body: dict[str, Any]) -> None:
         database = self.awx.database

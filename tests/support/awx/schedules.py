@@ -163,7 +163,7 @@ def next_dates(text: str, count: int) -> list[datetime.datetime]:
     """Return the next dates of a recurrence."""
     now = datetime.datetime.now(datetime.timezone.utc)
     rules = _parsed(_moved_near(now, text))
-    found = []
+    found: list[datetime.datetime] = []
     date = rules.after(now)
     while date is not None and len(found) < count:
         found.append(date)

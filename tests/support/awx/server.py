@@ -99,6 +99,7 @@ class Awx(StandIn):
         self.jobs = Jobs(self)
         # What the stand-in could not answer, since it is wrong itself.
         self.defects: list[str] = []
+        # Inventories by name and organization, and when each was deleted.
         self.deleted_names: dict[tuple[str, int | None], float] = {}
         self.ansible_inventory = str(Path(sys.executable).with_name("ansible-inventory"))
         self.rules: dict[str, Rules] = {kind: Rules(self) for kind in KINDS} | {
@@ -248,9 +249,9 @@ class Awx(StandIn):
                     return user
         elif scheme == "Bearer":
             for token in self.database.find("token", token=given):
-                user = self.database.get("user", token["user"])
-                if user is not None:
-                    return user
+                owner = self.database.get("user", token["user"])
+                if owner is not None:
+                    return owner
         raise unauthorized()
 
     def _body(self, exchange: Exchange, content: bytes) -> dict[str, Any]:
@@ -290,7 +291,7 @@ class Awx(StandIn):
         return found
 
     def _special(self, parts: list[str], asked: Asked) -> tuple[int, Any] | None:
-        """Answer of what is no list of objects."""
+        """Answer what is not a list of objects."""
         path = "/".join(parts)
         if path == "me":
             return 200, self.filters.answer("user", [asked.user], asked.query, asked.path, asked.user)

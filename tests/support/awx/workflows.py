@@ -145,7 +145,7 @@ class Workflows:
 
     def _turn(self, node: Record, nodes: list[Record]) -> bool | None:
         """Return whether a node is to start: True, never, or None for not yet."""
-        verdicts = []
+        verdicts: list[bool | None] = []
         for parent in nodes:
             for link, ends in FOLLOWED.items():
                 if node in parent.linked(link):
