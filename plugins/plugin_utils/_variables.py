@@ -147,8 +147,8 @@ def _not_readable(name: str, option: Mapping[str, Any], error: Exception) -> Opt
 def _missing(name: str, option: Mapping[str, Any]) -> str:
     description = option.get("description", "")
     first = description if isinstance(description, str) else description[0]
-    meaning = _MARKUP.sub(r"\1", first)
-    return f"{name} is not set. Set it: {meaning}"
+    meaning = _MARKUP.sub(r"\1", first).split(". ")[0].rstrip(".")
+    return f"{name} is not set. Set it: {meaning}."
 
 
 def _wrong_text(name: str, value: Any, secret: bool) -> Optional[str]:

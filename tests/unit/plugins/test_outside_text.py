@@ -14,6 +14,7 @@ from typing import Any, Callable
 import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleFilterError
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.macops.parallels.plugins.action import show_lines
 from ansible_collections.macops.parallels.plugins.filter import golden_image_sheet, printable
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
@@ -98,6 +99,26 @@ def test_a_line_of_progress_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     work._show("x" * 100_000)
     assert shown[0] == rf"  [mac] Packing {SHOWN}\n[ERROR]: forged: 12%"
     assert len(shown[1]) < 600
+
+
+@pytest.mark.parametrize(("for_people", "no_log"), [(True, False), (False, False), (True, True)])
+def test_lines_are_escaped(monkeypatch: pytest.MonkeyPatch, for_people: bool, no_log: bool) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(show_lines.display, "display", lambda line, **_options: shown.append(line))
+    monkeypatch.setattr(show_lines, "prints_for_people", lambda: for_people)
+    monkeypatch.setattr(show_lines.ActionModule.__bases__[0], "run", lambda *_arguments: {})
+
+    class Task:
+        args = {"lines": [f"name: {BAD}", "a\n\nb", 3, "x" * 100_000]}  # noqa: RUF012
+
+    Task.no_log = no_log  # type: ignore[attr-defined]
+    action = show_lines.ActionModule.__new__(show_lines.ActionModule)
+    action._task = Task()
+    result = action.run()
+    assert result["msg"][:5] == [rf"name: {SHOWN}", "a", "", "b", "3"]
+    assert result["changed"] is False
+    assert shown[:5] == (result["msg"][:5] if for_people and not no_log else [])
+    assert max(map(len, shown), default=0) < 1100
 
 
 @pytest.mark.parametrize("kind", [AnsibleConnectionFailure, AnsibleAuthenticationFailure])
