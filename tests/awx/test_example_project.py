@@ -17,7 +17,7 @@ import yaml
 
 from support.awx.injectors import inject
 from support.awx.projects import inventories_in, playbooks_in
-from support.fixtures import collections, packed_modules
+from support.fixtures import collections, nightly, packed_modules
 from support.playbook import run_playbook
 
 __all__ = ["collections", "packed_modules"]
@@ -88,7 +88,7 @@ def test_the_variables_of_the_project_are_read_with_an_inventory_elsewhere(
     ended.assert_failed(f"{tmp_path}/nowhere")
 
 
-KINDS = ("https", "s3", "azblob", "sftp", "sharepoint")
+KINDS = ("https", nightly("s3"), nightly("azblob"), nightly("sftp"), "sharepoint")
 
 
 @pytest.mark.parametrize("kind", KINDS)

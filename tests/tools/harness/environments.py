@@ -162,7 +162,7 @@ STORES = Environment(
 )
 SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
 # What configures AWX, with the ansible-core that its package of all collections brings; and what AWX runs jobs with.
-AWX = Environment("awx", "3.12", (_tool("awx"), UNIT_LIBRARIES, STORE_LIBRARIES))
+AWX = Environment("awx", "3.12", (_tool("awx"), UNIT_LIBRARIES, STORE_LIBRARIES), runs_modules=True)
 AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
 UNITS = {
     v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES), runs_modules=v == MAC_PYTHON)
