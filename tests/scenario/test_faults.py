@@ -160,7 +160,7 @@ PLAYBOOK_ROWS = (
     server("server_scene", "401 in the middle", (fault(status=401, times=FOR_EVER), "publish"), words=("password",)),
 )
 
-# Of these, what the modules alone meet as well only if it is added to their rows.
+# What a run gets over by itself.
 TRANSIENT = {
     "503, with Retry-After and without",
     "requests cut off, answers lost",

@@ -275,6 +275,7 @@ def test_two_writers_lose_nothing_in_a_folder(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["catalog.json"]
 
 
+@pytest.mark.nightly
 def test_two_writers_lose_nothing_on_webdav(webdav: HttpsStore) -> None:
     assert race(lambda: opened(webdav)) == []
     assert recorded(opened(webdav)) == everything()

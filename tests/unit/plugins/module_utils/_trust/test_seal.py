@@ -460,6 +460,7 @@ def test_two_signers_with_different_keys_in_a_folder(folder: Path, catalog_by: A
     assert sorted(path.name for path in folder.iterdir()) == ["catalog.json", "catalog.json.sig"]
 
 
+@pytest.mark.nightly
 def test_two_signers_with_different_keys_on_webdav(tmp_path: Path, catalog_by: Any, inspect: Any) -> None:
     with HttpsStore(tmp_path / "served") as server:
 
