@@ -93,7 +93,9 @@ READINESS = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "sentence"), READINESS)
-def test_why_a_guest_takes_no_command(mac: Any, tmp_path: Path, fault: dict[str, str], kind: str, sentence: str) -> None:
+def test_why_a_guest_takes_no_command(
+    mac: Any, tmp_path: Path, fault: dict[str, str], kind: str, sentence: str
+) -> None:
     guest = a_guest(mac, patience=0)
     said = fault.get("said", NO_SESSION)
     execute(mac, *PROBES["win-11"], rc=255, said=said)
