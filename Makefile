@@ -7,7 +7,7 @@ CHANGED ?=
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test test-all benchmark benchmark-stores clean
+.PHONY: help demo test test-all benchmark benchmark-stores benchmark-catalog clean
 
 help:
 	@echo "make demo         run the whole pipeline here, against a simulated Mac and an HTTPS store (no root)"
@@ -17,6 +17,7 @@ help:
 	@$(PYTHON) tests/tools/run_tests.py --list
 	@echo "make benchmark    measure the whole run with a 2 GiB image, beside the same work by hand"
 	@echo "make benchmark-stores  measure uploads to every kind of store, beside their own command-line clients"
+	@echo "make benchmark-catalog  measure time and memory of a catalog of 100,000 records"
 	@echo "make clean        remove everything that was generated"
 
 demo:
@@ -27,6 +28,9 @@ benchmark:
 
 benchmark-stores:
 	@$(PYTHON) tests/tools/in_venv.py stores tests/benchmarks/stores.py
+
+benchmark-catalog:
+	@$(PYTHON) tests/tools/in_venv.py stores tests/benchmarks/large_catalog.py
 
 test:
 	@$(PYTHON) tests/tools/run_tests.py $(if $(CHANGED),--changed) --only "$(ONLY)" $(STAGES)

@@ -149,11 +149,11 @@ from ansible_collections.macops.parallels.plugins.module_utils._common.text impo
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_relay import (
     FAILED,
     LOST,
-    MARK,
     OK,
     REFUSED,
     WAIT,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.on_mac import MARK
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import bare_uuid
 from ansible_collections.macops.parallels.plugins.plugin_utils._clixml import plain_errors
 from ansible_collections.macops.parallels.plugins.plugin_utils._mac_program import command_line, opening, program_of

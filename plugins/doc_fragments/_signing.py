@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: signing; and verifying."""
+    """Fragments: signing; and verifying. Who signs verifies, too, so only the second has C(public_url)."""
 
     DOCUMENTATION = r"""
 options:
@@ -25,15 +25,6 @@ options:
     description:
       - Identity of the signer, such as V(build@example.com). It is the first word of a line in the file of allowed
         signers. Required with O(signing_key_path).
-    type: str
-  public_url:
-    description:
-      - Public URL of the store, under which users find what O(destination) holds, such as
-        V(https://images.example.com/golden). Signatures are bound to it, so that those of another store are not valid
-        here. Whoever signs and whoever verifies must use the same one, however each reaches the store.
-      - Without credentials, query and fragment. Upper case in the host, the default port, a slash at the end and the
-        way of percent-encoding make no difference.
-      - By default O(destination).
     type: str
 requirements:
   - OpenSSH 8.7 or newer (C(ssh-keygen)), for signatures. macOS 13 and newer include it.

@@ -118,6 +118,89 @@ options:
   on_window_close:
     description: What happens to it when its window is closed, as a value of C(prlctl set), such as V(keep-running).
     type: str
+  nested_virtualization:
+    description:
+      - Whether the guest may run virtual machines of its own. Can only be changed while the virtual machine is shut
+        down.
+    type: bool
+  secure_boot:
+    description: Whether Secure Boot is on. Can only be changed while the virtual machine is shut down.
+    type: bool
+  tpm:
+    description:
+      - Whether it has a virtual TPM. Can only be changed while the virtual machine is shut down. Windows 11 needs one.
+    type: bool
+  asset_tag:
+    description:
+      - Asset tag in its BIOS, as a value of C(prlctl set --asset-id). Can only be changed while the virtual machine is
+        shut down.
+      - Parallels does not report it, so it is set each time, and a warning says that it could not be verified. In the
+        guest, C(Win32_SystemEnclosure.SMBIOSAssetTag) or C(dmidecode -s chassis-asset-tag) shows it.
+      - Parallels documents an asset tag, but not this option of C(prlctl). It was not tried on a real Mac.
+    type: str
+  tools_autoupdate:
+    description:
+      - Whether Parallels updates Parallels Tools in the guest by itself.
+      - Parallels does not report it, so it is set each time, and a warning says that it could not be verified.
+    type: bool
+  share_mac_folders:
+    description: Whether folders of the Mac are shared with the guest.
+    type: bool
+  share_guest_folders:
+    description: Whether folders of the guest are shared with the Mac.
+    type: bool
+  share_profile:
+    description: Whether the desktop, documents and other folders of the Mac's user are those of the guest's user.
+    type: bool
+  share_mac_apps:
+    description: Whether applications of the Mac can be opened in the guest.
+    type: bool
+  share_guest_apps:
+    description: Whether applications of the guest can be opened on the Mac.
+    type: bool
+  share_clipboard:
+    description: Whether both have one clipboard.
+    type: bool
+  share_cloud:
+    description: Whether cloud folders of the Mac, such as iCloud Drive, are shared with the guest.
+    type: bool
+  share_location:
+    description: Whether the guest knows the location of the Mac.
+    type: bool
+  smart_mount:
+    description: Whether disks and network shares of the Mac appear in the guest.
+    type: bool
+  edit_locked:
+    description:
+      - Whether its settings are locked, so that changes need an administrator.
+      - V(false) is applied before all other settings.
+    type: bool
+  isolated:
+    description:
+      - Whether it is isolated from the Mac. Nothing is shared then, whatever the other settings are.
+      - It is applied after all other settings. M(macops.parallels.vm_exec) and the other modules that run commands in
+        the guest do not work in an isolated virtual machine.
+    type: bool
+  build_stage:
+    description:
+      - Notes beside the bundle how far the build of an image got with the virtual machine, because neither Parallels
+        nor the guest shows it. M(macops.parallels.vm_info) returns it.
+      - The roles of this collection use it, so that a virtual machine is not provisioned again once it is sealed, and
+        not sealed while it is only half provisioned.
+    type: dict
+    suboptions:
+      image:
+        description: The image that is built, as text of your own.
+        type: str
+        required: true
+      stage:
+        description:
+          - V(provisioning) if its provisioning was started, V(provisioned) if that was finished.
+          - V(sealed) if it is ready to be packed. It must be stopped then. The note is no longer valid when Parallels'
+            uptime counter shows that the virtual machine has run since.
+        type: str
+        required: true
+        choices: [provisioning, provisioned, sealed]
 author:
   - The macops.parallels developers (!UNKNOWN)
 seealso:
@@ -147,6 +230,24 @@ EXAMPLES = r"""
     pause_idle: false
     on_window_close: keep-running
 
+- name: Note that a role of your own has provisioned the clone
+  macops.parallels.vm:
+    name: win11-2026.11.0-arm64
+    build_stage:
+      image: win11-2026.11.0-arm64
+      stage: provisioned
+
+- name: Separate a VM from the Mac on which it runs
+  macops.parallels.vm:
+    name: win11-2026.11.0-arm64
+    share_mac_folders: false
+    share_profile: false
+    share_clipboard: false
+    share_cloud: false
+    smart_mount: false
+    tools_autoupdate: false
+    isolated: true
+
 - name: Remove the clone, but nothing that is not a clone
   macops.parallels.vm:
     name: win11-2026.11.0-arm64
@@ -158,7 +259,8 @@ RETURN = r"""
 vm:
   description:
     - The virtual machine, as an element of RV(macops.parallels.vm_info#module:vms) but without C(generalized),
-      C(generalizing), C(ip_address) and C(obstacles). If it was removed or unregistered, its state before.
+      C(generalizing), C(build_stage), C(ip_address) and C(obstacles). If it was removed or unregistered, its state
+      before.
     - Empty when there is none, and in check mode for one that would be created.
   returned: success
   type: dict
@@ -266,9 +368,9 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecy
     unregister,
     what_is_left,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import INVALID, Settings, Vm, find_vm
-
-SETTINGS = ("description", "cpus", "memory", "pause_idle", "startup_view", "on_shutdown", "on_window_close")
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.settings import SETTINGS, Settings
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.stage import STAGES, BuildStage, note_stage
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import INVALID, Vm, find_vm
 
 
 def ensure(module: AnsibleModule, job: Job) -> dict[str, Any]:
@@ -307,6 +409,10 @@ def _ensure_present(module: AnsibleModule, prl: Prlctl, job: Job) -> dict[str, A
         return _result(module, None, made, {}, {"state": "present", **_given(wanted)})
     now, differing = apply_settings(prl, vm, wanted, dry=dry)
     before = {key: getattr(vm.settings, key) for key in differing}
+    stage = params["build_stage"]
+    noted = note_stage(prl, now, BuildStage(**stage), dry=dry) if stage is not None else None
+    if noted is not None:
+        before["build_stage"], differing["build_stage"] = asdict(noted), stage
     return _result(
         module,
         now,
@@ -396,6 +502,29 @@ def main() -> None:
             "startup_view": {"type": "str"},
             "on_shutdown": {"type": "str"},
             "on_window_close": {"type": "str"},
+            "nested_virtualization": {"type": "bool"},
+            "secure_boot": {"type": "bool"},
+            "tpm": {"type": "bool"},
+            "asset_tag": {"type": "str"},
+            "tools_autoupdate": {"type": "bool"},
+            "share_mac_folders": {"type": "bool"},
+            "share_guest_folders": {"type": "bool"},
+            "share_profile": {"type": "bool"},
+            "share_mac_apps": {"type": "bool"},
+            "share_guest_apps": {"type": "bool"},
+            "share_clipboard": {"type": "bool"},
+            "share_cloud": {"type": "bool"},
+            "share_location": {"type": "bool"},
+            "smart_mount": {"type": "bool"},
+            "edit_locked": {"type": "bool"},
+            "isolated": {"type": "bool"},
+            "build_stage": {
+                "type": "dict",
+                "options": {
+                    "image": {"type": "str", "required": True},
+                    "stage": {"type": "str", "required": True, "choices": list(STAGES)},
+                },
+            },
             "executable": {"type": "path"},
         },
         mutually_exclusive=[("clone_of", "path")],

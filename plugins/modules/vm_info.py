@@ -190,6 +190,57 @@ vms:
       description: What happens to it when its window is closed, as C(prlctl) names it. Null if not reported.
       type: str
       sample: keep-running
+    nested_virtualization:
+      description: Whether the guest may run virtual machines of its own. Null if not reported.
+      type: bool
+    secure_boot:
+      description: Whether Secure Boot is on. Null if not reported.
+      type: bool
+    tpm:
+      description: Whether it has a virtual TPM. Null if not reported.
+      type: bool
+    asset_tag:
+      description: Null. Parallels does not report the asset tag in the BIOS.
+      type: str
+    tools_autoupdate:
+      description: Null. Parallels does not report whether it updates Parallels Tools by itself.
+      type: bool
+    share_mac_folders:
+      description: Whether folders of the Mac are shared with the guest. Null if not reported.
+      type: bool
+    share_guest_folders:
+      description: Whether folders of the guest are shared with the Mac. Null if not reported.
+      type: bool
+    share_profile:
+      description: Whether folders of the Mac's user are those of the guest's user. Null if not reported.
+      type: bool
+    share_mac_apps:
+      description: Whether applications of the Mac can be opened in the guest. Null if not reported.
+      type: bool
+    share_guest_apps:
+      description: Whether applications of the guest can be opened on the Mac. Null if not reported.
+      type: bool
+    share_clipboard:
+      description: Whether both have one clipboard. Null if not reported.
+      type: bool
+    share_cloud:
+      description: Whether cloud folders of the Mac are shared with the guest. Null if not reported.
+      type: bool
+    share_location:
+      description: Whether the guest knows the location of the Mac. Null if not reported.
+      type: bool
+    smart_mount:
+      description: Whether disks and network shares of the Mac appear in the guest. Null if not reported.
+      type: bool
+    edit_locked:
+      description: Whether its settings are locked. Null if not reported.
+      type: bool
+    isolated:
+      description:
+        - Whether it is isolated from the Mac. Read from the file C(config.pvs) in its bundle, because C(prlctl) does
+          not report it.
+        - Null if that file does not show it, and for a packed virtual machine.
+      type: bool
     disks:
       description: Virtual hard disks. Null if Parallels does not report the hardware.
       type: list
@@ -265,6 +316,22 @@ vms:
         - Null if the note cannot be read.
       type: bool
       sample: false
+    build_stage:
+      description:
+        - How far the build of an image got with it, as M(macops.parallels.vm) noted beside its bundle.
+        - Null if the note cannot be read.
+      type: dict
+      contains:
+        image:
+          description: The image. Empty if nothing is noted.
+          type: str
+          sample: win11-2026.11.0-arm64
+        stage:
+          description:
+            - V(provisioning), V(provisioned) or V(sealed). Empty if nothing is noted, or if the virtual machine was
+              sealed and has run since.
+          type: str
+          sample: provisioned
     ip_address:
       description: IP address of the running guest, if Parallels knows it. Null if not.
       type: str
@@ -301,6 +368,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._module import no
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import FIRST_READ_LIMIT, Prlctl
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import noted
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.obstacles import obstacles
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.stage import noted_stage
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     RUNNING,
     find_vm,
@@ -335,6 +403,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
             {
                 **vm.result(),
                 **asdict(noted(vm)),
+                "build_stage": asdict(stage) if (stage := noted_stage(vm)) is not None else None,
                 "ip_address": addresses.get(vm.uuid),
                 "obstacles": [asdict(obstacle) for obstacle in obstacles(vm)],
             }

@@ -69,7 +69,13 @@ class Build:
         return {name: value for name, value in values.items() if value is not None}
 
     def run(
-        self, *, playbook: str = "build_image", check: bool = False, tags: tuple[str, ...] = (), **variables: Any
+        self,
+        *,
+        playbook: str = "build_image",
+        check: bool = False,
+        tags: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
+        **variables: Any,
     ) -> PlaybookRun:
         """Run the playbook; whatever comes of it, the store's password is not in its output."""
         run = self.play(
@@ -79,6 +85,7 @@ class Build:
             check=check,
             diff=check,
             tags=tags,
+            arguments=arguments,
             environment=self._environment,
         )
         return run.assert_no_secret(self.store.password)

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +14,6 @@ from datetime import datetime, timezone
 from typing import Any, Callable
 
 from .._common.errors import TaskError
-from .._common.json_reader import read_json
 from .._common.retry import Retries, RetryLater, pause_after_conflict, spread
 from .._common.text import folded
 from .._records.record import (
@@ -35,6 +32,7 @@ from .._trust.seal import Seal
 from .._trust.seen import is_serial
 from .._trust.signature import CHANGED, GOOD, MISSING, UNREADABLE, Verdict
 from .._trust.statements import CATALOG, SERIAL, SIGNED_BY, without_seal
+from .lines import NotJson, read_lines, write_lines
 
 _LARGEST = 128 * 1024 * 1024
 # A store without atomic writes may briefly return a partly written catalog.
@@ -51,21 +49,6 @@ _MOST_PROBLEMS = 5
 
 # Verdicts on a catalog and a signature that do not belong together, which may be so while another host writes.
 _OF_A_MOMENT = (CHANGED, MISSING, UNREADABLE)
-
-# Fields that many records have in common.
-_SHARED = (
-    "name",
-    "version",
-    "arch",
-    "title",
-    "description",
-    "state",
-    "parallels",
-    "signed_by",
-    "signed_at",
-    "signed_for",
-)
-_SHORT = 200
 
 _NOT_VERIFIED = Verdict(GOOD, "It was not verified.")
 
@@ -103,15 +86,7 @@ class Catalog:
 
     def data(self) -> bytes:
         """Return the catalog as JSON with a line for each record, so that a comparison shows what was changed."""
-        others = {key: value for key, value in self.document.items() if key != "records"}
-        head = json.dumps({**others, "records": []}, ensure_ascii=False)
-        # In one buffer: there may be so many records that a second copy would be too much.
-        buffer = io.BytesIO()
-        buffer.write(head[: -len("]}")].encode())
-        for number, record in enumerate(self.records):
-            buffer.write((",\n" if number else "\n").encode() + json.dumps(record, ensure_ascii=False).encode())
-        buffer.write(b"\n]}\n")
-        return buffer.getvalue()
+        return write_lines(self.document, self.records)
 
 
 @dataclass(frozen=True)
@@ -198,47 +173,55 @@ class CatalogFile:
 
     def _read(self) -> Catalog:
         for pauses_left in reversed(range(_READ_TRIES)):
-            # Before the catalog: see Seal.finish.
-            signatures = self._guard.signatures() if self._guard is not None else Signatures()
-            found = self._retries.call(lambda: self._store.read(CATALOG, _LARGEST))
-            if found is None:
-                verdict = self._guard.absent() if self._guard is not None else _NOT_VERIFIED
-                return Catalog(verdict=verdict, signatures=signatures)
-            data, version = found
-            # Not held twice: it may be large.
-            del found
-            digest = hashlib.sha256(data).digest()
-            # The same bytes are not read into a second document: it may be large.
-            known, self._known = self._known, None
             try:
-                if known is not None and known[0] == digest:
-                    document = known[1]
-                else:
-                    known = None
-                    document = self._checked(_parsed(data))
-            except ValueError as error:
+                return self._read_once()
+            except NotJson as error:
                 if not pauses_left:
                     raise TaskError(
                         f"{self._name} is not valid JSON ({error}). It was not changed. Restore it from a backup, or "
                         "move it away to start a new catalog."
                     ) from error
-            else:
-                self._known = (digest, document)
-                return self._verified(document, version, data, digest, signatures)
             self._sleep(_READ_PAUSE)
         raise AssertionError("the last try returns or raises")
 
+    def _read_once(self) -> Catalog:
+        # Before the catalog: see Seal.finish.
+        signatures = self._guard.signatures() if self._guard is not None else Signatures()
+        found = self._retries.call(lambda: self._store.read(CATALOG, _LARGEST))
+        if found is None:
+            verdict = self._guard.absent() if self._guard is not None else _NOT_VERIFIED
+            return Catalog(verdict=verdict, signatures=signatures)
+        data, version = found
+        digest = hashlib.sha256(data).digest()
+        # The same bytes are not read into a second document: it may be large.
+        known, self._known = self._known, None
+        if known is not None and known[0] == digest:
+            document, lines = known[1], None
+        else:
+            known = None
+            document, lines = read_lines(data)
+            self._check_schema(document)
+        verdict, signatures = self._verified(document, data, digest, signatures)
+        # The bytes and the records together may be too much memory.
+        del found, data
+        if known is None:
+            if lines is not None:
+                document["records"] = lines.records()
+            self._check_records(document)
+        self._known = (digest, document)
+        return Catalog(document, version, verdict, signatures, digest)
+
     def _verified(
-        self, document: dict[str, Any], version: str, data: bytes, digest: bytes, signatures: Signatures
-    ) -> Catalog:
+        self, document: dict[str, Any], data: bytes, digest: bytes, signatures: Signatures
+    ) -> tuple[Verdict, Signatures]:
         if self._guard is None:
-            return Catalog(document, version)
+            return _NOT_VERIFIED, Signatures()
         made, signature = self._made
         if self._seal is not None and digest == made:
             signatures = self._seal.ensure(signature, signatures)
-        return Catalog(document, version, self._guard.catalog(data, document, signatures), signatures, digest)
+        return self._guard.catalog(data, document, signatures), signatures
 
-    def _checked(self, document: Any) -> dict[str, Any]:
+    def _check_schema(self, document: Any) -> None:
         if not isinstance(document, dict) or "schema" not in document:
             raise self._not_ours("it does not specify its schema")
         schema = document["schema"]
@@ -249,6 +232,8 @@ class CatalogFile:
             )
         if schema != SCHEMA or isinstance(schema, bool):
             raise self._not_ours(f"its schema is {schema!a:.60}, not {SCHEMA}")
+
+    def _check_records(self, document: Mapping[str, Any]) -> None:
         records = document.get("records")
         if not isinstance(records, list):
             raise self._not_ours("it does not have a list of records")
@@ -264,7 +249,6 @@ class CatalogFile:
             if identity(record) in seen:
                 raise self._not_ours(f"it has two records of {label(record)}")
             seen.add(identity(record))
-        return document
 
     def _not_ours(self, why: str) -> TaskError:
         return TaskError(
@@ -385,50 +369,6 @@ class CatalogFile:
         )
         if not (self._store.atomic and self._store.exclusive):
             self._sleep(_SETTLE)
-
-
-def _parsed(data: bytes) -> Any:
-    """Return the JSON of a catalog, a record at a time if it has the form of C(Catalog.data).
-
-    That takes much less memory, if there are very many records. The value is the same as that of the whole.
-    """
-    head, separator, rest = data.partition(b'"records": [\n')
-    if not separator or b"\n" in head or not data.endswith(b"\n]}\n"):
-        return read_json(data)
-    try:
-        document = read_json(head + b'"records": []}')
-    except ValueError:
-        return read_json(data)
-    del rest
-    document["records"] = records = []
-    known: dict[Any, Any] = {}
-    start, end = len(head) + len(separator), len(data) - len(b"\n]}\n")
-    while start <= end:
-        stop = data.find(b"\n", start, end)
-        line = data[start : stop if stop >= 0 else end]
-        if stop >= 0:
-            if not line.endswith(b","):
-                return read_json(data)
-            line = line[:-1]
-        record = read_json(line)
-        if isinstance(record, dict):
-            # What many records have in common is kept once.
-            source = record.get("source")
-            if isinstance(source, dict) and all(isinstance(value, str) for value in source.values()):
-                record["source"] = known.setdefault(tuple(source.items()), source)
-            record.update(
-                {key: known.setdefault(record[key], record[key]) for key in _SHARED if _is_short(record, key)}
-            )
-        records.append(record)
-        if stop < 0:
-            break
-        start = stop + 1
-    return document
-
-
-def _is_short(record: Mapping[str, Any], key: str) -> bool:
-    value = record.get(key)
-    return isinstance(value, str) and len(value) < _SHORT
 
 
 def _refuse_foreign_file(record: dict[str, Any], records: list[dict[str, Any]]) -> None:

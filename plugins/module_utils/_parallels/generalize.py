@@ -25,12 +25,11 @@ from .generalize_linux import Linux
 from .generalize_windows import SysprepFailed, Windows
 from .guest import LINUX, WINDOWS, Guest
 from .power import set_power
+from .uptime import has_not_run, uptime_range
 from .vm import BUSY_TIME, RUNNING, STOPPED, Vm, get_vm, state_of, wait_while_busy
 
 _ASK_AGAIN = 60  # seconds after which a guest that ignored the request is asked again to shut down
 _LOOK_PAUSE = 1
-# A VM that ran for less than this since it was generalized cannot have been through its first setup.
-_UPTIME_SLACK = 60
 
 
 class System(Protocol):
@@ -117,9 +116,9 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Noted before the shutdown, so that a later run that finds it stopped knows that it must not be started.
         uptime = get_vm(prl, vm.uuid).uptime
-        _note(claim, vm, generalized_at=at, **_uptime_note(uptime, order.stop_timeout))
+        _note(claim, vm, generalized_at=at, generalized_uptime=uptime_range(uptime, order.stop_timeout))
         _shut_down(prl, vm, claim, order.stop_timeout)
-        _note(claim, vm, generalized_at=at, **_uptime_note(get_vm(prl, vm.uuid).uptime, 0))
+        _note(claim, vm, generalized_at=at, generalized_uptime=uptime_range(get_vm(prl, vm.uuid).uptime, 0))
         return Outcome(True, before, at, proof, state)
 
 
@@ -225,14 +224,7 @@ def _still_holds(mine: Mapping[str, Any], notes: Mapping[str, Any], uptime: int)
     """Return whether a stopped VM is as it was when it was generalized."""
     if not mine.get("generalized_at"):
         return False
-    low, high = mine.get("generalized_uptime") or (0, 0)
-    if not low:  # Parallels does not count it. The note is enough only for a clone, which only the playbook starts.
-        return notes.get("operation") == "clone"
-    return low <= uptime <= high
-
-
-def _uptime_note(uptime: int, shutdown: float) -> dict[str, Any]:
-    return {"generalized_uptime": [uptime, uptime + int(shutdown) + _UPTIME_SLACK] if uptime else None}
+    return has_not_run(notes, mine.get("generalized_uptime"), uptime)
 
 
 def _note(claim: Claim, vm: Vm, **notes: Any) -> None:

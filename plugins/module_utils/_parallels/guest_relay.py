@@ -7,7 +7,7 @@
 The controller sends this file, and what it imports, with every order: see plugin_utils._mac_program. Nothing is
 installed on the Mac, and no exit code is used: the ssh client has its own meaning for some.
 
-The answer is a line of JSON behind MARK, then the bytes of the two output streams. Of a file, a second line follows.
+The answer is a line of JSON (see on_mac), then the bytes of the two output streams. Of a file, a second line follows.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ import base64
 import json
 import os
 import select
-import subprocess  # nosec B404 # Parallels' programs, by their paths
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .._common.errors import Interrupted, TaskError
 from .._common.interrupt import interruptible
@@ -30,8 +28,8 @@ from .cli import Prlctl
 from .guest import Guest, Login, Lost, NotBegun
 from .guest_frame import Answer, Command
 from .guest_slots import FOLDER, Limits
+from .on_mac import run_command, send, write
 
-MARK = "macops.parallels:"
 OK, WAIT, REFUSED, LOST, FAILED = "ok", "wait", "refused", "lost", "failed"
 
 _ONCE_FOLDER = f"{FOLDER}/once"
@@ -54,7 +52,7 @@ def main(order_text: bytes) -> None:
         with interruptible():
             _carry_out(order)
     except NotBegun as error:
-        _answer(
+        send(
             {
                 "status": WAIT if error.passes else REFUSED,
                 "reason": error.details.get("reason", ""),
@@ -63,17 +61,17 @@ def main(order_text: bytes) -> None:
             }
         )
     except Lost as error:
-        _answer({"status": LOST, "msg": error.message})
+        send({"status": LOST, "msg": error.message})
     except TaskError as error:
-        _answer({"status": FAILED, "msg": error.message})
+        send({"status": FAILED, "msg": error.message})
     except OSError as error:
-        _answer({"status": FAILED, "msg": f"The Mac reported an error: {error}. Fix its cause, then run again."})
+        send({"status": FAILED, "msg": f"The Mac reported an error: {error}. Fix its cause, then run again."})
     except Interrupted as error:
         sys.stderr.write(f"{error.reason}\n")
 
 
 def _carry_out(order: dict[str, Any]) -> None:
-    prl = Prlctl(_run_command, order["executable"] or None, mends=False)
+    prl = Prlctl(run_command, order["executable"] or None, mends=False)
     vm = _target(prl, order)
     guest = Guest(prl, vm, patience=order["patience"], limits=Limits(**order["limits"]))
     command = Command(
@@ -91,17 +89,17 @@ def _carry_out(order: dict[str, Any]) -> None:
     if command.fetch:
 
         def started(answer: Answer) -> None:
-            _answer({**head, "size": answer.size})
+            send({**head, "size": answer.size})
 
-        outcome = guest.perform(command, take=_write, started=started, **options)
+        outcome = guest.perform(command, take=write, started=started, **options)
         if outcome.answer.refused:
-            _answer({**head, "refused": outcome.answer.refused})
+            send({**head, "refused": outcome.answer.refused})
         else:
-            _answer({"sha256": outcome.answer.digest})
+            send({"sha256": outcome.answer.digest})
         return
     outcome = guest.perform(command, **options)
     answer = outcome.answer
-    _answer(
+    send(
         {
             **head,
             "rc": answer.code,
@@ -110,8 +108,8 @@ def _carry_out(order: dict[str, Any]) -> None:
             "timed_out": outcome.timed_out,
         }
     )
-    _write(answer.stdout)
-    _write(answer.stderr)
+    write(answer.stdout)
+    write(answer.stderr)
 
 
 def _target(prl: Prlctl, order: dict[str, Any]) -> Target:
@@ -148,34 +146,3 @@ def _reader_is_there() -> Callable[[], bool]:
     poller = select.poll()
     poller.register(1, 0)
     return lambda: not any(event & (select.POLLERR | select.POLLHUP) for _descriptor, event in poller.poll(0))
-
-
-def _answer(head: dict[str, Any]) -> None:
-    _write(f"{MARK}{json.dumps(head)}\n".encode())
-
-
-def _write(data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(1, left) :]
-
-
-def _run_command(
-    args: Sequence[str],
-    environ_update: Optional[dict[str, str]] = None,
-    before_communicate_callback: Callable[[Any], None] = lambda _process: None,
-    pass_fds: Sequence[int] = (),
-    **_options: Any,
-) -> tuple[int, str, str]:
-    """Do what C(AnsibleModule.run_command) does, which is not on the Mac."""
-    with subprocess.Popen(  # nosec B603 # a list, and no shell
-        args,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(environ_update or {})},
-        pass_fds=pass_fds,
-    ) as process:
-        before_communicate_callback(process)
-        out, err = process.communicate()
-    return process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")

@@ -17,6 +17,7 @@ from .._common.given import refuse_unprintable
 from .._common.text import same_name
 from .._common.unreadable import is_there, why_unreadable
 from .cli import Prlctl
+from .settings import Settings, arguments, in_order, only_stopped
 from .snapshots import refuse_needed
 from .unlisted import Unlisted, forget_unlisted, off_the_list
 from .vm import (
@@ -28,7 +29,6 @@ from .vm import (
     RUNNING,
     STOPPED,
     Entry,
-    Settings,
     Vm,
     find_entry,
     get_vm,
@@ -37,17 +37,6 @@ from .vm import (
     read_vm,
     wait_while_busy,
 )
-
-_FLAGS = {
-    "description": "--description",
-    "cpus": "--cpus",
-    "memory": "--memsize",
-    "pause_idle": "--pause-idle",
-    "startup_view": "--startup-view",
-    "on_shutdown": "--on-shutdown",
-    "on_window_close": "--on-window-close",
-}
-_ONLY_STOPPED = ("cpus", "memory")
 
 _DELETE_LIMIT = 300  # seconds
 _FILES_GONE_TIME = 10  # seconds that the files of a deleted VM may still be seen
@@ -153,16 +142,16 @@ def apply_settings(prl: Prlctl, vm: Vm, wanted: Settings, *, dry: bool) -> tuple
             "(macops.parallels.image_pack with state: unpacked)."
         )
     state = wait_while_busy(prl, vm.uuid, BUSY_TIME)
-    for key in _ONLY_STOPPED:
-        if key in differing and state != STOPPED:
+    for key in differing:
+        if only_stopped(key) and state != STOPPED:
             raise TaskError(f"'{vm.name}' is {state}. Shut it down so that its setting {key} can be changed.")
     if dry:
         return replace(vm, settings=replace(vm.settings, **differing)), differing
-    for key, value in differing.items():
-        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+    for key, value in in_order(differing):
+        flag, text = arguments(key, value)
         prl.change(
             f"set {key} of '{vm.name}' to '{text}'",
-            ["set", vm.uuid, _FLAGS[key], text],
+            ["set", vm.uuid, flag, text],
             lambda key=key, value=value: getattr(get_vm(prl, vm.uuid).settings, key) in (value, None),
             settle=10,
         )

@@ -23,6 +23,7 @@ from .._common.text import same_name
 from .._common.unreadable import Unreadable, why_unreadable
 from .._common.xml import parse_xml
 from .cli import PRLCTL, Prlctl
+from .settings import Settings, read_settings
 from .unlisted import Unlisted, find_unlisted, forget_unlisted
 
 STOPPED = "stopped"
@@ -87,23 +88,6 @@ class Disk:
     def result(self) -> dict[str, Any]:
         """Return the disk as modules show it."""
         return {**asdict(self), "bytes_on_disk": self.bytes_on_disk}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a VM that this collection can change. None is not wanted, or not known."""
-
-    description: Optional[str] = None
-    cpus: Optional[int] = None
-    memory: Optional[int] = None
-    pause_idle: Optional[bool] = None
-    startup_view: Optional[str] = None
-    on_shutdown: Optional[str] = None
-    on_window_close: Optional[str] = None
-
-    def changed_from(self, now: Settings) -> dict[str, Any]:
-        """Return the wanted values, those that are not None, that differ from what the VM has now."""
-        return {key: value for key, value in asdict(self).items() if value is not None and value != getattr(now, key)}
 
 
 @dataclass(frozen=True)
@@ -430,6 +414,18 @@ def list_vms(prl: Prlctl) -> list[Vm]:
     return [vm for vm in found if vm is not None]
 
 
+def list_vms_briefly(prl: Prlctl) -> list[Vm]:
+    """Return all VMs of this user without their snapshots, which take a question of their own for each VM."""
+    found = []
+    for entry in list_all_entries(prl):
+        try:
+            found.append(_from_info(entry, _read_info(prl, entry), None, []))
+        except TaskError as error:
+            if find_entry(prl, entry.uuid) is not None:
+                found.append(_unread(entry, error))
+    return found
+
+
 def state_of(prl: Prlctl, uuid: str) -> str:
     """Return the state of a VM; raise TaskError when it is gone."""
     entry = find_entry(prl, uuid)
@@ -592,7 +588,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         packed=packed,
         encrypted=_yes_or_no(_security(info).get("Encrypted")),
         tools={"state": str(tools.get("state", UNKNOWN)), "version": str(tools.get("version", ""))},
-        settings=_settings(info),
+        settings=read_settings(info, None if packed else isolated_in(home)),
         template=_yes_or_no(info.get("Template")),
         linked_clone=linked,
         linked_to=link.vm if link else "",
@@ -642,25 +638,6 @@ def _is_packed(info: dict[str, Any], home: str) -> Optional[bool]:
         return True
     told = _yes_or_no(_security(info).get("Packed"))  # old versions do not report it
     return bool(told) if home else told
-
-
-def _settings(info: dict[str, Any]) -> Settings:
-    startup = _section(info, "Startup and Shutdown")
-    return Settings(
-        description=_reported(info, "Description"),
-        cpus=_whole_number(_section(info, "Hardware", "cpu").get("cpus")) or None,
-        memory=_whole_number(_section(info, "Hardware", "memory").get("size")) or None,
-        pause_idle={"on": True, "off": False}.get(_reported(startup, "Pause idle") or ""),
-        startup_view=_reported(startup, "Startup view"),
-        on_shutdown=_reported(startup, "On shutdown"),
-        on_window_close=_reported(startup, "On window close"),
-    )
-
-
-def _reported(values: dict[str, Any], key: str) -> Optional[str]:
-    """Return a text as prlctl reports it; None where it reports none."""
-    value = values.get(key)
-    return value if isinstance(value, str) else None
 
 
 def _whole_number(value: Any) -> int:

@@ -11,9 +11,12 @@ from . import texts
 from .config import VmConfig
 from .errors import CommandError
 from .session import Session
-from .shapes import ON_OFF, SHOWN_SETTINGS
+from .shapes import ENABLED_SETTINGS, ON_OFF, SHOWN_SETTINGS
 
-_HIDDEN_SETTINGS = {"smart-guard": ON_OFF, "time-sync": ON_OFF, "tpm": ON_OFF}
+_HIDDEN_SETTINGS = {
+    **dict.fromkeys(("smart-guard", "time-sync", "tpm", *ENABLED_SETTINGS), ON_OFF),
+    "tools-autoupdate": ("on", "off", "yes", "no"),
+}
 _SECRET_SETTINGS = ("custom-pwd", "userpasswd")  # kept only as a fact that they were set
 _FAILED = "Failed to configure the virtual machine."
 
@@ -76,6 +79,8 @@ def _setter(name: str) -> Optional[Callable[[VmConfig, str], bool]]:
         "description": _text("description", empty=True),
         "cpus": _number("cpus"),
         "memsize": _number("memory"),
+        # No release is known to report it, or to say which values it takes.
+        "asset-id": lambda config, value: config.settings.update({"asset-id": value}) is None,
         "isolate-vm": _switch("isolated"),
         "template": _switch("template"),
         "shf-host-add": lambda config, value: bool(value),

@@ -76,6 +76,17 @@ SHOWN_SETTINGS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "share-host-location": (("Advanced", "Share host location"), "on", ON_OFF),
     "rosetta-linux": (("Advanced", "Rosetta Linux"), "off", ON_OFF),
     "shared-cloud": (("Miscellaneous Sharing", "Shared cloud"), "off", ON_OFF),
+    "shared-clipboard": (("Miscellaneous Sharing", "Shared clipboard mode"), "on", ON_OFF),
+    "sh-app-host-to-guest": (("Shared Applications", "Host-to-guest apps sharing"), "off", ON_OFF),
+    "sh-app-guest-to-host": (("Shared Applications", "Guest-to-host apps sharing"), "on", ON_OFF),
+}
+
+# Settings that C(list -i) shows as the value "enabled" of a section, with their default.
+ENABLED_SETTINGS = {
+    "shf-host": ("Host Shared Folders", True),
+    "shf-guest": ("Guest Shared Folders", False),
+    "shared-profile": ("Shared Profile", False),
+    "smart-mount": ("SmartMount", False),
 }
 
 
@@ -158,7 +169,7 @@ def describe(what: Description) -> dict[str, Any]:
         "SMBIOS settings": {"BIOS Version": "", "System serial number": "", "Board Manufacturer": ""},
         "Hardware": _hardware(what),
         "Host Shared Folders": {
-            "enabled": True,
+            "enabled": False,
             **{name: {"enabled": True, **folder} for name, folder in config.folders.items()},
         },
         "Host defined sharing": "User home directory",
@@ -166,20 +177,22 @@ def describe(what: Description) -> dict[str, Any]:
         "Shared Profile": {"enabled": False},
         "Shared Applications": {
             "enabled": True,
-            "Host-to-guest apps sharing": "off",
-            "Guest-to-host apps sharing": "on",
+            "Host-to-guest apps sharing": "",
+            "Guest-to-host apps sharing": "",
             "Show guest apps folder in Dock": "off",
             "Show guest notifications": "on",
             "Bounce dock icon when app flashes": "on",
         },
         "SmartMount": {"enabled": False},
         "Network": {"Conditioned": "off", "ipAddresses": _addresses(what)},
-        "Miscellaneous Sharing": {"Shared clipboard mode": "on", "Shared cloud": ""},
+        "Miscellaneous Sharing": {"Shared clipboard mode": "", "Shared cloud": ""},
         "Advanced": {},
     }
     for option, (path, default, _words) in SHOWN_SETTINGS.items():
         section = info if len(path) == 1 else info[path[0]]
         section[path[-1]] = config.settings.get(option, default)
+    for option, (name, enabled) in ENABLED_SETTINGS.items():
+        info[name]["enabled"] = config.settings.get(option, "on" if enabled else "off") == "on"
     return info if modern else _as_version_16(info)
 
 

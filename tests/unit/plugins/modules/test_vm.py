@@ -11,7 +11,7 @@ import shutil
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim
+from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim, read_claim
 from ansible_collections.macops.parallels.plugins.modules import vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -321,3 +321,18 @@ def test_names_and_paths_with_what_nobody_sees_are_refused(run: Callable[..., An
         r"another character that cannot be shown\. Remove it, such as a line break at the end\.",
         end.result["msg"],
     )
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_how_far_a_build_got_is_noted(module_mac: Any, run: Callable[..., Any], check: bool) -> None:
+    home = module_mac.folder / "x.pvm"
+    wanted = {"image": "win11", "stage": "provisioned"}
+    look(module_mac, **module_mac.bundle(home))
+    end = run(name="x", build_stage=wanted, _ansible_check_mode=check)
+    assert end.result["changed"]
+    assert end.result["diff"]["before"]["build_stage"] == {"image": "", "stage": ""}
+    assert end.result["diff"]["after"]["build_stage"] == wanted
+    assert ("stage" in read_claim(str(home))) is not check
+    if not check:
+        look(module_mac, **module_mac.home(home))
+        assert not run(name="x", build_stage=wanted).result["changed"]

@@ -61,6 +61,18 @@ def test_what_is_noted_of_a_vm(module_mac: Any, run_module_main: Callable[..., A
     assert seen == [(False, False), (True, False), (None, True)]
 
 
+def test_how_far_a_build_got(module_mac: Any, run_module_main: Callable[..., Any], tmp_path: Path) -> None:
+    home = tmp_path / "one.pvm"
+    facts = module_mac.bundle(home)
+    with Claim.take(str(home)) as claim:
+        claim.write(staged_vm=UUID, staged_image="win11", stage="provisioned")
+    module_mac.list((UUID, "one", "stopped")).look(UUID, State="stopped", **facts)
+    (vm,) = run_module_main(vm_info.main, name="one", executable=str(module_mac.executable)).result["vms"]
+    assert vm["build_stage"] == {"image": "win11", "stage": "provisioned"}
+    documented = yaml.safe_load(vm_info.RETURN)["vms"]["contains"]["build_stage"]
+    assert list(documented["contains"]) == list(vm["build_stage"])
+
+
 def test_a_vm_that_is_not_there_is_an_empty_list(module_mac: Any, run_module_main: Callable[..., Any]) -> None:
     module_mac.list((UUID, "Windows 11", "stopped"))
     end = run_module_main(vm_info.main, name="Windows", executable=str(module_mac.executable))
@@ -111,7 +123,7 @@ def test_a_vm_that_parallels_does_not_describe_does_not_hide_the_others(
     assert [vm["uuid"] for vm in end.result["vms"]] == ([UUID] if named else [UUID, OTHER])
     one = end.result["vms"][0]
     assert (one["name"], one["state"], one["home"]) == ("one", "stopped", "")
-    assert [one[key] for key in (*UNKNOWN_FACTS, "packed", "template", "generalized")] == [None] * 7
+    assert [one[key] for key in (*UNKNOWN_FACTS, "packed", "template", "generalized", "build_stage")] == [None] * 8
     assert list(one) == list(yaml.safe_load(vm_info.RETURN)["vms"]["contains"])
     (warning,) = warnings
     assert warning.startswith("'one': Parallels refused to answer: ")

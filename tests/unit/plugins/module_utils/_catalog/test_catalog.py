@@ -18,9 +18,8 @@ from typing import Any, Callable
 import ansible
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._catalog import catalog as catalog_module
-from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import Catalog, CatalogFile, _parsed
+from ansible_collections.macops.parallels.plugins.module_utils._catalog.catalog import Catalog, CatalogFile
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._common.json_reader import read_json
 from ansible_collections.macops.parallels.plugins.module_utils._common.retry import Retries, RetryLater
 from ansible_collections.macops.parallels.plugins.module_utils._records.record import new_record
 from ansible_collections.macops.parallels.plugins.module_utils._stores.base import Conflict, Store, StoreOptions
@@ -478,59 +477,3 @@ def test_failures_that_stay() -> None:
     store.before_writes = [fail] * 10
     with pytest.raises(TaskError, match=r"cannot be reached. It was tried 5 times"):
         catalog_of(store).add(values())  # type: ignore[arg-type]
-
-
-# Very many records
-
-
-def record_of(version: str, **more: Any) -> dict[str, Any]:
-    return new_record({**values(), "version": version, **more}, NOW)
-
-
-ONE, TWO = record_of("1.0"), record_of("2.0", title='a\u2028b \\ "records": [')
-WRITTEN = Catalog({"schema": 1, "serial": 3, "records": [ONE, TWO]}).data()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        WRITTEN,
-        Catalog().data(),
-        json.dumps({"records": [ONE], "schema": 1}).encode(),
-        json.dumps({"schema": 1, "records": [ONE, TWO]}, indent=2).encode(),
-        WRITTEN.replace(b"},\n{", b"}, \n{"),
-        WRITTEN.replace(b"},\n{", b"}\n,{"),
-        WRITTEN.replace(b"\n]}", b"\n\n]}"),
-    ],
-)
-def test_a_catalog_that_is_read_by_lines_is_that_of_the_whole(data: bytes) -> None:
-    assert _parsed(data) == read_json(data)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        WRITTEN.replace(b"},\n{", b"}\n{"),
-        WRITTEN.replace(b"},\n{", b"},\n,\n{"),
-        WRITTEN.replace(b"\n]}", b",\n]}"),
-        WRITTEN.replace(b'"serial": 3', b'"records": []'),
-        WRITTEN.replace(b'"serial": 3', b'"schema": 3'),
-        WRITTEN.replace(b'"2.0"', b'"\\ud83d"'),
-        WRITTEN.replace(b'"version"', b'"name"'),
-        WRITTEN[:-4],
-    ],
-)
-def test_what_is_not_valid_is_not_valid_by_lines(data: bytes) -> None:
-    for read in (read_json, _parsed):
-        with pytest.raises(ValueError, match=r"\w"):
-            read(data)
-
-
-def test_what_records_have_in_common_is_kept_once() -> None:
-    one, two = _parsed(WRITTEN)["records"]
-    assert one["name"] is two["name"]
-    assert one["source"] is two["source"]
-
-
-def test_a_record_is_on_a_line_of_its_own() -> None:
-    assert len(WRITTEN.splitlines()) == 4

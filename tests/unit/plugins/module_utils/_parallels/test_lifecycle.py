@@ -19,12 +19,13 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.lifecy
     register_again,
     unregister,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.settings import Settings
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.unlisted import (
     Unlisted,
     find_unlisted,
     off_the_list,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Settings, Vm, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Vm, get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
 OTHER = "bd70007c-83b8-4642-b1d0-fa8ddfa0a4cf"
@@ -150,6 +151,40 @@ def test_what_cannot_be_renamed(mac: Any, tmp_path: Path, state: str, packed: bo
             ["--on-window-close", "stop"],
             {"Startup and Shutdown": {"On window close": "stop"}},
         ),
+        (
+            {"nested_virtualization": True},
+            ["--nested-virt", "on"],
+            {"Optimization": {"Nested virtualization": "on"}},
+        ),
+        ({"secure_boot": True}, ["--efi-secure-boot", "on"], {"EFI Secure boot": "on"}),
+        ({"tpm": False}, ["--tpm", "off"], {"Security": {"TPM enabled": "no"}}),
+        ({"share_mac_folders": False}, ["--shf-host", "off"], {"Host Shared Folders": {"enabled": False}}),
+        ({"share_guest_folders": True}, ["--shf-guest", "on"], {"Guest Shared Folders": {"enabled": True}}),
+        ({"share_profile": True}, ["--shared-profile", "on"], {"Shared Profile": {"enabled": True}}),
+        (
+            {"share_mac_apps": True},
+            ["--sh-app-host-to-guest", "on"],
+            {"Shared Applications": {"Host-to-guest apps sharing": "on"}},
+        ),
+        (
+            {"share_guest_apps": False},
+            ["--sh-app-guest-to-host", "off"],
+            {"Shared Applications": {"Guest-to-host apps sharing": "off"}},
+        ),
+        (
+            {"share_clipboard": False},
+            ["--shared-clipboard", "off"],
+            {"Miscellaneous Sharing": {"Shared clipboard mode": "off"}},
+        ),
+        (
+            {"share_clipboard": False},
+            ["--shared-clipboard", "off"],
+            {"Miscellaneous Sharing": {"Shared clipboard": "off"}},
+        ),
+        ({"share_cloud": True}, ["--shared-cloud", "on"], {"Miscellaneous Sharing": {"Shared cloud": "on"}}),
+        ({"share_location": False}, ["--share-host-location", "off"], {"Advanced": {"Share host location": "off"}}),
+        ({"smart_mount": True}, ["--smart-mount", "on"], {"SmartMount": {"enabled": True}}),
+        ({"edit_locked": True}, ["--lock-edit-settings", "on"], {"Security": {"Configuration is locked": "on"}}),
     ],
 )
 def test_a_setting_is_changed_and_proven(
@@ -177,6 +212,89 @@ def test_a_setting_that_parallels_does_not_report_is_set_and_said_to_be_unknown(
     assert mac.notices == [
         "Parallels does not report pause_idle of 'x'. The setting was changed, but whether it holds is not known."
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "argv"),
+    [
+        ({"asset_tag": "AB-12 34"}, ["--asset-id", "AB-12 34"]),
+        ({"tools_autoupdate": False}, ["--tools-autoupdate", "off"]),
+    ],
+)
+def test_a_setting_that_no_release_reports_is_set_each_time(mac: Any, wanted: dict[str, Any], argv: list[str]) -> None:
+    for _time in range(2):
+        vm = a_vm(mac)
+        mac.list((UUID, "x", "stopped"))
+        mac.expect("prlctl", "set", UUID, *argv)
+        look(mac)
+        look(mac)
+        assert apply_settings(mac.prl, vm, Settings(**wanted), dry=False)[1] == wanted
+    assert mac.notices == [
+        f"Parallels does not report {next(iter(wanted))} of 'x'. The setting was changed, but whether it holds is not "
+        "known."
+    ] * len(mac.notices)
+    assert mac.notices
+
+
+def a_bundle(mac: Any, folder: Path, isolated: str) -> dict[str, Any]:
+    facts = mac.bundle(folder / "x.pvm")
+    note_isolation(folder, isolated)
+    return facts
+
+
+def note_isolation(folder: Path, isolated: str) -> None:
+    (folder / "x.pvm" / "config.pvs").write_text(
+        f"<ParallelsVirtualMachine><Settings><Tools>{isolated}</Tools></Settings></ParallelsVirtualMachine>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("noted", "isolated"),
+    [
+        ("<IsolatedVm>1</IsolatedVm>", True),
+        ("<IsolatedVm>0</IsolatedVm>", False),
+        ("<IsolatedVm>yes</IsolatedVm>", None),
+        ("<IsolatedVm/>", None),
+        ("", None),
+    ],
+)
+def test_isolation_is_read_from_the_bundle(mac: Any, tmp_path: Path, noted: str, isolated: Any) -> None:
+    vm = a_vm(mac, **a_bundle(mac, tmp_path, noted))
+    assert vm.settings.isolated is isolated
+
+
+def test_a_vm_is_isolated_after_everything_else_and_unlocked_before(mac: Any, tmp_path: Path) -> None:
+    facts = a_bundle(mac, tmp_path, "<IsolatedVm>0</IsolatedVm>")
+    locked = {"Security": {"Configuration is locked": "on"}}
+    vm = a_vm(mac, **facts, **locked)
+    wanted = Settings(isolated=True, edit_locked=False, smart_mount=True, description="new")
+    mac.list((UUID, "x", "stopped"))
+    mac.expect("prlctl", "set", UUID, "--lock-edit-settings", "off")
+    facts = {**facts, "Security": {"Configuration is locked": "off"}}
+    look(mac, **facts)
+    mac.expect("prlctl", "set", UUID, "--description", "new")
+    facts = {**facts, "Description": "new"}
+    look(mac, **facts)
+    mac.expect("prlctl", "set", UUID, "--smart-mount", "on")
+    facts = {**facts, "SmartMount": {"enabled": True}}
+    look(mac, **facts)
+    mac.expect("prlctl", "set", UUID, "--isolate-vm", "on")
+    note_isolation(tmp_path, "<IsolatedVm>1</IsolatedVm>")
+    look(mac, **facts)
+    look(mac, **facts)
+    now, differing = apply_settings(mac.prl, vm, wanted, dry=False)
+    assert now.settings.isolated is True
+    assert set(differing) == {"isolated", "edit_locked", "smart_mount", "description"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("nested_virtualization", True), ("secure_boot", True), ("tpm", False), ("asset_tag", "A")]
+)
+def test_hardware_of_a_running_vm_cannot_be_changed(mac: Any, key: str, value: Any) -> None:
+    vm = a_vm(mac, State="running")
+    mac.list((UUID, "x", "running"))
+    with pytest.raises(TaskError, match=f"'x' is running. Shut it down so that its setting {key} can be changed"):
+        apply_settings(mac.prl, vm, Settings(**{key: value}), dry=False)
 
 
 def test_settings_that_hold_are_left_alone(mac: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.settings import Settings
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.unlisted import (
     Unlisted,
     find_unlisted,
@@ -19,7 +20,6 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.unlist
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import (
     Entry,
-    Settings,
     bare_uuid,
     family_of,
     find_entry,
@@ -66,6 +66,22 @@ def test_a_windows_vm_on_apple_silicon(mac: Any, fixture_text: Callable[[str], s
         "startup_view": "window",
         "on_shutdown": "window",
         "on_window_close": "keep-running",
+        "nested_virtualization": False,
+        "secure_boot": False,
+        "tpm": True,
+        "asset_tag": None,
+        "tools_autoupdate": None,
+        "share_mac_folders": True,
+        "share_guest_folders": False,
+        "share_profile": False,
+        "share_mac_apps": False,
+        "share_guest_apps": True,
+        "share_clipboard": True,
+        "share_cloud": False,
+        "share_location": True,
+        "smart_mount": False,
+        "edit_locked": False,
+        "isolated": None,
         "disks": [
             {
                 "device": "hdd0",
