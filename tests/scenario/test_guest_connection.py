@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
@@ -24,7 +25,7 @@ stop) kill "$(cat /run/demo.pid)"; rm /run/demo.pid;;
 status) test -e /run/demo.pid && kill -0 "$(cat /run/demo.pid)";;
 esac
 """
-ODD_NAME = '/srv/two words, it\'s "ä" $HOME'
+ODD_NAME = '/srv/two words, it\'s "ä" & so; on\\'
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -105,6 +106,7 @@ def test_a_linux_guest_is_a_host(run, linux, tmp_path):
             "become": True,
             "become_method": "su",
             "become_user": "jane",
+            "vars": {"ansible_remote_tmp": "/tmp"},
         },
         {"name": "async", "ansible.builtin.command": {"argv": ["sleep", "1"]}, "async": 60, "poll": 1},
         {"name": "fail", "ansible.builtin.command": {"argv": ["false"]}, "ignore_errors": True},
@@ -224,8 +226,6 @@ def test_a_play_that_is_killed_ends_the_command_in_the_guest(run, linux, play, t
 
 
 def _wait(is_so, what):
-    import time
-
     end = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < end, what
