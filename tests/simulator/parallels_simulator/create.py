@@ -45,6 +45,8 @@ from parallels_simulator.program import main
 
 sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
 """
+# No program of the Mac needs them, and to compile them takes time.
+_OF_THE_SERVER = ("guest_server.py", "guest_init.py", "guest_root.py", "namespaces.py")
 _SIZE = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -66,7 +68,7 @@ def create_mac(root: str, version: str, edition: str, arch: str, python: str) ->
         raise SimulatorError(f"{mac.root} is not empty. Use a new or empty folder.")
     package = Path(__file__).parent
     own = mac.root / ".simulator"
-    shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, own / package.name, ignore=shutil.ignore_patterns("__pycache__", *_OF_THE_SERVER))
     script = own / "launch.py"
     script.write_text(_SCRIPT.format(notice=NOTICE), encoding="utf-8")
     _compile(own, python)

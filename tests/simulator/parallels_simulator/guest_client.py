@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from . import texts
 from .errors import CommandError
-from .mac import Mac
+from .mac import GUESTS, Mac
 
 if TYPE_CHECKING:
     import socket
 
-FOLDER = ".guests"
 CONTROL = "control"
 _CHUNK = 1 << 16
 _NO_SERVER = (
@@ -69,7 +68,7 @@ def _connect(mac: Mac, name: str) -> socket.socket:
     """Connect to a socket whose path may be longer than a socket's can be."""
     import socket  # slow to load, and most calls of prlctl reach no guest
 
-    here = os.open(mac.root / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+    here = os.open(mac.root / GUESTS, os.O_RDONLY | os.O_DIRECTORY)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(f"/proc/self/fd/{here}/{name}")

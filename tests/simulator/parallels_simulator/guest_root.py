@@ -49,6 +49,10 @@ _EMPTY = {
 _FIRST_USER, _LAST_USER = 1000, 60000
 _KEY_TYPES = ("ecdsa", "ed25519")
 
+_INIT = """#!/bin/sh
+echo "This guest has been started already." >&2
+exit 1
+"""
 _SHUTDOWN = """#!/bin/sh
 # The init of a simulated guest: 0 shuts it down, 6 restarts it.
 level={level}
@@ -95,6 +99,7 @@ def _install(upper: Path, name: str) -> None:
     _install_accounts(upper)
     _install_host_keys(upper)
     programs = os.path.realpath("/sbin").lstrip("/")
+    _write(upper / programs / "init", _INIT, 0o755)  # often a link to that of systemd, which is not there
     for program, level in _LEVELS.items():
         _write(upper / programs / program, _SHUTDOWN.format(level=level), 0o755)
 

@@ -26,8 +26,8 @@ from typing import Callable, Optional
 
 from . import guest_init, guest_root, namespaces
 from .errors import SimulatorError
-from .guest_client import CONTROL, FOLDER
-from .mac import Mac
+from .guest_client import CONTROL
+from .mac import GUESTS, Mac
 from .prlctl_power import note_power_off, note_reboot
 from .vms import Vm
 
@@ -112,7 +112,7 @@ class GuestServer:
         if reason:
             raise SimulatorError(_NOT_POSSIBLE.format(reason=reason))
         self._mac = mac
-        self._folder = mac.root / FOLDER
+        self._folder = mac.root / GUESTS
         self._folder.mkdir(mode=0o755, exist_ok=True)
         owner = mac.root.stat()
         os.chown(self._folder, owner.st_uid, owner.st_gid)

@@ -20,6 +20,7 @@ from .knobs import KNOBS
 from .profiles import PROFILES, Profile
 
 STATE_FILE = "simulator.json"
+GUESTS = ".guests"  # where the server of the guests listens
 
 
 class Mac:
@@ -107,7 +108,9 @@ class Mac:
         owner = self.root.stat()
         if owner.st_uid == 0:
             return
-        for folder, _folders, files in os.walk(self.root):
+        for folder, folders, files in os.walk(self.root):
+            if GUESTS in folders and folder == str(self.root):
+                folders.remove(GUESTS)  # in the process behind a VM, the guest's root folder is there
             for path in (folder, *(os.path.join(folder, name) for name in files)):
                 with contextlib.suppress(FileNotFoundError):
                     if os.lstat(path).st_uid != owner.st_uid:

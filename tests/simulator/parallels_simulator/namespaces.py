@@ -82,8 +82,13 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def set_name(name: str) -> None:
-    """Set what lists of processes call this process."""
+    """Set what lists of processes call this process: its name, and its command line."""
     _checked("prctl", _libc.prctl(_SET_NAME, name.encode(), 0, 0, 0))
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = (int(field) for field in fields[45:47])
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, name.encode(), min(len(name), end - start - 1))
 
 
 def give_up_rights() -> None:

@@ -259,7 +259,7 @@ def test_nothing_reaches_the_machine(shared: RootedMac, tmp_path: Path) -> None:
     assert shared.exec("l", "test -e", str(tmp_path)).returncode == 1
     assert shared.said("l", "cat", BOOT_ID) != boot_id
     assert float(shared.said("l", "cut -d. -f1 /proc/uptime")) < float(Path("/proc/uptime").read_text().split()[0])
-    assert shared.said("l", "cat /proc/1/comm; hostname") == "init\nl\n"
+    assert shared.said("l", "cat /proc/1/comm; hostname; tr -d '\\0' < /proc/1/cmdline") == "init\nl\ninit"
     for forbidden in (
         "mount -t tmpfs x /mnt",
         "umount /proc/sys",
@@ -268,6 +268,8 @@ def test_nothing_reaches_the_machine(shared: RootedMac, tmp_path: Path) -> None:
         "echo b > /proc/sysrq-trigger",
         "echo x > /proc/sys/kernel/hostname",
         "mkdir /sys/fs/of-the-guest",
+        "cat /proc/1/environ",
+        "ls /proc/1/root/",
     ):
         assert shared.exec("l", f"PATH=$PATH:/sbin; {forbidden}").returncode != 0, forbidden
 
@@ -338,6 +340,25 @@ def test_a_reboot_ends_everything_but_the_files(rooted: RootedMac) -> None:
     rooted.ok("restart", "r")
     rooted.settle()
     assert rooted.said("r", "cat", BOOT_ID) != boot_id
+
+
+def test_a_reboot_leaves_the_owners_of_files(tmp_path: Path) -> None:
+    nobody = 65534
+    mac = _new_mac(tmp_path / "mac")
+    for path in (mac.root, *mac.root.rglob("*")):
+        os.chown(path, nobody, nobody)
+    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+        mac.linux("o")
+        look = "stat -c '%n %u' /etc /etc/passwd /root /usr/bin/env"
+        before = mac.said("o", look)
+        mac.said("o", "/sbin/reboot")
+        wait_until(lambda: mac.exec("o", "true").returncode == 0)
+        assert mac.said("o", look) == before == "/etc 0\n/etc/passwd 0\n/root 0\n/usr/bin/env 0\n"
+        mac.ok("stop", "o")
+        mac.ok("start", "o")
+        assert mac.said("o", look) == before
+    ours = (mac.root / ".guests", mac.home / "o.pvm" / "guest-root.tar")
+    assert [path.stat().st_uid for path in ours] == [nobody, nobody]
 
 
 def test_a_shutdown_from_inside_stops_the_vm(rooted: RootedMac) -> None:
