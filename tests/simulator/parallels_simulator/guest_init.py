@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import selectors
@@ -59,6 +60,7 @@ def run(listener: socket.socket, name: str, tell_ready: Callable[[], None]) -> i
     namespaces.give_up_rights()
     namespaces.set_name("init")
     init = _Init(listener, crypt)
+    _start_services()
     tell_ready()
     return init.run()
 
@@ -104,6 +106,17 @@ def _settle_in() -> None:
     if not os.path.exists("/etc/machine-id") or not os.path.getsize("/etc/machine-id"):
         with open("/etc/machine-id", "w", encoding="ascii") as file:
             file.write(os.urandom(16).hex() + "\n")
+
+
+def _start_services() -> None:
+    """Start the services that are enabled in the guest, and do not wait for them."""
+    if not glob.glob("/etc/rc2.d/S*"):
+        return
+    if os.fork() == 0:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        line = 'for script in /etc/rc2.d/S*; do "$script" start; done'
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        _start({"line": line, "environment": environment}, User("root", 0, 0), (nothing, nothing, nothing))
 
 
 def _crypt_function() -> Optional[Callable[[str, str], str]]:

@@ -45,6 +45,7 @@ _EMPTY = {
     "tmp": 0o1777,
     "var/tmp": 0o1777,
     "var/spool/cron": 0o755,
+    **{f"etc/rc{level}.d": 0o755 for level in "0123456S"},  # no service of the machine is enabled in the guest
 }
 _FIRST_USER, _LAST_USER = 1000, 60000
 _KEY_TYPES = ("ecdsa", "ed25519")

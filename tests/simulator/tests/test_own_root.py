@@ -303,19 +303,35 @@ def test_a_package_is_installed_for_real(shared: RootedMac, tmp_path: Path) -> N
     assert subprocess.run(["dpkg-query", "-W", "of-a-test"], capture_output=True, check=False).returncode == 1
 
 
-def test_a_service_of_system_v(shared: RootedMac) -> None:
-    script = (
-        "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: napper\n### END INIT INFO\n"
-        "case $1 in start) sleep 600 > /dev/null 2>&1 & echo $! > /run/napper.pid ;;\n"
-        "stop) kill $(cat /run/napper.pid); rm /run/napper.pid ;;\n"
-        "status) kill -0 $(cat /run/napper.pid) ;; esac\n"
-    )
-    with shared.open("l", "cat > /etc/init.d/napper; chmod 755 /etc/init.d/napper") as process:
-        process.communicate(script.encode())
-    shared.said("l", "/etc/init.d/napper start")
-    shared.said("l", "/etc/init.d/napper status")
-    shared.said("l", "/etc/init.d/napper stop")
-    assert shared.exec("l", "/etc/init.d/napper status").returncode != 0
+NAPPER = """#!/bin/sh
+### BEGIN INIT INFO
+# Provides: napper
+# Required-Start:
+# Required-Stop:
+# Default-Start: 2 3 4 5
+# Default-Stop: 0 1 6
+### END INIT INFO
+case $1 in
+start) sleep 600 > /dev/null 2>&1 & echo $! > /run/napper.pid ;;
+stop) kill $(cat /run/napper.pid); rm /run/napper.pid ;;
+status) kill -0 $(cat /run/napper.pid) ;;
+esac
+"""
+
+
+def test_a_service_of_system_v(rooted: RootedMac) -> None:
+    rooted.linux("n")
+    assert rooted.said("n", "ls /etc/rc2.d") == "", "no service of the machine is enabled"
+    with rooted.open("n", "cat > /etc/init.d/napper; chmod 755 /etc/init.d/napper") as process:
+        process.communicate(NAPPER.encode())
+    rooted.said("n", "/etc/init.d/napper start")
+    rooted.said("n", "/etc/init.d/napper status")
+    rooted.said("n", "/etc/init.d/napper stop")
+    assert rooted.exec("n", "/etc/init.d/napper status").returncode != 0
+    rooted.said("n", "ln -s ../init.d/napper /etc/rc2.d/S01napper")
+    rooted.ok("restart", "n")
+    rooted.settle()
+    wait_until(lambda: rooted.exec("n", "/etc/init.d/napper status").returncode == 0)
 
 
 # --- power --------------------------------------------------------------------------------------------------------
