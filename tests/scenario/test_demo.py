@@ -9,11 +9,16 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
+from support.fixtures import nightly
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def test_the_demonstration(collections, tmp_path):
-    demo = [sys.executable, ROOT / "tests" / "tools" / "demo.py", "--data", "4M"]
+@pytest.mark.parametrize("options", [["--without-guest"], nightly([])], ids=["windows", "all"])
+def test_the_demonstration(collections, tmp_path, options):
+    demo = [sys.executable, ROOT / "tests" / "tools" / "demo.py", "--data", "4M", *options]
 
     done = subprocess.run(
         [*demo, "--collections", collections, "--output", tmp_path / "demo"],
@@ -28,3 +33,8 @@ def test_the_demonstration(collections, tmp_path):
     assert "changed=0" in done.stdout.partition("Second run")[2]
     assert "The source VM is what it was before." in done.stdout
     assert "WARNING" not in done.stdout
+    if not options and "is not possible here" not in done.stdout:
+        said = done.stdout.partition("A guest that starts from the image says:")[2]
+        assert "company-agent 4.2\n" in said
+        assert "(helpdesk)" in said
+        assert "\ndebian 2026.11.0\n" in said
