@@ -18,7 +18,7 @@ import pytest
 from parallels_simulator import cli
 from simulator_harness import SimulatedMac
 
-from support import simulated_mac
+from support.guests import GuestsNotPossible, running_guests
 from support.waiting import wait_until
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -63,11 +63,21 @@ def _new_mac(folder: Path) -> RootedMac:
     return mac
 
 
+@contextlib.contextmanager
+def _guests(mac: RootedMac) -> Iterator[None]:
+    with contextlib.ExitStack() as running:
+        try:
+            running.enter_context(running_guests(mac.root))
+        except GuestsNotPossible as reason:
+            pytest.skip(str(reason))
+        yield
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootedMac]:
     """A Mac with the running guest C(l), which no test stops."""
     mac = _new_mac(tmp_path_factory.mktemp("shared") / ("a Mac with a long name, " + "x" * 60))
-    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+    with _guests(mac):
         mac.linux("l")
         yield mac
 
@@ -76,7 +86,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootedMac]:
 def rooted(tmp_path: Path) -> Iterator[RootedMac]:
     """A Mac of its own for a test that starts and stops."""
     mac = _new_mac(tmp_path / "mac")
-    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+    with _guests(mac):
         yield mac
 
 
@@ -363,7 +373,7 @@ def test_a_reboot_leaves_the_owners_of_files(tmp_path: Path) -> None:
     mac = _new_mac(tmp_path / "mac")
     for path in (mac.root, *mac.root.rglob("*")):
         os.chown(path, nobody, nobody)
-    with simulated_mac.SimulatedMac(mac.root, None, "arm64").guests():
+    with _guests(mac):
         mac.linux("o")
         look = "stat -c '%n %u' /etc /etc/passwd /root /usr/bin/env"
         before = mac.said("o", look)
