@@ -182,7 +182,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         pattern = self.get_option("hosts") or ("" if listed else "build_macs")
         names = hosts_in(self.loader, self.inventory.get_groups_dict(), pattern) if pattern else []
         if pattern and not names:
-            self.display.warning(
+            self._warn(
                 f"No host matches '{pattern}', so there is no Mac to ask for virtual machines. The inventory source "
                 "with the Macs has to be read before this one: sources of one folder are read in the order of their "
                 "names."
@@ -214,13 +214,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     values = self._values(variables)
                     asked[pool.submit(self._ask_one, Mac(name, values), values)] = name
                 except AnsibleError as error:
-                    self._warn(name, error)
+                    self._warn_of(name, error)
             for future in concurrent.futures.as_completed(asked):
                 name = asked[future]
                 try:
                     found[name] = future.result()
                 except (AnsibleError, NoAnswer) as error:
-                    self._warn(name, error)
+                    self._warn_of(name, error)
         return found
 
     def _values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,9 +241,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise NoAnswer(str(answer.get("msg", "")))
         return list(answer["vms"])
 
-    def _warn(self, mac: str, error: Exception) -> None:
-        why = printable_message(str(error))
-        self.display.warning(f"{mac} did not list its virtual machines, so they are missing in the inventory. {why}")
+    def _warn_of(self, mac: str, error: Exception) -> None:
+        self._warn(f"{mac} did not list its virtual machines, so they are missing in the inventory. {error}")
+
+    def _warn(self, sentence: str) -> None:
+        self.display.warning(printable_message(sentence))
 
     def _add(self, vm: Mapping[str, Any], mac: str, values: Mapping[str, Any]) -> None:
         # Text from the Mac is not a template, whatever the name of a virtual machine is.
@@ -252,7 +254,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not all(self._is_true(condition, facts) for condition in self.get_option("filters")):
             return
         if vm["unreadable"]:
-            self.display.warning(printable_message(f"'{vm['name']}' on {mac}: {' '.join(vm['unreadable'])}"))
+            self._warn(f"'{vm['name']}' on {mac}: {' '.join(vm['unreadable'])}")
         name = host_name(vm["name"], mac)
         if name in self.inventory.hosts and name in self.inventory.get_groups_dict().get(TOP, ()):
             name = f"{name}-{vm['uuid'][:8]}"  # two VMs of one Mac may have one name

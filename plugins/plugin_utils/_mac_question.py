@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
+import subprocess  # nosec B404 # a program of this collection
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +32,8 @@ class Mac:
         if variables.get("ansible_connection") not in LOCAL:
             context = PlayContext()
             context.remote_addr = name
-            self._connection = connection_loader.get(INNER, context, None, shell=shell_loader.get("sh"))
+            shell = shell_loader.get("sh")
+            self._connection = connection_loader.get(INNER, context, None, shell=shell)  # nosec B604 # a plugin
             self._connection.set_options(var_options={"inventory_hostname": name, **variables})
 
     def ask(self, program: str, order: Mapping[str, Any], *, python: str, run_as: str) -> dict[str, Any]:
@@ -40,7 +41,9 @@ class Mac:
         command = command_line(python, run_as)
         text = opening(program_of(program), json.dumps(order).encode())
         if self._connection is None:
-            done = subprocess.run(shlex.split(command), input=text, capture_output=True, check=False)
+            done = subprocess.run(  # nosec B603 # a list, and no shell
+                shlex.split(command), input=text, capture_output=True, check=False
+            )
             code, stdout, stderr = done.returncode, done.stdout, done.stderr
         else:
             code, stdout, stderr = self._connection.exec_command(command, in_data=text, sudoable=False)

@@ -13,7 +13,7 @@ BUILD_VM = f"{NAME}-{VERSION}-arm64"
 SYSPREP = "C:\\Windows\\System32\\Sysprep\\sysprep.exe"
 GENERALIZED = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 MARK = "Mark the guest"
-PREPARE = ("prepare_vm",)
+PREPARE = ("prepare_vm", "seal_vm")
 
 
 @pytest.fixture

@@ -178,3 +178,24 @@ def test_check_mode_says_what_would_run(build, macs, tasks):
     assert "the role macops.parallels.check_python and " in plan
     assert "in the guest of the build VM" in plan
     assert marked(run) == []
+
+
+def test_guests_of_the_inventory_over_ssh(play, ssh_mac, tmp_path):
+    """The plugin asks a Mac, and the tasks reach its guest with variables that refer to those of the Mac."""
+    config = tmp_path / "20-guests.yml"
+    config.write_text("plugin: macops.parallels.guests\n")
+    asked = {"name": "Ask the guest", "ansible.builtin.command": {"argv": ["id", "-u"]}, "changed_when": False}
+    playbook = tmp_path / "ask.yml"
+    playbook.write_text(json.dumps([{"hosts": "vm_running:&vm_linux", "gather_facts": False, "tasks": [asked]}]))
+    hosts = {"mac": ssh_mac.host_vars, "asleep": {"ansible_host": "127.0.0.1", "ansible_port": 9}}
+    ssh_mac.mac.vm("Windows 11", os="win-11", data="64K", disk="1G", state="running")
+
+    with ssh_mac.mac.guests():
+        ssh_mac.mac.vm("lin {{ 1 + 1 }}", os="ubuntu", own_root=True, state="running", data="64K", disk="1G")
+        run = play(playbook, hosts, arguments=("--inventory", str(config)))
+
+    assert run.rc == 0, run.output
+    assert [result["stdout"] for result in run.results_of("Ask the guest", "lin-1-1@mac")] == ["0"]
+    assert list(run.stats) == ["lin-1-1@mac"]
+    (warning,) = run.warnings
+    assert "asleep did not list its virtual machines" in warning
