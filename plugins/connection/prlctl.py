@@ -128,6 +128,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -154,6 +155,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.on_mac import MARK
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import bare_uuid
+from ansible_collections.macops.parallels.plugins.plugin_utils._clixml import plain_errors
 from ansible_collections.macops.parallels.plugins.plugin_utils._mac_program import command_line, opening, program_of
 from ansible_collections.macops.parallels.plugins.plugin_utils._show import show_line
 
@@ -164,6 +166,12 @@ _DEFAULT_USER = "root"
 # Seconds for which the Mac waits for a guest before it reports why, so that the reason can be shown.
 _PART_OF_WAIT = 10.0
 _PIECE = 1 << 18
+# What the shell plugin for PowerShell makes of a module, since ansible-core 2.21 with the base64 in quotes.
+_STARTS_POWERSHELL = re.compile(r"\s*(powershell|pwsh)(\.exe)?\s[^|]*-EncodedCommand\s+\S+[^|]*$", re.IGNORECASE)
+_QUOTED_BASE64 = re.compile(r"(?<=\s)'([A-Za-z0-9+/=]+)'")
+_POWERSHELL = b"powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand "
+# As the other connections to Windows do it.
+_KEEP_CODE = "\nif (-not $?) { if (Test-Path variable:LASTEXITCODE) { exit $LASTEXITCODE } else { exit 1 } }\n"
 _UNREADABLE = {
     "folder": "it is a folder",
     "missing": "there is none",
@@ -221,7 +229,7 @@ class Connection(ConnectionBase):
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         display.vvv(f"PRLCTL EXEC {cmd!r}", host=self._host)
         data = in_data or b""
-        order = self._order(_bytes(cmd), size=len(data), become=self._escalation() if sudoable else {})
+        order = self._order(self._line(cmd), size=len(data), become=self._escalation() if sudoable else {})
         head, rest = self._ask(order, lambda: data)
         code, out = int(head["rc"]), int(head["stdout"])
         stdout, stderr = rest[:out], rest[out : out + int(head["stderr"])]
@@ -229,7 +237,7 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(self._broken_off("The output of a command"))
         if code and sudoable:
             self._refuse_wrong_become(stdout + stderr)
-        return code, stdout, stderr
+        return code, stdout, plain_errors(stderr) if self._windows else stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Write a file in the guest, and verify it there."""
@@ -239,7 +247,7 @@ class Connection(ConnectionBase):
             raise AnsibleFileNotFound(f"There is no file {in_path} on the controller.")
         with open(_bytes(in_path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            order = self._order(_bytes(out_path), size=size, store=True)
+            order = self._order(self._path(out_path), size=size, store=True)
             sent, (head, rest) = self._put(order, file, size)
         answer = rest.decode("ascii", "replace").split()
         if head["rc"] != 0:
@@ -256,7 +264,7 @@ class Connection(ConnectionBase):
         """Read a file from the guest, and verify it."""
         super().fetch_file(in_path, out_path)
         display.vvv(f"PRLCTL FETCH {in_path} TO {out_path}", host=self._host)
-        order = self._order(_bytes(in_path), fetch=True)
+        order = self._order(self._path(in_path), fetch=True)
         with open(_bytes(out_path), "wb") as file:
             self._fetch(order, in_path, file)
 
@@ -278,6 +286,23 @@ class Connection(ConnectionBase):
     @property
     def _local(self) -> bool:
         return bool(self.get_option("transport") == "local")
+
+    def _line(self, cmd: str | bytes) -> bytes:
+        """Return the command line for the guest.
+
+        In Windows, that of a module starts PowerShell itself. Others are PowerShell, such as those of
+        M(ansible.builtin.raw).
+        """
+        if not self._windows:
+            return _bytes(cmd)
+        text = _bytes(cmd).decode("utf-8", "surrogateescape")
+        if _STARTS_POWERSHELL.match(text):
+            return _bytes(_QUOTED_BASE64.sub(r"\1", text))
+        encoded = base64.b64encode((text + _KEEP_CODE).encode("utf-16-le", "surrogatepass")).decode()
+        return _POWERSHELL + encoded.encode()
+
+    def _path(self, path: str) -> bytes:
+        return _bytes(self._shell._unquote(path) if self._windows else path)
 
     def _order(self, line: bytes, **options: Any) -> dict[str, Any]:
         """Return what is sent to the Mac; see module_utils._parallels.guest_relay."""
@@ -409,9 +434,9 @@ class Connection(ConnectionBase):
         said = (stderr or stdout).decode("utf-8", "replace").strip()[-1000:]
         raise AnsibleConnectionFailure(
             printable_message(
-                f"The Mac {self._host} did not carry out the order (exit code {code}). {said} Check that it has Python "
-                "3.9 or later (ansible_prlctl_python), and that sudo asks for no password if ansible_prlctl_become_user "
-                "is set."
+                f"The Mac {self._host} did not carry out the order (exit code {code}). {said} Check that it has "
+                "Python 3.9 or later (ansible_prlctl_python), and that sudo asks for no password if "
+                "ansible_prlctl_become_user is set."
             )
         )
 

@@ -48,12 +48,12 @@ options:
   argv:
     description:
       - The program and its arguments, as a list. Either this or O(powershell) is required. Pass secrets in O(stdin),
-        because all users of the Mac can see the arguments.
-      - The command is not run in a shell. If it needs one, name the shell, such as C(cmd), C(/c) in Windows.
-      - Parallels joins the list with spaces, and the guest splits it again. So an argument with a space arrives as two,
-        unless it contains quotes, and how the guest reads these depends on its system. O(powershell) does not have
-        this problem.
-      - The whole list, with the spaces in between, is limited to 3800 bytes, because Parallels hangs forever on more.
+        because users of the guest can see the arguments in its list of processes.
+      - Each argument arrives as it is, with its spaces and quotes. In Windows, it is quoted as the programs of Windows
+        expect it. Some, such as C(cmd), read their command line in another way.
+      - The command is not run in a shell. If it needs one, name the shell, such as C(cmd), C(/c) in Windows, or C(sh),
+        C(-c) in Linux and macOS.
+      - The whole list is limited to 30000 bytes in Windows, and to 120000 elsewhere.
     type: list
     elements: str
   powershell:
@@ -61,15 +61,13 @@ options:
       - A script for PowerShell in Windows, run without the user's profile. It may contain several lines, quotes and
         non-ASCII characters.
       - An error ends it with the exit code 1. To end it with another exit code, use C(exit).
-      - It is passed in an encoded form, which is longer, and which everybody can decode. The limit is about 1200
-        characters.
+      - It is passed in an encoded form, which is longer. The limit is about 11000 characters.
     type: str
   stdin:
     description:
       - Text that the command reads from its standard input, in UTF-8. By default, the input is empty.
-      - Use it for secrets. Set C(no_log) on the task as well, so that the text is in no output and no system log. The
-        other options are arguments of C(prlctl). While the command runs, all users of the Mac see them in the list of
-        processes (C(ps)), and the users of the guest see those of the command there.
+      - Use it for secrets. Set C(no_log) on the task as well, so that the text is in no output and no system log. No
+        list of processes shows it, on the Mac or in the guest.
       - To run a whole script from it in Linux or macOS, set O(argv) to C(sh) and C(-s). In O(powershell),
         C([Console]::In.ReadLine()) reads a line. Windows PowerShell may read non-ASCII characters in another encoding.
     type: str
@@ -92,8 +90,7 @@ options:
   creates:
     description:
       - Path in the guest. If it exists, the command is not run.
-      - It is checked literally, without wildcards and variables, as C(SYSTEM) or root. In Linux and macOS it must not
-        contain spaces or quotes.
+      - It is checked literally, without wildcards and variables, as C(SYSTEM) or root.
     type: str
   removes:
     description: Path in the guest, as with O(creates). If it does not exist, the command is not run.
@@ -101,15 +98,14 @@ options:
   success_rcs:
     description:
       - The exit codes that mean success. All others fail the task.
-      - C(prlctl) only passes on the last eight bits, so V(3010) of C(msiexec) arrives as V(194). Both forms are
-        accepted here.
+      - In Windows, an exit code has 32 bits, with or without a sign. V(-1) and V(4294967295) are the same here.
     type: list
     elements: int
     default: [0]
   timeout:
     description:
-      - Timeout for the command, in seconds. After it, C(prlctl) is ended and the task fails. The program may still be
-        running in the guest.
+      - Timeout for the command, in seconds. After it, the command is ended in the guest, with the processes that it has
+        started, and the task fails.
     type: int
     default: 600
   wait_timeout:
@@ -119,11 +115,14 @@ options:
     default: 120
 notes:
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
-  - The exit code 255 may come from the guest's program or from C(prlctl). It counts as that of C(prlctl) when it
-    comes with one of the messages of C(prlctl). Then the task fails, even if O(success_rcs) contains 255.
-  - Output that is not in UTF-8 contains replacement characters. C(cmd) in Windows writes non-ASCII characters in its
-    own code page; O(powershell) writes UTF-8.
-  - Linux and macOS guests may lose the first output of a command; the exit code is reliable.
+  - The guest itself reports the exit code and the output. A process that the command leaves running in the background
+    does not hold the task up; what it prints later is not in the result.
+  - In Linux and macOS, the command has the C(HOME) of its user, the umask 022, and no terminal. C(apt), C(git) and the
+    like are told not to ask questions.
+  - Parallels runs only a few commands at a time. The task waits, up to O(wait_timeout), while another command is
+    running in the virtual machine, or two on the Mac.
+  - Output that is not in UTF-8 contains replacement characters. Programs in Windows may write non-ASCII characters in
+    a code page of their own; O(powershell) writes UTF-8.
   - RV(stdout) and RV(stderr) of a command that succeeded are what the guest has printed. They may contain characters
     that a terminal would obey. Use the filter P(macops.parallels.printable#filter) to show them. If the task fails,
     they are escaped.
@@ -174,8 +173,7 @@ EXAMPLES = r"""
 RETURN = r"""
 rc:
   description:
-    - Exit code of the command, of which only the last eight bits arrive. V(0) when it was not run because of
-      O(creates) or O(removes), and in check mode.
+    - Exit code of the command. V(0) when it was not run because of O(creates) or O(removes), and in check mode.
     - Also returned when the command failed.
   returned: success, or when the command failed
   type: int
@@ -227,6 +225,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest 
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import RUNNING, get_vm
 
 KEPT = 65536
+_ALL_BITS = 0xFFFFFFFF
 
 
 def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
@@ -256,7 +255,8 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
         return _not_run("Command would have run if not in check mode.", changed=foreseen, skipped=not foreseen)
     result = guest.run(argv, login=login, limit=params["timeout"], stdin=params["stdin"] or "")
     shown = _shown(result)
-    if result.rc not in {code & 0xFF for code in params["success_rcs"]}:
+    # Windows shows the codes of errors without a sign, and passes them on with one.
+    if result.rc & _ALL_BITS not in {code & _ALL_BITS for code in params["success_rcs"]}:
         raise TaskError(explain_rc(vm, result), **shown)
     return {"changed": True, "failed": False, **shown}  # without "failed", Ansible treats any rc but 0 as a failure
 

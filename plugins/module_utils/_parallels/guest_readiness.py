@@ -17,7 +17,7 @@ from typing import Optional
 from .._common.errors import TaskError
 from .cli import Prlctl, Result, failure, is_transient, remedy_for
 from .guest_session import NO_SESSION
-from .vm import RUNNING, find_vm, is_busy, isolated_in, no_such_vm
+from .vm import RUNNING, find_vm, is_busy, no_such_vm
 
 # prlctl has lost the handle of its own request, before the guest has begun.
 _HANDLE_FAULT = re.compile(r"(PrlJob_GetRetCode|PrlJob_GetResult|PrlVmGuest_RunProgram): Invalid argument")
@@ -118,7 +118,7 @@ def _from_facts(prl: Prlctl, uuid: str, said: str) -> Obstacle:
             "Start it first (macops.parallels.vm_power with state: running).",
             passes=False,
         )
-    if isolated_in(vm.home):
+    if vm.settings.isolated:
         return Obstacle(
             ISOLATED,
             f"'{vm.name}' is isolated from the Mac, so Parallels runs no commands in it.",

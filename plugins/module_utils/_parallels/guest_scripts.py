@@ -41,6 +41,7 @@ t=$(mktemp -d "$d/.macops-XXXXXXXX" 2>/dev/null) && break
 done
 if [ -z "$t" ]; then echo "NO $n temporary"; exit; fi
 trap 'rm -rf "$t"' 0
+trap 'exit 1' HUP PIPE
 exec 3<&0 4>&1 2>/dev/null
 """
     + _UNIX_HASH

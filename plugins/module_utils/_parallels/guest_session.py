@@ -118,7 +118,7 @@ class _Session:
         self._start = time.monotonic()
         self._open_limit = open_limit
         self._next_ping, self._ping_pause = self._start, _FIRST_PING
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # the default of Linux takes no regular file
         self._streams = [stream for stream in (process.stdin, process.stdout, process.stderr) if stream]
 
     def run(self) -> Outcome:
@@ -127,13 +127,13 @@ class _Session:
             os.set_blocking(stream.fileno(), False)
         self._selector.register(stdout, selectors.EVENT_READ)
         self._selector.register(stderr, selectors.EVENT_READ)
-        open_streams = 2
+        may_say_more = True
         timed_out = abandoned = False
         limit = self._command.limit
         # The guest ends the command itself. This is for a guest that does not.
         hard_end = None if limit is None else limit + _END_LIMIT
         sent_at = 0.0
-        while open_streams and not self._answer.complete and not self._answer.refused:
+        while may_say_more and not self._answer.complete and not self._answer.refused:
             now = time.monotonic()
             if not self._sent and now - self._start > self._open_limit:
                 break
@@ -154,9 +154,7 @@ class _Session:
                     self._read_source()
                 elif not self._read(key.fileobj, stderr):
                     self._selector.unregister(key.fileobj)
-                    open_streams -= 1
-                    if key.fileobj is stdout:
-                        open_streams = 0  # the guest can say nothing more
+                    may_say_more = may_say_more and key.fileobj is not stdout
         code = self._end(stdin, stderr)
         timed_out = timed_out or (self._answer.killed and limit is not None)
         said = bytes(self._said + self._answer.noise).decode("utf-8", "replace").strip()

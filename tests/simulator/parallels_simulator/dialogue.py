@@ -9,7 +9,7 @@ plugins/module_utils/_parallels/guest_frame.py describes the dialogue:
 
 - C(?NONCE), any number of times: C(!NONCE). Then what is to be done, and C(BEGIN NONCE). Then what the command reads.
 - Windows: a line with the base64 of a script, one with the base64 of JSON (C(nonce), C(line), C(limit), C(fetch),
-  C(store)), lines of base64, C(.NONCE). The answer is C(END NONCE CODE -1 -1 KILLED), lines C(O BASE64) and
+  C(store)), lines of base64, C(.NONCE). The answer is C(END NONCE CODE -1 -1 KILLED BYTES), lines C(O BASE64) and
   C(E BASE64), C(EOT NONCE SHA256). Its lines end with CR LF.
 - Linux and macOS: a line with a script for C(printf %b), which begins with its values; so many bytes, C(GOT NONCE), and
   C(end NONCE). The answer is C(END NONCE CODE BYTES BYTES KILLED), the bytes, C(EOT NONCE SHA256).
@@ -188,7 +188,7 @@ class WindowsDialogue(Dialogue):
 
     def _end(self, answer: Answer, killed: bool = False) -> bytes:
         nonce, output, errors, digest = self._done(answer)
-        lines = [f"END {nonce} {answer.rc} -1 -1 {int(killed)}"]
+        lines = [f"END {nonce} {answer.rc} -1 -1 {int(killed)} {len(output)}"]
         for mark, data in (("O", output), ("E", errors)):
             pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
             lines += [f"{mark} {base64.b64encode(piece).decode()}" for piece in pieces]

@@ -147,7 +147,7 @@ def _cmd(memory: dict[str, Any], line: str, user: str, sysprep: str) -> Answer:
         line = line[1:-1]
     match = re.fullmatch(r"exit(?: /b)? (-?\d+)", line, re.IGNORECASE)
     if match:
-        return Answer(int(match.group(1)) & 0xFF)
+        return Answer(int(match.group(1)))
     match = re.fullmatch(
         r'if (not )?exist "?([^"]+?)"? \(?exit (\d+)\)?(?: else \(?exit (\d+)\)?)?', line, re.IGNORECASE
     )
@@ -235,7 +235,7 @@ def _script(memory: dict[str, Any], script: str, user: str) -> Answer:
 def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
     match = re.fullmatch(r"exit (\d+)", line, re.IGNORECASE)
     if match:
-        return Answer(int(match.group(1)) & 0xFF)
+        return Answer(int(match.group(1)))
     match = re.fullmatch(r"(?:write-output|write-host|echo) ['\"]?(.*?)['\"]?", line, re.IGNORECASE)
     if match:
         return Answer(stdout=match.group(1) + "\r\n")

@@ -87,7 +87,7 @@ def test_windows(piece: int) -> None:
         b"!1",
         b"!22",
         b"BEGIN " + NONCE.encode(),
-        b"END " + NONCE.encode() + b" 3 -1 -1 0",
+        b"END " + NONCE.encode() + b" 3 -1 -1 0 8",
         b"O " + _b64("whoami:5"),
         b"E " + _b64("problem"),
         b"EOT " + NONCE.encode() + b" " + _digest(b"whoami:5problem"),

@@ -82,7 +82,17 @@ def test_a_script(module_mac: Any, call: Any) -> None:
 
 @pytest.mark.parametrize(
     ("rc", "success_rcs", "failed"),
-    [(0, None, False), (1, None, True), (0, [3], True), (3, [0, 3], False), (194, [3010], False), (255, [-1], False)],
+    [
+        (0, None, False),
+        (1, None, True),
+        (0, [3], True),
+        (3, [0, 3], False),
+        (3010, [3010], False),
+        (194, [3010], True),
+        (255, [-1], True),
+        (-1, [4294967295], False),
+        (4294967295, [-1], False),
+    ],
 )
 def test_which_exit_codes_are_a_success(module_mac: Any, call: Any, rc: int, success_rcs: Any, failed: bool) -> None:
     a_vm(module_mac)

@@ -276,9 +276,11 @@ def test_of_a_command_that_is_only_begun_the_end_does_not_matter(mac: Any) -> No
 def test_a_session_waits_for_others(mac: Any, held: str, limits: Limits, where: str) -> None:
     reasons: list[str] = []
     guest = a_guest(mac, system="ubuntu", patience=5, limits=limits, waits=reasons.append)
-    with slot(held, limits, patience=0, clock=mac.clock, sleep=mac.sleep, waits=print):
-        with pytest.raises(NotBegun, match=f"within 5 seconds. Another command is running {where}"):
-            guest.run(["true"], limit=60)
+    with (
+        slot(held, limits, patience=0, clock=mac.clock, sleep=mac.sleep, waits=print),
+        pytest.raises(NotBegun, match=f"within 5 seconds. Another command is running {where}"),
+    ):
+        guest.run(["true"], limit=60)
     assert len(reasons) == 1
     execute(mac, "true")
     guest.run(["true"], limit=60)
