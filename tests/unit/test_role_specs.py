@@ -119,7 +119,7 @@ GIVEN = re.compile(
     r"default=(?P<default>.*)\)(?: \| (?P<filter>\w+))? \}\}"
 )
 # The filter int would make a 0 of what is not a number. The modules refuse it.
-FILTERS = {"str": "string", "path": "string", "bool": "bool", "int": None}
+FILTERS = {"str": "string", "path": "string", "bool": "bool", "int": None, "list": None, "dict": None}
 
 
 @pytest.mark.parametrize("role", NAMES)

@@ -35,6 +35,14 @@ OTHER_TYPE = re.compile(
 )
 # What is not text: numbers, switches, dictionaries, lists, and omitted options.
 NOT_TEXT = {
+    "fix",
+    "image_effective_generalize_fix",
+    "image_effective_guest_roles",
+    "image_effective_vm_settings",
+    "image_effective_waive",
+    "image_generalize_fix",
+    "image_vm_settings",
+    "seal_vm_not_settings",
     "allow_encrypted",
     "allow_snapshots",
     "approval_node",

@@ -18,7 +18,7 @@ from ansible_collections.macops.parallels.plugins.action import show_lines
 from ansible_collections.macops.parallels.plugins.filter import golden_image_sheet, printable
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
-from ansible_collections.macops.parallels.plugins.plugin_utils import _long_work
+from ansible_collections.macops.parallels.plugins.plugin_utils import _show
 from ansible_collections.macops.parallels.plugins.plugin_utils._long_work import LongWork
 
 ROOT = Path(__file__).parents[3]
@@ -93,10 +93,9 @@ def test_a_warning_is_escaped(run_module_main: Any, warnings: list[str]) -> None
 
 def test_a_line_of_progress_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(_long_work.display, "display", lambda line, **_options: shown.append(line))
-    work = LongWork.__new__(LongWork)
-    work._show(f"  [mac] Packing {BAD}\n[ERROR]: forged: 12%")
-    work._show("x" * 100_000)
+    monkeypatch.setattr(_show.display, "display", lambda line, **_options: shown.append(line))
+    _show.show_line(f"  [mac] Packing {BAD}\n[ERROR]: forged: 12%")
+    _show.show_line("x" * 100_000)
     assert shown[0] == rf"  [mac] Packing {SHOWN}\n[ERROR]: forged: 12%"
     assert len(shown[1]) < 600
 

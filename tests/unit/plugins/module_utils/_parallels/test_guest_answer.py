@@ -23,6 +23,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_
 )
 
 LINES = "arch\t+\taarch64\narch\t=\nusers\t+\tBüro\t/home/x\nusers\t=\n"
+PACKED = gzip.compress(LINES.encode(), mtime=0)
 
 
 def framed(text: str = LINES, kind: str = "gzip", end: str = "macops-end\n", newline: str = "\n") -> str:
@@ -73,7 +74,7 @@ def test_windows_gets_a_short_command_and_the_script_on_its_input() -> None:
         ("macops-answer gzip\n@@\nmacops-end\n", "it is damaged"),
         (f"macops-answer gzip\n{base64.b64encode(b'no gzip').decode()}\nmacops-end\n", "it is damaged"),
         (
-            f"macops-answer gzip\n{base64.b64encode(gzip.compress(LINES.encode(), mtime=0)[:-4]).decode()}\nmacops-end\n",
+            f"macops-answer gzip\n{base64.b64encode(PACKED[:-4]).decode()}\nmacops-end\n",
             "it is cut off",
         ),
     ],
