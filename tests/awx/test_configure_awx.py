@@ -131,7 +131,7 @@ def test_set_up_twice_and_removed_twice(configuration, awx) -> None:
         "inventories": 1,
         "inventory_sources": 1,
         "notification_templates": 1,
-        "job_templates": 7,
+        "job_templates": 8,
         "workflow_job_templates": 1,
         "schedules": 1,
     }
@@ -192,7 +192,13 @@ def hold_the_job_templates(admin: Any) -> None:
             for field in ("username", "password", "token", "proxy"):
                 wanted = f"{{{{ lookup('ansible.builtin.env', 'IMAGE_STORE_{field.upper()}') | string }}}}"
                 assert variables.pop(f"image_store_{field}") == wanted, name
-            assert variables == ({"image_required_arches": ["arm64", "x86_64"]} if name == "make the sheet" else {})
+            own = {
+                "make the sheet": {"image_required_arches": ["arm64", "x86_64"]},
+                "try a build": {"image_version": "0.0.0"},
+            }
+            assert variables == own.get(name, {}), name
+    assert {name for name, template in templates.items() if template["job_type"] == "check"} == {"try a build"}
+    assert not templates["try a build"]["ask_job_type_on_launch"]
     assert templates["build image"]["job_slice_count"] == 2
     assert templates["make the sheet"]["job_slice_count"] == 1
     assert templates["make the sheet"]["job_tags"] == "hand_over"
@@ -207,7 +213,7 @@ def test_check_mode_on_an_empty_awx(configuration) -> None:
     (said,) = ended.results_of("Say what does not exist yet")
     assert "job_templates: Parallels: build image" in said["msg"]
     assert "organizations: Mac images" in said["msg"]
-    assert len(said["msg"]) == 24
+    assert len(said["msg"]) == 25
 
 
 @pytest.mark.parametrize(
@@ -255,7 +261,7 @@ def test_check_mode_when_all_is_there(configuration) -> None:
     assert configuration.writes == []
     removal = configuration.run(check=True, awx_state="absent").assert_ok()
     assert configuration.writes == []
-    assert sum(len(result["msg"]) for result in removal.results_of("Say what would be removed")) == 24
+    assert sum(len(result["msg"]) for result in removal.results_of("Say what would be removed")) == 25
 
 
 @pytest.mark.nightly
@@ -302,7 +308,7 @@ def test_the_whole_of_it_goes_and_comes_back(configuration, awx) -> None:
     configuration.run(awx_state="absent").assert_ok()
     assert {name: {one["name"] for one in awx.admin.all(name)} for name in LISTS} == before
     configuration.run().assert_ok()
-    assert len(configuration.names()["job_templates"]) == 7
+    assert len(configuration.names()["job_templates"]) == 8
 
 
 @pytest.mark.nightly
@@ -381,7 +387,7 @@ def test_the_preflight(configuration, awx, outcome, words) -> None:
         ended.assert_ok()
         (said,) = ended.results_of("Show what was tried")
         assert "mac-arm64 and mac-x86-64" in said["msg"]
-    assert [job["job_type"] for job in started] == ["check", "check"]
+    assert [(job["job_type"], job["name"]) for job in started] == [("check", "Parallels: try a build")]
 
 
 @pytest.mark.nightly
