@@ -35,6 +35,8 @@ OTHER_TYPE = re.compile(
 )
 # What is not text: numbers, switches, dictionaries, lists, and omitted options.
 NOT_TEXT = {
+    "image_effective_guest_timeout",
+    "image_windows_answer_file",
     "fix",
     "image_effective_generalize_fix",
     "image_effective_guest_roles",
