@@ -62,13 +62,13 @@ def boot(memory: dict[str, Any]) -> bool:
     A generalized Windows begins its first setup, a Linux without machine id makes one; SSH host keys do not come back.
     """
     memory.pop("sysprep", None)
+    memory["boots"] = memory.get("boots", 0) + 1
+    memory.get("says", {}).pop("restart", None)  # it was pending, and is done
     if memory.get("image_state") == _GENERALIZED:
         memory["image_state"] = _FIRST_SETUP
-        return True
-    if memory.get("machine_id") == "":
+    elif memory.get("machine_id") == "":
         memory["machine_id"] = os.urandom(16).hex()
-        return True
-    return False
+    return True
 
 
 def run_command(
@@ -118,6 +118,9 @@ def _windows(memory: dict[str, Any], words: list[str], user: str, sysprep: str) 
         return _reg(memory, rest)
     if program == "shutdown":
         return Answer(power="reboot" if "/r" in rest else "off")
+    if program == "manage-bde":
+        memory.setdefault("says", {})["encryption"] = [["0"]]
+        return Answer(stdout="Decryption is now in progress.\r\n")
     if program == "whoami":
         return Answer(stdout=user + "\r\n")
     return Answer(
@@ -222,7 +225,19 @@ def _statements(text: str) -> str:
     return "\n".join(line for line in run if line.strip() not in ("& {", "}"))
 
 
+# What a script that mends something changes of what Windows says: a pattern of the script, a topic, its new rows.
+_MENDS = (
+    (r"Remove-AppxPackage -Package|Add-AppxProvisionedPackage", "packages", []),
+    (r"New-ItemProperty .*PreventDeviceEncryption", "prevented", [["yes"]]),
+    (r"Set-ItemProperty .*HiberbootEnabled", "fast_startup", []),
+)
+
+
 def _script(memory: dict[str, Any], script: str, user: str) -> Answer:
+    for pattern, topic, rows in _MENDS:
+        if re.search(pattern, script):
+            memory.setdefault("says", {})[topic] = rows
+            return Answer()
     output = ""
     for line in re.split(r"[;\n]+", script):
         answer = _script_line(memory, line.strip(), user)
@@ -250,6 +265,11 @@ def _script_line(memory: dict[str, Any], line: str, user: str) -> Answer:
     if match:
         true = _windows_exists(memory, match.group(2)) != bool(match.group(1))
         return Answer(int(match.group(3)) if true else int(match.group(4) or 0))
+    match = re.fullmatch(r"if \(test-path -literalpath '(.*?)'\) \{remove-item .*\}", line, re.IGNORECASE)
+    if match:
+        _windows_files(memory)[match.group(1).lower()] = None
+        memory.get("stored", {}).pop(match.group(1), None)
+        return Answer()
     if line.lower().split(" ")[0] in ("stop-computer", "restart-computer"):
         return Answer(power="off" if line.lower().startswith("stop") else "reboot")
     if "imagestate" in line.lower():
@@ -309,7 +329,19 @@ def _unix(memory: dict[str, Any], words: list[str], family: str, user: str) -> A
     return _program(memory, split, family, user)
 
 
+# What the script that generalizes a Linux does to what identifies this one.
+_GENERALIZING = (
+    "truncate -s 0 /etc/machine-id",
+    "rm -f /var/lib/dbus/machine-id /etc/ssh/ssh_host_ed25519_key",
+    "cloud-init clean --logs",
+)
+
+
 def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
+    if "find /var/log -xdev" in line and all(command.split(" /")[0] in line for command in _GENERALIZING):
+        for command in _GENERALIZING:
+            _program(memory, command.split(), family, user)
+        return Answer()
     output, last = "", Answer()
     for operator, command in _commands(line):
         if (operator == "&&" and last.rc) or (operator == "||" and not last.rc):

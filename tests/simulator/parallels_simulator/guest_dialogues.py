@@ -41,7 +41,19 @@ _WINDOWS: dict[str, Rows] = {
     ],
     "update": [["KB5054156", "Update"]],
     "all": [],
+    # What Sysprep needs.
+    "packages": [],
+    "encryption": [["0"]],
+    "prevented": [["yes"]],
+    "reserve": [],
+    "rearms": [["1001"]],
+    "earlier": [["7", "2"]],
+    "servicing": [],
+    "old_windows": [],
+    "fast_startup": [],
+    "disabled": [],
 }
+SYSPREP_LOG = "c:\\windows\\system32\\sysprep\\panther\\setuperr.log"
 _LINUX: dict[str, Rows] = {
     "arch": [["aarch64"]],
     "restart": [],
@@ -52,6 +64,10 @@ _LINUX: dict[str, Rows] = {
     "system": [["debian", "12", "Debian GNU/Linux 12 (bookworm)", "", "aarch64", "6.1.0-18-arm64"]],
     "deb": [["bash", "5.2.15-2+b7", "arm64", "bash", "5.2.15-2", "Matthias Klose <doko@debian.org>"]],
     "all": [],
+    "leases": [],
+    "network": [],
+    "history": [],
+    "pinned": [],
 }
 _X86 = {"ARM64": "AMD64", "aarch64": "x86_64"}
 _TOPICS = {
@@ -64,7 +80,8 @@ def answer_of(family: str, arch: str, script: str, memory: dict[str, Any]) -> Op
     """Return what a guest prints to a script, None for one that is not known."""
     if family not in _TOPICS or "macops-answer" not in script:
         return None
-    known: dict[str, Rows] = {**(_WINDOWS if family == "windows" else _LINUX), **memory.get("says", {})}
+    own = _windows_own(script, memory) if family == "windows" else _linux_own(memory)
+    known: dict[str, Rows] = {**(_WINDOWS if family == "windows" else _LINUX), **own, **memory.get("says", {})}
     lines = []
     for topic in dict.fromkeys(_TOPICS[family].findall(script)):
         rows = known.get(topic)
@@ -75,6 +92,23 @@ def answer_of(family: str, arch: str, script: str, memory: dict[str, Any]) -> Op
             lines.append(f"{topic}\t=")
     end = "\r\n" if family == "windows" else "\n"
     return "".join(f"{line}{end}" for line in ["macops-answer plain", *lines, "macops-end"])
+
+
+def _windows_own(script: str, memory: dict[str, Any]) -> dict[str, Rows]:
+    """Return what a Windows remembers: how often it was started, and Sysprep's log, or how long that is."""
+    log = memory.get("files", {}).get(SYSPREP_LOG) or ""
+    lines = [[line] for line in log.splitlines()] if "$file.Seek(" in script else [[str(len(log))]] if log else []
+    return {"booted": [[str(memory.get("boots", 0))]], "setuperr": lines, "setupact": []}
+
+
+def _linux_own(memory: dict[str, Any]) -> dict[str, Rows]:
+    """Return what identifies a Linux."""
+    cloud = (memory.get("files") or {}).get("/var/lib/cloud/instance")
+    return {
+        "machine_id": [["/etc/machine-id"]] if memory.get("machine_id") else [],
+        "host_keys": [["/etc/ssh/ssh_host_ed25519_key"]] if memory.get("host_keys") else [],
+        "cloud_init": [["/var/lib/cloud"]] if cloud is not None else [],
+    }
 
 
 def _on(arch: str, value: str) -> str:
