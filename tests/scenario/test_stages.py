@@ -156,7 +156,7 @@ def test_your_own_tasks_in_a_build_that_breaks_after_generalizing(play, simulate
     assert second.results_of("before_clone") == second.results_of("provision") == []
     calls = [call["argv"] for call in simulated_mac.show()["calls"] if call["argv"][1:2] == [clone["uuid"]]]
     assert [argv[0] for argv in calls].count("start") == 1
-    assert sum("sysprep.exe" in " ".join(argv) for argv in calls) == 1
+    assert sum("sysprep.exe" in each["line"] for each in simulated_mac.show()["dialogues"]) == 1
     assert states(second, "before_pack") == {SOURCE_VM: "stopped", build_vm: "stopped"}
     assert states(second, "after_publish") == {SOURCE_VM: "stopped", build_vm: "packed"}
     record = build.published()

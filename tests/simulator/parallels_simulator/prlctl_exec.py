@@ -237,7 +237,7 @@ def _hold(session: Session, name: str, login: Login, kind: type[Dialogue], how: 
             guest_client.write_all(1, output)
         if not data:
             break
-    _log(session.mac, dialogue, problem)
+    _log(session.mac, name, dialogue, problem)
     if problem:
         session.console.err(f"simulator: the guest cannot take this: {problem}")
         return 1
@@ -268,9 +268,10 @@ def _ordered(mac: Mac, vm: Vm, order: Order, stdin: bytes, login: Login) -> Answ
     return _answer(mac, vm, order.line.split(" ") if windows else ["/bin/sh", "-c", order.line], login)
 
 
-def _log(mac: Mac, dialogue: Dialogue, problem: str) -> None:
-    """Write down what arrived, which C(simulate show) shows."""
+def _log(mac: Mac, vm: str, dialogue: Dialogue, problem: str) -> None:
+    """Write down what arrived, which C(simulate show) shows; C(vm) is how the VM was named."""
     entry = {
+        "vm": vm,
         **(dialogue.order._asdict() if dialogue.order else {}),
         "stdin_bytes": len(dialogue.stdin),
         "stdin_sha256": sha256(dialogue.stdin),
