@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
-
-from ansible.plugins.lookup import LookupBase
-
-from ..plugin_utils._variables import is_blank, value_of
-
 DOCUMENTATION = r"""
 name: given
 short_description: Return a variable, or a default if it is blank
@@ -49,6 +43,12 @@ _raw:
   type: list
   elements: raw
 """
+
+from typing import Any, Optional
+
+from ansible.plugins.lookup import LookupBase
+
+from ..plugin_utils._variables import is_blank, value_of
 
 
 class LookupModule(LookupBase):

@@ -87,7 +87,7 @@ def options_of(roles: Iterable[str]) -> dict[str, dict[str, Any]]:
         name = role[len(COLLECTION) :] if role.startswith(COLLECTION) else ""
         # Those that it depends on come first, as they run first.
         for needed in _read(name, "meta/main").get("dependencies", ()) if name else ():
-            found.update(options_of([needed["role"]]))
+            found = {**options_of([needed["role"]]), **found}
         specs = _read(name, "meta/argument_specs").get("argument_specs", {}) if name else {}
         defaults = _read(name, "defaults/main") if name else {}
         for option, spec in specs.get(ENTRY_POINT, {}).get("options", {}).items():

@@ -308,7 +308,7 @@ def test_a_question_that_was_not_answered_lifts_no_limit(awx, build_mac):
         passed = {name: f"{{{{ case_{number}_{name} }}}}" for name in names if name in given}
         plays.append(CASE % json.dumps(passed))
     survey = {
-        f"case_{number}_{name}": value for number, (given, _) in enumerate(LIMITS) for name, value in given.items()
+        f"case_{number}_{name}": value for number, (given, _words) in enumerate(LIMITS) for name, value in given.items()
     }
     files = {"limits.yml": CASES.replace("include_tasks: case.yml", "include_tasks: 'case{{ case }}.yml'")}
     files.update({f"case{number}.yml": text for number, text in enumerate(plays)})
