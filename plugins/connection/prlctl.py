@@ -131,10 +131,10 @@ import os
 import re
 import secrets
 import shlex
-import subprocess
+import subprocess  # nosec B404 # ssh and the Mac's Python, without a shell
 import time
 from collections.abc import Iterator
-from typing import IO, Any, Callable, Optional
+from typing import IO, Any, Callable, Optional, cast
 
 from ansible.errors import (
     AnsibleAuthenticationFailure,
@@ -203,9 +203,8 @@ class Connection(ConnectionBase):
         # Ansible sets the options of the plugin with this name from the host's variables. Its shell is that of the Mac,
         # whatever the guest's is.
         inner = {name: kwargs[name] for name in ("task_uuid", "ansible_playbook_pid") if name in kwargs}
-        self.ssh_type_conn = connection_loader.get(
-            "ansible.builtin.ssh", play_context, None, shell=shell_loader.get("sh"), **inner
-        )
+        inner["shell"] = shell_loader.get("sh")
+        self.ssh_type_conn = connection_loader.get("ansible.builtin.ssh", play_context, None, **inner)
 
     def _connect(self) -> Connection:
         self._connected = True
@@ -415,7 +414,7 @@ class Connection(ConnectionBase):
         return self._answer_of(code, stdout, stderr)
 
     def _locally(self, order: bytes, data: bytes) -> bytes:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # a list, and no shell
             shlex.split(self._mac_command()),
             input=opening(program_of(_RELAY), order) + data,
             capture_output=True,
@@ -489,32 +488,30 @@ class Connection(ConnectionBase):
     def _receive(
         self, process: subprocess.Popen[bytes], order: bytes, path: str, file: IO[bytes]
     ) -> tuple[dict[str, Any], bytes]:
-        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(order)
-            process.stdin.flush()
+            stdin.write(order)
+            stdin.flush()
         first = b""
-        for line in process.stdout:
+        for line in stdout:
             if MARK.encode() in line:
                 first = line
                 break
         if not first:
-            code, stdout, stderr = _finish(process)
-            _refuse_no_stream(code)
-            self._answer_of(code, stdout, stderr)
+            self._answer_of(*_finish(process))  # raises the reason
         head, _rest = self._parsed(first[first.find(MARK.encode()) :])
         if head.get("status") != OK:
             return head, b""
         self._refuse_unreadable(head, path)
         left, digest, piece = int(head["size"]), hashlib.sha256(), b""
         while left:
-            before, piece = piece, process.stdout.read(min(left, _PIECE))
+            before, piece = piece, stdout.read(min(left, _PIECE))
             if not piece:
                 self._raise_late(before, path)
             digest.update(piece)
             file.write(piece)
             left -= len(piece)
-        self._verify(process.stdout.read(), digest.hexdigest(), path)
+        self._verify(stdout.read(), digest.hexdigest(), path)
         return head, b""
 
     def _raise_late(self, end: bytes, path: str) -> None:
@@ -544,7 +541,9 @@ class Connection(ConnectionBase):
             command: list[Any] = shlex.split(self._mac_command())
         else:
             command = self._ssh_command()
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(  # nosec B603 # a list, and no shell
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         try:
             yield process
         finally:
@@ -576,20 +575,20 @@ class Connection(ConnectionBase):
 
 def _send(process: subprocess.Popen[bytes], order: bytes, file: IO[bytes], size: int) -> str:
     """Write an order and a file to the Mac, and return the file's SHA-256."""
-    assert process.stdin is not None
+    stdin = cast(IO[bytes], process.stdin)
     digest = hashlib.sha256()
     file.seek(0)
     left = size
     try:
-        process.stdin.write(order)
+        stdin.write(order)
         while left:
             piece = file.read(min(left, _PIECE))
             if not piece:
                 raise AnsibleError(f"The file {file.name} became shorter while it was sent.")
             digest.update(piece)
-            process.stdin.write(piece)
+            stdin.write(piece)
             left -= len(piece)
-        process.stdin.flush()
+        stdin.flush()
     except BrokenPipeError:
         pass  # the answer says why
     return digest.hexdigest()
