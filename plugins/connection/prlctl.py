@@ -226,7 +226,7 @@ class Connection(ConnectionBase):
     ) -> tuple[int, bytes, bytes]:
         """Run a command in the guest."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        display.vvv(f"PRLCTL EXEC {cmd!r}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL EXEC {cmd!r}"), host=self._host)
         data = in_data or b""
         order = self._order(self._line(cmd), size=len(data), become=self._escalation() if sudoable else {})
         head, rest = self._ask(order, lambda: data)
@@ -241,9 +241,9 @@ class Connection(ConnectionBase):
     def put_file(self, in_path: str, out_path: str) -> None:
         """Write a file in the guest, and verify it there."""
         super().put_file(in_path, out_path)
-        display.vvv(f"PRLCTL PUT {in_path} TO {out_path}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL PUT {in_path} TO {out_path}"), host=self._host)
         if not os.path.exists(_bytes(in_path)):
-            raise AnsibleFileNotFound(f"There is no file {in_path} on the controller.")
+            raise AnsibleFileNotFound(printable_message(f"There is no file {in_path} on the controller."))
         with open(_bytes(in_path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             order = self._order(self._path(out_path), size=size, store=True)
@@ -251,10 +251,10 @@ class Connection(ConnectionBase):
         answer = rest.decode("ascii", "replace").split()
         if head["rc"] != 0:
             said = rest[int(head["stdout"]) :].decode("utf-8", "replace").strip()
-            raise AnsibleError(printable_message(f"The file {out_path} could not be written in the guest: {said}"))
+            raise _error(f"The file {out_path} could not be written in the guest: {said}")
         if not answer or answer[0] != sent:
             found = answer[0] if answer and answer[0] != "-" else "unknown (the guest has no sha256sum)"
-            raise AnsibleError(
+            raise _error(
                 f"The file {out_path} did not arrive in the guest as it was sent: its SHA-256 is {found}, not {sent}. "
                 "Run again."
             )
@@ -262,7 +262,7 @@ class Connection(ConnectionBase):
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Read a file from the guest, and verify it."""
         super().fetch_file(in_path, out_path)
-        display.vvv(f"PRLCTL FETCH {in_path} TO {out_path}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL FETCH {in_path} TO {out_path}"), host=self._host)
         order = self._order(self._path(in_path), fetch=True)
         with open(_bytes(out_path), "wb") as file:
             self._fetch(order, in_path, file)
@@ -346,9 +346,9 @@ class Connection(ConnectionBase):
         if self.become.success and self.become.success.encode() in said:
             return
         if self.become.check_incorrect_password(said):
-            raise AnsibleError(f"Incorrect {self.become.name} password")
+            raise _error(f"Incorrect {self.become.name} password")
         if self.become.check_missing_password(said):
-            raise AnsibleError(f"Missing {self.become.name} password")
+            raise _error(f"Missing {self.become.name} password")
 
     def _ask(self, order: dict[str, Any], data: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
         """Have an order carried out, and return the first line of the answer and what follows it.
@@ -524,12 +524,12 @@ class Connection(ConnectionBase):
     def _refuse_unreadable(self, head: dict[str, Any], path: str) -> None:
         if "refused" in head:
             why = _UNREADABLE.get(head["refused"], "it cannot be read")
-            raise AnsibleError(f"The file {path} cannot be fetched from the guest: {why}.")
+            raise _error(f"The file {path} cannot be fetched from the guest: {why}.")
 
     def _verify(self, tail: bytes, digest: str, path: str) -> None:
         end, _rest = self._parsed(tail)
         if end.get("sha256") != digest:
-            raise AnsibleError(
+            raise _error(
                 f"The file {path} did not arrive from the guest as it is there (SHA-256). It may have changed "
                 "meanwhile. Run again."
             )
@@ -584,7 +584,7 @@ def _send(process: subprocess.Popen[bytes], order: bytes, file: IO[bytes], size:
         while left:
             piece = file.read(min(left, _PIECE))
             if not piece:
-                raise AnsibleError(f"The file {file.name} became shorter while it was sent.")
+                raise _error(f"The file {file.name} became shorter while it was sent.")
             digest.update(piece)
             stdin.write(piece)
             left -= len(piece)
@@ -604,6 +604,10 @@ def _finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
 def _refuse_no_stream(code: int) -> None:
     if code == 255:  # that of ssh itself, because the program on the Mac never uses it
         raise _NoStream
+
+
+def _error(message: str) -> AnsibleError:
+    return AnsibleError(printable_message(message))
 
 
 def _bytes(text: str | bytes) -> bytes:

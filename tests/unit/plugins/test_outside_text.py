@@ -17,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.macops.parallels.plugins.filter import golden_image_sheet, printable
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import Interrupted, TaskError
 from ansible_collections.macops.parallels.plugins.module_utils._module import notice_of, run_module
-from ansible_collections.macops.parallels.plugins.plugin_utils import _long_work
+from ansible_collections.macops.parallels.plugins.plugin_utils import _show
 from ansible_collections.macops.parallels.plugins.plugin_utils._long_work import LongWork
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +92,7 @@ def test_a_warning_is_escaped(run_module_main: Any, warnings: list[str]) -> None
 
 def test_a_line_of_progress_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(_long_work.display, "display", lambda line, **_options: shown.append(line))
+    monkeypatch.setattr(_show.display, "display", lambda line, **_options: shown.append(line))
     work = LongWork.__new__(LongWork)
     work._show(f"  [mac] Packing {BAD}\n[ERROR]: forged: 12%")
     work._show("x" * 100_000)
@@ -142,25 +142,30 @@ DOORS = {
     "exit_json": ["module_utils/_module.py"],
     "deprecate": [],
     "print": [],
-    "os.write": ["module_utils/_jobs/job.py"],  # what a module has printed, and what job.py escapes itself
+    # What a module has printed, and what job.py escapes itself; an answer to the controller.
+    "os.write": ["module_utils/_jobs/job.py", "module_utils/_parallels/on_mac.py"],
     "stdout": ["module_utils/_jobs/job.py"],  # flush, before a process forks or writes an answer itself
-    "stderr": ["module_utils/_jobs/job.py"],
+    "stderr": [
+        "module_utils/_jobs/job.py",
+        "module_utils/_parallels/guest_list.py",
+        "module_utils/_parallels/guest_relay.py",
+    ],
     "__stdout__": [],
     "__stderr__": [],
     "print_exc": ["module_utils/_jobs/job.py"],  # to the file of a job's errors
-    "display": ["plugin_utils/_long_work.py"],
-    "warning": [],
+    "display": ["plugin_utils/_show.py"],
+    "warning": ["inventory/guests.py"],
     "error": [],
     "v": [],
     "vv": [],
-    "vvv": [],
+    "vvv": ["connection/prlctl.py"],
     "vvvv": [],
     "verbose": [],
     "AnsibleFilterError": ["filter/direct_link.py", "filter/golden_image_sheet.py"],
-    "AnsibleError": [],
+    "AnsibleError": ["connection/prlctl.py", "lookup/build_guest.py"],
 }
 # How often each is used there: a new use has to be looked at.
-USES = {"warn": 1, "fail_json": 1, "exit_json": 1, "display": 1, "AnsibleFilterError": 3, "print_exc": 1, "os.write": 1}
+USES = {"warn": 1, "fail_json": 1, "exit_json": 1, "display": 1, "AnsibleFilterError": 3, "print_exc": 1, "os.write": 2}
 
 
 def uses(path: Path) -> Iterator[tuple[str, int]]:
