@@ -8,6 +8,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -28,3 +29,25 @@ def test_the_demonstration(collections, tmp_path):
     assert "changed=0" in done.stdout.partition("Second run")[2]
     assert "The source VM is what it was before." in done.stdout
     assert "WARNING" not in done.stdout
+    if "No Linux guest runs" not in done.stdout:
+        assert_provisioned(next((tmp_path / "demo" / "store").rglob("debian12-*.pvmp")), tmp_path)
+
+
+def assert_provisioned(image, folder):
+    """Check that what the guest was given is in the published image, and what belongs to one machine is not."""
+    sys.path.insert(0, str(ROOT / "tests" / "simulator"))
+    from parallels_simulator.bundle import GUEST_ROOT
+    from parallels_simulator.package import Package
+
+    bundle = Package(image).unpack_to(folder / "image.pvm")
+    with tarfile.open(bundle.path / GUEST_ROOT) as root:
+
+        def read(name):
+            return root.extractfile(name).read().decode()
+
+        assert "The tool runs." in read("usr/bin/example-tool")
+        assert "Package: example-tool\nStatus: install ok installed\n" in read("var/lib/dpkg/status")
+        assert read("etc/example-tool.conf") == "server: tool.example.com\n"
+        assert "\ntool:x:" in read("etc/passwd")
+        assert read("etc/machine-id") == ""
+        assert not [name for name in root.getnames() if "ssh_host_" in name and root.getmember(name).isreg()]

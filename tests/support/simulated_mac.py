@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from support.account import Account
-
-SIMULATOR = pathlib.Path(__file__).resolve().parents[1] / "simulator"
+from support.guests import SIMULATOR, GuestsNotPossible, running_guests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,21 +80,13 @@ class SimulatedMac:
 
     @contextlib.contextmanager
     def guests(self) -> Iterator[None]:
-        """Run the guests that C(own_root=True) makes; skip the test where that is impossible.
-
-        Whatever runs in them ends with the body, and also when this process is killed: its end of the pipe closes.
-        """
-        command = [sys.executable, str(SIMULATOR / "simulate"), "guests", str(self.folder), "--until-eof"]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as server:
-            assert server.stdin and server.stdout and server.stderr
-            if server.stdout.readline() != "ready\n":
-                _not_possible(server.stderr.read().strip())
+        """Run the guests that C(own_root=True) makes; skip the test where that is impossible."""
+        with contextlib.ExitStack() as running:
             try:
-                yield
-            finally:
-                server.stdin.close()
+                running.enter_context(running_guests(self.folder))
+            except GuestsNotPossible as reason:
+                pytest.skip(str(reason))
+            yield
 
     def knob(self, **settings: object) -> None:
         """Set what is unknown of the real programs."""
@@ -135,14 +126,6 @@ class SimulatedMac:
     def fingerprint(self, name: str) -> str:
         """Return what is the same as long as nobody touched the virtual machine."""
         return self.simulate("fingerprint", self.folder, name).strip()
-
-
-def _not_possible(reason: str) -> None:
-    """Skip the test where nobody can make namespaces and mounts; fail it where that is not the reason."""
-    trial = ["unshare", "--mount", "--pid", "--net", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    if shutil.which(trial[0]) and subprocess.run(trial, capture_output=True, check=False).returncode == 0:
-        pytest.fail(f"unshare and mount work here, but: {reason}")
-    pytest.skip(reason)
 
 
 def _flags(options: dict[str, Any]) -> list[str]:

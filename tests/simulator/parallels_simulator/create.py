@@ -19,6 +19,7 @@ from . import NOTICE
 from .bundle import SUFFIX, Bundle, create_bundle
 from .config import VmConfig
 from .errors import CommandError, SimulatorError
+from .guest_client import tell
 from .ids import new_mac_address, new_uuid
 from .mac import Mac
 from .package import SUFFIX as PACKED_SUFFIX
@@ -169,6 +170,7 @@ def create_vm(mac: Mac, spec: VmSpec) -> str:
 def _start_guest(vm: Vm) -> None:
     try:
         start_guest(vm)
+        tell(vm.mac, vm.record, "save")  # the bundle has all of it from the beginning
     except CommandError as error:
         raise SimulatorError(error.stderr) from error
 
