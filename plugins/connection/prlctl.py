@@ -131,10 +131,10 @@ import os
 import re
 import secrets
 import shlex
-import subprocess
+import subprocess  # nosec B404 # ssh and the Mac's Python, without a shell
 import time
 from collections.abc import Iterator
-from typing import IO, Any, Callable, Optional
+from typing import IO, Any, Callable, Optional, cast
 
 from ansible.errors import (
     AnsibleAuthenticationFailure,
@@ -203,9 +203,8 @@ class Connection(ConnectionBase):
         # Ansible sets the options of the plugin with this name from the host's variables. Its shell is that of the Mac,
         # whatever the guest's is.
         inner = {name: kwargs[name] for name in ("task_uuid", "ansible_playbook_pid") if name in kwargs}
-        self.ssh_type_conn = connection_loader.get(
-            "ansible.builtin.ssh", play_context, None, shell=shell_loader.get("sh"), **inner
-        )
+        inner["shell"] = shell_loader.get("sh")
+        self.ssh_type_conn = connection_loader.get("ansible.builtin.ssh", play_context, None, **inner)
 
     def _connect(self) -> Connection:
         self._connected = True
@@ -227,7 +226,7 @@ class Connection(ConnectionBase):
     ) -> tuple[int, bytes, bytes]:
         """Run a command in the guest."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        display.vvv(f"PRLCTL EXEC {cmd!r}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL EXEC {cmd!r}"), host=self._host)
         data = in_data or b""
         order = self._order(self._line(cmd), size=len(data), become=self._escalation() if sudoable else {})
         head, rest = self._ask(order, lambda: data)
@@ -242,9 +241,9 @@ class Connection(ConnectionBase):
     def put_file(self, in_path: str, out_path: str) -> None:
         """Write a file in the guest, and verify it there."""
         super().put_file(in_path, out_path)
-        display.vvv(f"PRLCTL PUT {in_path} TO {out_path}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL PUT {in_path} TO {out_path}"), host=self._host)
         if not os.path.exists(_bytes(in_path)):
-            raise AnsibleFileNotFound(f"There is no file {in_path} on the controller.")
+            raise AnsibleFileNotFound(printable_message(f"There is no file {in_path} on the controller."))
         with open(_bytes(in_path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             order = self._order(self._path(out_path), size=size, store=True)
@@ -252,10 +251,10 @@ class Connection(ConnectionBase):
         answer = rest.decode("ascii", "replace").split()
         if head["rc"] != 0:
             said = rest[int(head["stdout"]) :].decode("utf-8", "replace").strip()
-            raise AnsibleError(printable_message(f"The file {out_path} could not be written in the guest: {said}"))
+            raise _error(f"The file {out_path} could not be written in the guest: {said}")
         if not answer or answer[0] != sent:
             found = answer[0] if answer and answer[0] != "-" else "unknown (the guest has no sha256sum)"
-            raise AnsibleError(
+            raise _error(
                 f"The file {out_path} did not arrive in the guest as it was sent: its SHA-256 is {found}, not {sent}. "
                 "Run again."
             )
@@ -263,7 +262,7 @@ class Connection(ConnectionBase):
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Read a file from the guest, and verify it."""
         super().fetch_file(in_path, out_path)
-        display.vvv(f"PRLCTL FETCH {in_path} TO {out_path}", host=self._host)
+        display.vvv(printable_message(f"PRLCTL FETCH {in_path} TO {out_path}"), host=self._host)
         order = self._order(self._path(in_path), fetch=True)
         with open(_bytes(out_path), "wb") as file:
             self._fetch(order, in_path, file)
@@ -347,9 +346,9 @@ class Connection(ConnectionBase):
         if self.become.success and self.become.success.encode() in said:
             return
         if self.become.check_incorrect_password(said):
-            raise AnsibleError(f"Incorrect {self.become.name} password")
+            raise _error(f"Incorrect {self.become.name} password")
         if self.become.check_missing_password(said):
-            raise AnsibleError(f"Missing {self.become.name} password")
+            raise _error(f"Missing {self.become.name} password")
 
     def _ask(self, order: dict[str, Any], data: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
         """Have an order carried out, and return the first line of the answer and what follows it.
@@ -415,7 +414,7 @@ class Connection(ConnectionBase):
         return self._answer_of(code, stdout, stderr)
 
     def _locally(self, order: bytes, data: bytes) -> bytes:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # a list, and no shell
             shlex.split(self._mac_command()),
             input=opening(program_of(_RELAY), order) + data,
             capture_output=True,
@@ -489,32 +488,30 @@ class Connection(ConnectionBase):
     def _receive(
         self, process: subprocess.Popen[bytes], order: bytes, path: str, file: IO[bytes]
     ) -> tuple[dict[str, Any], bytes]:
-        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(order)
-            process.stdin.flush()
+            stdin.write(order)
+            stdin.flush()
         first = b""
-        for line in process.stdout:
+        for line in stdout:
             if MARK.encode() in line:
                 first = line
                 break
         if not first:
-            code, stdout, stderr = _finish(process)
-            _refuse_no_stream(code)
-            self._answer_of(code, stdout, stderr)
+            self._answer_of(*_finish(process))  # raises the reason
         head, _rest = self._parsed(first[first.find(MARK.encode()) :])
         if head.get("status") != OK:
             return head, b""
         self._refuse_unreadable(head, path)
         left, digest, piece = int(head["size"]), hashlib.sha256(), b""
         while left:
-            before, piece = piece, process.stdout.read(min(left, _PIECE))
+            before, piece = piece, stdout.read(min(left, _PIECE))
             if not piece:
                 self._raise_late(before, path)
             digest.update(piece)
             file.write(piece)
             left -= len(piece)
-        self._verify(process.stdout.read(), digest.hexdigest(), path)
+        self._verify(stdout.read(), digest.hexdigest(), path)
         return head, b""
 
     def _raise_late(self, end: bytes, path: str) -> None:
@@ -527,12 +524,12 @@ class Connection(ConnectionBase):
     def _refuse_unreadable(self, head: dict[str, Any], path: str) -> None:
         if "refused" in head:
             why = _UNREADABLE.get(head["refused"], "it cannot be read")
-            raise AnsibleError(f"The file {path} cannot be fetched from the guest: {why}.")
+            raise _error(f"The file {path} cannot be fetched from the guest: {why}.")
 
     def _verify(self, tail: bytes, digest: str, path: str) -> None:
         end, _rest = self._parsed(tail)
         if end.get("sha256") != digest:
-            raise AnsibleError(
+            raise _error(
                 f"The file {path} did not arrive from the guest as it is there (SHA-256). It may have changed "
                 "meanwhile. Run again."
             )
@@ -544,7 +541,9 @@ class Connection(ConnectionBase):
             command: list[Any] = shlex.split(self._mac_command())
         else:
             command = self._ssh_command()
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(  # nosec B603 # a list, and no shell
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         try:
             yield process
         finally:
@@ -576,20 +575,20 @@ class Connection(ConnectionBase):
 
 def _send(process: subprocess.Popen[bytes], order: bytes, file: IO[bytes], size: int) -> str:
     """Write an order and a file to the Mac, and return the file's SHA-256."""
-    assert process.stdin is not None
+    stdin = cast(IO[bytes], process.stdin)
     digest = hashlib.sha256()
     file.seek(0)
     left = size
     try:
-        process.stdin.write(order)
+        stdin.write(order)
         while left:
             piece = file.read(min(left, _PIECE))
             if not piece:
-                raise AnsibleError(f"The file {file.name} became shorter while it was sent.")
+                raise _error(f"The file {file.name} became shorter while it was sent.")
             digest.update(piece)
-            process.stdin.write(piece)
+            stdin.write(piece)
             left -= len(piece)
-        process.stdin.flush()
+        stdin.flush()
     except BrokenPipeError:
         pass  # the answer says why
     return digest.hexdigest()
@@ -605,6 +604,10 @@ def _finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
 def _refuse_no_stream(code: int) -> None:
     if code == 255:  # that of ssh itself, because the program on the Mac never uses it
         raise _NoStream
+
+
+def _error(message: str) -> AnsibleError:
+    return AnsibleError(printable_message(message))
 
 
 def _bytes(text: str | bytes) -> bytes:

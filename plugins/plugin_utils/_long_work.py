@@ -149,7 +149,7 @@ class LongWork(ActionBase):
                 return
             line = self._lines.line(told) if self._shows_progress else None
             if line:
-                show_line(line)
+                self._show(line)
             time.sleep(pause)
             pause = min(pause * 1.2, _LONGEST_PAUSE)
             if os.getppid() != self._playbook:
@@ -211,7 +211,10 @@ class LongWork(ActionBase):
         )
 
     def _say(self, sentence: str) -> None:
-        show_line(f"  [{self._host}] {sentence}")
+        self._show(f"  [{self._host}] {sentence}")
+
+    def _show(self, line: str) -> None:
+        show_line(line)
 
     def _variable(self, name: str, default: Any) -> Any:
         value = value_of(self._task_vars.get(name), self._templar)

@@ -237,7 +237,7 @@ def _wait(is_so, what):
 
 @pytest.mark.nightly
 def test_a_windows_guest_gets_what_ansible_sends(run, make_guest, mac, tmp_path):
-    replies = tmp_path / "replies.json"
+    replies = mac.folder / "replies.json"
     module = json.dumps({"ping": "pong", "changed": False})
     replies.write_text(
         json.dumps(

@@ -19,7 +19,7 @@ import subprocess  # nosec B404 # prlctl, by its path, without a shell
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union, cast
 
 from .guest_frame import Answer, Command, Dialect, ping
 
@@ -202,8 +202,7 @@ class _Session:
                 self._selector.unregister(self._source)
 
     def _read_source(self) -> None:
-        assert isinstance(self._source, int)
-        chunk = os.read(self._source, min(self._left, _PIECE))
+        chunk = os.read(cast(int, self._source), min(self._left, _PIECE))
         if not chunk:
             raise EOFError("The data for the guest ended early.")
         self._add_body(chunk)

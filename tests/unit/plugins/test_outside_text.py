@@ -165,7 +165,11 @@ DOORS = {
     # What a module has printed, and what job.py escapes itself; an answer to the controller.
     "os.write": ["module_utils/_jobs/job.py", "module_utils/_parallels/on_mac.py"],
     "stdout": ["module_utils/_jobs/job.py"],  # flush, before a process forks or writes an answer itself
-    "stderr": ["module_utils/_jobs/job.py", "module_utils/_parallels/guest_list.py"],
+    "stderr": [
+        "module_utils/_jobs/job.py",
+        "module_utils/_parallels/guest_list.py",
+        "module_utils/_parallels/guest_relay.py",
+    ],
     "__stdout__": [],
     "__stderr__": [],
     "print_exc": ["module_utils/_jobs/job.py"],  # to the file of a job's errors
@@ -174,11 +178,11 @@ DOORS = {
     "error": [],
     "v": [],
     "vv": [],
-    "vvv": [],
+    "vvv": ["connection/prlctl.py"],
     "vvvv": [],
     "verbose": [],
     "AnsibleFilterError": ["filter/direct_link.py", "filter/golden_image_sheet.py"],
-    "AnsibleError": ["lookup/build_guest.py"],
+    "AnsibleError": ["connection/prlctl.py", "lookup/build_guest.py"],
 }
 # How often each is used there: a new use has to be looked at.
 USES = {"warn": 1, "fail_json": 1, "exit_json": 1, "display": 2, "AnsibleFilterError": 3, "print_exc": 1, "os.write": 2}
