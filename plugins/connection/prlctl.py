@@ -506,16 +506,23 @@ class Connection(ConnectionBase):
         if head.get("status") != OK:
             return head, b""
         self._refuse_unreadable(head, path)
-        left, digest = int(head["size"]), hashlib.sha256()
+        left, digest, piece = int(head["size"]), hashlib.sha256(), b""
         while left:
-            piece = process.stdout.read(min(left, _PIECE))
+            before, piece = piece, process.stdout.read(min(left, _PIECE))
             if not piece:
-                raise AnsibleConnectionFailure(self._broken_off(f"The file {path}"))
+                self._raise_late(before, path)
             digest.update(piece)
             file.write(piece)
             left -= len(piece)
         self._verify(process.stdout.read(), digest.hexdigest(), path)
         return head, b""
+
+    def _raise_late(self, end: bytes, path: str) -> None:
+        """Raise the error of a file that broke off in the middle: the Mac may have sent it as the last line."""
+        start = end.rfind(MARK.encode())
+        if start >= 0:
+            self._raise(self._parsed(end[start:])[0])
+        raise AnsibleConnectionFailure(self._broken_off(f"The file {path}"))
 
     def _refuse_unreadable(self, head: dict[str, Any], path: str) -> None:
         if "refused" in head:

@@ -117,8 +117,8 @@ notes:
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
   - The guest itself reports the exit code and the output. A process that the command leaves running in the background
     does not hold the task up; what it prints later is not in the result.
-  - In Linux and macOS, the command has the C(HOME) of its user, the umask 022, and no terminal. C(apt), C(git) and the
-    like are told not to ask questions.
+  - In Linux and macOS, the command has the C(HOME) of its user, the umask 022, and no terminal. The
+    environment keeps C(apt) and C(git) from asking questions.
   - Parallels runs only a few commands at a time. The task waits, up to O(wait_timeout), while another command is
     running in the virtual machine, or two on the Mac.
   - Output that is not in UTF-8 contains replacement characters. Programs in Windows may write non-ASCII characters in

@@ -195,10 +195,16 @@ def _quoted_for_windows(word: str) -> str:
 class Answer:
     """Takes what the guest writes, piece by piece.
 
-    C(take) is called with each piece of standard output; without it, all of it is kept in C(stdout).
+    C(take) is called with each piece of standard output; without it, all of it is kept in C(stdout). C(started) is
+    called before the first piece, when the size of a file is known.
     """
 
-    def __init__(self, nonce: str, take: Optional[Callable[[bytes], object]] = None) -> None:
+    def __init__(
+        self,
+        nonce: str,
+        take: Optional[Callable[[bytes], object]] = None,
+        started: Callable[[Answer], object] = lambda _answer: None,
+    ) -> None:
         self.ready = False
         self.begun = False
         self.received = False  # all of standard input has arrived in the guest
@@ -212,6 +218,7 @@ class Answer:
         self.stderr = bytearray()
         self.noise = bytearray()  # what is not part of the dialogue
         self._take = take or self.stdout.extend
+        self._started = started
         self._nonce = nonce.encode()
         self._buffer = bytearray()
         self._left = [0, 0]  # bytes of the two streams that are still to come
@@ -275,6 +282,7 @@ class Answer:
             else:
                 self._left = [int(words[3]), int(words[4])]
                 self.size = self._left[0]
+            self._started(self)
         elif words[0] == b"EOT":
             self.digest = words[2].decode("ascii", "replace")
             self.complete = True

@@ -4,7 +4,7 @@
 # PRIVATE to this collection: not for use from outside of it.
 """The scripts that run in guests: one for the Bourne shell of Linux and macOS, one for Windows PowerShell.
 
-The loaders go on the command line. What they run comes on standard input: see guest_frame.
+The loaders are on the command line. What they run comes on standard input: see guest_frame.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ t=$(mktemp -d "$d/.macops-XXXXXXXX" 2>/dev/null) && break
 done
 if [ -z "$t" ]; then echo "NO $n temporary"; exit; fi
 trap 'rm -rf "$t"' 0
-trap 'exit 1' HUP PIPE
+trap 'exit 1' HUP PIPE TERM
 exec 3<&0 4>&1 2>/dev/null
 """
     + _UNIX_HASH

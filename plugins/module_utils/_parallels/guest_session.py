@@ -107,9 +107,8 @@ class _Session:
         self._source = body
         self._left = command.size
         self._wanted = wanted
-        self._started: Optional[Callable[[Answer], object]] = started
         self._nonce = secrets.token_hex(8)
-        self._answer = Answer(self._nonce, take)
+        self._answer = Answer(self._nonce, take, started)
         self._pending = memoryview(b"")  # what is still to be written
         self._said = bytearray()
         self._sent = False
@@ -231,10 +230,6 @@ class _Session:
             del self._said[:-_MESSAGE_KEPT]
             return bool(data)
         self._answer.feed(data)
-        if self._started is not None and self._answer.code is not None:
-            # Of a file, the size comes before the bytes.
-            self._started(self._answer)
-            self._started = None
         return bool(data)
 
     def _end(self, stdin: Any, stderr: Any) -> Optional[int]:
@@ -261,6 +256,8 @@ class _Session:
         """Let nothing run on; closing standard input makes the guest end a command that is still running."""
         with contextlib.suppress(OSError):
             self._streams[0].close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_LIMIT)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is not None:
                 break

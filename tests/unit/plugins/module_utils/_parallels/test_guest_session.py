@@ -64,7 +64,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
         return converse([str(program), "exec", "uuid"], {}, Unix, command, **{"body": data, **session})
 
     yield call
-    for _attempt in range(100):
+    for _attempt in range(500):
         if not list(temporary.iterdir()):
             break
         time.sleep(0.02)
@@ -256,6 +256,13 @@ def test_the_answer_of_windows() -> None:
         answer.feed(bytes([byte]))
     assert answer.intact and answer.ready and answer.begun
     assert (answer.code, bytes(answer.stdout), bytes(answer.stderr), answer.size) == (-1073741510, b"out", b"err", 3)
+
+
+def test_the_size_of_a_file_is_known_before_its_bytes_come() -> None:
+    seen: list[Any] = []
+    answer = Answer("n", seen.append, lambda answer: seen.append(answer.size))
+    answer.feed(b"!n\nBEGIN n\nEND n 0 3 0 0\nabcEOT n -\n")  # all of it in one piece
+    assert seen == [3, b"abc"]
 
 
 @pytest.mark.parametrize(
