@@ -218,6 +218,7 @@ def test_a_play_that_is_killed_ends_the_command_in_the_guest(run, linux, play, t
     book = tmp_path / "kill.yml"
     book.write_text(json.dumps([{"hosts": "guests", "gather_facts": False, "tasks": [{"raw": "sleep 987"}]}]))
     running = f"'{mac.prlctl_path}' exec lin 'ps ax'"
+    mac.knob(exec_sessions=0, exec_logons=0)  # for the look at what runs there
     with play.start(book, {"lin": linux}, group="guests") as started:
         mac.wait_for_calls(lambda: any(call["argv"][:1] == ["exec"] for call in mac.show()["calls"]))
         _wait(lambda: "sleep 987" in mac.prlctl("exec", "lin", "ps ax"), running)
