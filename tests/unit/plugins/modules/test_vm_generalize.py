@@ -19,7 +19,11 @@ PROOF = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
 @pytest.mark.parametrize(
     ("options", "order"),
     [
-        ({}, GeneralizeOrder(False, "", False, 1800, 300, 300)),
+        ({}, GeneralizeOrder(timeout=1800, wait_timeout=300, stop_timeout=300)),
+        (
+            {"answer_file": "<unattend/>", "fix": ["restart", "bitlocker"], "skip_rearm": True},
+            GeneralizeOrder(answer_file="<unattend/>", fixes=("restart", "bitlocker"), skip_rearm=True),
+        ),
         (
             {
                 "start": True,
@@ -29,7 +33,7 @@ PROOF = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
                 "wait_timeout": 2,
                 "stop_timeout": 3,
             },
-            GeneralizeOrder(True, "C:\\u.xml", True, 1, 2, 3),
+            GeneralizeOrder(start=True, unattend="C:\\u.xml", mode_vm=True, timeout=1, wait_timeout=2, stop_timeout=3),
         ),
     ],
 )

@@ -447,6 +447,6 @@ def test_the_script_in_a_real_linux() -> None:
 
 def test_the_role_and_the_documentation_name_all_checks() -> None:
     options = yaml.safe_load((ROOT / "roles/seal_vm/meta/argument_specs.yml").read_text(encoding="utf-8"))
-    assert options["argument_specs"]["main"]["options"]["image_waive"]["choices"] == list(IDS)
+    assert options["argument_specs"]["variables"]["options"]["image_waive"]["choices"] == list(IDS)
     documented = (ROOT / "docs/readiness.md").read_text(encoding="utf-8").partition("## The checks")[2]
     assert re.findall(r"^\| `(\w+)` \|", documented, re.MULTILINE) == list(IDS)
