@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import GeneralizeOrder, Outcome
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.sysprep import Finding, Preparation
 from ansible_collections.macops.parallels.plugins.modules import vm_generalize
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -75,12 +76,35 @@ def test_results(
         "proof": outcome.proof,
         "state": "stopped",
         "previous_state": outcome.previous_state,
+        "findings": [],
+        "mended": [],
         "commands": [],
         "diff": {
             "before": {"generalized": expected["before"], "state": outcome.previous_state},
             "after": {"generalized": True, "state": "stopped"},
         },
     }
+
+
+def test_what_is_found_is_in_the_result_and_warned_about(
+    run_module_main: Any, module_mac: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Finding("hibernation", "Fast startup is on.", "Turn it off.", blocks=False, fixes=("hibernation",))
+    mends = Finding("packages", "An app is in the way.", "Remove it.", fixes=("remove_packages",))
+    preparation = Preparation((mends, found), ("restart",), ("It is not known whether the disk is encrypted.",))
+    outcome = Outcome(True, False, AT, PROOF, "running", preparation)
+    monkeypatch.setattr(vm_generalize, "generalize", lambda *_arguments, **_options: outcome)
+    warnings: list[str] = []
+    monkeypatch.setattr(vm_generalize.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    module_mac.list((UUID, "x", "running")).look(UUID, Name="x", State="running")
+    result = run_module_main(vm_generalize.main, name="x", executable=str(module_mac.executable)).result
+    assert [each["id"] for each in result["findings"]] == ["packages", "hibernation"]
+    assert result["mended"] == ["restart"]
+    # In check mode, what would be mended is in the result; it is not worth a warning.
+    assert warnings == [
+        "Fast startup is on. Turn it off. Or let this task do it: add `hibernation` to fix.",
+        "It is not known whether the disk is encrypted.",
+    ]
 
 
 def test_no_such_vm(run_module_main: Any, module_mac: Any) -> None:
