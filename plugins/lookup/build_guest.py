@@ -5,22 +5,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any, Optional
-
-from ansible import constants
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-from ansible.utils.collection_loader import AnsibleCollectionRef
-from ansible.utils.collection_loader._collection_finder import _get_collection_role_path
-from ansible_collections.macops.parallels.plugins.plugin_utils._guest_host import (
-    guest_variables,
-    host_name,
-    variables_of_the_mac,
-)
-from ansible_collections.macops.parallels.plugins.plugin_utils._patterns import hosts_in
-
 DOCUMENTATION = r"""
 name: build_guest
 short_description: Describe a virtual machine of the current host as a host of its own
@@ -82,6 +66,22 @@ _raw:
         - Empty without O(vm).
       type: dict
 """
+
+import os
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.collection_loader import AnsibleCollectionRef
+from ansible.utils.collection_loader._collection_finder import _get_collection_role_path
+from ansible_collections.macops.parallels.plugins.plugin_utils._guest_host import (
+    guest_variables,
+    host_name,
+    variables_of_the_mac,
+)
+from ansible_collections.macops.parallels.plugins.plugin_utils._patterns import hosts_in
 
 GROUP = "build_guests"
 

@@ -165,7 +165,9 @@ def test_which_macs_are_asked(asked: Asked, read: Any, options: dict[str, Any], 
         assert variables("mac9").get("ansible_host") == (options["macs"]["mac9"] or {}).get("ansible_host")
 
 
-def test_no_mac_is_a_warning(asked: Asked, read: Any) -> None:
+def test_no_mac_is_a_warning(asked: Asked, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ansible-test makes an error of it.
+    monkeypatch.setattr(constants, "HOST_PATTERN_MISMATCH", "warning")
     read(hosts="nowhere")
     assert "No host matches 'nowhere'" in asked.warnings[-1]
     assert asked.calls == []
