@@ -62,13 +62,14 @@ def boot(memory: dict[str, Any]) -> bool:
     A generalized Windows begins its first setup, a Linux without machine id makes one; SSH host keys do not come back.
     """
     memory.pop("sysprep", None)
-    memory["boots"] = memory.get("boots", 0) + 1
-    memory.get("says", {}).pop("restart", None)  # it was pending, and is done
+    restarted = memory.get("says", {}).pop("restart", None) is not None  # it was pending, and is done
     if memory.get("image_state") == _GENERALIZED:
         memory["image_state"] = _FIRST_SETUP
-    elif memory.get("machine_id") == "":
+        return True
+    if memory.get("machine_id") == "":
         memory["machine_id"] = os.urandom(16).hex()
-    return True
+        return True
+    return restarted
 
 
 def run_command(

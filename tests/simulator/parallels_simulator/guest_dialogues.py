@@ -95,7 +95,7 @@ def answer_of(family: str, arch: str, script: str, memory: dict[str, Any]) -> Op
 
 
 def _windows_own(script: str, memory: dict[str, Any]) -> dict[str, Rows]:
-    """Return what a Windows remembers: how often it was started, and Sysprep's log, or how long that is."""
+    """Return how often a Windows was started, and Sysprep's log, or how long that is."""
     log = memory.get("files", {}).get(SYSPREP_LOG) or ""
     lines = [[line] for line in log.splitlines()] if "$file.Seek(" in script else [[str(len(log))]] if log else []
     return {"booted": [[str(memory.get("boots", 0))]], "setuperr": lines, "setupact": []}

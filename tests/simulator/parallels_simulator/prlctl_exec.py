@@ -62,7 +62,8 @@ def run_exec(session: Session) -> int:
             line = joined(mac, words)
             own_root, windows = vm.record.get("own_root"), vm.config().family == "windows"
             kind = None if own_root else dialogue_for(windows, words if windows else [line])
-            answer = None if own_root or kind else _answer(mac, vm, words, login)
+            argv = words if windows else line.split(" ")
+            answer = None if own_root or kind else _answer(mac, vm, argv, login)
         if own_root:
             return guest_client.run_session(mac, vm.uuid, _request(mac, line, login), how)
         if kind:
@@ -197,8 +198,6 @@ def _how(mac: Mac) -> guest_client.Session:
 def _answer(mac: Mac, vm: Vm, words: list[str], login: Login) -> Answer:
     config, memory = vm.config(), vm.bundle.guest()
     before = repr(memory)
-    if config.family != "windows":
-        words = joined(mac, words).split(" ")
     answer = run_command(config, memory, words, login.current_user, mac.knob("sysprep"))
     if repr(memory) != before:
         vm.bundle.save_guest(memory)
@@ -261,7 +260,7 @@ def _ordered(mac: Mac, vm: Vm, order: Order, stdin: bytes, login: Login) -> Answ
         reply = Reply(**row)
         if re.search(reply.line, order.line) and re.search(reply.stdin, text):
             return Answer(reply.rc, reply.stdout, reply.stderr)
-    printed = answer_of(vm.config().family, vm.config().arch, text, memory)
+    printed = answer_of(vm.config().family, vm.config().arch, text, {**memory, "boots": vm.record.get("boots", 0)})
     if printed is not None:
         return Answer(stdout=printed)
     windows = vm.config().family == "windows"

@@ -60,6 +60,7 @@ def start_guest(vm: Vm) -> None:
 
 def _boot(vm: Vm) -> None:
     vm.record["not_ready"] = vm.mac.knob("guest_ready_after")
+    vm.record["boots"] = vm.record.get("boots", 0) + 1
     memory = vm.bundle.guest()
     if boot(memory):
         vm.bundle.save_guest(memory)
