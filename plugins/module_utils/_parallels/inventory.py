@@ -154,7 +154,7 @@ Read-Topic appx {
   }
 }
 Read-Topic update { Get-HotFix | ForEach-Object { Add-Row update $_.HotFixID $_.Description } }
-Read-Topic all { }
+Read-Topic all { $null }
 """
 
 

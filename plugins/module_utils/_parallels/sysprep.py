@@ -95,7 +95,10 @@ Read-Topic disabled {
     if ("$((Get-Service $name).StartType)" -eq 'Disabled') { Add-Row disabled $name }
   }
 }
-Read-Topic booted { Add-Row booted (Get-CimInstance Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().Ticks }
+Read-Topic booted {
+  $started = (Get-CimInstance Win32_OperatingSystem).LastBootUpTime
+  Add-Row booted ($started.ToUniversalTime().Ticks)
+}
 """
 )
 _QUESTIONS = {
