@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._variables import options_of, problem_of
+from ..plugin_utils._variables import COLLECTION, options_of, problem_of
 
 
 class ActionModule(ActionBase):
@@ -27,7 +27,9 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         # The roles of the play, and those that lead to this one, such as one that is included.
         around = [role.get_name() for role in self._task.get_dep_chain() or ()]
-        options = options_of([*variables.get("ansible_play_role_names", ()), *around])
+        # The roles of the plays that follow.
+        later = [COLLECTION + name for name in self._templar.template(variables.get("check_variables_roles", []))]
+        options = options_of([*variables.get("ansible_play_role_names", ()), *around, *later])
         found = [problem_of(name, option, variables, self._templar) for name, option in options.items()]
         problems = [problem for problem in found if problem]
         result["changed"] = False

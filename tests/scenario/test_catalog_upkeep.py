@@ -259,6 +259,7 @@ def test_a_night_on_which_all_is_wrong(published):
         "missing": ["win11-2026.9.0-arm64.pvmp"],
         "wrong_size": ["win11-2026.11.0-arm64.pvmp"],
         "strays": ["win11-2026.8.0-arm64.pvmp"],
+        "wrong_sboms": [],
     }
     assert len(report["problems"]) == 5
     assert [note.split()[0] for note in report["notes"]] == ["win11-2026.8.0-arm64.pvmp"]

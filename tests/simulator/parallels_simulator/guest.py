@@ -62,14 +62,13 @@ def boot(memory: dict[str, Any]) -> bool:
     A generalized Windows begins its first setup, a Linux without machine id makes one; SSH host keys do not come back.
     """
     memory.pop("sysprep", None)
-    restarted = memory.get("says", {}).pop("restart", None) is not None  # it was pending, and is done
     if memory.get("image_state") == _GENERALIZED:
         memory["image_state"] = _FIRST_SETUP
         return True
     if memory.get("machine_id") == "":
         memory["machine_id"] = os.urandom(16).hex()
         return True
-    return restarted
+    return False
 
 
 def run_command(
@@ -118,6 +117,8 @@ def _windows(memory: dict[str, Any], words: list[str], user: str, sysprep: str) 
     if program == "reg":
         return _reg(memory, rest)
     if program == "shutdown":
+        if "/r" in rest:
+            memory.get("says", {}).pop("restart", None)  # it was pending, and is done
         return Answer(power="reboot" if "/r" in rest else "off")
     if program == "manage-bde":
         memory.setdefault("says", {})["encryption"] = [["0"]]
