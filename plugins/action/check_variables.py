@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._variables import COLLECTION, options_of, problem_of
+from ..plugin_utils._variables import COLLECTION, is_blank, options_of, problem_of, value_of
 
 
 class ActionModule(ActionBase):
@@ -28,7 +28,8 @@ class ActionModule(ActionBase):
         # The roles of the play, and those that lead to this one, such as one that is included.
         around = [role.get_name() for role in self._task.get_dep_chain() or ()]
         # The roles of the plays that follow.
-        later = [COLLECTION + name for name in self._templar.template(variables.get("check_variables_roles", []))]
+        given = value_of(variables.get("check_variables_roles"), self._templar)
+        later = [] if is_blank(given) else [f"{COLLECTION}{name}" for name in given]
         options = options_of([*variables.get("ansible_play_role_names", ()), *around, *later])
         found = [problem_of(name, option, variables, self._templar) for name, option in options.items()]
         problems = [problem for problem in found if problem]

@@ -11,7 +11,8 @@ short_description: Check the variables of the roles of this collection
 version_added: 1.0.0
 description:
   - Checks the variables of the roles of the play that are part of this collection, of the role that this task belongs
-    to, and of those that the variable C(check_variables_roles) names, before they do anything. All mistakes are reported in one message, with one sentence for each.
+    to, and of those that the variable C(check_variables_roles) names, before they do anything. All mistakes are
+    reported in one message, with one sentence for each.
   - A required variable must be set. A variable that is V('') or null counts as not set, because AWX passes such values
     for questions of a survey that were not answered.
   - A variable that is text must be text. YAML reads C(2026.10) as the number 2026.1, and C(0123456) as 42798. What
