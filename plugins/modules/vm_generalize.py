@@ -13,7 +13,7 @@ version_added: 1.0.0
 description:
   - Removes the identity of a guest, so that each copy becomes a separate machine at its first start, and shuts it down
     in that state.
-  - In Windows, it first looks for everything that makes Sysprep fail, and reports all of it together, or mends what
+  - In Windows, it first looks for everything that makes Sysprep fail, and reports all of it together, or fixes what
     O(fix) names. Then it runs Sysprep with C(/generalize /oobe /quit /quiet) as C(SYSTEM), waits until the Windows
     registry shows that Windows is generalized, and only then shuts it down. If Sysprep fails, the error names the cause
     and the packages from the new lines of its logs.
@@ -70,7 +70,7 @@ options:
     type: str
   fix:
     description:
-      - Windows only. What to mend in the guest before Sysprep runs. Without this, what blocks Sysprep is an error.
+      - Windows only. What to fix in the guest before Sysprep runs. Without this, what blocks Sysprep is an error.
       - V(remove_packages) removes the apps that are installed for one user, but not provisioned for all, for all users.
       - V(provision_packages) provisions them for all users instead.
       - V(bitlocker) turns BitLocker and device encryption off, and waits until the disk is decrypted.
@@ -211,7 +211,7 @@ packages:
   sample: [Microsoft.WidgetsPlatformRuntime_1.6.1.0_arm64__8wekyb3d8bbwe]
 findings:
   description:
-    - What was found in the guest before it was generalized, and was not mended. Empty for a guest that was generalized
+    - What was found in the guest before it was generalized, and was not fixed. Empty for a guest that was generalized
       before.
   returned: success, and when something blocks Sysprep
   type: list
@@ -234,12 +234,12 @@ findings:
       type: str
       sample: Turn it off in the guest (`powercfg /hibernate off`).
     fixes:
-      description: The choices of O(fix) that mend it.
+      description: The choices of O(fix) that fix it.
       type: list
       elements: str
       sample: [hibernation]
-mended:
-  description: What was mended, as choices of O(fix).
+fixed:
+  description: What was fixed, as choices of O(fix).
   returned: success
   type: list
   elements: str
@@ -316,7 +316,7 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
         "state": STOPPED,
         "previous_state": outcome.previous_state,
         "findings": [each.result() for each in preparation.found],
-        "mended": list(preparation.mended),
+        "fixed": list(preparation.fixed),
         "commands": prl.commands(),
         "diff": {
             "before": {"generalized": outcome.was_generalized, "state": outcome.previous_state},

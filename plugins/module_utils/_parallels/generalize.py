@@ -43,9 +43,9 @@ class System(Protocol):
         """Return the proof that a running guest is generalized; empty when it is not."""
 
     def prepare(self, guest: Guest, *, dry: bool) -> Preparation:
-        """Find what stops it, and mend what was ordered; raise TaskError when something is left.
+        """Find what stops it, and fix what was ordered; raise TaskError when something is left.
 
-        In a dry run, nothing is mended.
+        In a dry run, nothing is fixed.
         """
 
     def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:

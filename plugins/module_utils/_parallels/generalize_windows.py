@@ -61,7 +61,7 @@ class Windows:
         self._skip_rearm = skip_rearm
 
     def prepare(self, guest: Guest, *, dry: bool) -> Preparation:
-        """Find and mend what stops Sysprep, unless it is at work already."""
+        """Find and fix what stops Sysprep, unless it is at work already."""
         if _is_at_work(guest):
             return Preparation()
         self._refuse_bad_path(guest)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""What stops Sysprep: found in the guest before it runs, mended where that was ordered, and named after a failure.
+"""What stops Sysprep: found in the guest before it runs, fixed where that was ordered, and named after a failure.
 
 The causes, and the lines that Sysprep writes for them, are those of Microsoft's documentation and of public logs. What
 cannot be read in the guest is not a cause, but is reported: Sysprep itself checks it.
@@ -27,12 +27,12 @@ BITLOCKER = "bitlocker"
 DEVICE_ENCRYPTION = "device_encryption"
 RESTART = "restart"
 HIBERNATION = "hibernation"
-# In the order in which they are applied: what was mended may need a restart.
+# In the order in which they are applied: what was fixed may need a restart.
 FIXES = (REMOVE_PACKAGES, PROVISION_PACKAGES, BITLOCKER, DEVICE_ENCRYPTION, HIBERNATION, RESTART)
 
 _RESTARTS = 3
 _PAUSE = 10
-_FIX_LIMIT = 1800  # seconds for a command that mends something
+_FIX_LIMIT = 1800  # seconds for a command that fixes something
 _RESTART_LIMIT = 900  # seconds until a guest that was restarted responds; it may be installing updates
 _MOST_PACKAGES = 20
 
@@ -156,7 +156,7 @@ class Finding:
     remedy: str
     # Whether Sysprep fails because of it. Otherwise it is only reported.
     blocks: bool = True
-    # What mends it: elements of C(FIXES).
+    # What fixes it: elements of C(FIXES).
     fixes: tuple[str, ...] = ()
 
     def sentence(self) -> str:
@@ -315,63 +315,63 @@ _RULES: tuple[Callable[[Answer], Iterable[Finding]], ...] = (
 )
 
 
-# --- mending
+# --- fixing
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is still found in a guest, and what was mended."""
+    """What is still found in a guest, and what was fixed."""
 
     found: tuple[Finding, ...] = ()
-    mended: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     # What could not be read, one sentence each.
     unknown: tuple[str, ...] = ()
 
 
 def prepare(guest: Guest, fixes: Collection[str], *, skip_rearm: bool, timeout: float, dry: bool) -> Preparation:
-    """Find what stops Sysprep, and mend what C(fixes) names; raise TaskError with all that still blocks it.
+    """Find what stops Sysprep, and fix what C(fixes) names; raise TaskError with all that still blocks it.
 
-    In a dry run nothing is mended, and what would be mended does not block.
+    In a dry run nothing is fixed, and what would be fixed does not block.
     """
     end = guest.prl.clock() + timeout
-    mended: list[str] = []
+    fixed: list[str] = []
     answer = look(guest)
     while True:
         found = findings(answer, skip_rearm=skip_rearm)
-        fix = None if dry else _next_fix(found, fixes, mended)
+        fix = None if dry else _next_fix(found, fixes, fixed)
         if fix is None:
             break
         if fix == RESTART:
             _restart(guest, answer)
         else:
-            _mend(guest, fix, _names(answer, "packages"), end)
-        mended.append(fix)
+            _apply_fix(guest, fix, _names(answer, "packages"), end)
+        fixed.append(fix)
         answer = look(guest)
     blocking = [each for each in found if each.blocks and not (dry and set(each.fixes) & set(fixes))]
     if blocking:
         raise TaskError(
             f"Sysprep would fail in '{guest.vm.name}', so it was not started. "
             f"{' '.join(each.sentence() for each in blocking)} The virtual machine is still running: run again when "
-            "that is done, and mend the source VM, too, for the next image.",
+            "that is done, and fix the source VM, too, for the next image.",
             findings=[each.result() for each in found],
         )
-    return Preparation(tuple(found), tuple(dict.fromkeys(mended)), tuple(unknown(answer)))
+    return Preparation(tuple(found), tuple(dict.fromkeys(fixed)), tuple(unknown(answer)))
 
 
-def _next_fix(found: Iterable[Finding], fixes: Collection[str], mended: Sequence[str]) -> Optional[str]:
-    """Return what to mend next. A restart may lead to another one; anything else is tried once."""
+def _next_fix(found: Iterable[Finding], fixes: Collection[str], fixed: Sequence[str]) -> Optional[str]:
+    """Return what to fix next. A restart may lead to another one; anything else is tried once."""
     wanted = {fix for each in found for fix in each.fixes if fix in fixes}
-    left = [fix for fix in wanted if mended.count(fix) < (_RESTARTS if fix == RESTART else 1)]
+    left = [fix for fix in wanted if fixed.count(fix) < (_RESTARTS if fix == RESTART else 1)]
     return min(left, key=FIXES.index, default=None)
 
 
-def _mend(guest: Guest, fix: str, packages: Sequence[str], end: float) -> None:
+def _apply_fix(guest: Guest, fix: str, packages: Sequence[str], end: float) -> None:
     if fix == BITLOCKER:
         _check(guest, fix, guest.run(["manage-bde.exe", "-off", "C:"], limit=QUESTION_LIMIT))
         while look(guest).one("encryption") != _DECRYPTED:
             if guest.prl.clock() >= end:
                 raise TaskError(
-                    f"The disk of '{guest.vm.name}' was not decrypted in time. Decrypting goes on in the guest: run "
+                    f"The disk of '{guest.vm.name}' was not decrypted in time. The guest is still decrypting it: run "
                     "again to wait once more, or raise timeout."
                 )
             guest.prl.sleep(_PAUSE)

@@ -172,7 +172,7 @@ def test_the_parameters_of_the_provenance_are_described() -> None:
 
 
 def test_every_variable_is_described_on_a_page() -> None:
-    described = set(re.findall(r"`((?:awx|image)_[a-z0-9_]+)", "".join(text for name, text in _pages())))
+    described = set(re.findall(r"`((?:awx|image|check)_[a-z0-9_]+)", "".join(text for name, text in _pages())))
     specs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
     variables = {name for spec in specs for entry in spec["argument_specs"].values() for name in entry["options"]}
     assert variables - described == set()

@@ -77,7 +77,7 @@ def test_results(
         "state": "stopped",
         "previous_state": outcome.previous_state,
         "findings": [],
-        "mended": [],
+        "fixed": [],
         "commands": [],
         "diff": {
             "before": {"generalized": expected["before"], "state": outcome.previous_state},
@@ -90,8 +90,8 @@ def test_what_is_found_is_in_the_result_and_warned_about(
     run_module_main: Any, module_mac: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Finding("hibernation", "Fast startup is on.", "Turn it off.", blocks=False, fixes=("hibernation",))
-    mends = Finding("packages", "An app is in the way.", "Remove it.", fixes=("remove_packages",))
-    preparation = Preparation((mends, found), ("restart",), ("It is not known whether the disk is encrypted.",))
+    fixes = Finding("packages", "An app is in the way.", "Remove it.", fixes=("remove_packages",))
+    preparation = Preparation((fixes, found), ("restart",), ("It is not known whether the disk is encrypted.",))
     outcome = Outcome(True, False, AT, PROOF, "running", preparation)
     monkeypatch.setattr(vm_generalize, "generalize", lambda *_arguments, **_options: outcome)
     warnings: list[str] = []
@@ -99,8 +99,8 @@ def test_what_is_found_is_in_the_result_and_warned_about(
     module_mac.list((UUID, "x", "running")).look(UUID, Name="x", State="running")
     result = run_module_main(vm_generalize.main, name="x", executable=str(module_mac.executable)).result
     assert [each["id"] for each in result["findings"]] == ["packages", "hibernation"]
-    assert result["mended"] == ["restart"]
-    # In check mode, what would be mended is in the result; it is not worth a warning.
+    assert result["fixed"] == ["restart"]
+    # In check mode, what would be fixed is in the result; it is not worth a warning.
     assert warnings == [
         "Fast startup is on. Turn it off. Or let this task do it: add `hibernation` to fix.",
         "It is not known whether the disk is encrypted.",

@@ -500,7 +500,7 @@ def test_what_is_ordered_is_mended_one_after_the_other(scene: Scene) -> None:
     scene.image_state(GENERALIZED)
     scene.proven_and_stopped()
     outcome = scene.run(fixes=sysprep.FIXES)
-    assert outcome.preparation.mended == (
+    assert outcome.preparation.fixed == (
         "remove_packages",
         "bitlocker",
         "device_encryption",
