@@ -113,7 +113,7 @@ def play(inventory: Path, variables: Path, collections: Path) -> subprocess.Comp
     return subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            "build_image.yml", "--inventory", "inventory.yml", "--inventory", str(inventory),
+            "build_image.yml", "--inventory", "inventory/hosts.ini", "--inventory", str(inventory),
             "--limit", f"{HOST},build_guests", "--extra-vars", f"@{variables}",
         ],
         cwd=PROJECT,

@@ -43,6 +43,10 @@ def _reread(record: Mapping[str, Any]) -> dict[str, Any]:
     source = fixed.get("source")
     if isinstance(source, Mapping):
         fixed["source"] = {key: _shown(value) if key in SOURCE_FIELDS else value for key, value in source.items()}
+    readiness = fixed.get("readiness")
+    if isinstance(readiness, Mapping) and "guest_answered_at" in readiness:
+        # Empty for a guest that did not answer.
+        fixed["readiness"] = {**readiness, "guest_answered_at": _shown(_time(readiness["guest_answered_at"]))}
     name, version, file = fixed.get("name"), fixed.get("version"), fixed.get("file")
     end = f"-{fixed.get('arch')}{IMAGE_SUFFIX}"
     if isinstance(file, str) and file.endswith(end):

@@ -89,3 +89,15 @@ def test_what_is_no_list_of_records() -> None:
         reread_records("win11")
     assert reread_records({"name": "a"}) == {"name": "a"}
     assert reread_records([3]) == [3]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("2026-11-22T10:00:00Z", datetime(2026, 11, 22, 10, tzinfo=timezone.utc)), ("", None), ("", "")],
+)
+def test_the_time_of_a_readiness_report(written: str, read: Any) -> None:
+    report = {"guest_answered_at": written, "passed": ["bundle"], "warnings": [], "waived": [], "failed": []}
+    before = record(readiness=report)
+    (after,) = reread_records([{**before, "readiness": {**report, "guest_answered_at": read}}])
+    assert after == before
+    assert record_problems(after) == []
