@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from .config import VmConfig
 from .guest_dialogues import answer_of
@@ -344,6 +344,9 @@ def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
         for command in _GENERALIZING:
             _program(memory, command.split(), family, user)
         return Answer()
+    inner = _inner_shell(line)
+    if inner is not None:
+        return _shell(memory, inner, family, user)
     output, last = "", Answer()
     for operator, command in _commands(line):
         if (operator == "&&" and last.rc) or (operator == "||" and not last.rc):
@@ -357,6 +360,16 @@ def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
         if last.power or (words and words[0] == "exit"):
             break
     return last._replace(stdout=output)
+
+
+def _inner_shell(line: str) -> Optional[str]:
+    """Return what a line gives to another shell, if it is nothing else: its quotes end there."""
+    try:
+        words = _split(line)
+    except ValueError:
+        return None
+    starts = len(words) == 3 and words[0].rsplit("/", 1)[-1] in ("sh", "bash") and words[1] in ("-c", "-ec", "-lc")
+    return words[2] if starts else None
 
 
 def _commands(line: str) -> list[tuple[str, str]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import io
 import os
 import re
 import select
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -264,6 +266,7 @@ def _ordered(mac: Mac, vm: Vm, order: Order, stdin: bytes, login: Login) -> Answ
     if printed is not None:
         return Answer(stdout=printed)
     windows = vm.config().family == "windows"
+    sys.stdin = io.StringIO(text)  # for what the command reads: this process's own is the dialogue
     return _answer(mac, vm, order.line.split(" ") if windows else ["/bin/sh", "-c", order.line], login)
 
 
