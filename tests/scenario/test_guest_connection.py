@@ -97,8 +97,8 @@ def test_a_linux_guest_is_a_host(run, linux, tmp_path):
         {"name": "user", "ansible.builtin.user": {"name": "jane", "uid": 1500, "shell": "/bin/sh"}},
         {"name": "put", "ansible.builtin.copy": {"src": str(big), "dest": ODD_NAME, "mode": "0644"}},
         {"name": "fetch", "ansible.builtin.fetch": {"src": ODD_NAME, "dest": str(fetched), "flat": True}},
-        {"name": "template", "ansible.builtin.template": {"src": str(template), "dest": "/root/made"}},
-        {"name": "read", "ansible.builtin.command": {"argv": ["cat", "/root/made"]}},
+        {"name": "template", "ansible.builtin.template": {"src": str(template), "dest": "/srv/made"}},
+        {"name": "read", "ansible.builtin.command": {"argv": ["cat", "/srv/made"]}},
         {"name": "script", "ansible.builtin.script": {"cmd": f"{script} one two"}},
         {
             "name": "become",

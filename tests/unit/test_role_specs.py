@@ -142,7 +142,7 @@ def test_a_blank_variable_counts_as_its_default(role: str) -> None:
 
 @pytest.mark.parametrize("role", NAMES)
 def test_what_may_be_blank_is_not_read_as_it_is(role: str) -> None:
-    """A variable with a default that is not blank, or that is no text, has a form in which a blank is its default."""
+    """A variable with a default that is not blank, or that is not text, has a form in which a blank is its default."""
     effective = {
         name[len(EFFECTIVE) :] for other in NAMES for name in _all_defaults(other) if name.startswith(EFFECTIVE)
     }

@@ -43,7 +43,7 @@ network() {
   then echo /etc/netplan/50-cloud-init.yaml; fi
 }
 histories() {
-  for file in /root/.*_history /home/*/.*_history /root/.lesshst /home/*/.lesshst
+  for file in ~root/.*_history /home/*/.*_history ~root/.lesshst /home/*/.lesshst
   do if [ -e "$file" ]; then echo "$file"; fi; done
 }
 """
