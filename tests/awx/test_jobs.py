@@ -14,7 +14,8 @@ import sys
 import pytest
 import yaml
 
-from support.awx_job import CORES, Awx, Credential, unsafe_yaml
+from support.awx.injectors import unsafe_yaml
+from support.awx_job import CORES, Awx, Credential
 from support.build import NAME, SOURCE_VM, VERSION
 from support.fixtures import collections, make_mac, nightly, simulated_mac
 from support.https_store import https_store

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
+from support.awx.injectors import unsafe_yaml
 
 # The newest releases of ansible-core that differ in what they make of a survey's answers.
 CORES = ("2.16", "2.19", "2.21")
@@ -27,6 +27,7 @@ JOB = "7"
 
 INVENTORY = """#!{python}
 import json
+
 print(json.dumps({inventory!r}))
 """
 
@@ -34,20 +35,6 @@ print(json.dumps({inventory!r}))
 def programs_of(core: str) -> pathlib.Path:
     """Return the folder with the programs of a release of ansible-core, as MACOPS_CORE_2_16 and the like name it."""
     return pathlib.Path(os.environ[f"MACOPS_CORE_{core.replace('.', '_')}"])
-
-
-class _Unsafe(yaml.SafeDumper):
-    """Tags each text, as AWX does with all that was not written by who made the template."""
-
-    def represent_data(self, data: Any) -> yaml.Node:
-        if isinstance(data, str):
-            return self.represent_scalar("!unsafe", data)
-        return super().represent_data(data)
-
-
-def unsafe_yaml(values: Mapping[str, Any]) -> str:
-    """Return the file of variables that AWX makes of survey answers, launch variables and credentials."""
-    return "".join(yaml.dump({name: value}, Dumper=_Unsafe, default_flow_style=False) for name, value in values.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,10 +141,7 @@ class Awx:
             arguments += ["-e", f"@{passed}"]
         (data / "env" / "cmdline").write_text(" ".join(arguments), encoding="utf-8")
         given = {**(template or {}), **(survey or {}), **_of_the_job(playbook)}
-        plain = {name: value for name, value in (template or {}).items() if given[name] == value}
-        text = "".join(yaml.safe_dump({name: value}) for name, value in plain.items())
-        unsafe = unsafe_yaml({name: value for name, value in given.items() if name not in plain})
-        (data / "env" / "extravars").write_text(text + unsafe, encoding="utf-8")
+        (data / "env" / "extravars").write_text(unsafe_yaml(given, trusted=template), encoding="utf-8")
         settings = {**self._environment(data), **(credential.env if credential else {}), **(environment or {})}
         (data / "env" / "envvars").write_text(json.dumps(settings), encoding="utf-8")
         command = [

@@ -44,7 +44,7 @@ class Jobs:
                 self.cancel(inner)
 
     def launch(self, template: Record, user: Record, body: dict[str, Any]) -> tuple[Record, dict[str, Any]]:
-        """Begin a job; return it, and what of the launch was ignored."""
+        """Begin a job; return it, and the fields of the launch that were ignored."""
         database = self._awx.database
         accepted = prompts.accept_launch(database, template, body)
         wrong: dict[str, Any] = dict(accepted.wrong)

@@ -36,7 +36,7 @@ class Workflows:
         self._work = jobs.work
 
     def launch(self, template: Record, user: Record, body: dict[str, Any]) -> tuple[Record, dict[str, Any]]:
-        """Begin a workflow; return it, and what of the launch was ignored."""
+        """Begin a workflow; return it, and the fields of the launch that were ignored."""
         accepted = prompts.accept_launch(self._awx.database, template, body)
         if accepted.wrong:
             raise Refusal(400, accepted.wrong)
