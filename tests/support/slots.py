@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import IO, Optional
@@ -22,6 +23,9 @@ VARIABLE = "MACOPS_SLOTS"
 # who has just given a slot back does not get it again before those who wait.
 LINE = "line"
 PAUSE = 0.02
+# Seconds after which a process of many short tests gives its slot back. If it stood in line for each of them, it would
+# wait most of the time, for the whole builds of others.
+TURN = 3.0
 
 
 def make_slots(folder: pathlib.Path, number: int) -> None:
@@ -47,6 +51,43 @@ def slot(folder: Optional[pathlib.Path]) -> Iterator[None]:
         # Unlocked, not only closed: a process that was forked meanwhile may have the same file open.
         fcntl.flock(taken, fcntl.LOCK_UN)
         taken.close()
+
+
+class Turn:
+    """A slot that a process keeps for one short test after another, until C(seconds) are over."""
+
+    def __init__(self, folder: Optional[pathlib.Path], seconds: float = TURN) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._kept = contextlib.ExitStack()
+        self._end: Optional[float] = None
+        self._alarm = threading.Timer(0, self._give_back)
+
+    @contextlib.contextmanager
+    def test(self, *, last: bool) -> Iterator[None]:
+        """Hold the slot during a test; after the C(last) one it is given back at once."""
+        self._alarm.cancel()
+        if self._alarm.ident is not None:
+            self._alarm.join()  # which may give the slot back at this moment
+        if self._end is None:
+            self._kept.enter_context(slot(self._folder))
+            self._end = time.monotonic() + self._seconds
+        try:
+            yield
+        finally:
+            left = self._end - time.monotonic()
+            if last or left <= 0:
+                self._give_back()
+            else:
+                # The next test may come late: pytest-xdist lets the last one of each process wait for other processes,
+                # and these for a slot.
+                self._alarm = threading.Timer(left, self._give_back)
+                self._alarm.daemon = True
+                self._alarm.start()
+
+    def _give_back(self) -> None:
+        self._end = None
+        self._kept.close()
 
 
 def slots_of_this_run() -> Optional[pathlib.Path]:

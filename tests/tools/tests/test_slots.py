@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -107,6 +110,47 @@ def test_what_a_holder_forked_does_not_keep_the_slot(pool):
     with slots.slot(pool), slots.slot(pool):
         os.close(writer)
     os.waitpid(child, 0)
+
+
+def test_short_tests_keep_a_slot_but_not_after_the_last(pool):
+    turn = slots.Turn(pool, 600)
+    for last, held in ((False, 1), (False, 1), (True, 0), (False, 1), (True, 0)):
+        with turn.test(last=last):
+            assert _held(pool) == 1
+        assert _held(pool) == held
+
+
+def test_a_slot_is_given_back_when_the_turn_is_over_in_a_test(pool):
+    turn = slots.Turn(pool, 0.05)
+    end = time.monotonic() + 0.05
+    with pytest.raises(ZeroDivisionError), turn.test(last=False):
+        wait_until(lambda: time.monotonic() > end, 10)
+        assert _held(pool) == 1
+        raise ZeroDivisionError
+    assert _held(pool) == 0
+
+
+def test_a_slot_is_given_back_when_the_next_test_does_not_come(pool):
+    turn = slots.Turn(pool, 0.2)
+    for _again in range(2):
+        with turn.test(last=False):
+            pass
+        wait_until(lambda: not _held(pool), 10)
+    with turn.test(last=True):
+        assert _held(pool) == 1
+
+
+def _held(pool):
+    """Return the number of slots that are held."""
+    free = 0
+    with contextlib.ExitStack() as opened:
+        for path in pool.iterdir():
+            if path.name != slots.LINE:
+                handle = opened.enter_context(path.open(encoding="utf-8"))
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    free += 1
+    return 2 - free
 
 
 def test_without_a_pool_nobody_waits(monkeypatch):
