@@ -333,8 +333,9 @@ def test_who_may_do_what(configuration, awx) -> None:
     assert ("Execute", "Parallels: build image") in granted["Admins"]
     assert ("Execute", "Parallels: retire images") in granted["Managers"]
     assert ("Execute", "Parallels: retire images") not in granted["Admins"]
-    ended = configuration.run(**{**rights, "awx_launch_teams": ["Nobody"]})
-    ended.assert_failed("missing items: ['Nobody']")
+    ended = configuration.run(**{**rights, "awx_launch_teams": ["Nobody"], "awx_approve_users": ["jane", "joe"]})
+    ended.assert_failed("AWX has no team Nobody, no user joe.")
+    assert configuration.writes == []
 
 
 @pytest.mark.nightly

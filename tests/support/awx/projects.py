@@ -93,7 +93,10 @@ def check_out(url: str, branch: str, folder: Path) -> str:
     if not folder.exists():
         _git("clone", "--quiet", "--no-checkout", url, str(folder))
     else:
+        # The project may have another URL by now.
+        _git("-C", str(folder), "remote", "set-url", "origin", url)
         _git("-C", str(folder), "fetch", "--quiet", "--all", "--tags")
+        _git("-C", str(folder), "remote", "set-head", "origin", "--auto")
     tips = [f"origin/{branch}", branch] if branch else ["origin/HEAD"]
     for tip in tips:
         found = _git("-C", str(folder), "rev-parse", "--verify", "--quiet", f"{tip}^{{commit}}", check=False)
