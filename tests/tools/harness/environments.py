@@ -31,6 +31,7 @@ from .uv import find_uv
 
 UNUSED_FOR = 7 * 24 * 3600
 ZIP_BYTECODE = pathlib.Path(__file__).with_name("zip_bytecode.py")
+TEMPLATE_BYTECODE = pathlib.Path(__file__).with_name("template_bytecode.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Environment:
     compiled: bool = False
     # Whether it runs modules: see C(zip_bytecode).
     runs_modules: bool = False
+    # Whether it runs playbooks: see C(template_bytecode).
+    runs_playbooks: bool = False
 
     def ready(self) -> pathlib.Path:
         """Make the environment unless it is there, and return its folder."""
@@ -53,9 +56,11 @@ class Environment:
             folder = VENVS / f".{self.name}-{self._hash(interpreter)}"
             if not (folder / "ready").exists():
                 _build(folder, interpreter, self.requirements, self.compiled)
-                if self.runs_modules:
-                    _keep_zip_bytecode(folder)
+                for keeper in self._keepers():
+                    _let_keep_bytecode(folder, keeper)
             (folder / "ready").touch()
+            if self.runs_playbooks:
+                _choose_templates(folder)
             # A name without a hash, for people.
             replace_link(VENVS / self.name, pathlib.Path(folder.name))
             _forget_unused(self.name, folder)
@@ -65,9 +70,16 @@ class Environment:
         digest = hashlib.sha256(f"{interpreter}\n".encode())
         for path in self.requirements:
             digest.update(path.read_bytes())
-        if self.runs_modules:
-            digest.update(ZIP_BYTECODE.read_bytes())
+        for keeper in self._keepers():
+            digest.update(keeper.read_bytes())
         return digest.hexdigest()[:12]
+
+    def _keepers(self) -> list[pathlib.Path]:
+        """Return the files that keep bytecode of what its Python runs."""
+        return [
+            *([ZIP_BYTECODE] if self.runs_modules else []),
+            *([TEMPLATE_BYTECODE] if self.runs_playbooks else []),
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,14 +126,27 @@ def _build_with_uv(program: pathlib.Path, folder: pathlib.Path, interpreter: pat
     _run([str(program), "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *what], folder)
 
 
-def _keep_zip_bytecode(folder: pathlib.Path) -> None:
-    (folder / "zip-bytecode").mkdir()
+def _let_keep_bytecode(folder: pathlib.Path, keeper: pathlib.Path) -> None:
+    """Let the Python of an environment start with a file that keeps bytecode there."""
+    (folder / keeper.stem.replace("_", "-")).mkdir()
     (packages,) = (folder / "lib").glob("python*/site-packages")
-    shutil.copy(ZIP_BYTECODE, packages)
-    (packages / "zip_bytecode.pth").write_text("import zip_bytecode\n", encoding="utf-8")
+    shutil.copy(keeper, packages)
+    (packages / f"{keeper.stem}.pth").write_text(f"import {keeper.stem}\n", encoding="utf-8")
     # What only old ways of building packages need: two thirds of the time in which a Python starts that does nothing.
     for name in ("_virtualenv.pth", "distutils-precedence.pth"):
         (packages / name).unlink(missing_ok=True)
+
+
+def _choose_templates(folder: pathlib.Path) -> None:
+    """Keep templates for these plugins alone: Jinja calls filters with constants when it compiles."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        digest.update(path.read_bytes())
+    kept = folder / "template-bytecode" / digest.hexdigest()[:12]
+    if not kept.exists():
+        shutil.rmtree(folder / "template-bytecode")
+        kept.mkdir(parents=True)
+        replace_link(folder / "template-bytecode" / "current", pathlib.Path(kept.name))
 
 
 def _run(command: list[str], folder: pathlib.Path) -> None:
@@ -152,7 +177,11 @@ STORE_LIBRARIES = ROOT / "requirements.txt"
 # ansible-core as the newest one, with what the scenarios and their servers need.
 # Roles run modules on the controller, too.
 CONTROLLER = Environment(
-    "controller", CONTROLLER_PYTHON, (_tool("controller"), UNIT_LIBRARIES, STORE_LIBRARIES), runs_modules=True
+    "controller",
+    CONTROLLER_PYTHON,
+    (_tool("controller"), UNIT_LIBRARIES, STORE_LIBRARIES),
+    runs_modules=True,
+    runs_playbooks=True,
 )
 LINT = Environment("lint", CONTROLLER_PYTHON, (_tool("lint"),))
 IMPORTER = Environment("importer", CONTROLLER_PYTHON, (_tool("importer"),))
@@ -162,7 +191,9 @@ STORES = Environment(
 )
 SERVERS = Environment("servers", CONTROLLER_PYTHON, (_tool("servers"),))
 # What configures AWX, with the ansible-core that its package of all collections brings; and what AWX runs jobs with.
-AWX = Environment("awx", "3.12", (_tool("awx"), UNIT_LIBRARIES, STORE_LIBRARIES), runs_modules=True)
+AWX = Environment(
+    "awx", "3.12", (_tool("awx"), UNIT_LIBRARIES, STORE_LIBRARIES), runs_modules=True, runs_playbooks=True
+)
 AZURITE = NodePackages("azurite", TOOLS / "azurite" / "package.json")
 UNITS = {
     v: Environment(f"units-{v}", v, (_tool("units"), UNIT_LIBRARIES), runs_modules=v == MAC_PYTHON)
@@ -171,8 +202,11 @@ UNITS = {
 # The smoke matrix: the oldest ansible-core with the oldest Python that runs it here, the last with the old templates,
 # the first with the new ones, the newest.
 CORES = {
-    "2.16": Environment("core-2.16", "3.11", (_tool("core-2.16"), UNIT_LIBRARIES), runs_modules=True),
-    "2.18": Environment("core-2.18", "3.12", (_tool("core-2.18"), UNIT_LIBRARIES), runs_modules=True),
-    "2.19": Environment("core-2.19", "3.12", (_tool("core-2.19"), UNIT_LIBRARIES), runs_modules=True),
+    **{
+        core: Environment(
+            f"core-{core}", python, (_tool(f"core-{core}"), UNIT_LIBRARIES), runs_modules=True, runs_playbooks=True
+        )
+        for core, python in (("2.16", "3.11"), ("2.18", "3.12"), ("2.19", "3.12"))
+    },
     "2.21": CONTROLLER,
 }
