@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from typing import Any
 
-from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
@@ -19,7 +17,6 @@ type: notification
 short_description: Results of tasks as lines of JSON
 description:
   - Appends one JSON object a result to the file that the environment variable RESULT_LINES_FILE names.
-  - Lets Ansible keep the modules that it packs in the folder that the environment variable PACKED_MODULES names.
 requirements:
   - enabled in the configuration
 """
@@ -32,12 +29,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "result_lines"
     CALLBACK_NEEDS_ENABLED = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        packed = os.environ.get("PACKED_MODULES")
-        if packed:
-            pathlib.Path(C.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(packed)
 
     def _write(self, line: dict[str, Any]) -> None:
         with open(os.environ["RESULT_LINES_FILE"], "a", encoding="utf-8") as lines:

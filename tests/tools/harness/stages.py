@@ -190,6 +190,7 @@ def integration(run: StageRun) -> Counts:
     controller, tree = _prepare_ansible_test(run)
     python = environments.UNITS[MAC_PYTHON].ready() / "bin" / "python"
     where = (*_controller(controller), "--target", f"controller:python={MAC_PYTHON}@{python}")
+    _configure_ansible(tree, run.scratch / "packed-modules")
     if not run.options.everything and not run.options.only:
         # Variables of the targets; without this file they do all that they can.
         (tree / "tests" / "integration" / "integration_config.yml").write_text("every_case: false\n", encoding="utf-8")
@@ -211,6 +212,15 @@ def integration(run: StageRun) -> Counts:
             run.note(output)
             counts.add(_with_exit_code(count_targets(output), code, f"ansible-test integration {target}"))
     return counts
+
+
+def _configure_ansible(tree: pathlib.Path, modules: pathlib.Path) -> None:
+    """Write the settings of Ansible in the targets: those of all tests, and a folder of packed modules for all."""
+    modules.mkdir()
+    support = tree / "tests" / "support"
+    settings = f"callback_plugins = {support / 'callbacks'}\n[packed_modules]\nfolder = {modules}\n"
+    shared = (support / "ansible.cfg").read_text(encoding="utf-8")
+    (tree / "tests" / "integration" / "integration.cfg").write_text(shared + settings, encoding="utf-8")
 
 
 def integration_targets(tree: pathlib.Path) -> tuple[str, ...]:
