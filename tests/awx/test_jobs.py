@@ -35,8 +35,8 @@ IMAGE = f"{NAME}-{VERSION}-arm64.pvmp"
 
 
 @pytest.fixture
-def awx(request, tmp_path, collections):
-    return Awx(tmp_path, collections, getattr(request, "param", "2.19"))
+def awx(request, tmp_path, collections, packed_modules):
+    return Awx(tmp_path, collections, getattr(request, "param", "2.19"), packed_modules)
 
 
 def here(**variables):

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from support.awx.injectors import unsafe_yaml
+from support.playbook import CALLBACKS
 
 # The newest releases of ansible-core that differ in what they make of a survey's answers.
 CORES = ("2.16", "2.19", "2.21")
@@ -88,11 +89,15 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Awx:
-    """Runs jobs in private data directories below a folder."""
+    """Runs jobs in private data directories below a folder.
+
+    C(modules): a folder that keeps the modules as Ansible packed them, for other jobs with the same collections.
+    """
 
     folder: pathlib.Path
     collections: pathlib.Path
     core: str
+    modules: pathlib.Path
 
     def run(self, playbook: str, inventory: Mapping[str, Any], **options: Any) -> Job:
         """Run one to its end; for the options see C(start)."""
@@ -174,7 +179,11 @@ class Awx:
     def _environment(self, data: pathlib.Path) -> dict[str, str]:
         """Return what AWX sets, and settings for a machine on which other tests run."""
         collections = f"{data / 'requirements_collections'}:{data / 'home'}/.ansible/collections"
+        # Each ansible-core packs its own files with a module.
+        modules = self.modules / self.core
+        modules.mkdir(exist_ok=True)
         return {
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_FORCE_COLOR": "True",
             "ANSIBLE_HOST_KEY_CHECKING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
@@ -190,6 +199,7 @@ class Awx:
             "INVENTORY_ID": "1",
             "PROJECT_REVISION": "0123456789abcdef",
             "MAX_EVENT_RES": "700000",
+            "PACKED_MODULES": str(modules),
             "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false",
             "ANSIBLE_HOME": str(data / "home" / ".ansible"),
             "HOME": str(data / "home"),
