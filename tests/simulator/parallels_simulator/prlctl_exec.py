@@ -288,7 +288,7 @@ def _long_work(mac: Mac, vm: Vm, work: LongWork, login: Login) -> Answer:
             said = dialogue.feed(work.tape.encode() + b"\n")
             memory = vm.bundle.guest()  # as the command has left it
             memory.setdefault("stored", {})[path] = base64.b64encode(said).decode()
-            _log(mac, vm.name, dialogue, "")
+            _log(mac, vm.uuid, dialogue, "")
     elif there:
         del memory["stored"][path]
     vm.bundle.save_guest(memory)
