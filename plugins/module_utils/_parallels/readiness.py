@@ -463,8 +463,9 @@ def _software_list(facts: _Facts) -> Optional[Finding]:
         return Finding(PASS, f"What is installed in the guest was listed at {found.at}.")
     return Finding(
         WARN,
-        "What is installed in the guest is not known, so the image has no SBOM.",
-        "Run vm_inventory_info while the guest runs.",
+        "The guest has not listed what is installed in it, so the image has no SBOM.",
+        "Have it run before it is sealed (image_generalize, image_provision_tasks, image_guest_tasks or "
+        "image_guest_roles), or run vm_inventory_info while it runs. Or set image_sbom to false.",
         known=False,
     )
 
