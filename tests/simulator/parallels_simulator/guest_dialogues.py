@@ -67,6 +67,7 @@ _LINUX: dict[str, Rows] = {
     "leases": [],
     "network": [],
     "history": [],
+    "logs": [],
     "pinned": [],
 }
 _X86 = {"ARM64": "AMD64", "aarch64": "x86_64"}

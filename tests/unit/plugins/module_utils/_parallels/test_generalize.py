@@ -8,8 +8,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
@@ -23,6 +26,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels import
     guest_work,
     sysprep,
 )
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import (
     GeneralizeOrder,
     Noted,
@@ -31,6 +35,11 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.genera
     noted,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_answer import (
+    Answer,
+    _lines,
+    shell_script,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -1058,3 +1067,25 @@ def test_a_linux_that_was_shut_down_in_the_middle_is_started_again(linux: Scene)
     linux.answers(windows=False, **CLEAN)
     linux.proven_and_stopped()
     assert linux.run(start=True).changed
+
+
+def test_which_logs_count_in_a_real_shell(tmp_path: Path) -> None:
+    logs = tmp_path / "log"
+    (logs / "audit").mkdir(parents=True)
+    ages = {"old": 600, "audit/old": 600, "empty": 600, "new": 5, "a b": 600}
+    for name, age in ages.items():
+        (logs / name).write_text("" if name == "empty" else "line\n")
+        os.utime(logs / name, (time.time() - age,) * 2)
+    script = generalize_linux._LOGS.replace("/var/log", str(logs)).replace("MINUTES", "2")
+
+    def said() -> Any:
+        command = ["/bin/sh", "-s"]
+        done = subprocess.run(command, input=shell_script(script), capture_output=True, text=True, check=True)
+        return Answer(_lines(Result(command, 0, done.stdout, done.stderr))).rows("logs")
+
+    assert said() == [(str(logs / name),) for name in ("a b", "audit/old", "old")]
+    # What clears them is the end of the script that removes everything.
+    clearing = generalize_linux._REMOVE[generalize_linux._REMOVE.index("for place in") :]
+    subprocess.run(["/bin/sh", "-ec", clearing.replace("/var/log", str(logs))], check=True)
+    assert said() == []
+    assert {(logs / name).stat().st_size for name in ages} == {0}
