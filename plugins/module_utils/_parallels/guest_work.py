@@ -115,12 +115,14 @@ _WINDOWS_BEGIN = (
 Read-Topic work {
   if (Test-Path -LiteralPath $d) { Add-Row work 'again'; return }
   [void](New-Item -ItemType Directory -Path $d)
-  [IO.File]::WriteAllText("$d\tape", 'TAPE')
   $line = 'cmd.exe /D /S /C "LOADER <%D%\tape >%D%\answer 2>&1 & ren %D%\answer result"'.Replace('%D%', $d)
-  $made = Invoke-CimMethod -ClassName Win32_Process -MethodName Create -Arguments @{CommandLine = $line}
-  if ($made.ReturnValue -ne 0) {
+  try {
+    [IO.File]::WriteAllText("$d\tape", 'TAPE')
+    $made = Invoke-CimMethod -ClassName Win32_Process -MethodName Create -Arguments @{CommandLine = $line}
+    if ($made.ReturnValue -ne 0) { throw "Windows did not start it: Win32_Process.Create said $($made.ReturnValue)." }
+  } catch {
     Remove-Item -LiteralPath $d -Recurse -Force
-    throw "Windows did not start the process: Win32_Process.Create returned $($made.ReturnValue)."
+    throw
   }
   [IO.File]::WriteAllText("$d\pid", "$($made.ProcessId)")
   Add-Row work 'begun'

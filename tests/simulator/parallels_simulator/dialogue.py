@@ -75,9 +75,9 @@ class LongWork(NamedTuple):
 
 
 _WORK = re.compile(r"^\$n = 'macops-([0-9a-f]{16})'$", re.MULTILINE)
-_TAPE = re.compile(r"^  \[IO\.File\]::WriteAllText\(\"\$d\\tape\", '([A-Za-z0-9+/=\n.]+)'\)$", re.MULTILINE)
+_TAPE = re.compile(r"^ +\[IO\.File\]::WriteAllText\(\"\$d\\tape\", '([A-Za-z0-9+/=\n.]+)'\)$", re.MULTILINE)
 _PROCESS = re.compile(
-    r"^  \$line = 'cmd\.exe /D /S /C \"(powershell\.exe [^\"]+) <%D%\\tape >%D%\\answer 2>&1 "
+    r"^ +\$line = 'cmd\.exe /D /S /C \"(powershell\.exe [^\"]+) <%D%\\tape >%D%\\answer 2>&1 "
     r"& ren %D%\\answer result\"'",
     re.MULTILINE,
 )
