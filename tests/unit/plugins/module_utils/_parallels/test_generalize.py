@@ -1089,3 +1089,43 @@ def test_which_logs_count_in_a_real_shell(tmp_path: Path) -> None:
     subprocess.run(["/bin/sh", "-ec", clearing.replace("/var/log", str(logs))], check=True)
     assert said() == []
     assert {(logs / name).stat().st_size for name in ages} == {0}
+
+
+def pauses(scene: Scene, setting: str) -> None:
+    scene.facts["Startup and Shutdown"] = {"Pause idle": setting}
+
+
+def turned(scene: Scene, state: str, setting: str) -> None:
+    """Expect that a setting is changed, and read."""
+    scene.states(state)
+    scene.mac.expect("prlctl", "set", UUID, "--pause-idle", setting)
+    pauses(scene, setting)
+    scene.look(state, 500)
+    scene.look(state, 500)
+
+
+def test_parallels_does_not_pause_a_vm_while_it_is_generalized(linux: Scene) -> None:
+    pauses(linux, "on")
+    linux.look("running")
+    linux.states("running")
+    turned(linux, "running", "off")
+    linux.execute("/bin/sh", "-s", out=answer_text(CLEAN), then=lambda: seen.update(linux.notes))
+    seen: dict[str, Any] = {}
+    linux.look("running", 500)
+    turned(linux, "running", "on")
+    linux.proven_and_stopped()
+    assert linux.run().changed
+    assert seen == {"idle_vm": UUID}
+    assert "idle_vm" not in linux.notes
+
+
+def test_what_a_killed_run_has_turned_off_is_on_again_after_the_next(scene: Scene) -> None:
+    scene.noted(idle_vm=UUID, generalized_vm=UUID, generalized_at=AT, generalized_uptime=[500, 560])
+    pauses(scene, "off")
+    scene.look("stopped", 500)
+    scene.states("stopped")
+    scene.look("stopped", 500)
+    scene.look("stopped", 500)
+    turned(scene, "stopped", "on")
+    assert scene.run().changed is False
+    assert "idle_vm" not in scene.notes
