@@ -115,7 +115,7 @@ class Linux:
 
     def proof(self, guest: Guest) -> str:
         """Return the proof that a running guest is generalized; empty when it is not."""
-        return "" if _traces(guest, _look(guest)) else self.kept_proof
+        return "" if _traces(guest, _look(guest), _TRACES) else self.kept_proof
 
     def prepare(self, guest: Guest, *, dry: bool) -> Preparation:  # pylint: disable=unused-argument
         """Find what copies would have in common afterwards, and what is the admin's own."""
@@ -138,7 +138,7 @@ class Linux:
         begun("")
         start = guest.prl.clock()
         result = guest.run(["/bin/sh", "-c", _REMOVE], limit=_LIMIT)
-        left = _traces(guest, _look(guest)) + _old_logs(guest, guest.prl.clock() - start)
+        left = _traces(guest, _look(guest), _TRACES) + _old_logs(guest, guest.prl.clock() - start)
         if result.rc != 0 or left:
             what = ", ".join(left) or "everything"
             raise TaskError(
@@ -160,7 +160,7 @@ def _old_logs(guest: Guest, seconds: float) -> list[str]:
     return _traces(guest, ask(guest, _LOGS.replace("MINUTES", str(minutes)), ""), {"logs": "what was in the logs"})
 
 
-def _traces(guest: Guest, answer: Answer, topics: Mapping[str, str] = _TRACES) -> list[str]:
+def _traces(guest: Guest, answer: Answer, topics: Mapping[str, str]) -> list[str]:
     """Return what is still there, each with its files. Raises TaskError when that is not known."""
     found = []
     for topic, what in topics.items():

@@ -341,7 +341,7 @@ _GENERALIZING = (
 
 def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
     if 'find "$place" -xdev -type f -exec truncate' in line and all(
-        command.split(" /")[0] in line for command in _GENERALIZING
+        command.split(" /", 1)[0] in line for command in _GENERALIZING
     ):
         for command in _GENERALIZING:
             _program(memory, command.split(), family, user)

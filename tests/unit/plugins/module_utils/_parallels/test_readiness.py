@@ -86,18 +86,19 @@ def fixture_vm(mac: Any, tmp_path: Path) -> Vm:
 
 
 class Guests:
-    """Stands in for the guest: answers what it is told to, or raises it."""
+    """Stands in for the guest: answers what it is told to, or fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.says: Any = WINDOWS
+        self.says = WINDOWS
+        self.fails: Optional[TaskError] = None
         self.asked = 0
         monkeypatch.setattr(readiness, "ask", self._ask)
 
     def _ask(self, guest: Any, shell: str, windows: str) -> Answer:
         assert (shell, windows) == (SHELL, POWERSHELL)
         self.asked += 1
-        if isinstance(self.says, TaskError):
-            raise self.says
+        if self.fails is not None:
+            raise self.fails
         return Answer(self.says.strip().split("\n"))
 
 
@@ -315,7 +316,7 @@ def assert_not_asked(found: dict[str, Checked], status: str) -> None:
 
 
 def test_a_guest_that_does_not_answer_is_one_failure(mac: Any, vm: Vm, guest: Guests) -> None:
-    guest.says = TaskError("The guest of 'x' did not respond within 120 seconds.")
+    guest.fails = TaskError("The guest of 'x' did not respond within 120 seconds.")
     assert_not_asked(look(mac, vm), FAIL)
     assert look(mac, vm, Wanted(waive=frozenset({"guest_answers"})))["guest_answers"].status == WAIVED
 
