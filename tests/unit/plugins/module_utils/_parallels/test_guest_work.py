@@ -25,8 +25,9 @@ PRLCTL = """\
 #!/bin/sh
 shift 2
 cd /
+guest() {{ env -i HOME=/ PATH=/usr/bin:/bin TMPDIR={temporary} sh -c "umask 0; $*"; }}
 {fault}
-exec env -i HOME=/ PATH=/usr/bin:/bin sh -c "umask 0; $*"
+guest "$@"
 """
 
 
@@ -50,7 +51,8 @@ class RealGuest:
 
     def converse(self, args: list[str], dialect: Any, command: Any, **options: Any) -> Outcome:
         self.sessions += 1
-        self.program.write_text(PRLCTL.format(fault=self.before(self.sessions)))
+        script = PRLCTL.format(fault=self.before(self.sessions), temporary=self.program.parent)
+        self.program.write_text(script)
         self.program.chmod(0o755)
         return converse([str(self.program), *args], {}, dialect, command, **options)
 
@@ -98,7 +100,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("when", LOSSES)
 def test_a_lost_session_is_repeated_and_nothing_is_begun_twice(real: RealGuest, tmp_path: Path, when: str) -> None:
-    fault = 'env -i HOME=/ PATH=/usr/bin:/bin sh -c "$*" | sed -u "/^BEGIN/q"; exit 0'
+    fault = 'guest "$@" | sed -u "/^BEGIN/q"; exit 0'
     real.before = lambda number: fault if number == LOSSES[when] else ""
     result = run_long(real.guest, ["/bin/sh", "-c", f"echo begun >>{tmp_path}/begun; echo done"], limit=700)
     assert (result.rc, result.stdout) == (0, "done\n")
