@@ -106,6 +106,10 @@ options:
     description:
       - Timeout for the command, in seconds. After it, the command is ended in the guest, with the processes that it has
         started, and the task fails.
+      - Set more than V(600) for a command that may take long, such as installing updates. Then it gets a process of
+        its own in the guest, which short commands poll. It does not end when Parallels loses a session, and other
+        commands can run in the guest meanwhile. The setting C(pause_idle) of the virtual machine is off until it has
+        finished. A command with O(stdin), O(user) or O(current_user) still runs in one session.
     type: int
     default: 600
   wait_timeout:
@@ -120,7 +124,9 @@ notes:
   - In Linux and macOS, the command has the C(HOME) of its user, the umask 022, and no terminal. The
     environment keeps C(apt) and C(git) from asking questions.
   - Parallels runs only a few commands at a time. The task waits, up to O(wait_timeout), while another command is
-    running in the virtual machine, or two on the Mac.
+    running in the virtual machine, or two on the Mac. While it waits, a line in the output shows the reason.
+  - If a run is killed while C(pause_idle) is off, the next task with a long O(timeout), or the next
+    M(macops.parallels.vm_generalize), turns it on again.
   - Output that is not in UTF-8 contains replacement characters. Programs in Windows may write non-ASCII characters in
     a code page of their own; O(powershell) writes UTF-8.
   - RV(stdout) and RV(stderr) of a command that succeeded are what the guest has printed. They may contain characters
@@ -215,6 +221,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import 
 from ansible_collections.macops.parallels.plugins.module_utils._module import prlctl_of, run_long_module
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import (
+    SYSTEM,
     WINDOWS,
     Guest,
     Login,
@@ -222,9 +229,12 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest 
     powershell,
     refuse_long,
 )
-from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import RUNNING, get_vm
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_work import run_long
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.idle import kept_running
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import RUNNING, Vm, get_vm
 
 KEPT = 65536
+LONG = 600  # seconds: a command that may take longer gets a process of its own in the guest
 _ALL_BITS = 0xFFFFFFFF
 
 
@@ -238,7 +248,7 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     if params["powershell"] is not None and vm.family != WINDOWS:
         raise TaskError(f"'{vm.name}' has the system '{vm.os}', which does not support powershell. Use argv.")
     refuse_long(argv, windows=vm.family == WINDOWS)
-    guest = Guest(prl, vm, patience=params["wait_timeout"])
+    guest = Guest(prl, vm, patience=params["wait_timeout"], waits=job.wait)
     if module.check_mode and vm.state != RUNNING:
         return _not_run(f"'{vm.name}' is {vm.state}. In a real run, it must be running at this point.", skipped=True)
     if vm.state != RUNNING and not vm.busy:
@@ -253,12 +263,23 @@ def execute(module: AnsibleModule, job: Job) -> dict[str, Any]:
     if module.check_mode:
         foreseen = bool(params["creates"] or params["removes"])
         return _not_run("Command would have run if not in check mode.", changed=foreseen, skipped=not foreseen)
-    result = guest.run(argv, login=login, limit=params["timeout"], stdin=params["stdin"] or "")
+    result = _run(guest, vm, argv, login, params["stdin"] or "", params["timeout"])
     shown = _shown(result)
     # Windows shows the codes of errors without a sign, and passes them on with one.
     if result.rc & _ALL_BITS not in {code & _ALL_BITS for code in params["success_rcs"]}:
         raise TaskError(explain_rc(vm, result), **shown)
     return {"changed": True, "failed": False, **shown}  # without "failed", Ansible treats any rc but 0 as a failure
+
+
+def _run(guest: Guest, vm: Vm, argv: list[str], login: Login, stdin: str, limit: float) -> Result:
+    """Run the command; one that may take long, so that it holds no session and Parallels does not pause the VM."""
+    if limit <= LONG:
+        return guest.run(argv, login=login, limit=limit, stdin=stdin)
+    with kept_running(guest.prl, vm):
+        # What it reads would have to be in a file in the guest, and a user's password on many command lines.
+        if stdin or login != SYSTEM:
+            return guest.run(argv, login=login, limit=limit, stdin=stdin)
+        return run_long(guest, argv, limit=limit)
 
 
 def _command(params: dict[str, Any]) -> list[str]:

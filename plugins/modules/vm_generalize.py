@@ -17,9 +17,12 @@ description:
     O(fix) names. Then it runs Sysprep with C(/generalize /oobe /quit /quiet) as C(SYSTEM), waits until the Windows
     registry shows that Windows is generalized, and only then shuts it down. If Sysprep fails, the error names the cause
     and the packages from the new lines of its logs.
+  - Sysprep gets a process of its own in the guest, which short commands poll. It does not end when Parallels loses a
+    session, or when the run is killed. The next run waits for it, and does not start it again.
   - In Linux, it empties C(/etc/machine-id), removes the SSH host keys, the leases of DHCP clients, the state of the
-    network and the history of shells, and runs C(cloud-init clean) if cloud-init is installed. It verifies that each of
-    them is gone. It also clears the logs and the random seed, and shuts the guest down.
+    network and the history of shells, clears the logs, and runs C(cloud-init clean) if cloud-init is installed. It
+    verifies that each of them is gone; of the logs, what was in them before. It also removes the random seed, and shuts
+    the guest down.
   - Starting a generalized Windows runs its first setup, which undoes it. So the verified result is noted in a file
     beside the virtual machine's bundle (C(.NAME.pvm.claim.json)), and a stopped virtual machine with such a note is
     left unchanged. The note is no longer valid when Parallels' uptime counter shows that the VM has run since.
@@ -110,6 +113,7 @@ options:
 notes:
   - What O(fix) does was not tried on a real Windows.
   - The guest needs Parallels Tools, and must not be isolated from the Mac.
+  - While the guest is generalized, the setting C(pause_idle) of the virtual machine is off. Afterwards it is as before.
   - macOS guests cannot be generalized.
   - Some Linux systems (Debian and Ubuntu without cloud-init) do not create new SSH host keys, and their SSH server does
     not start without them. If you need it, add a unit that runs C(ssh-keygen -A) to the source VM.
@@ -301,7 +305,7 @@ def bring(module: AnsibleModule, job: Job) -> dict[str, Any]:
     )
     vm = get_vm(prl, params["name"])
     job.subject = vm.name
-    outcome = generalize(prl, vm, order, dry=module.check_mode)
+    outcome = generalize(prl, vm, order, dry=module.check_mode, waits=job.wait)
     preparation = outcome.preparation
     for sentence in (
         *(each.sentence() for each in preparation.found if not each.blocks),

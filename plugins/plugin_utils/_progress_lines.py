@@ -28,11 +28,17 @@ class ProgressLines:
         self._shown = 0.0
         self._stage = ""
         self._percent = -1
+        self._waiting = ""
 
     def line(self, told: Mapping[str, Any]) -> Optional[str]:
         """Return the line for the report of a job (see module_utils._jobs.job), or None when it is not time for one."""
         reading = told.get("progress") or {}
         now = self._clock()
+        waiting = str(told.get("waiting") or "")
+        if waiting != self._waiting and now - self._begun >= QUIET:
+            self._waiting = waiting
+            if waiting:
+                return f"  [{self._host}] {waiting}"
         if not reading or now - self._begun < QUIET or not (reading["done"] or reading["total"]):
             return None
         if reading["stage"] != self._stage:

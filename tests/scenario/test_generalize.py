@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from support.build import NAME, SOURCE_VM, VERSION
@@ -53,6 +55,11 @@ def vm_named(mac, name):
 
 def is_ready(vm):
     return vm["state"] == "stopped" and vm["guest"]["image_state"] == GENERALIZED
+
+
+def pauses(mac, name):
+    (info,) = json.loads(mac.mac.prlctl("list", "-i", "-j", name))
+    return info["Startup and Shutdown"]["Pause idle"] == "on"
 
 
 def calls_of(mac, *, verb, uuid):
@@ -145,6 +152,8 @@ def test_without_a_clone_the_vm_itself_is_generalized_once(build, mac):
 @pytest.mark.nightly
 def test_a_linux_image(make_build, ssh_mac):
     ssh_mac.mac.vm(SOURCE_VM, os="ubuntu", data="1M", disk="8G")
+    ssh_mac.mac.prlctl("set", SOURCE_VM, "--pause-idle", "on")
+    ssh_mac.mac.knob(pause_idle_after=1)  # a VM with that setting on pauses at once
     source = vm_named(ssh_mac, SOURCE_VM)["guest"]
     build = make_build({"mac": ssh_mac})
     build.run(image_generalize=True, tags=PREPARE).assert_ok()
@@ -153,5 +162,6 @@ def test_a_linux_image(make_build, ssh_mac):
 
     assert (clone["state"], clone["guest"]["machine_id"], clone["guest"]["host_keys"]) == ("stopped", "", False)
     assert vm_named(ssh_mac, SOURCE_VM)["guest"] == source
+    assert pauses(ssh_mac, BUILD_VM)
     build.run(image_generalize=True, tags=PREPARE).assert_ok().assert_unchanged()
     assert len(calls_of(ssh_mac, verb="start", uuid=clone["uuid"])) == 1

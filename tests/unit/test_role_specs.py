@@ -50,6 +50,7 @@ DERIVED = {
     "image_vm",
     "image_vm_has_run",
     "image_vm_may_start",
+    "image_vm_pauses",
     "image_vm_sealed",
     "prepare_mac_arch",
     "prepare_mac_beside",

@@ -101,6 +101,8 @@ class Job:
         self.fails_if_running = fails_if_running
         # The name of the VM or image that is worked on.
         self.subject = ""
+        # A sentence about what the work is waiting for, empty while it works.
+        self.waiting = ""
         # Why its progress could not be written, empty while it could.
         self.unwritten = ""
         # Why it has to stop, empty while it may continue.
@@ -119,6 +121,10 @@ class Job:
     def works_on_file(self, path: str) -> None:
         """Take the subject from a file name: an image is named like its VM."""
         self.subject = os.path.splitext(os.path.basename(path))[0]
+
+    def wait(self, reason: str) -> None:
+        """Show what the work is waiting for; an empty text when it works again."""
+        self.waiting = reason
 
     def relay(self, reading: dict[str, Any]) -> None:
         """Show the progress of another job as if it were that of this one."""
@@ -185,6 +191,7 @@ class _Attendant:
                 "ended": ended,
                 "pid": os.getpid(),
                 "progress": self._job.reading(),
+                "waiting": printable_message(self._job.waiting),
             }
         )
         self._job.unwritten = self._job.unwritten or unwritten

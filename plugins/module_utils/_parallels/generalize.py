@@ -6,7 +6,8 @@
 
 Only the running guest shows whether it is generalized, and starting a generalized Windows runs its first setup, which
 undoes it. So the proof is noted in the claim beside the VM's bundle (for a clone, that is the clone's own claim):
-C(generalized_vm) the UUID, C(generalizing) that it has begun, C(generalized_at) when it was verified,
+C(generalized_vm) the UUID, C(generalizing) that it has begun, as the name of the long work in the guest if it is that
+(see guest_work), C(generalized_at) when it was verified,
 C(generalized_uptime) the range in which the VM's uptime stays until it is started again.
 """
 
@@ -20,10 +21,13 @@ from typing import Any, Callable, Optional, Protocol
 
 from .._common.claim import Claim, read_claim
 from .._common.errors import TaskError
+from .._common.notice import Notice, unheard
 from .cli import PRLCTL, Prlctl
 from .generalize_linux import Linux
 from .generalize_windows import SysprepFailed, Windows
 from .guest import LINUX, WINDOWS, Guest
+from .guest_work import is_name
+from .idle import kept_running_under, turn_on_again
 from .power import set_power
 from .sysprep import Preparation
 from .uptime import has_not_run, uptime_range
@@ -48,10 +52,11 @@ class System(Protocol):
         In a dry run, nothing is fixed.
         """
 
-    def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
+    def generalize(self, guest: Guest, begun: Callable[[str], None]) -> str:
         """Generalize a running guest, and return the proof; raise TaskError when there is none.
 
-        C(begun) is called before the first step that cannot be undone.
+        C(begun) is called before the first step that cannot be undone, with the name of the work in the guest if it
+        has one.
         """
 
 
@@ -108,8 +113,8 @@ def noted(vm: Vm) -> Noted:
     return Noted(True if holds else None, begun)
 
 
-def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Outcome:
-    """Bring a VM into the state generalized and stopped."""
+def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool, waits: Notice = unheard) -> Outcome:
+    """Bring a VM into the state generalized and stopped. For C(waits) see Guest."""
     system = _system_of(vm, order)
     target = vm.bundle
     if dry:
@@ -117,16 +122,19 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
     with Claim.take(target, wait=order.timeout, sleep=prl.sleep, clock=prl.clock) as claim:
         state, record = _judge(prl, vm, order, system, claim.notes)
         if record:
+            turn_on_again(prl, vm, claim)
             return Outcome(False, True, record, system.kept_proof, state)
-        if state == STOPPED:
-            set_power(prl, vm, RUNNING, timeout=order.wait_timeout)
-        guest = Guest(prl, vm, patience=order.wait_timeout)
-        proof = system.proof(guest)
-        before = bool(proof)
-        preparation = Preparation()
-        if not before:
-            preparation = system.prepare(guest, dry=False)
-            proof = _change(guest, system, claim)
+        with kept_running_under(prl, vm, claim):
+            if state == STOPPED:
+                set_power(prl, vm, RUNNING, timeout=order.wait_timeout)
+            guest = Guest(prl, vm, patience=order.wait_timeout, waits=waits)
+            system = _system_of(vm, order, claim.notes)
+            proof = system.proof(guest)
+            before = bool(proof)
+            preparation = Preparation()
+            if not before:
+                preparation = system.prepare(guest, dry=False)
+                proof = _change(guest, system, claim)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Noted before the shutdown, so that a later run that finds it stopped knows that it must not be started.
         uptime = get_vm(prl, vm.uuid).uptime
@@ -138,7 +146,7 @@ def generalize(prl: Prlctl, vm: Vm, order: GeneralizeOrder, *, dry: bool) -> Out
 
 def _change(guest: Guest, system: System, claim: Claim) -> str:
     try:
-        return system.generalize(guest, lambda: _note(claim, guest.vm, generalizing=True))
+        return system.generalize(guest, lambda work: _note(claim, guest.vm, generalizing=work or True))
     except SysprepFailed:  # Windows is not generalized, so the guest may be started again
         _note(claim, guest.vm)
         raise
@@ -184,11 +192,14 @@ def _foresee(prl: Prlctl, vm: Vm, order: GeneralizeOrder, system: System, notes:
     if state != RUNNING:
         return Outcome(True, False, "", "", state)
     guest = Guest(prl, vm, patience=order.wait_timeout)
+    system = _system_of(vm, order, notes)
     proof = system.proof(guest)
     return Outcome(True, bool(proof), "", proof, state, Preparation() if proof else system.prepare(guest, dry=True))
 
 
-def _system_of(vm: Vm, order: GeneralizeOrder) -> System:
+def _system_of(vm: Vm, order: GeneralizeOrder, notes: Optional[Mapping[str, Any]] = None) -> System:
+    """Return how its system is generalized; C(notes) name the work of a run that did not see the end of it."""
+    earlier = str(_notes_of(vm, notes or {}).get("generalizing", ""))
     if vm.family == WINDOWS:
         return Windows(
             unattend=order.unattend,
@@ -197,6 +208,7 @@ def _system_of(vm: Vm, order: GeneralizeOrder) -> System:
             timeout=order.timeout,
             fixes=order.fixes,
             skip_rearm=order.skip_rearm,
+            earlier=earlier if is_name(earlier) else "",
         )
     if vm.family == LINUX:
         return Linux()

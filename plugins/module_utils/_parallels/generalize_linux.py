@@ -5,11 +5,13 @@
 """Generalizes Linux: removes what identifies one machine, its network and its users' work.
 
 A service that runs may write some of it again before the shutdown (a lease, a log). What makes two machines one is
-verified to be gone: see C(_TRACES).
+verified to be gone: see C(_TRACES). So is what was in the logs before.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Callable
 
 from .._common.errors import TaskError
@@ -18,6 +20,7 @@ from .guest_answer import Answer, ask
 from .sysprep import Finding, Preparation
 
 _LIMIT = 300  # seconds
+_MOST_FILES = 20
 
 # Topic -> what it is. Each is verified to be gone.
 _TRACES = {
@@ -72,7 +75,17 @@ whole pinned
 """
 )
 
-# Logs and the random seed are written by services that run, so that they are gone is not verified.
+# Services that run begin their logs again, so only what was in them before has to be gone. That is what nobody has
+# written to since.
+_LOGS = r"""
+for place in /var/log /var/log/audit; do
+  if [ -d "$place" ]; then find "$place" -xdev -type f -size +0c ! -mmin -MINUTES; fi
+done | sort -u | while read -r file; do row logs "$file"; done
+whole logs
+"""
+
+# That the random seed is gone is not verified, because systemd may write it again. The log of the audit daemon often
+# has a file system of its own.
 _REMOVE = (
     _FILES
     + r"""
@@ -87,7 +100,9 @@ if command -v cloud-init >/dev/null 2>&1; then cloud-init clean --logs; fi
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 rm -f /var/lib/NetworkManager/timestamps /var/lib/NetworkManager/seen-bssids
 rm -rf /var/log/journal/*
-find /var/log -xdev -type f -exec truncate -s 0 {} +
+for place in /var/log /var/log/audit; do
+  if [ -d "$place" ]; then find "$place" -xdev -type f -exec truncate -s 0 {} +; fi
+done
 """
 )
 
@@ -100,7 +115,7 @@ class Linux:
 
     def proof(self, guest: Guest) -> str:
         """Return the proof that a running guest is generalized; empty when it is not."""
-        return "" if _traces(guest, _look(guest)) else self.kept_proof
+        return "" if _traces(guest, _look(guest), _TRACES) else self.kept_proof
 
     def prepare(self, guest: Guest, *, dry: bool) -> Preparation:  # pylint: disable=unused-argument
         """Find what copies would have in common afterwards, and what is the admin's own."""
@@ -118,11 +133,12 @@ class Linux:
             )
         )
 
-    def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
+    def generalize(self, guest: Guest, begun: Callable[[str], None]) -> str:
         """Remove each trace, and return the proof that none is left."""
-        begun()
+        begun("")
+        start = guest.prl.clock()
         result = guest.run(["/bin/sh", "-c", _REMOVE], limit=_LIMIT)
-        left = _traces(guest, _look(guest))
+        left = _traces(guest, _look(guest), _TRACES) + _old_logs(guest, guest.prl.clock() - start)
         if result.rc != 0 or left:
             what = ", ".join(left) or "everything"
             raise TaskError(
@@ -138,10 +154,16 @@ def _look(guest: Guest) -> Answer:
     return ask(guest, _LOOK, "")
 
 
-def _traces(guest: Guest, answer: Answer) -> list[str]:
+def _old_logs(guest: Guest, seconds: float) -> list[str]:
+    """Return the logs that still have what was in them so many seconds ago."""
+    minutes = math.ceil(seconds / 60) + 1
+    return _traces(guest, ask(guest, _LOGS.replace("MINUTES", str(minutes)), ""), {"logs": "what was in the logs"})
+
+
+def _traces(guest: Guest, answer: Answer, topics: Mapping[str, str]) -> list[str]:
     """Return what is still there, each with its files. Raises TaskError when that is not known."""
     found = []
-    for topic, what in _TRACES.items():
+    for topic, what in topics.items():
         rows = answer.rows(topic)
         if rows is None:
             raise TaskError(
@@ -149,5 +171,7 @@ def _traces(guest: Guest, answer: Answer) -> list[str]:
                 "then run again."
             )
         if rows:
-            found.append(f"{what} ({', '.join(row[0] for row in rows if row)})")
+            files = [row[0] for row in rows if row]
+            more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
+            found.append(f"{what} ({', '.join(files[:_MOST_FILES])}{more})")
     return found

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to this collection: not for use from outside of it.
-"""Generalizes Windows with Sysprep, run so that Windows stays up and the result can be read before the shutdown."""
+"""Generalizes Windows with Sysprep, run so that Windows stays up and the result can be read before the shutdown.
+
+Sysprep may run for many minutes, so it is long work: see guest_work. Its name there is noted before it begins, so that
+a later run finds it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from typing import Any, Callable
 
 from .._common.errors import TaskError
 from .guest import Guest
+from .guest_work import NONE, RUNNING, STARTING, Work, new_name
 from .sysprep import Preparation, log_sizes, name_failure, prepare
 
 _SYSPREP = r"C:\Windows\System32\Sysprep\sysprep.exe"
@@ -38,7 +43,10 @@ class _StillRunning(TaskError):
 
 
 class Windows:
-    """Generalizes a Windows guest; C(timeout) is for Sysprep."""
+    """Generalizes a Windows guest; C(timeout) is for Sysprep.
+
+    C(earlier) is the name of a Sysprep that an earlier run began, and did not see to its end.
+    """
 
     kept_proof = GENERALIZED
     start_spoils = True
@@ -52,6 +60,7 @@ class Windows:
         timeout: float,
         fixes: Collection[str],
         skip_rearm: bool,
+        earlier: str = "",
     ) -> None:
         self._unattend = unattend
         self._answer_file = answer_file
@@ -59,10 +68,11 @@ class Windows:
         self._timeout = timeout
         self._fixes = fixes
         self._skip_rearm = skip_rearm
+        self._earlier = earlier
 
     def prepare(self, guest: Guest, *, dry: bool) -> Preparation:
         """Find and fix what stops Sysprep, unless it is at work already."""
-        if _is_at_work(guest):
+        if self._has_begun(guest):
             return Preparation()
         self._refuse_bad_path(guest)
         return prepare(guest, self._fixes, skip_rearm=self._skip_rearm, timeout=self._timeout, dry=dry)
@@ -90,51 +100,64 @@ class Windows:
             )
         return state if state == GENERALIZED else ""
 
-    def generalize(self, guest: Guest, begun: Callable[[], None]) -> str:
+    def generalize(self, guest: Guest, begun: Callable[[str], None]) -> str:
         """Run Sysprep, wait until it has finished, and return the proof."""
         end = guest.prl.clock() + self._timeout
-        result: dict[str, Any] = {}
         logs: dict[str, int] = {}
+        work = Work(guest, self._earlier or new_name())
+        may_run = self._has_begun(guest)
         try:
-            if not _is_at_work(guest):  # else Sysprep of an earlier run, which was interrupted, is still running
+            if not may_run:
                 logs = log_sizes(guest)
                 command = self._command(guest)
-                begun()
-                result = guest.begin(command, limit=self._timeout).details()
-            proof = self._wait(guest, end, logs, result)
-        except _StillRunning:
-            raise
-        except TaskError:
-            with contextlib.suppress(TaskError):  # what went wrong before is worth more
-                self._delete_answer_file(guest)
+                begun(work.name)
+                may_run = True
+                work.begin(command)
+            proof = self._wait(guest, work, end, logs)
+        except TaskError as error:
+            if not may_run or isinstance(error, SysprepFailed):  # else Sysprep may still read it
+                with contextlib.suppress(TaskError):  # what went wrong before is worth more
+                    self._delete_answer_file(guest)
             raise
         self._delete_answer_file(guest)
         return proof
+
+    def _has_begun(self, guest: Guest) -> bool:
+        """Return whether a Sysprep of an earlier run is at work, or has ended and nobody has read how."""
+        if self._earlier and Work(guest, self._earlier).look() != NONE:
+            return True
+        return _is_at_work(guest)
 
     def _delete_answer_file(self, guest: Guest) -> None:
         if self._answer_file:
             guest.delete(_ANSWER_FILE)
 
-    def _wait(self, guest: Guest, end: float, logs: Mapping[str, int], result: Mapping[str, Any]) -> str:
+    def _wait(self, guest: Guest, work: Work, end: float, logs: Mapping[str, int]) -> str:
         """Wait until Sysprep has finished, and return the proof that it has generalized Windows."""
         prl = guest.prl
         looks = 0
         while True:
-            at_work = _is_at_work(guest)
-            state = _image_state(guest)
-            if state == GENERALIZED and not at_work:
-                return state
-            looks = 0 if at_work else looks + 1
-            if looks >= _LOOKS_AFTER_END:
-                raise _failed(guest, state, logs, result)
-            if at_work and prl.clock() >= end:
-                raise _StillRunning(
-                    f"Sysprep did not finish within {self._timeout:.0f} seconds in '{guest.vm.name}', where Windows is "
-                    f"in the state {state}. It is still running. Check the screen, then run again to wait once more, "
-                    "or raise timeout.",
-                    **result,
-                    image_state=state,
-                )
+            at_work = work.look() in (STARTING, RUNNING) or _is_at_work(guest)
+            if not at_work:
+                state = _image_state(guest)
+                looks += 1
+                if state == GENERALIZED:
+                    _clear(work)
+                    return state
+                if looks >= _LOOKS_AFTER_END:
+                    failed = _failed(guest, state, logs, _result_of(guest, work))
+                    _clear(work)
+                    raise failed
+            else:
+                looks = 0
+                if prl.clock() >= end:
+                    state = _image_state(guest)
+                    raise _StillRunning(
+                        f"Sysprep did not finish within {self._timeout:.0f} seconds in '{guest.vm.name}', where "
+                        f"Windows is in the state {state}. {work.problem or 'It is still running.'} Check the screen, "
+                        "then run again to wait once more, or raise timeout.",
+                        image_state=state,
+                    )
             prl.sleep(_PAUSE)
 
     def _command(self, guest: Guest) -> list[str]:
@@ -147,6 +170,18 @@ class Windows:
         elif self._unattend:
             command.append(f"/unattend:{self._unattend}")
         return command
+
+
+def _result_of(guest: Guest, work: Work) -> dict[str, Any]:
+    """Return the result of Sysprep itself, where it is known."""
+    with contextlib.suppress(TaskError):
+        return guest.conclude(work.outcome(), [_SYSPREP], limit=0).details()
+    return {}
+
+
+def _clear(work: Work) -> None:
+    with contextlib.suppress(TaskError):  # what Sysprep did is worth more than what it leaves
+        work.remove()
 
 
 def _failed(guest: Guest, state: str, logs: Mapping[str, int], result: Mapping[str, Any]) -> SysprepFailed:

@@ -138,7 +138,7 @@ class Guest:
     """The guest system of a VM.
 
     C(patience) is the number of seconds for which a guest that does not respond (yet) is tried again. C(waits) is
-    called with the reason, when that changes.
+    called with the reason, when that changes, and with an empty text when the waiting is over.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class Guest:
         return self.vm.family == WINDOWS
 
     @property
-    def _dialect(self) -> type[Dialect]:
+    def dialect(self) -> type[Dialect]:
+        """How it holds a dialogue."""
         return Windows if self.windows else Unix
 
     def wait_until_ready(self) -> None:
@@ -170,7 +171,15 @@ class Guest:
         It reads C(stdin), which no list of processes shows. After C(limit) seconds, it is ended in the guest.
         """
         data = stdin.encode("utf-8", "surrogateescape")
-        outcome = self.perform(self._command(argv, size=len(data), limit=limit), login=login, body=data)
+        outcome = self.perform(self.command(argv, size=len(data), limit=limit), login=login, body=data)
+        return self._in_time(outcome, login, argv, limit)
+
+    def conclude(self, outcome: Outcome, argv: Sequence[str], *, limit: float) -> Result:
+        """Return the result of a program that has begun; raise TaskError when it is not known, or its time was over."""
+        self._refuse_lost(outcome, SYSTEM)
+        return self._in_time(outcome, SYSTEM, argv, limit)
+
+    def _in_time(self, outcome: Outcome, login: Login, argv: Sequence[str], limit: float) -> Result:
         result = self._result(outcome, login, argv)
         if outcome.timed_out:
             raise TaskError(
@@ -183,24 +192,38 @@ class Guest:
     def begin(self, argv: Sequence[str], *, limit: float) -> Result:
         """Run a program whose effect is checked afterwards, so that losing its result does not matter."""
         try:
-            outcome = self.perform(self._command(argv, limit=limit))
+            outcome = self.perform(self.command(argv, limit=limit))
         except Lost as error:
             return Result(self._shown(SYSTEM, argv), -1, "", str(error.details.get("stderr", "")))
         return self._result(outcome, SYSTEM, argv)
 
-    def ask(self, argv: Sequence[str]) -> Result:
-        """Run a program that only reads, again until its answer arrives."""
+    def ask(self, argv: Sequence[str], *, stdin: str = "", limit: float = QUESTION_LIMIT) -> Result:
+        """Run a program that only reads, or that may be repeated, again until its answer arrives."""
+        data = stdin.encode("utf-8", "surrogateescape")
+        outcome = self._repeat(self.command(argv, size=len(data), limit=limit), argv, data)
+        return self._result(outcome, SYSTEM, argv)
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file, however often it takes until that arrives."""
+        command = Command(path.encode("utf-8", "surrogateescape"), limit=QUESTION_LIMIT, fetch=True)
+        answer = self._repeat(command, [path]).answer
+        if answer.refused:
+            raise TaskError(f"{path} could not be read in '{self.vm.name}': it is {answer.refused}.")
+        return bytes(answer.stdout)
+
+    def _repeat(self, command: Command, argv: Sequence[str], data: bytes = b"") -> Outcome:
+        """Return what came of a command that may be repeated."""
         pauses = self.prl.pauses(self.patience, longest=_LONGEST_PAUSE)
         while True:
             try:
-                outcome = self.perform(self._command(argv, limit=QUESTION_LIMIT))
+                outcome = self.perform(command, body=data)
             except Lost as error:
                 lost = error
             else:
-                result = self._result(outcome, SYSTEM, argv)
                 if not outcome.timed_out:
-                    return result
-                lost = Lost(f"A check in '{self.vm.name}' got no answer in time.", **result.details())
+                    return outcome
+                details = self._result(outcome, SYSTEM, argv).details()
+                lost = Lost(f"A check in '{self.vm.name}' got no answer in time.", **details)
             pause = next(pauses, None)
             if pause is None:
                 raise lost
@@ -278,6 +301,7 @@ class Guest:
                     if ready or not tried:
                         outcome = self._converse(login, command, body=body, take=take, started=started, wanted=wanted)
                         if outcome.sent:
+                            self._say("")
                             self._refuse_lost(outcome, login)
                             return outcome
                         tried = True
@@ -289,7 +313,7 @@ class Guest:
             self.prl.sleep(pause)
 
     def _converse(self, login: Login, command: Command, **options: Any) -> Outcome:
-        return self.prl.converse(["exec", self.vm.uuid, *login.options()], self._dialect, command, **options)
+        return self.prl.converse(["exec", self.vm.uuid, *login.options()], self.dialect, command, **options)
 
     def _pause_or_raise(self, outcome: Outcome, login: Login, pauses: Iterator[float], ready: bool) -> float:
         """Return how long to wait before the next attempt; raise the reason if there is none."""
@@ -346,11 +370,12 @@ class Guest:
 
     def _probe(self) -> Command:
         """Return a command that does nothing."""
-        return self._command(["cmd", "/c", "exit", "0"] if self.windows else ["true"], limit=QUESTION_LIMIT)
+        return self.command(["cmd", "/c", "exit", "0"] if self.windows else ["true"], limit=QUESTION_LIMIT)
 
-    def _command(self, argv: Sequence[str], **options: Any) -> Command:
+    def command(self, argv: Sequence[str], **options: Any) -> Command:
+        """Return the order to run a program."""
         refuse_long(argv, windows=self.windows)
-        return Command(self._dialect.line(argv), **options)
+        return Command(self.dialect.line(argv), **options)
 
     def _shown(self, login: Login, argv: Sequence[str]) -> list[str]:
         """Return the command as an admin would type it."""

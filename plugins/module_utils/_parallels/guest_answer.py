@@ -157,14 +157,14 @@ def powershell_script(body: str) -> str:
 def ask(guest: Guest, shell: str, windows: str) -> Answer:
     """Return a guest's answer to the script for its system. Raises TaskError when none arrives.
 
-    The scripts only read, so they are run again when their answer is lost.
+    The scripts only read, or may be repeated, so they are run again when their answer is lost.
     """
     if guest.vm.family == WINDOWS:
         argv, script = powershell(_LOADER), powershell_script(windows)
     else:
         argv, script = ["/bin/sh", "-s"], shell_script(shell)
     for attempts_left in reversed(range(_ATTEMPTS)):
-        result = guest.run(argv, limit=ANSWER_LIMIT, stdin=script)
+        result = guest.ask(argv, limit=ANSWER_LIMIT, stdin=script)
         try:
             return Answer(_lines(result))
         except ValueError as error:

@@ -94,6 +94,11 @@ class Dialect:
         """Return what follows the last byte of standard input."""
         raise NotImplementedError
 
+    @classmethod
+    def tape(cls, command: Command, nonce: str) -> bytes:
+        """Return a file that is standard input for a command which reads nothing, and which nobody attends."""
+        raise NotImplementedError
+
 
 class Unix(Dialect):
     """The dialogue with Linux and macOS."""
@@ -128,6 +133,11 @@ class Unix(Dialect):
     @staticmethod
     def closing(nonce: str) -> bytes:
         return f"end {nonce}\n".encode()
+
+    @classmethod
+    def tape(cls, command: Command, nonce: str) -> bytes:
+        # The end of the file must not end the command.
+        return cls.opening(command, nonce) + f"leave {nonce}\n".encode()
 
 
 class Windows(Dialect):
@@ -165,6 +175,10 @@ class Windows(Dialect):
     @staticmethod
     def closing(nonce: str) -> bytes:
         return f".{nonce}\n".encode()
+
+    @classmethod
+    def tape(cls, command: Command, nonce: str) -> bytes:
+        return cls.opening(command, nonce) + cls.closing(nonce)
 
 
 def ping(nonce: str) -> bytes:

@@ -71,7 +71,10 @@ fi
 if [ "$z" -gt 0 ]; then head -c "$z" <&3 | { cat; cat >/dev/null; }; fi
 echo "GOT $n" >&4
 read -r y <&3
-if [ "$y" = "end $n" ]; then exec >/dev/null; read -r y <&3; fi
+case $y in
+"leave $n") exit;;
+"end $n") exec >/dev/null; read -r y <&3;;
+esac
 kill -s TERM $$
 }
 mkfifo "$t/i" && : >"$t/o" && : >"$t/e" || { echo "NO $n temporary"; exit; }

@@ -31,7 +31,7 @@ from .guest_answer import Answer, ask
 from .kept_answers import INVENTORY, READINESS, REPORT, KeptAnswer, keep, kept
 from .obstacles import ENCRYPTED, LINKED_CLONE, Obstacle, obstacles
 from .readiness_questions import POWERSHELL, SHELL
-from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm, isolated_in
+from .vm import ARM64, RUNNING, STOPPED, SUSPENDED, UNKNOWN, X86_64, Vm
 
 PASS, WARN, FAIL, WAIVED = "pass", "warn", "fail", "waived"
 
@@ -108,10 +108,6 @@ class _Facts:
     def obstacles(self) -> list[Obstacle]:
         return obstacles(self.vm)
 
-    @cached_property
-    def isolated(self) -> Optional[bool]:
-        return isolated_in(self.vm.home)
-
 
 @dataclass(frozen=True)
 class _Check:
@@ -168,7 +164,7 @@ def _replies(prl: Prlctl, vm: Vm, wanted: Wanted) -> _Replies:
         )
     if vm.tools.get("state") == "not_installed":
         return _Replies(None, why="The guest cannot be asked without Parallels Tools.", remedy=_SEE_TOOLS, silent=True)
-    if isolated_in(vm.home):
+    if vm.settings.isolated:
         return _Replies(
             None, why="The guest cannot be asked while it is isolated from the Mac.", remedy=_SEE_ISOLATION, silent=True
         )
@@ -370,9 +366,9 @@ _WRONG_ARCH = "Correct image_arch, or choose another source VM."
 def _isolation(facts: _Facts) -> Optional[Finding]:
     if facts.vm.packed:
         return None
-    if facts.isolated is None:
+    if facts.vm.settings.isolated is None:
         return Finding(WARN, "It is not known whether it is isolated from the Mac.", _READ_ISOLATION, known=False)
-    if facts.isolated:
+    if facts.vm.settings.isolated:
         return Finding(
             WARN,
             "It is isolated from the Mac: nothing can be run or checked in the guest, and users cannot share with it.",
@@ -467,8 +463,9 @@ def _software_list(facts: _Facts) -> Optional[Finding]:
         return Finding(PASS, f"What is installed in the guest was listed at {found.at}.")
     return Finding(
         WARN,
-        "What is installed in the guest is not known, so the image has no SBOM.",
-        "Run vm_inventory_info while the guest runs.",
+        "The guest has not listed what is installed in it, so the image has no SBOM.",
+        "Have it run before it is sealed (image_generalize, image_provision_tasks, image_guest_tasks or "
+        "image_guest_roles), or run vm_inventory_info while it runs. Or set image_sbom to false.",
         known=False,
     )
 

@@ -19,6 +19,7 @@ from .._common.errors import TaskError
 from .cli import Result
 from .guest import QUESTION_LIMIT, Guest, powershell
 from .guest_answer import Answer, ask
+from .guest_work import run_long
 from .readiness_questions import WINDOWS_RESTART
 
 REMOVE_PACKAGES = "remove_packages"
@@ -32,7 +33,7 @@ FIXES = (REMOVE_PACKAGES, PROVISION_PACKAGES, BITLOCKER, DEVICE_ENCRYPTION, HIBE
 
 _RESTARTS = 3
 _PAUSE = 10
-_FIX_LIMIT = 1800  # seconds for a command that fixes something
+_FIX_LIMIT = 1800  # seconds for a command that fixes packages
 _RESTART_LIMIT = 900  # seconds until a guest that was restarted responds; it may be installing updates
 _MOST_PACKAGES = 20
 
@@ -40,8 +41,17 @@ _MOST_PACKAGES = 20
 # encrypted; C(prevented) when device encryption is; C(reserve) what uses reserved storage; C(rearms) how often the
 # license can be reset; C(earlier) the states of an earlier Sysprep; C(disabled) the services that Sysprep needs.
 # Nothing that Windows translates is used.
+_ENCRYPTION = r"""
+Read-Topic encryption {
+  $namespace = 'root/cimv2/Security/MicrosoftVolumeEncryption'
+  $filter = "DriveLetter = '$env:SystemDrive'"
+  $volume = Get-CimInstance -Namespace $namespace -ClassName Win32_EncryptableVolume -Filter $filter
+  Add-Row encryption (Invoke-CimMethod -InputObject $volume -MethodName GetConversionStatus).ConversionStatus
+}
+"""
 _FACTS = (
     WINDOWS_RESTART
+    + _ENCRYPTION
     + r"""
 function Get-Value($path, $name) { (Get-Item -LiteralPath $path).GetValue($name) }
 Read-Topic packages {
@@ -58,12 +68,6 @@ Read-Topic packages {
     if ($version -and [version]"$($package.Version)" -le $version) { continue }
     Add-Row packages $package.PackageFullName
   }
-}
-Read-Topic encryption {
-  $namespace = 'root/cimv2/Security/MicrosoftVolumeEncryption'
-  $filter = "DriveLetter = '$env:SystemDrive'"
-  $volume = Get-CimInstance -Namespace $namespace -ClassName Win32_EncryptableVolume -Filter $filter
-  Add-Row encryption (Invoke-CimMethod -InputObject $volume -MethodName GetConversionStatus).ConversionStatus
 }
 Read-Topic prevented {
   if ((Test-Path "$control\BitLocker") -and (Get-Value "$control\BitLocker" 'PreventDeviceEncryption') -eq 1) {
@@ -367,8 +371,9 @@ def _next_fix(found: Iterable[Finding], fixes: Collection[str], fixed: Sequence[
 
 def _apply_fix(guest: Guest, fix: str, packages: Sequence[str], end: float) -> None:
     if fix == BITLOCKER:
-        _check(guest, fix, guest.run(["manage-bde.exe", "-off", "C:"], limit=QUESTION_LIMIT))
-        while look(guest).one("encryption") != _DECRYPTED:
+        # It returns at once, and may be repeated. What the disk shows counts.
+        _check(guest, fix, guest.ask(["manage-bde.exe", "-off", "C:"]))
+        while ask(guest, "", _ENCRYPTION).one("encryption") != _DECRYPTED:
             if guest.prl.clock() >= end:
                 raise TaskError(
                     f"The disk of '{guest.vm.name}' was not decrypted in time. The guest is still decrypting it: run "
@@ -382,7 +387,11 @@ def _apply_fix(guest: Guest, fix: str, packages: Sequence[str], end: float) -> N
         DEVICE_ENCRYPTION: _PREVENT_ENCRYPTION,
         HIBERNATION: _NO_HIBERNATION,
     }[fix]
-    _check(guest, fix, guest.run(powershell(script), limit=_FIX_LIMIT))
+    if fix in (REMOVE_PACKAGES, PROVISION_PACKAGES):
+        result = run_long(guest, powershell(script), limit=_FIX_LIMIT)
+    else:
+        result = guest.run(powershell(script), limit=QUESTION_LIMIT)
+    _check(guest, fix, result)
 
 
 def _check(guest: Guest, fix: str, result: Result) -> None:

@@ -608,7 +608,7 @@ def _from_info(entry: Entry, info: dict[str, Any], snapshots: Optional[list[Snap
         packed=packed,
         encrypted=_yes_or_no(_security(info).get("Encrypted")),
         tools={"state": str(tools.get("state", UNKNOWN)), "version": str(tools.get("version", ""))},
-        settings=read_settings(info, None if packed else isolated_in(home)),
+        settings=read_settings(info, None if packed else _isolated_in(home)),
         template=_yes_or_no(info.get("Template")),
         linked_clone=linked,
         linked_to=link.vm if link else "",
@@ -770,7 +770,7 @@ def uuid_in(home: str) -> str:
     return bare_uuid(_text(_read_xml(os.path.join(home, "config.pvs")), "VmUuid"))
 
 
-def isolated_in(home: str) -> Optional[bool]:
+def _isolated_in(home: str) -> Optional[bool]:
     """Return whether a bundle's configuration isolates the guest from the Mac; None where that cannot be read."""
     switch = _text(_read_xml(os.path.join(home, "config.pvs")), "IsolatedVm")
     return {"1": True, "0": False}.get(switch)

@@ -66,6 +66,36 @@ def parse_replies(text: str) -> list[dict[str, Any]]:
     return [Reply(**row)._asdict() for row in rows]
 
 
+class LongWork(NamedTuple):
+    """What a script has to do with long work: a command that has a process of its own, and its dialogue in files."""
+
+    name: str
+    does: str  # begin, look, or remove (or stop, which is the same here: it ends at once)
+    tape: str = ""  # what would come on standard input
+
+
+_WORK = re.compile(r"^\$n = 'macops-([0-9a-f]{16})'$", re.MULTILINE)
+_TAPE = re.compile(r"^ +\[IO\.File\]::WriteAllText\(\"\$d\\tape\", '([A-Za-z0-9+/=\n.]+)'\)$", re.MULTILINE)
+_PROCESS = re.compile(
+    r"^ +\$line = 'cmd\.exe /D /S /C \"(powershell\.exe [^\"]+) <%D%\\tape >%D%\\answer 2>&1 "
+    r"& ren %D%\\answer result\"'",
+    re.MULTILINE,
+)
+
+
+def work_in(script: str) -> Optional[LongWork]:
+    """Return what a script has to do with long work in Windows, None if nothing; raises ProtocolError."""
+    named = _WORK.search(script)
+    if not named:
+        return None
+    if "-MethodName Create" not in script:
+        return LongWork(named.group(1), "look" if "'ended'" in script else "remove")
+    tape, process = _TAPE.search(script), _PROCESS.search(script)
+    if not tape or not process or dialogue_for(True, process.group(1).split(" ")) is not WindowsDialogue:
+        raise ProtocolError("long work has no tape, or not the loader that reads it")
+    return LongWork(named.group(1), "begin", tape.group(1))
+
+
 class Order(NamedTuple):
     """What is to be done in the guest."""
 

@@ -340,7 +340,9 @@ _GENERALIZING = (
 
 
 def _shell(memory: dict[str, Any], line: str, family: str, user: str) -> Answer:
-    if "find /var/log -xdev" in line and all(command.split(" /")[0] in line for command in _GENERALIZING):
+    if 'find "$place" -xdev -type f -exec truncate' in line and all(
+        command.split(" /", 1)[0] in line for command in _GENERALIZING
+    ):
         for command in _GENERALIZING:
             _program(memory, command.split(), family, user)
         return Answer()

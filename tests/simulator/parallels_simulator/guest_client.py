@@ -50,7 +50,7 @@ def tell(mac: Mac, record: dict[str, Any], what: str) -> None:
     """Have the machine of a VM started, stopped and so on; nothing happens for a VM without a root of its own."""
     if not record.get("own_root"):
         return
-    request = {key: str(record[key]) for key in ("uuid", "name", "home")}
+    request = {key: str(record[key]) for key in ("uuid", "name", "home", "arch")}
     try:
         with _connect(mac, CONTROL) as connection, connection.makefile("rwb") as stream:
             stream.write(json.dumps({**request, "do": what, "boot": record.get("boot", "")}).encode() + b"\n")

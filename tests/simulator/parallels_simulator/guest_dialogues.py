@@ -67,6 +67,7 @@ _LINUX: dict[str, Rows] = {
     "leases": [],
     "network": [],
     "history": [],
+    "logs": [],
     "pinned": [],
 }
 _X86 = {"ARM64": "AMD64", "aarch64": "x86_64"}
@@ -91,6 +92,11 @@ def answer_of(family: str, arch: str, script: str, memory: dict[str, Any]) -> Op
             lines += ["\t".join([topic, "+", *(_on(arch, value) for value in row)]) for row in rows]
             lines.append(f"{topic}\t=")
     end = "\r\n" if family == "windows" else "\n"
+    return framed(lines, end)
+
+
+def framed(lines: list[str], end: str) -> str:
+    """Return the lines of an answer between those that show that it is whole."""
     return "".join(f"{line}{end}" for line in ["macops-answer plain", *lines, "macops-end"])
 
 

@@ -49,6 +49,8 @@ _EMPTY = {
 }
 _FIRST_USER, _LAST_USER = 1000, 60000
 _KEY_TYPES = ("ecdsa", "ed25519")
+_MACHINES = {"arm64": "aarch64"}
+_UNAME = "usr/lib/simulated-uname"
 
 _INIT = """#!/bin/sh
 echo "This guest has been started already." >&2
@@ -69,21 +71,21 @@ echo $level > /run/initctl
 _LEVELS = {"shutdown": 0, "poweroff": 0, "halt": 0, "reboot": 6}
 
 
-def mount_root(store: str, name: str) -> None:
+def mount_root(store: str, name: str, arch: str) -> None:
     """Mount the guest's root folder on C(merged) in the current folder, which is in memory and empty."""
     for folder in ("upper", "work", "merged"):
         os.mkdir(folder, 0o755)
     if os.path.exists(store):
         _load(store)
     else:
-        _install(Path("upper"), name)
+        _install(Path("upper"), name, arch)
     mount("overlay", "merged", "overlay", options=OPTIONS)
 
 
 # --- installation -------------------------------------------------------------------------------------------------
 
 
-def _install(upper: Path, name: str) -> None:
+def _install(upper: Path, name: str, arch: str) -> None:
     """Make what is different in a guest that was just installed."""
     for entry in os.listdir("/"):
         if not _SYSTEM.fullmatch(entry):
@@ -103,6 +105,19 @@ def _install(upper: Path, name: str) -> None:
     _write(upper / programs / "init", _INIT, 0o755)  # often a link to that of systemd, which is not there
     for program, level in _LEVELS.items():
         _write(upper / programs / program, _SHUTDOWN.format(level=level), 0o755)
+    _install_uname(upper, _MACHINES.get(arch, arch))
+
+
+def _install_uname(upper: Path, machine: str) -> None:
+    """Let C(uname -m) name the architecture of the VM, where that is not the machine's own."""
+    own = os.path.realpath(shutil.which("uname") or "/usr/bin/uname")
+    if machine == os.uname().machine:
+        return
+    real = upper / _UNAME
+    _parents(real)
+    shutil.copy2(own, real)
+    script = f'#!/bin/sh\nif [ "$*" = -m ]; then echo {machine}; else exec /{_UNAME} "$@"; fi\n'
+    _write(upper / own.lstrip("/"), script, 0o755)
 
 
 def _install_accounts(upper: Path) -> None:

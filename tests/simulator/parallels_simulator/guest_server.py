@@ -235,6 +235,7 @@ class _Box:
         self._boot = request["boot"]
         self._store = guest_root.store_of(request["home"])
         self._name = re.sub(r"[^a-z0-9]+", "-", request["name"].lower()).strip("-")[:60] or "guest"
+        self._arch = request["arch"]
         self._folder = folder
         self._link = link
         self._booter = 0
@@ -249,7 +250,7 @@ class _Box:
         try:
             self._listener = _listen(self._folder, self._uuid)
             _enter_memory(str(self._folder))
-            guest_root.mount_root(self._store, self._name)
+            guest_root.mount_root(self._store, self._name, self._arch)
             self._start()
             self._say(_READY)
             self._serve()

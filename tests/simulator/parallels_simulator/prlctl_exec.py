@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from . import guest_client, jobs, texts
-from .dialogue import Dialogue, Order, ProtocolError, Reply, dialogue_for, sha256
+from .dialogue import Dialogue, LongWork, Order, ProtocolError, Reply, WindowsDialogue, dialogue_for, sha256, work_in
 from .errors import CommandError
 from .guest import Answer, run_command
-from .guest_dialogues import answer_of
+from .guest_dialogues import answer_of, framed
 from .mac import Mac, open_shared
 from .prlctl_power import power_off, reboot
 from .session import Session
@@ -262,12 +262,37 @@ def _ordered(mac: Mac, vm: Vm, order: Order, stdin: bytes, login: Login) -> Answ
         reply = Reply(**row)
         if re.search(reply.line, order.line) and re.search(reply.stdin, text):
             return Answer(reply.rc, reply.stdout, reply.stderr)
+    work = work_in(text) if vm.config().family == "windows" else None
+    if work:
+        return _long_work(mac, vm, work, login)
     printed = answer_of(vm.config().family, vm.config().arch, text, {**memory, "boots": vm.record.get("boots", 0)})
     if printed is not None:
         return Answer(stdout=printed)
     windows = vm.config().family == "windows"
     sys.stdin = io.StringIO(text)  # for what the command reads: this process's own is the dialogue
     return _answer(mac, vm, order.line.split(" ") if windows else ["/bin/sh", "-c", order.line], login)
+
+
+def _long_work(mac: Mac, vm: Vm, work: LongWork, login: Login) -> Answer:
+    """Begin long work, which ends at once; answer a question about it; or remove what it has left."""
+    path = f"C:\\Windows\\Temp\\macops-{work.name}\\result"
+    memory = vm.bundle.guest()
+    there = path in memory.get("stored", {})
+    row: list[str] = []
+    if work.does == "look":
+        row = ["ended", path] if there else ["none"]
+    elif work.does == "begin":
+        row = ["again"] if there else ["begun"]
+        if not there:
+            dialogue = WindowsDialogue(lambda order, stdin: _ordered(mac, vm, order, stdin, login))
+            said = dialogue.feed(work.tape.encode() + b"\n")
+            memory = vm.bundle.guest()  # as the command has left it
+            memory.setdefault("stored", {})[path] = base64.b64encode(said).decode()
+            _log(mac, vm.uuid, dialogue, "")
+    elif there:
+        del memory["stored"][path]
+    vm.bundle.save_guest(memory)
+    return Answer(stdout=framed(["\t".join(["work", "+", *row])] * bool(row) + ["work\t="], "\r\n"))
 
 
 def _log(mac: Mac, vm: str, dialogue: Dialogue, problem: str) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from parallels_simulator import cli
 from parallels_simulator.dialogue import (
+    LongWork,
     Order,
     ProtocolError,
     UnixDialogue,
     WindowsDialogue,
     dialogue_for,
+    work_in,
 )
 from parallels_simulator.guest import Answer
 from simulator_harness import SimulatedMac
@@ -208,6 +210,51 @@ def test_a_whole_session(launched: SimulatedMac, tmp_path: Path) -> None:
     launched.knob("exec_ends_after=BEGIN")
     cut = _hold(launched, "w", WINDOWS_LOADER, b"?1\n" + _windows_opening() + end)
     assert (cut.returncode, cut.stdout) == (255, b"!1\r\nBEGIN " + NONCE.encode() + b"\r\n")
+
+
+WORK = f"""$n = 'macops-{NONCE}'
+$d = "$env:SystemRoot\\Temp\\$n"
+"""
+BEGIN = """
+Read-Topic work {
+  [IO.File]::WriteAllText("$d\\tape", 'TAPE')
+  $line = 'cmd.exe /D /S /C "LOADER <%D%\\tape >%D%\\answer 2>&1 & ren %D%\\answer result"'.Replace('%D%', $d)
+  $made = Invoke-CimMethod -ClassName Win32_Process -MethodName Create -Arguments @{CommandLine = $line}
+}
+"""
+
+
+def test_long_work(launched: SimulatedMac) -> None:
+    launched.vm("w", state="running")
+    tape = _windows_opening(line="cmd /c exit 3").decode() + f".{NONCE}"
+    begin = WORK + BEGIN.replace("TAPE", tape).replace("LOADER", " ".join(WINDOWS_LOADER[4:]))
+    look, remove = WORK + "Read-Topic work { Add-Row work 'ended' }", WORK + "Read-Topic work { Remove-Item $d }"
+    reader = _b64("& ([ScriptBlock]::Create([Console]::In.ReadToEnd()))", "utf-16-le").decode()
+
+    def said(script: str) -> str:
+        end = _b64(script) + b"\n." + NONCE.encode() + b"\n"
+        stream = _windows_opening(line=f"powershell.exe -EncodedCommand {reader}") + end
+        return _output(_hold(launched, "w", WINDOWS_LOADER, stream)).decode()
+
+    path = f"C:\\Windows\\Temp\\macops-{NONCE}\\result"
+    told = [said(f"# macops-answer\n{script}").split("\r\n")[1] for script in (look, begin, begin, look)]
+    assert told == [f"work\t+\t{row}" for row in ("none", "begun", "again", f"ended\t{path}")]
+    fetch = _windows_opening(line=path, fetch=True) + b"." + NONCE.encode() + b"\n"
+    assert f"END {NONCE} 3 -1 -1 0 0\r\n".encode() in _output(_hold(launched, "w", WINDOWS_LOADER, fetch))
+    assert said(f"# macops-answer\n{remove}").split("\r\n")[1] == "work\t="
+    assert said(f"# macops-answer\n{look}").split("\r\n")[1] == "work\t+\tnone"
+    assert [row["line"] for row in launched.show()["dialogues"] if row["line"].startswith("cmd")] == ["cmd /c exit 3"]
+
+
+def test_long_work_that_cannot_run_is_no_long_work() -> None:
+    tape = _windows_opening().decode() + f".{NONCE}"
+    loader = " ".join(WINDOWS_LOADER[4:])
+    script = WORK + BEGIN.replace("TAPE", tape).replace("LOADER", loader)
+    assert work_in(script) == LongWork(NONCE, "begin", tape)
+    assert work_in("Read-Topic work { }") is None
+    for wrong in (script.replace(loader, "powershell.exe -Command 1"), script.replace("\\tape", "\\t")):
+        with pytest.raises(ProtocolError, match="long work has no tape, or not the loader"):
+            work_in(wrong)
 
 
 def test_a_loader_that_is_too_long_hangs(launched: SimulatedMac) -> None:

@@ -129,6 +129,10 @@ def test_a_session_is_bare(shared: RootedMac) -> None:
     assert names == {"HOME", "PATH", "PWD"}
 
 
+def test_the_architecture_is_that_of_the_vm(shared: RootedMac) -> None:
+    assert shared.said("l", "uname -m; uname -s") == "aarch64\nLinux\n"
+
+
 def test_words_are_joined_and_parsed_once(shared: RootedMac) -> None:
     assert shared.said("l", "/bin/printf", "'%s|'", "'two words'", "''") == "two words||"
     assert shared.said("l", "printf x | cat; echo y") == "xy\n"

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.macops.parallels.plugins.module_utils._jobs.job import ForegroundJob
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
 from ansible_collections.macops.parallels.plugins.modules import vm_exec
 
@@ -201,3 +205,51 @@ def test_a_script_for_a_guest_without_powershell(module_mac: Any, call: Any) -> 
     ended = call(powershell="exit 0")
     assert ended.failed
     assert "does not support powershell" in ended.result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "detached", "kept"),
+    [
+        ({"timeout": 600}, False, False),
+        ({"timeout": 601}, True, True),
+        ({"timeout": 601, "stdin": "secret"}, False, True),
+        ({"timeout": 601, "current_user": True}, False, True),
+        ({"timeout": 601, "user": "admin", "password": PASSWORD}, False, True),
+    ],
+)
+def test_a_command_that_may_take_long_holds_no_session_and_its_vm_is_not_paused(
+    module_mac: Any, call: Any, monkeypatch: pytest.MonkeyPatch, options: Any, detached: bool, kept: bool
+) -> None:
+    seen: list[str] = []
+
+    @contextlib.contextmanager
+    def kept_running(_prl: Any, vm: Any) -> Iterator[None]:
+        seen.append(f"keep {vm.name}")
+        yield
+        seen.append("done")
+
+    def run_long(_guest: Any, argv: list[str], *, limit: float) -> Result:
+        seen.append(f"{argv[0]} for {limit} s")
+        return Result(argv, 0, "out\n", "")
+
+    monkeypatch.setattr(vm_exec, "kept_running", kept_running)
+    monkeypatch.setattr(vm_exec, "run_long", run_long)
+    a_vm(module_mac)
+    if not detached:
+        login = ("--current-user",) if "current_user" in options else ()
+        login = ("-u", "admin", "--password", PASSWORD) if "user" in options else login
+        execute(module_mac, "setup.exe", login=login, out="out\n", then=lambda: seen.append("session"))
+    ended = call(argv=["setup.exe"], **options)
+    assert (ended.failed, ended.result["stdout"]) == (False, "out")
+    work = "setup.exe for 601 s" if detached else "session"
+    assert seen == (["keep x", work, "done"] if kept else [work])
+
+
+def test_what_it_waits_for_is_shown(module_mac: Any, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(ForegroundJob, "wait", lambda _job, reason: shown.append(reason))
+    a_vm(module_mac)
+    execute(module_mac, "cmd", said="PrlJob_GetRetCode: Invalid argument.")
+    execute(module_mac, "cmd")
+    assert not call(argv=["cmd"]).failed
+    assert [sentence.split(" ")[0] for sentence in shown] == ["prlctl", ""]

@@ -59,7 +59,8 @@ def test_results(
 ) -> None:
     asked = {}
 
-    def stand_in(_prl: Any, vm: Any, given: GeneralizeOrder, *, dry: bool) -> Outcome:
+    def stand_in(_prl: Any, vm: Any, given: GeneralizeOrder, *, dry: bool, waits: Any) -> Outcome:
+        assert waits.__name__ == "wait"
         asked.update(vm=vm.uuid, order=given, dry=dry)
         return outcome
 

@@ -98,3 +98,26 @@ def test_a_job_that_has_told_nothing_is_not_shown() -> None:
     clock.now += 60
     assert lines.line({"subject": "", "progress": {}}) is None
     assert lines.line({"subject": "win11", "progress": reading(0, total=None)}) is None
+
+
+def test_what_the_work_waits_for_is_shown_once() -> None:
+    clock = Clock()
+    lines = ProgressLines("mac", clock)
+    begun = clock.now
+    busy, booting = {"waiting": "Another command is running."}, {"waiting": "It is still booting."}
+    told = [
+        (3, busy),
+        (5, busy),
+        (6, busy),
+        (7, booting),
+        (8, {"waiting": ""}),
+        (9, {}),
+        (10, booting),
+        (11, {}),
+    ]
+    shown = []
+    for second, report in told:
+        clock.now = begun + second
+        shown.append(lines.line({"progress": {}, **report}))
+    booting_line = "  [mac] It is still booting."
+    assert shown == [None, "  [mac] Another command is running.", None, booting_line, None, None, booting_line, None]

@@ -51,6 +51,7 @@ def work(job):
     with open(os.path.join(folder, "begun"), "a") as handle:
         handle.write(str(os.getpid()) + "\\n")
     job.subject = "win11"
+    job.wait("Wait\\u202efor it.")
     report = job.progress("Packing", estimate=True)
     try:
         with interruptible(job.why_interrupted):
@@ -142,6 +143,7 @@ def test_long_work_is_answered_in_the_end(mac: Mac) -> None:
     told = wait_until(folder.told)
     assert told["subject"] == "win11"
     assert told["progress"]["stage"] == "Packing"
+    assert told["waiting"] == "Wait\\u202efor it."
     assert (told["progress"]["done"], told["progress"]["total"], told["ended"]) == (40, 100, False)
     (state,) = all_jobs()
     assert (state.module, state.subject, state.running, state.watched) == ("image_pack", "win11", True, True)

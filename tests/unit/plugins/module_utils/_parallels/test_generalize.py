@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import os
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._common.claim import Claim, claim_path, read_claim
 from ansible_collections.macops.parallels.plugins.module_utils._common.errors import TaskError
-from ansible_collections.macops.parallels.plugins.module_utils._parallels import generalize_linux, sysprep
+from ansible_collections.macops.parallels.plugins.module_utils._parallels import (
+    generalize_linux,
+    generalize_windows,
+    guest_work,
+    sysprep,
+)
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.cli import Result
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.generalize import (
     GeneralizeOrder,
     Noted,
@@ -24,6 +35,11 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.genera
     noted,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest import powershell
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_answer import (
+    Answer,
+    _lines,
+    shell_script,
+)
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -54,6 +70,8 @@ HEALTHY: dict[str, Any] = {
     "disabled": [],
     "booted": [["638"]],
 }
+NAME = "0123456789abcdef"
+RESULT = f"C:\\Windows\\Temp\\macops-{NAME}\\result"
 LOADER = "& ([ScriptBlock]::Create([Console]::In.ReadToEnd()))"
 
 
@@ -66,6 +84,22 @@ def answer_text(topics: Mapping[str, Any]) -> str:
             lines += ["\t".join((topic, "+", *row)) for row in rows]
             lines.append(f"{topic}\t=")
     return "\n".join(("macops-answer plain", *lines, "macops-end", ""))
+
+
+def ordered(script: str) -> dict[str, Any]:
+    """Return the order in the script that begins long work in Windows."""
+    found = re.search(rf"'\S+\n(\S+)\n\.{NAME}'", script)
+    assert found, script
+    order: dict[str, Any] = json.loads(base64.b64decode(found.group(1)))
+    assert (order["nonce"], order["limit"], order["fetch"], order["store"]) == (NAME, order["limit"], False, False)
+    return order
+
+
+def result_text(rc: int, out: str = "", err: str = "", killed: int = 0) -> str:
+    """Return what long work in Windows leaves."""
+    lines = [f"BEGIN {NAME}", f"END {NAME} {rc} -1 -1 {killed} {len(out)}"]
+    lines += [f"{tag} {base64.b64encode(text.encode()).decode()}" for tag, text in (("O", out), ("E", err)) if text]
+    return "\r\n".join((*lines, f"EOT {NAME} {hashlib.sha256((out + err).encode()).hexdigest()}", ""))
 
 
 class Scene:
@@ -130,8 +164,48 @@ class Scene:
         self.answers(**{**HEALTHY, **facts})
         self.at_work(False)
 
-    def sysprep(self, *more: str, **answer: Any) -> None:
-        self.execute(SYSPREP, "/generalize", "/oobe", "/quit", "/quiet", *more, **answer)
+    def sysprep(self, *more: str, then: Callable[[], Any] = lambda: None) -> None:
+        """Expect that it begins, in a process of its own."""
+
+        def begun() -> None:
+            line = ordered(self.mac.answers[-1])["line"]
+            assert line == " ".join((SYSPREP, "/generalize", "/oobe", "/quit", "/quiet", *more))
+            then()
+
+        self.execute(*powershell(LOADER), out=answer_text({"work": [["begun"]]}), then=begun)
+
+    def work(self, *row: str) -> None:
+        """Expect the question what becomes of it."""
+        self.answers(work=[list(row)])
+
+    def ended(self, state: str) -> None:
+        """Expect the questions whose answers show that it has ended, and Windows is in this state then."""
+        self.work("ended", RESULT)
+        self.at_work(False)
+        self.image_state(state)
+
+    def result(self, rc: int) -> None:
+        """Expect the question for what it has left."""
+        self.work("ended", RESULT)
+        self.execute(RESULT, out=result_text(rc))
+
+    def fix(self, script: str, **result: Any) -> None:
+        """Expect long work that fixes something."""
+
+        def begun() -> None:
+            order = ordered(self.mac.answers[-1])
+            assert (order["line"], order["limit"]) == (" ".join(powershell(script)), 1800)
+
+        self.execute(*powershell(LOADER), out=answer_text({"work": [["begun"]]}), then=begun)
+        self.work("running")
+        self.work("ended", RESULT)
+        self.work("ended", RESULT)
+        self.execute(RESULT, out=result_text(**{"rc": 0, **result}))
+        self.cleared()
+
+    def cleared(self) -> None:
+        """Expect that what it has left is removed."""
+        self.answers(work=[])
 
     def proven_and_stopped(self, before: int = 500, after: int = 507) -> None:
         self.look("running", before)
@@ -140,6 +214,12 @@ class Scene:
 
     def run(self, dry: bool = False, **order: Any) -> Outcome:
         return generalize(self.mac.prl, get_vm(self.mac.prl, "x"), GeneralizeOrder(**order), dry=dry)
+
+
+@pytest.fixture(autouse=True)
+def _known_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (generalize_windows, guest_work):
+        monkeypatch.setattr(module, "new_name", lambda: NAME)
 
 
 @pytest.fixture
@@ -163,8 +243,8 @@ def test_a_running_windows(scene: Scene) -> None:
     scene.prepared()
     scene.logs()
     scene.sysprep()
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     outcome = scene.run()
     assert outcome == Outcome(True, False, outcome.generalized_at, GENERALIZED, "running")
@@ -189,8 +269,8 @@ def test_a_stopped_windows_that_may_be_started(scene: Scene) -> None:
     scene.at_work(False)
     scene.logs()
     scene.sysprep("/mode:vm", "/unattend:C:\\answer.xml")
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     outcome = scene.run(start=True, mode_vm=True, unattend="C:\\answer.xml")
     assert (outcome.changed, outcome.previous_state) == (True, "stopped")
@@ -205,14 +285,14 @@ def test_what_is_noted_while_sysprep_runs_and_before_the_shutdown(scene: Scene) 
     scene.prepared()
     scene.logs()
     scene.sysprep(then=lambda: seen.update(in_sysprep=scene.notes))
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.look("running", 500)
     scene.mac.expect("prlctl", "stop", UUID, "--noforce", then=lambda: seen.update(in_stop=scene.notes))
     scene.states("stopped")
     scene.look("stopped", 520)
     scene.run(stop_timeout=300)
-    assert seen["in_sysprep"] == {"generalized_vm": UUID, "generalizing": True}
+    assert seen["in_sysprep"] == {"generalized_vm": UUID, "generalizing": NAME}
     # As long as the shutdown may take, and a minute: a VM found stopped within that was not started again.
     assert seen["in_stop"]["generalized_uptime"] == [500, 860]
     assert "generalizing" not in seen["in_stop"]
@@ -224,14 +304,22 @@ def test_sysprep_that_goes_on_after_its_command_was_lost(scene: Scene) -> None:
     scene.image_state(COMPLETE)
     scene.prepared()
     scene.logs()
-    scene.sysprep(said=JOB_ERROR, lost=True)
-    for _look in range(4):
-        scene.at_work(True)
-        scene.image_state(UNDEPLOYABLE)
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.execute(*powershell(LOADER), said=JOB_ERROR, lost=True)
+    scene.execute(*powershell(LOADER), out=answer_text({"work": [["again"]]}))
+    scene.work("starting")
+    scene.work("running")
+    # A poll that gets no answer says nothing.
+    scene.execute(*powershell(LOADER), said=JOB_ERROR, lost=True)
+    scene.execute(*powershell(LOADER), out="")
+    scene.execute(*powershell(LOADER), out="macops-answer plain\n")
+    scene.execute(*powershell(LOADER), out="macops-answer plain\n")
+    scene.work("running")
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     assert scene.run().proof == GENERALIZED
+    begun, again = (ordered(script) for script in scene.mac.answers if "Win32_Process -MethodName Create" in script)
+    assert begun == again
 
 
 def test_the_state_counts_only_when_sysprep_has_ended(scene: Scene) -> None:
@@ -241,28 +329,80 @@ def test_the_state_counts_only_when_sysprep_has_ended(scene: Scene) -> None:
     scene.prepared()
     scene.logs()
     scene.sysprep()
+    scene.work("running")
+    scene.work("ended", RESULT)
     scene.at_work(True)
-    scene.image_state(GENERALIZED)
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     assert scene.run().changed
 
 
 def test_a_sysprep_of_a_killed_run_is_waited_for(scene: Scene) -> None:
+    scene.noted(**CLONE, generalized_vm=UUID, generalizing=NAME)
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)  # it has only just begun
+    for _look in range(4):
+        scene.work("running")
+    scene.ended(GENERALIZED)
+    scene.cleared()
+    scene.proven_and_stopped()
+    assert scene.run().changed
+    assert "generalizing" not in scene.notes
+
+
+def test_a_sysprep_that_is_at_work_without_a_name_is_waited_for(scene: Scene) -> None:
     scene.noted(**CLONE, generalized_vm=UUID, generalizing=True)
     scene.look("running")
     scene.states("running")
     scene.image_state(UNDEPLOYABLE)
     scene.at_work(True)
     scene.at_work(True)
+    scene.work("none")
     scene.at_work(True)
-    scene.image_state(UNDEPLOYABLE)
+    scene.work("none")
     scene.at_work(False)
     scene.image_state(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     assert scene.run().changed
-    assert "generalizing" not in scene.notes
+
+
+def test_a_sysprep_that_failed_while_nobody_waited_is_not_started_again(scene: Scene) -> None:
+    scene.noted(**CLONE, generalized_vm=UUID, generalizing=NAME)
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.work("ended", RESULT)
+    scene.work("ended", RESULT)
+    for _look in range(3):
+        scene.ended(COMPLETE)
+    scene.result(31)
+    scene.logs(setuperr=[["0x80310039"]])
+    scene.cleared()
+    with pytest.raises(TaskError, match="without generalizing Windows") as caught:
+        scene.run()
+    assert (caught.value.details["rc"], caught.value.details["cause"]) == (31, "bitlocker")
+    assert scene.notes == CLONE
+
+
+def test_a_sysprep_that_was_noted_and_never_begun_begins(scene: Scene) -> None:
+    scene.noted(**CLONE, generalized_vm=UUID, generalizing=NAME)
+    scene.look("running")
+    scene.states("running")
+    scene.image_state(COMPLETE)
+    scene.work("none")
+    scene.at_work(False)
+    scene.answers(**HEALTHY)
+    scene.work("none")
+    scene.at_work(False)
+    scene.logs()
+    scene.sysprep()
+    scene.ended(GENERALIZED)
+    scene.cleared()
+    scene.proven_and_stopped()
+    assert scene.run().changed
 
 
 def test_a_run_that_was_killed_before_the_shutdown_goes_on(scene: Scene) -> None:
@@ -346,11 +486,12 @@ def test_sysprep_that_fails(scene: Scene, err: list[str], act: list[str], cause:
     scene.image_state(COMPLETE)
     scene.prepared()
     scene.logs(setuperr=[["4711"]])
-    scene.sysprep(rc=31)
+    scene.sysprep()
     for _look in range(3):
-        scene.at_work(False)
-        scene.image_state(COMPLETE)
+        scene.ended(COMPLETE)
+    scene.result(31)
     scene.logs(setuperr=[[line] for line in err], setupact=[[line] for line in act])
+    scene.cleared()
     with pytest.raises(TaskError, match=re.escape(advice)) as caught:
         scene.run()
     assert caught.value.details["cause"] == cause
@@ -358,8 +499,8 @@ def test_sysprep_that_fails(scene: Scene, err: list[str], act: list[str], cause:
     assert all(line in caught.value.message for line in told[:1] if not cause)
     assert (caught.value.details["rc"], caught.value.details["image_state"]) == (31, COMPLETE)
     # Only what follows the old lines is read.
-    assert "$from = 4711" in scene.mac.answers[-1]
-    assert "$from = 0" in scene.mac.answers[-1]
+    assert "$from = 4711" in scene.mac.answers[-2]
+    assert "$from = 0" in scene.mac.answers[-2]
     assert not scene.has_claim  # it may be started again
 
 
@@ -369,11 +510,12 @@ def test_all_packages_in_the_logs_are_named(scene: Scene) -> None:
     scene.image_state(COMPLETE)
     scene.prepared()
     scene.logs()
-    scene.sysprep(rc=31)
+    scene.sysprep()
     for _look in range(3):
-        scene.at_work(False)
-        scene.image_state(COMPLETE)
+        scene.ended(COMPLETE)
+    scene.result(31)
     scene.logs(setuperr=[[PACKAGE.format("A")], [PACKAGE.format("A")]], setupact=[[PACKAGE.format("B")]])
+    scene.cleared()
     with pytest.raises(TaskError, match=r"The packages are A, B\.") as caught:
         scene.run()
     assert caught.value.details["packages"] == ["A", "B"]
@@ -438,8 +580,8 @@ def test_what_does_not_block_sysprep_is_in_the_result(
     scene.prepared(**facts)
     scene.logs()
     scene.sysprep()
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     assert [each.id for each in scene.run(**order).preparation.found] == ids
 
@@ -451,8 +593,8 @@ def test_what_cannot_be_read_is_said_and_left_to_sysprep(scene: Scene) -> None:
     scene.prepared(encryption="Access is denied.", packages="0x80070005")
     scene.logs()
     scene.sysprep()
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     assert scene.run().preparation.unknown == (
         "It is not known which apps are installed for one user only. The guest reports: 0x80070005. Sysprep checks it.",
@@ -474,7 +616,7 @@ def test_what_is_ordered_is_mended_one_after_the_other(scene: Scene) -> None:
         "restart": [["Windows Update"]],
     }
     scene.answers(**wrong)
-    scene.execute(*powershell(sysprep._REMOVE.replace("NAMES", "'A_2','It''s_1'")))
+    scene.fix(sysprep._REMOVE.replace("NAMES", "'A_2','It''s_1'"))
     wrong["packages"] = []
     scene.answers(**wrong)
     scene.execute("manage-bde.exe", "-off", "C:")
@@ -496,8 +638,8 @@ def test_what_is_ordered_is_mended_one_after_the_other(scene: Scene) -> None:
     scene.at_work(False)
     scene.logs()
     scene.sysprep()
-    scene.at_work(False)
-    scene.image_state(GENERALIZED)
+    scene.ended(GENERALIZED)
+    scene.cleared()
     scene.proven_and_stopped()
     outcome = scene.run(fixes=sysprep.FIXES)
     assert outcome.preparation.fixed == (
@@ -518,7 +660,7 @@ def test_what_is_mended_in_vain_still_blocks(scene: Scene) -> None:
     for _time in range(2):
         scene.answers(**{**HEALTHY, "packages": [["A_2"]]})
         if not _time:
-            scene.execute(*powershell(sysprep._PROVISION.replace("NAMES", "'A_2'")))
+            scene.fix(sysprep._PROVISION.replace("NAMES", "'A_2'"))
     with pytest.raises(TaskError, match="so it was not started"):
         scene.run(fixes=("provision_packages",))
 
@@ -529,7 +671,7 @@ def test_a_fix_that_fails_is_an_error(scene: Scene) -> None:
     scene.image_state(COMPLETE)
     scene.at_work(False)
     scene.answers(**{**HEALTHY, "packages": [["A_2"]]})
-    scene.execute(*powershell(sysprep._REMOVE.replace("NAMES", "'A_2'")), rc=1, err="A_2 (0x80070032)")
+    scene.fix(sysprep._REMOVE.replace("NAMES", "'A_2'"), rc=1, err="A_2 (0x80070032)")
     with pytest.raises(TaskError, match=r"remove_packages did not succeed in 'x': A_2 \(0x80070032\)"):
         scene.run(fixes=("remove_packages",))
 
@@ -573,16 +715,17 @@ def test_an_answer_file_is_put_there_and_deleted(scene: Scene, works: bool) -> N
     scene.execute(ANSWER_FILE, out=hashlib.sha256(content.encode()).hexdigest() + "\r\n")
     scene.sysprep(f"/unattend:{ANSWER_FILE}")
     if works:
-        scene.at_work(False)
-        scene.image_state(GENERALIZED)
+        scene.ended(GENERALIZED)
+        scene.cleared()
         scene.execute(*powershell(DELETION))
         scene.proven_and_stopped()
         assert scene.run(answer_file=content).changed
     else:
         for _look in range(3):
-            scene.at_work(False)
-            scene.image_state(COMPLETE)
+            scene.ended(COMPLETE)
+        scene.result(31)
         scene.logs()
+        scene.cleared()
         scene.execute(*powershell(DELETION))
         with pytest.raises(TaskError, match="without generalizing Windows"):
             scene.run(answer_file=content)
@@ -610,9 +753,10 @@ def test_after_a_failure_the_claim_of_a_clone_is_as_it_was(scene: Scene) -> None
     scene.logs()
     scene.sysprep()
     for _look in range(3):
-        scene.at_work(False)
-        scene.image_state(COMPLETE)
+        scene.ended(COMPLETE)
+    scene.result(0)
     scene.logs()
+    scene.cleared()
     with pytest.raises(
         TaskError, match=r"without generalizing Windows, which is in the state IMAGE_STATE_COMPLETE\. Fix the"
     ):
@@ -628,11 +772,11 @@ def test_sysprep_that_does_not_end(scene: Scene) -> None:
     scene.logs()
     scene.sysprep()
     for _look in range(4):
-        scene.at_work(True)
-        scene.image_state(UNDEPLOYABLE)
+        scene.work("running")
+    scene.image_state(UNDEPLOYABLE)
     with pytest.raises(TaskError, match=r"did not finish within 9 seconds .* It is still running"):
         scene.run(timeout=9)
-    assert scene.notes == {"generalized_vm": UUID, "generalizing": True}
+    assert scene.notes == {"generalized_vm": UUID, "generalizing": NAME}
 
 
 def test_a_windows_in_its_first_setup_is_left_alone(scene: Scene) -> None:
@@ -842,6 +986,7 @@ def test_a_running_linux(linux: Scene) -> None:
     linux.answers(windows=False, **USED)
     linux.execute(*REMOVE)
     linux.answers(windows=False, **CLEAN)
+    linux.answers(windows=False, logs=[])
     linux.proven_and_stopped()
     outcome = linux.run()
     assert (outcome.changed, outcome.proof, outcome.preparation.found) == (True, LINUX_PROOF, ())
@@ -875,15 +1020,29 @@ def test_what_is_not_known_of_a_linux_is_an_error(linux: Scene, topic: str) -> N
         linux.run()
 
 
-@pytest.mark.parametrize(("rc", "after"), [(1, USED), (0, USED), (1, CLEAN)])
-def test_a_trace_that_cannot_be_removed(linux: Scene, rc: int, after: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("rc", "after", "logs", "what"),
+    [
+        (1, USED, [], "The machine ID"),
+        (0, USED, [], "The machine ID"),
+        (1, CLEAN, [], "Everything"),
+        (0, CLEAN, [["/var/log/audit/audit.log"]], r"What was in the logs \(/var/log/audit/audit\.log\)"),
+        (
+            0,
+            CLEAN,
+            [[f"/var/log/{number}"] for number in range(23)],
+            r"What was in the logs \(.*, /var/log/19 and 3 more",
+        ),
+    ],
+)
+def test_a_trace_that_cannot_be_removed(linux: Scene, rc: int, after: Any, logs: Any, what: str) -> None:
     linux.look("running")
     linux.states("running")
     linux.answers(windows=False, **USED)
     linux.answers(windows=False, **USED)
     linux.execute(*REMOVE, rc=rc, err="Read-only file system" if rc else "")
     linux.answers(windows=False, **after)
-    what = "The machine ID" if after is USED else "Everything"
+    linux.answers(windows=False, logs=logs)
     with pytest.raises(TaskError, match=rf"^{what}.* could not be removed in 'x': .*exit code {rc}") as caught:
         linux.run()
     assert caught.value.details["rc"] == rc
@@ -908,3 +1067,65 @@ def test_a_linux_that_was_shut_down_in_the_middle_is_started_again(linux: Scene)
     linux.answers(windows=False, **CLEAN)
     linux.proven_and_stopped()
     assert linux.run(start=True).changed
+
+
+def test_which_logs_count_in_a_real_shell(tmp_path: Path) -> None:
+    logs = tmp_path / "log"
+    (logs / "audit").mkdir(parents=True)
+    ages = {"old": 600, "audit/old": 600, "empty": 600, "new": 5, "a b": 600}
+    for name, age in ages.items():
+        (logs / name).write_text("" if name == "empty" else "line\n")
+        os.utime(logs / name, (time.time() - age,) * 2)
+    script = generalize_linux._LOGS.replace("/var/log", str(logs)).replace("MINUTES", "2")
+
+    def said() -> Any:
+        command = ["/bin/sh", "-s"]
+        done = subprocess.run(command, input=shell_script(script), capture_output=True, text=True, check=True)
+        return Answer(_lines(Result(command, 0, done.stdout, done.stderr))).rows("logs")
+
+    assert said() == [(str(logs / name),) for name in ("a b", "audit/old", "old")]
+    # What clears them is the end of the script that removes everything.
+    clearing = generalize_linux._REMOVE[generalize_linux._REMOVE.index("for place in") :]
+    subprocess.run(["/bin/sh", "-ec", clearing.replace("/var/log", str(logs))], check=True)
+    assert said() == []
+    assert {(logs / name).stat().st_size for name in ages} == {0}
+
+
+def pauses(scene: Scene, setting: str) -> None:
+    scene.facts["Startup and Shutdown"] = {"Pause idle": setting}
+
+
+def turned(scene: Scene, state: str, setting: str) -> None:
+    """Expect that a setting is changed, and read."""
+    scene.states(state)
+    scene.mac.expect("prlctl", "set", UUID, "--pause-idle", setting)
+    pauses(scene, setting)
+    scene.look(state, 500)
+    scene.look(state, 500)
+
+
+def test_parallels_does_not_pause_a_vm_while_it_is_generalized(linux: Scene) -> None:
+    pauses(linux, "on")
+    linux.look("running")
+    linux.states("running")
+    turned(linux, "running", "off")
+    linux.execute("/bin/sh", "-s", out=answer_text(CLEAN), then=lambda: seen.update(linux.notes))
+    seen: dict[str, Any] = {}
+    linux.look("running", 500)
+    turned(linux, "running", "on")
+    linux.proven_and_stopped()
+    assert linux.run().changed
+    assert seen == {"idle_vm": UUID}
+    assert "idle_vm" not in linux.notes
+
+
+def test_what_a_killed_run_has_turned_off_is_on_again_after_the_next(scene: Scene) -> None:
+    scene.noted(idle_vm=UUID, generalized_vm=UUID, generalized_at=AT, generalized_uptime=[500, 560])
+    pauses(scene, "off")
+    scene.look("stopped", 500)
+    scene.states("stopped")
+    scene.look("stopped", 500)
+    scene.look("stopped", 500)
+    turned(scene, "stopped", "on")
+    assert scene.run().changed is False
+    assert "idle_vm" not in scene.notes

@@ -35,11 +35,11 @@ def guest_that_prints(*outputs: str, family: str = "linux", rc: int = 0) -> Any:
     left = list(outputs)
     asked: list[Any] = []
 
-    def run(argv: list[str], *, limit: float, stdin: str) -> Result:
+    def answer_to(argv: list[str], *, limit: float, stdin: str) -> Result:
         asked.append((argv, stdin))
         return Result(argv, rc, left.pop(0) if left else outputs[-1], "")
 
-    return SimpleNamespace(vm=SimpleNamespace(family=family, name="x"), run=run, asked=asked)
+    return SimpleNamespace(vm=SimpleNamespace(family=family, name="x"), ask=answer_to, asked=asked)
 
 
 @pytest.mark.parametrize("kind", ["gzip", "plain"])

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.macops.parallels.plugins.module_utils._parallels import (
     guest_scripts,
+    guest_work,
     inventory,
     readiness_questions,
     sysprep,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.guest_answer import powershell_script
 
+WORK = guest_work.Work(SimpleNamespace(windows=True), "0123456789abcdef")  # type: ignore[arg-type]
 SCRIPTS = {
     "loader": guest_scripts.WINDOWS_LOADER,
     "runner": guest_scripts.WINDOWS_RUNNER,
@@ -35,6 +38,10 @@ SCRIPTS = {
     "provision packages": sysprep._PROVISION.replace("NAMES", "'a'"),
     "prevent encryption": sysprep._PREVENT_ENCRYPTION,
     "no hibernation": sysprep._NO_HIBERNATION,
+    **{
+        f"long work: {script}": powershell_script(WORK._filled(getattr(guest_work, script), "b64=\nb64=\n.name"))
+        for script in ("_WINDOWS_BEGIN", "_WINDOWS_LOOK", "_WINDOWS_STOP", "_WINDOWS_REMOVE")
+    },
 }
 
 

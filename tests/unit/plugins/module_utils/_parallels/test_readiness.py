@@ -38,6 +38,7 @@ from ansible_collections.macops.parallels.plugins.module_utils._parallels.readin
     table,
 )
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.readiness_questions import POWERSHELL, SHELL
+from ansible_collections.macops.parallels.plugins.module_utils._parallels.settings import Settings
 from ansible_collections.macops.parallels.plugins.module_utils._parallels.vm import Medium, SharedFolder, Vm, get_vm
 
 UUID = "de22df32-80e2-4e92-ba4b-efb3a66cf092"
@@ -85,18 +86,19 @@ def fixture_vm(mac: Any, tmp_path: Path) -> Vm:
 
 
 class Guests:
-    """Stands in for the guest: answers what it is told to, or raises it."""
+    """Stands in for the guest: answers what it is told to, or fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.says: Any = WINDOWS
+        self.says = WINDOWS
+        self.fails: Optional[TaskError] = None
         self.asked = 0
         monkeypatch.setattr(readiness, "ask", self._ask)
 
     def _ask(self, guest: Any, shell: str, windows: str) -> Answer:
         assert (shell, windows) == (SHELL, POWERSHELL)
         self.asked += 1
-        if isinstance(self.says, TaskError):
-            raise self.says
+        if self.fails is not None:
+            raise self.fails
         return Answer(self.says.strip().split("\n"))
 
 
@@ -150,7 +152,6 @@ def test_a_linux_guest_with_which_all_is_well(mac: Any, vm: Vm, guest: Guests) -
         ("suspended_state", {"state": "stopped", "home": "/not/there"}, FAIL, "not known"),
         ("saved_password", {"home": "/not/there"}, FAIL, "not known"),
         ("architecture", {"arch": "unknown"}, FAIL, "does not show its architecture"),
-        ("isolation", {"home": "/not/there"}, WARN, "not known"),
         ("secure_boot_key", {"secure_boot_key": "outdated"}, FAIL, "outdated"),
         ("secure_boot_key", {"secure_boot_key": "unknown"}, WARN, "not known"),
         ("tools", {"tools": {"state": "not_installed"}}, FAIL, "not installed"),
@@ -168,6 +169,27 @@ def test_what_this_mac_shows(
     assert (found.status, bool(re.search(text, found.message))) == (status, True), found.message
     assert found.known == ("not known" not in found.message and found.message.find("does not show") < 0)
     assert found.remedy or status == PASS or id == "free_space"
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "text"),
+    [
+        ("<IsolatedVm>0</IsolatedVm>", PASS, "It is not isolated"),
+        ("<IsolatedVm>1</IsolatedVm>", WARN, "It is isolated"),
+        ("<IsolatedVm>2</IsolatedVm>", WARN, "not known"),
+        ("", WARN, "not known"),
+        (None, WARN, "not known"),
+    ],
+)
+def test_isolation(mac: Any, guest: Guests, tmp_path: Path, config: Optional[str], status: str, text: str) -> None:
+    facts = mac.bundle(tmp_path / "x.pvm", config=config or "")
+    if config is None:
+        (tmp_path / "x.pvm" / "config.pvs").unlink()
+    mac.list((UUID, "x", "running")).look(UUID, Name="x", State="running", **facts)
+    vm = get_vm(mac.prl, UUID)
+    found = look(mac, vm)["isolation"]
+    assert (found.status, text in found.message, found.known) == (status, True, text != "not known")
+    assert guest.asked == int(vm.settings.isolated is not True)
 
 
 @pytest.mark.parametrize(("format", "status"), [("expanding", PASS), ("plain", WARN), ("unknown", WARN)])
@@ -294,7 +316,7 @@ def assert_not_asked(found: dict[str, Checked], status: str) -> None:
 
 
 def test_a_guest_that_does_not_answer_is_one_failure(mac: Any, vm: Vm, guest: Guests) -> None:
-    guest.says = TaskError("The guest of 'x' did not respond within 120 seconds.")
+    guest.fails = TaskError("The guest of 'x' did not respond within 120 seconds.")
     assert_not_asked(look(mac, vm), FAIL)
     assert look(mac, vm, Wanted(waive=frozenset({"guest_answers"})))["guest_answers"].status == WAIVED
 
@@ -303,18 +325,15 @@ def test_a_guest_that_does_not_answer_is_one_failure(mac: Any, vm: Vm, guest: Gu
     "changes",
     [
         {"tools": {"state": "not_installed"}},
-        {"home": "isolated"},
+        {"settings": Settings(isolated=True)},
         {"os": "macosx", "family": "macos"},
         {"state": "paused"},
     ],
     ids=str,
 )
 def test_a_guest_that_cannot_be_asked_is_not_waited_for(
-    mac: Any, vm: Vm, guest: Guests, tmp_path: Path, changes: dict[str, Any]
+    mac: Any, vm: Vm, guest: Guests, changes: dict[str, Any]
 ) -> None:
-    if "home" in changes:
-        mac.bundle(tmp_path / "isolated.pvm", config="<IsolatedVm>1</IsolatedVm>")
-        changes = {"home": str(tmp_path / "isolated.pvm")}
     found = look(mac, vm, **changes)
     assert guest.asked == 0
     if changes.get("family") == "macos":
