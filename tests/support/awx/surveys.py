@@ -141,13 +141,13 @@ def _text(question: dict[str, Any], name: str, value: Any) -> list[str]:
 
 
 def _integer(question: dict[str, Any], name: str, value: Any) -> list[str]:
-    if type(value) is not int:
+    if isinstance(value, bool) or not isinstance(value, int):
         return [f"Value {value} for '{name}' expected to be an integer."]
     return _limits(question, name, value, value, length=False)
 
 
 def _float(question: dict[str, Any], name: str, value: Any) -> list[str]:
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return [f"Value {value} for '{name}' expected to be a numeric type."]
     return _limits(question, name, value, value, length=False)
 
