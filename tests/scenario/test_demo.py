@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def assert_provisioned(image, folder):
     from parallels_simulator.package import Package
 
     bundle = Package(image).unpack_to(folder / "image.pvm")
+    sbom = json.loads(image.with_name(f"{image.name}.cdx.json").read_text(encoding="utf-8"))
+    assert [each["version"] for each in sbom["components"] if each["name"] == "example-tool"] == ["2.1"]
     with tarfile.open(bundle.path / GUEST_ROOT) as root:
 
         def read(name):
