@@ -4,10 +4,10 @@
 # PRIVATE to this collection: not for use from outside of it.
 """Long work in a guest: a process of its own there, begun and polled by short commands.
 
-A session of C(prlctl exec) keeps all others out of the VM, and may end while its command goes on. So long work belongs
-to no session. It is begun by a short command, has a folder of its own in the guest, and leaves its result there, in the
-same form in which a session carries it: see guest_frame. Whether the folder could be made decides whether the work is
-begun, so it is never begun twice, however often the command that begins it is repeated.
+A session of C(prlctl exec) keeps all others out of the VM, and may end while its command is still running. So long
+work belongs to no session. It is begun by a short command, has a folder of its own in the guest, and leaves its result
+there, in the same form in which a session carries it: see guest_frame. Whether the folder could be made decides
+whether the work is begun, so it is never begun twice, however often the command that begins it is repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .guest_answer import Unanswered, ask
 from .guest_frame import Answer, Unix, Windows
 from .guest_session import Outcome
 
-# What a guest says about work: it is not there, is just being begun, goes on, has left its result, or has left nothing.
+# What a guest says about work: it is not there, is just being begun, runs, has left its result, or has left nothing.
 NONE, STARTING, RUNNING, ENDED, GONE = "none", "starting", "running", "ended", "gone"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0  # seconds between two polls
@@ -169,7 +169,7 @@ def is_name(text: str) -> bool:
 
 
 class Work:
-    """One piece of long work in a guest. Its name is what tells it from others, also in a later run."""
+    """One piece of long work in a guest. Its name distinguishes it from others, also in a later run."""
 
     def __init__(self, guest: Guest, name: str) -> None:
         self.name = name
@@ -190,7 +190,7 @@ class Work:
             )
 
     def look(self) -> str:
-        """Return what the guest says about it. A poll that gets no answer says nothing: then it goes on."""
+        """Return what the guest says about it; without an answer, it counts as running."""
         try:
             state = self._ask(_UNIX_LOOK, _WINDOWS_LOOK)[0]
         except (Lost, NotBegun, Unanswered) as error:
