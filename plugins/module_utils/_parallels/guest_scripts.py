@@ -50,17 +50,21 @@ b() { if [ "$1" -gt 0 ]; then head -c "$1" "$2"; fi; }
 """
 )
 
-# The output goes into files, so that a process in the background that keeps it open holds nothing up. The command gets
-# a session of its own, so that it can be ended with all of its processes.
-UNIX_COMMAND = (
-    _UNIX_START
-    + r"""
-s() {
+# s: runs a command in a session of its own.
+OWN_SESSION = r"""s() {
 if command -v setsid >/dev/null; then exec setsid "$@"
 elif command -v perl >/dev/null; then exec perl -MPOSIX -e 'POSIX::setsid();exec(@ARGV)' "$@"
 else exec "$@"; fi
 }
-k() { kill -s "$1" -- "-$p" || kill -s "$1" "$p"; }
+"""
+
+# The output goes into files, so that a process in the background that keeps it open holds nothing up. The command gets
+# a session of its own, so that it can be ended with all of its processes.
+UNIX_COMMAND = (
+    _UNIX_START
+    + "\n"
+    + OWN_SESSION
+    + r"""k() { kill -s "$1" -- "-$p" || kill -s "$1" "$p"; }
 f() {
 if [ -n "$w" ]; then
 until grep -qF -e "$g" "$t/o" "$t/e"; do

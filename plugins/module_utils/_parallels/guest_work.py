@@ -23,6 +23,7 @@ from .cli import Result
 from .guest import Guest, Lost, NotBegun
 from .guest_answer import Unanswered, ask
 from .guest_frame import Answer, Unix, Windows
+from .guest_scripts import OWN_SESSION
 from .guest_session import Outcome
 
 # What a guest says about work: it is not there, is just being begun, runs, has left its result, or has left nothing.
@@ -42,12 +43,8 @@ works() { { cat "/proc/$1/cmdline" 2>/dev/null || ps -p "$1" -o args=; } | grep 
 """
 _UNIX_BEGIN = (
     _UNIX_START
+    + OWN_SESSION
     + r"""
-own() {
-  if command -v setsid >/dev/null; then exec setsid "$@"
-  elif command -v perl >/dev/null; then exec perl -MPOSIX -e 'POSIX::setsid();exec(@ARGV)' "$@"
-  else exec "$@"; fi
-}
 umask 077
 if [ -n "$d" ]; then
   row work again
@@ -57,7 +54,7 @@ else
 TAPE
 end NAME
   then
-    (own /bin/sh -c '
+    (s /bin/sh -c '
       LOADER "$2" <"$1/tape" >"$1/answer" 2>/dev/null & echo $! >"$1/number"
       mv "$1/number" "$1/pid"; wait; mv "$1/answer" "$1/result"
     ' sh "$d" "$n") </dev/null >/dev/null 2>&1 &
