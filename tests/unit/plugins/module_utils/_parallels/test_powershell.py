@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The grammar of every PowerShell script that goes to a guest. None of them is run here.
 
-The grammar is no library for the Mac's Python 3.9, so there are no tests there; the scripts are the same.
+The grammar has no release for the Mac's Python 3.9, so there are no tests there. The scripts are the same.
 """
 
 from __future__ import annotations
