@@ -75,18 +75,15 @@ def _change(jinja):
         if text is None or name or filename or raw or defer_init:
             return compile_source(self, source, name, filename, raw, defer_init)
         key = _key(self, text, isinstance(source, str))
-        code = _loaded.get(key) or _read(key)
-        if code is None:
-            code = compile_source(self, source)
-            _keep(key, code)
-        _loaded[key] = code
-        return code
+        if not _is_known(key):
+            _loaded[key] = compile_source(self, source)
+            _keep(key, _loaded[key])
+        return _loaded[key]
 
     def compile_expression_once(self, source, undefined_to_none=True):
         expressions.append(source)
         try:
-            key = _key(self, source, False)
-            if key not in _loaded and not os.path.exists(os.path.join(FOLDER, key)):
+            if not _is_known(_key(self, source, False)):
                 return compile_expression(self, source, undefined_to_none)
             # Without parsing it: what it compiles to is known.
             template = self.from_string(jinja.nodes.Template([], lineno=1))
@@ -99,6 +96,8 @@ def _change(jinja):
 
 
 def _key(environment, text, is_template):
+    import hashlib
+
     state = (
         is_template,
         type(environment).__module__,
@@ -108,8 +107,6 @@ def _key(environment, text, is_template):
         sorted(environment.extensions),
         *(getattr(environment, name) for name in SETTINGS),
     )
-    import hashlib
-
     digest = hashlib.sha256(repr(state).encode())
     digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
@@ -120,6 +117,15 @@ def _escapes_backslashes():
     bits = sys.modules.get("ansible._internal._templating._jinja_bits")
     context = bits and bits._TemplateCompileContext.current(optional=True)
     return bool(context and context.escape_backslashes)
+
+
+def _is_known(key):
+    """Return whether this was compiled before, and could be read."""
+    if key not in _loaded:
+        code = _read(key)
+        if code is not None:
+            _loaded[key] = code
+    return key in _loaded
 
 
 def _read(key):

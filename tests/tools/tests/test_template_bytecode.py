@@ -158,8 +158,9 @@ def test_a_mistake_is_one_each_time(run, folder, compiled):
 
 
 @pytest.mark.parametrize("broken", [b"", b"\xe3", b"no bytecode"])
-def test_broken_bytecode_is_made_again(run, folder, broken):
-    line = "results.append(jinja2.Environment().from_string('{{ a }}').render(a=1))"
+@pytest.mark.parametrize("compiled", ["from_string('{{ a }}').render", "compile_expression('a | string')"])
+def test_broken_bytecode_is_made_again(run, folder, compiled, broken):
+    line = f"results.append(jinja2.Environment().{compiled}(a=1))"
     run(line)
     (file,) = folder.iterdir()
     file.write_bytes(broken)
